@@ -1,0 +1,123 @@
+//! A licence plate as text that was checked: what may be a plate and what may not.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Shortest and longest plate taken: 5 covers old special plates, 10 joint foreign ones.
+const LENGTH: std::ops::RangeInclusive<usize> = 5..=10;
+
+/// A plate: 5 to 10 letters, digits or Chinese characters, upper case, no separators.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Plate(String);
+
+/// Why a text is not a plate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAPlate {
+    /// Too short or too long.
+    #[error("{0} characters; a plate has 5 to 10")]
+    Length(usize),
+    /// A character that no plate has.
+    #[error("the character {0:?}; a plate has letters A-Z, digits and Chinese characters only")]
+    Character(char),
+    /// No digit at all: an advertisement or a badge, not a plate.
+    #[error("no digit; a plate has at least one")]
+    NoDigit,
+}
+
+impl Plate {
+    /// The plate's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The plate for a screen that others may see: first two and last character.
+    pub fn masked(&self) -> String {
+        let chars: Vec<char> = self.0.chars().collect();
+        let hidden = chars.len().saturating_sub(3);
+        let mut text: String = chars.iter().take(2).collect();
+        text.push('·');
+        text.push_str(&"•".repeat(hidden));
+        text.extend(chars.last());
+        text
+    }
+}
+
+impl FromStr for Plate {
+    type Err = NotAPlate;
+
+    /// Takes lower case, spaces and the middle dot as people write them.
+    fn from_str(text: &str) -> Result<Self, NotAPlate> {
+        let plate: String = text
+            .chars()
+            .filter(|c| !c.is_whitespace() && !matches!(c, '·' | '•' | '-'))
+            .map(|c| c.to_ascii_uppercase())
+            .collect();
+        if let Some(odd) = plate.chars().find(|c| !may_stand_in_a_plate(*c)) {
+            return Err(NotAPlate::Character(odd));
+        }
+        let length = plate.chars().count();
+        if !LENGTH.contains(&length) {
+            return Err(NotAPlate::Length(length));
+        }
+        if !plate.chars().any(|c| c.is_ascii_digit()) {
+            return Err(NotAPlate::NoDigit);
+        }
+        Ok(Self(plate))
+    }
+}
+
+fn may_stand_in_a_plate(c: char) -> bool {
+    c.is_ascii_uppercase() || c.is_ascii_digit() || ('\u{4e00}'..='\u{9fff}').contains(&c)
+}
+
+impl TryFrom<String> for Plate {
+    type Error = NotAPlate;
+
+    fn try_from(text: String) -> Result<Self, NotAPlate> {
+        text.parse()
+    }
+}
+
+impl From<Plate> for String {
+    fn from(plate: Plate) -> Self {
+        plate.0
+    }
+}
+
+impl fmt::Display for Plate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_a_plate() {
+        check("粤B12345", Ok("粤B12345"));
+        check("粤b·12345", Ok("粤B12345"));
+        check("粤BD12345", Ok("粤BD12345"));
+        check("B 1234 C", Ok("B1234C"));
+        check("_无_", Err(NotAPlate::Character('_')));
+        check("无车牌", Err(NotAPlate::Length(3)));
+        check("CAMERA", Err(NotAPlate::NoDigit));
+        check("粤B1234567890", Err(NotAPlate::Length(12)));
+        check("", Err(NotAPlate::Length(0)));
+    }
+
+    #[test]
+    fn a_masked_plate_shows_three_characters() {
+        let plate: Plate = "粤B12345".parse().expect("a plate");
+        assert_eq!(plate.masked(), "粤B·••••5");
+    }
+
+    fn check(text: &str, expect: Result<&str, NotAPlate>) {
+        let found = text.parse::<Plate>();
+        assert_eq!(found.as_ref().map(Plate::as_str), expect.as_ref().copied(), "{text}");
+    }
+}

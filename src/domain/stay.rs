@@ -1,0 +1,48 @@
+//! One vehicle's visit, from the entry read to the moment it has passed the exit.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Fen, LaneId, MemberId, StayId, UtcMs};
+use super::plate::Plate;
+use super::tariff::Fee;
+
+/// Where a stay is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StayState {
+    /// The barrier was raised; the vehicle has not passed yet.
+    PendingEntry,
+    /// The vehicle is inside.
+    Open,
+    /// The vehicle is at the exit.
+    PendingExit,
+    /// The vehicle has left.
+    Closed,
+    /// It never entered, or its exit was never seen.
+    Void,
+}
+
+/// One visit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stay {
+    /// Its id.
+    pub id: StayId,
+    /// The plate; none where a guard let an unreadable vehicle in.
+    pub plate: Option<Plate>,
+    /// The member whose plate it is, if the member consented.
+    pub member: Option<MemberId>,
+    /// Where it is in its life.
+    pub state: StayState,
+    /// The lane of entry.
+    pub entry_lane: LaneId,
+    /// When it was read at the entry.
+    pub entry: UtcMs,
+    /// The version of the rules that its fee follows, pinned at entry.
+    pub rules: u32,
+    /// The last computed fee.
+    pub fee: Option<Fee>,
+    /// What has been paid.
+    pub paid: Fen,
+    /// When it was last paid.
+    pub paid_at: Option<UtcMs>,
+}

@@ -1,0 +1,11 @@
+//! The map of the house. An input is decided, journaled, then acted on:
+//!
+//! - [`domain`]: what is decided, pure;
+//! - [`store`]: where it is written, the only place with SQL;
+//! - [`site`]: the loop that ties the two;
+//! - `devices`, `tills`, `console`, `sync`: the edges, which never import each other;
+//! - `config`, `clock`: settings and the system's clocks.
+
+pub mod domain;
+pub mod site;
+pub mod store;

@@ -1,0 +1,1 @@
+//! The ledger file: journal and tables, one writer; the only place with SQL.
