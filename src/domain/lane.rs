@@ -1,6 +1,9 @@
-//! The lane: from a vehicle's arrival to the moment it has passed, and every way in which that goes wrong.
+//! The lane's state: what stands in it, what it waits for, and what was seen of the arm.
 
 use serde::{Deserialize, Serialize};
+
+use super::event::{ArmPosition, CommandAnswer, CommandId, Fen, LaneId, PlateRead, RaiseCause, StayId, UtcMs};
+use super::plate::Plate;
 
 /// What a loop detector is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,171 @@ pub enum Direction {
     Exit,
 }
 
+/// What tells that a vehicle has passed; the strongest that the lane has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PassedBy {
+    /// The passage loop was entered and left.
+    PassageLoop,
+    /// The camera's own passed event.
+    Camera,
+    /// Nothing: after the time-out the passage is taken for done and listed as unconfirmed.
+    Timeout,
+}
+
+/// How a lane is built and how patient it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneSettings {
+    /// Which way it leads.
+    pub direction: Direction,
+    /// Whether a loop tells that a vehicle stands before the arm.
+    pub has_arrival_loop: bool,
+    /// What tells that it has passed.
+    pub passed_by: PassedBy,
+    /// How long after a raise a passage may take, in milliseconds.
+    pub pass_timeout_ms: u64,
+    /// How long the arrival loop must be clear before a vehicle counts as gone back, in milliseconds.
+    pub back_out_ms: u64,
+    /// How long after a passage another read of the same plate is still the same vehicle, in milliseconds.
+    pub same_vehicle_ms: i64,
+}
+
 /// A lane's whole state; it survives a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lane {}
+pub struct Lane {
+    /// What the lane is doing.
+    pub phase: Phase,
+    /// Whether a vehicle stands on the arrival loop.
+    pub arrival: bool,
+    /// Whether a vehicle stands on the passage loop.
+    pub passage: bool,
+    /// Where the arm was last seen.
+    pub arm: Option<ArmPosition>,
+    /// The vehicle that was served last, and when it was done.
+    pub last: Option<Served>,
+    /// A vehicle that was read while the one before it was still being served.
+    pub next: Option<PlateRead>,
+}
+
+/// A vehicle that has passed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// Its plate.
+    pub plate: Plate,
+    /// When it had passed.
+    pub at: UtcMs,
+}
+
+/// What a lane is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "at", rename_all = "snake_case")]
+pub enum Phase {
+    /// No vehicle is being served.
+    #[default]
+    Idle,
+    /// A vehicle stands before the arm and something is missing.
+    Waiting(Waiting),
+    /// The barrier was commanded up and the vehicle has not passed yet.
+    Raised(Raised),
+}
+
+/// A vehicle that cannot be let through yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The vehicle.
+    pub visit: Visit,
+    /// What it owes, where that is known.
+    pub due: Option<Fen>,
+    /// What is missing.
+    pub why: WaitReason,
+    /// Whether more points were already asked from the cloud for it.
+    pub asked_for_points: bool,
+}
+
+/// What a waiting vehicle lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// Money or points.
+    FeeDue,
+    /// A stay: no open one has this plate.
+    NoEntryFound,
+    /// A readable plate.
+    NoPlate,
+    /// Its stay is leaving by another lane at this moment.
+    LeavingElsewhere,
+}
+
+/// A barrier that was commanded up, until the passage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raised {
+    /// The vehicle; none where a guard raised for nobody that the box knows.
+    pub visit: Option<Visit>,
+    /// The newest command.
+    pub command: CommandId,
+    /// Why.
+    pub cause: RaiseCause,
+    /// What came back for it.
+    pub answer: Option<CommandAnswer>,
+    /// Whether the vehicle has been on the passage loop.
+    pub on_passage: bool,
+    /// What a guard lets go unpaid.
+    pub waived: Fen,
+    /// When it was commanded, by the clock that never jumps.
+    pub since_ms: u64,
+    /// Whether staff were told that the vehicle does not drive on.
+    pub told: bool,
+}
+
+/// A vehicle in a lane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visit {
+    /// Its plate, if one could be read.
+    pub plate: Option<Plate>,
+    /// The camera's identity of the read.
+    pub event: String,
+    /// When it was read.
+    pub captured: UtcMs,
+    /// Its stay, if it has one.
+    pub stay: Option<StayId>,
+    /// When the arrival loop became clear behind it, by the clock that never jumps.
+    pub left_at_ms: Option<u64>,
+}
+
+impl Lane {
+    /// The vehicle that is being served.
+    pub fn visit(&self) -> Option<&Visit> {
+        match &self.phase {
+            Phase::Idle => None,
+            Phase::Waiting(waiting) => Some(&waiting.visit),
+            Phase::Raised(raised) => raised.visit.as_ref(),
+        }
+    }
+
+    /// The stay of the vehicle that is being served.
+    pub fn stay(&self) -> Option<&StayId> {
+        self.visit().and_then(|visit| visit.stay.as_ref())
+    }
+}
+
+impl Raised {
+    /// Whether nobody can say if the arm went up: refused, unanswered, or the box was off meanwhile.
+    pub fn is_uncertain(&self) -> bool {
+        match self.answer {
+            Some(CommandAnswer::Refused(_) | CommandAnswer::Silent(_)) => true,
+            Some(CommandAnswer::Accepted) | None => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Direction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Direction::Entry => "entry",
+            Direction::Exit => "exit",
+        })
+    }
+}
+
+/// A lane's name beside its settings, as the decisions use them.
+pub type Lanes = std::collections::BTreeMap<LaneId, LaneSettings>;

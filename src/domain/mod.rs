@@ -1,8 +1,14 @@
 //! What Gatepost knows and decides: pure functions over plain values, no clock, no files, no network.
 
+mod access;
+mod arrival;
+pub mod decide;
 pub mod event;
 pub mod lane;
+mod passage;
 pub mod plate;
 pub mod points;
+pub mod rules;
+mod sale;
 pub mod stay;
 pub mod tariff;

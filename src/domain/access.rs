@@ -1,0 +1,129 @@
+//! What staff may do at a lane: raise with a reason, take cash, say which plate it really is.
+
+use super::arrival;
+use super::decide::Work;
+use super::event::{
+    Action, Fen, Input, PlateRead, RaiseCause, Record, Reply, StaffAct, StaffRefusal, StaffWish, Tender,
+};
+use super::lane::{Direction, Phase, Raised, Visit, WaitReason, Waiting};
+use super::plate::Plate;
+
+/// A person acts.
+pub(super) fn staff(work: &mut Work<'_>, act: &StaffAct) {
+    let done = match &act.what {
+        StaffWish::Raise { reason, plate } => raise(work, &act.operator, reason, plate.as_ref()),
+        StaffWish::Settle { fen } => take_cash(work, &act.operator, *fen),
+        StaffWish::CorrectPlate { plate, .. } => correct_plate(work, plate),
+    };
+    work.reply = Reply::Staff(done);
+}
+
+/// Raises whatever is due. What a known vehicle owes is let go, and said so on its stay.
+fn raise(work: &mut Work<'_>, operator: &str, reason: &str, plate: Option<&Plate>) -> Result<String, StaffRefusal> {
+    let cause = RaiseCause::Staff { operator: operator.to_owned(), reason: reason.to_owned() };
+    match work.lane.phase.clone() {
+        Phase::Raised(raised) => raise_once_more(work, raised, cause),
+        Phase::Waiting(waiting) => {
+            let waived = waiting.due.unwrap_or(Fen(0));
+            let visit = visit_for_raise(work, Some(waiting), plate);
+            arrival::raise(work, visit, cause, waived);
+        }
+        Phase::Idle if plate.is_some() => {
+            let visit = visit_for_raise(work, None, plate);
+            arrival::raise(work, visit, cause, Fen(0));
+        }
+        Phase::Idle => raise_for_nobody(work, cause),
+    }
+    Ok(format!("raising {}", work.lane_id))
+}
+
+fn raise_once_more(work: &mut Work<'_>, mut raised: Raised, cause: RaiseCause) {
+    let stay = raised.visit.as_ref().and_then(|visit| visit.stay.clone());
+    raised.command = work.command_raise(cause, stay);
+    raised.answer = None;
+    raised.since_ms = work.now.uptime_ms;
+    work.lane.phase = Phase::Raised(raised);
+}
+
+fn raise_for_nobody(work: &mut Work<'_>, cause: RaiseCause) {
+    let command = work.command_raise(cause.clone(), None);
+    work.alarm("raised_without_stay", format!("A guard raised {} for no vehicle that the box knows", work.lane_id));
+    work.lane.phase = Phase::Raised(Raised {
+        visit: None,
+        command,
+        cause,
+        answer: None,
+        on_passage: false,
+        waived: Fen(0),
+        since_ms: work.now.uptime_ms,
+        told: false,
+    });
+}
+
+/// The vehicle that a guard lets through: an entry begins a stay even without a plate, an exit ends the stay that the
+/// plate names.
+fn visit_for_raise(work: &mut Work<'_>, waiting: Option<Waiting>, plate: Option<&Plate>) -> Visit {
+    let now = work.now.utc;
+    let mut visit = waiting.map_or_else(
+        || Visit {
+            plate: None,
+            event: format!("staff/{}", work.facts.ids.op(0)),
+            captured: now,
+            stay: None,
+            left_at_ms: None,
+        },
+        |waiting| waiting.visit,
+    );
+    visit.plate = plate.cloned().or(visit.plate);
+    if visit.stay.is_some() {
+        return visit;
+    }
+    match (work.settings.direction, work.facts.named_stay.clone()) {
+        (Direction::Entry, None) => {
+            visit.stay = Some(arrival::open_stay(work, visit.plate.clone(), None, visit.captured));
+        }
+        // It is inside already by the books; a second stay would be wrong, the guard's raise is on record.
+        (Direction::Entry, Some(_)) | (Direction::Exit, None) => {}
+        (Direction::Exit, Some(inside)) => {
+            arrival::charge(work, &inside, visit.captured);
+            visit.stay = Some(inside.stay.id);
+        }
+    }
+    visit
+}
+
+fn take_cash(work: &mut Work<'_>, operator: &str, fen: Fen) -> Result<String, StaffRefusal> {
+    let Phase::Waiting(waiting) = work.lane.phase.clone() else { return Err(StaffRefusal::NothingWaiting) };
+    let (Some(due), Some(stay)) = (waiting.due, waiting.visit.stay.clone()) else {
+        return Err(StaffRefusal::NothingWaiting);
+    };
+    if fen != due || due.0 == 0 {
+        return Err(StaffRefusal::AmountMismatch { due });
+    }
+    let op = work.op();
+    let tender = Tender::Guard { operator: operator.to_owned() };
+    work.records.push(Record::PaymentTaken { op, stay, fen, tender });
+    arrival::raise(work, waiting.visit, RaiseCause::Paid, Fen(0));
+    Ok(format!("paid, raising {}", work.lane_id))
+}
+
+/// The vehicle is served again from the start, as if the camera had read it right.
+fn correct_plate(work: &mut Work<'_>, plate: &Plate) -> Result<String, StaffRefusal> {
+    let Phase::Waiting(waiting) = work.lane.phase.clone() else { return Err(StaffRefusal::NothingWaiting) };
+    arrival::withdraw(work, "staff corrected the plate");
+    let read = PlateRead {
+        lane: work.lane_id.clone(),
+        device: super::event::DeviceId::from("staff"),
+        event: format!("staff/{}", work.facts.ids.op(0)),
+        plate: Some(plate.clone()),
+        confidence: 100,
+        captured: waiting.visit.captured,
+        stored_offline: false,
+    };
+    work.actions.push(Action::Then(Box::new(Input::PlateRead(read))));
+    let was = match waiting.why {
+        WaitReason::NoPlate => "without a plate",
+        WaitReason::FeeDue | WaitReason::NoEntryFound | WaitReason::LeavingElsewhere => "with another plate",
+    };
+    Ok(format!("the vehicle {was} is now {plate}"))
+}

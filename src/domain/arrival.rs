@@ -1,0 +1,280 @@
+//! A vehicle before the arm: whose read it is, whether it may go, and what it waits for.
+
+use super::decide::{StayFacts, Work};
+use super::event::{Action, Fen, Input, PlateRead, Points, RaiseCause, ReadOutcome, Record, StayId, UtcMs};
+use super::lane::{Direction, Phase, Raised, Visit, WaitReason, Waiting};
+use super::plate::Plate;
+use super::points;
+use super::stay::{Stay, StayState};
+use super::tariff;
+
+/// A camera's statement.
+pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
+    if let Some(outcome) = work.facts.read_before
+        && !read_is_news(work, read, outcome)
+    {
+        return;
+    }
+    if read.stored_offline {
+        take(work, read, ReadOutcome::StoredOffline);
+        return;
+    }
+    match work.lane.phase.clone() {
+        Phase::Idle => read_in_idle_lane(work, read),
+        Phase::Waiting(waiting) => read_while_waiting(work, read, &waiting),
+        Phase::Raised(raised) => read_while_raised(work, read, raised),
+    }
+}
+
+/// A known event is news only where it waited behind another vehicle, or where the camera's full result corrects the
+/// quick one before anything was decided for good.
+fn read_is_news(work: &Work<'_>, read: &PlateRead, before: ReadOutcome) -> bool {
+    match &work.lane.phase {
+        Phase::Idle => before == ReadOutcome::Queued,
+        Phase::Waiting(waiting) => {
+            waiting.visit.event == read.event && read.plate.is_some() && read.plate != waiting.visit.plate
+        }
+        Phase::Raised(_) => false,
+    }
+}
+
+fn read_in_idle_lane(work: &mut Work<'_>, read: &PlateRead) {
+    let Some(plate) = &read.plate else {
+        take(work, read, ReadOutcome::NoPlate);
+        wait(work, visit(read, None), None, WaitReason::NoPlate);
+        return;
+    };
+    if is_still_the_last_vehicle(work, plate, read.captured) {
+        take(work, read, ReadOutcome::SameVehicle);
+        return;
+    }
+    take(work, read, ReadOutcome::Taken);
+    match work.settings.direction {
+        Direction::Entry => enter(work, read, plate),
+        Direction::Exit => leave(work, read),
+    }
+}
+
+/// A camera often reads a vehicle again while it drives off.
+fn is_still_the_last_vehicle(work: &Work<'_>, plate: &Plate, captured: UtcMs) -> bool {
+    let window = work.settings.same_vehicle_ms;
+    work.lane.last.as_ref().is_some_and(|last| last.plate == *plate && captured.0 <= last.at.0 + window)
+}
+
+fn read_while_waiting(work: &mut Work<'_>, read: &PlateRead, waiting: &Waiting) {
+    if read.plate.is_none() || read.plate == waiting.visit.plate {
+        take(work, read, ReadOutcome::SameVehicle);
+        return;
+    }
+    // The same vehicle read better, or another one after the first has gone: nothing was decided for good either way.
+    withdraw(work, "another plate was read in the lane");
+    work.actions.push(Action::Then(Box::new(Input::PlateRead(read.clone()))));
+}
+
+fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
+    let Some(visit) = &raised.visit else {
+        return queue(work, read);
+    };
+    if read.plate.is_none() {
+        return take(work, read, ReadOutcome::SameVehicle);
+    }
+    if read.plate == visit.plate {
+        take(work, read, ReadOutcome::SameVehicle);
+        if raised.is_uncertain() && !raised.on_passage {
+            raise_again(work, raised);
+        }
+        return;
+    }
+    if raised.on_passage || !work.settings.has_arrival_loop {
+        return queue(work, read);
+    }
+    if visit.left_at_ms.is_none() {
+        // It has not moved since, so this is a second reading of the same vehicle. A raised barrier is never re-decided.
+        return take(work, read, ReadOutcome::SameVehicle);
+    }
+    super::passage::back_out(work, "another vehicle stands in its place");
+    work.actions.push(Action::Then(Box::new(Input::PlateRead(read.clone()))));
+}
+
+/// A fresh read proves that the vehicle still stands there, so raising once more is not blind.
+fn raise_again(work: &mut Work<'_>, mut raised: Raised) {
+    let stay = raised.visit.as_ref().and_then(|visit| visit.stay.clone());
+    raised.command = work.command_raise(RaiseCause::StillThere, stay);
+    raised.answer = None;
+    raised.since_ms = work.now.uptime_ms;
+    work.lane.phase = Phase::Raised(raised);
+}
+
+fn queue(work: &mut Work<'_>, read: &PlateRead) {
+    if read.plate.is_some() {
+        take(work, read, ReadOutcome::Queued);
+        work.lane.next = Some(read.clone());
+    }
+}
+
+/// A vehicle at an entry: its stay begins, pending until it has passed.
+pub(super) fn enter(work: &mut Work<'_>, read: &PlateRead, plate: &Plate) {
+    if let Some(inside) = &work.facts.named_stay {
+        let age = read.captured.0 - inside.stay.entry.0;
+        if inside.stay.entry_lane == work.lane_id && age <= work.settings.same_vehicle_ms {
+            return;
+        }
+        let id = inside.stay.id.clone();
+        work.alarm("repeat_entry", format!("{} entered again; its stay {id} had no exit", plate.masked()));
+        if let Some(hold) = &inside.hold {
+            work.records.push(Record::HoldVoided { op: hold.op.clone(), reason: "the stay had no exit".to_owned() });
+        }
+        work.records.push(Record::StayVoided { stay: id, reason: "its exit was never seen".to_owned() });
+    }
+    let member = work.facts.member.as_ref().filter(|member| member.consent_plates).map(|member| member.id.clone());
+    let stay = open_stay(work, Some(plate.clone()), member.clone(), read.captured);
+    if let Some(member) = member.filter(|_| !work.facts.quarantined) {
+        let points = Points(work.facts.rules.grants.visit_points);
+        let request = work.op();
+        work.records.push(Record::GrantRequested { request, member, points });
+    }
+    raise(work, visit(read, Some(stay)), RaiseCause::Entry, Fen(0));
+}
+
+/// Opens a stay that waits for its vehicle to pass.
+pub(super) fn open_stay(
+    work: &mut Work<'_>,
+    plate: Option<Plate>,
+    member: Option<super::event::MemberId>,
+    entry: UtcMs,
+) -> StayId {
+    let stay = Stay {
+        id: work.facts.ids.stay(),
+        plate,
+        member,
+        state: StayState::PendingEntry,
+        entry_lane: work.lane_id.clone(),
+        entry,
+        rules: work.facts.rules.version,
+        fee: None,
+        paid: Fen(0),
+        paid_at: None,
+    };
+    let id = stay.id.clone();
+    work.records.push(Record::StayOpened { stay });
+    id
+}
+
+/// A vehicle at an exit: find its stay, compute what it owes, and let it go if that is covered.
+fn leave(work: &mut Work<'_>, read: &PlateRead) {
+    let Some(inside) = work.facts.named_stay.clone() else {
+        wait(work, visit(read, None), None, WaitReason::NoEntryFound);
+        return;
+    };
+    if let Some((other, state)) = work.facts.serving.clone()
+        && other != work.lane_id
+    {
+        match state.phase {
+            Phase::Idle => {}
+            Phase::Waiting(_) => {
+                let state = super::lane::Lane { phase: Phase::Idle, ..state };
+                work.records.push(Record::LaneMoved { lane: other, state });
+            }
+            Phase::Raised(_) => {
+                work.alarm("leaving_elsewhere", format!("{} is leaving by {other} already", inside.stay.id));
+                wait(work, visit(read, None), None, WaitReason::LeavingElsewhere);
+                return;
+            }
+        }
+    }
+    let visit = visit(read, Some(inside.stay.id.clone()));
+    let due = charge(work, &inside, read.captured);
+    settle(work, &inside, visit, due, false);
+}
+
+/// Computes and records what a stay owes at the exit.
+pub(super) fn charge(work: &mut Work<'_>, inside: &StayFacts, at: UtcMs) -> Fen {
+    let quote = tariff::quote(&inside.rules, &inside.stay, at);
+    work.records.push(Record::StayExiting {
+        stay: inside.stay.id.clone(),
+        lane: work.lane_id.clone(),
+        at,
+        fee: quote.fee,
+    });
+    quote.due
+}
+
+/// Lets a vehicle go if what it owes is nothing or covered by points; otherwise it waits for another tender.
+fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, due: Fen, asked_for_points: bool) {
+    if due.0 == 0 {
+        let cause = if inside.stay.paid.0 > 0 { RaiseCause::Paid } else { RaiseCause::NothingDue };
+        return raise(work, visit, cause, Fen(0));
+    }
+    let mut asked = asked_for_points;
+    if let Some(member) = inside.stay.member.clone().filter(|_| !work.facts.quarantined) {
+        let needed = inside.rules.points_needed(due);
+        if let Some(parts) = points::take(&inside.purse, needed) {
+            let op = work.op();
+            let stay = inside.stay.id.clone();
+            work.records.push(Record::HoldPlaced { op, stay, member, points: needed, fen: due, parts });
+            return raise(work, visit, RaiseCause::Points, Fen(0));
+        }
+        if !asked {
+            let missing = Points(needed.0 - points::usable(&inside.purse).0);
+            let request = work.op();
+            work.records.push(Record::GrantRequested { request, member, points: missing });
+            asked = true;
+        }
+    }
+    wait(work, visit, Some(due), WaitReason::FeeDue);
+    if let Phase::Waiting(waiting) = &mut work.lane.phase {
+        waiting.asked_for_points = asked;
+    }
+}
+
+/// Somebody paid, or points arrived: look again at the vehicle that waits.
+pub(super) fn reconsider(work: &mut Work<'_>) {
+    let Phase::Waiting(waiting) = work.lane.phase.clone() else { return };
+    let Some(inside) = work.facts.visit_stay.clone() else { return };
+    if waiting.why != WaitReason::FeeDue {
+        return;
+    }
+    let due = charge(work, &inside, waiting.visit.captured);
+    settle(work, &inside, waiting.visit, due, waiting.asked_for_points);
+}
+
+/// Commands the barrier up for a vehicle.
+pub(super) fn raise(work: &mut Work<'_>, visit: Visit, cause: RaiseCause, waived: Fen) {
+    let command = work.command_raise(cause.clone(), visit.stay.clone());
+    work.lane.phase = Phase::Raised(Raised {
+        visit: Some(visit),
+        command,
+        cause,
+        answer: None,
+        on_passage: false,
+        waived,
+        since_ms: work.now.uptime_ms,
+        told: false,
+    });
+}
+
+fn wait(work: &mut Work<'_>, visit: Visit, due: Option<Fen>, why: WaitReason) {
+    work.lane.phase = Phase::Waiting(Waiting { visit, due, why, asked_for_points: false });
+}
+
+/// The waiting vehicle is not here, or not the one it seemed: its stay goes on as if it had never come to the exit.
+pub(super) fn withdraw(work: &mut Work<'_>, why: &str) {
+    if let Some(inside) = &work.facts.visit_stay
+        && inside.stay.state == StayState::PendingExit
+    {
+        work.records.push(Record::StayResumed { stay: inside.stay.id.clone() });
+        if let Some(hold) = &inside.hold {
+            work.records.push(Record::HoldVoided { op: hold.op.clone(), reason: why.to_owned() });
+        }
+    }
+    work.lane.phase = Phase::Idle;
+}
+
+/// Keeps the statement, so that a repeat of it is known.
+pub(super) fn take(work: &mut Work<'_>, read: &PlateRead, outcome: ReadOutcome) {
+    work.records.push(Record::ReadTaken { read: read.clone(), outcome });
+}
+
+pub(super) fn visit(read: &PlateRead, stay: Option<StayId>) -> Visit {
+    Visit { plate: read.plate.clone(), event: read.event.clone(), captured: read.captured, stay, left_at_ms: None }
+}

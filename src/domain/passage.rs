@@ -1,0 +1,235 @@
+//! From the raise to the passage: loops, the arm, time-outs, backing out, and coming back after a restart.
+
+use super::arrival;
+use super::decide::Work;
+use super::event::{Action, ArmPosition, CommandAnswer, CommandId, Evidence, Input, Record, VehicleSign};
+use super::lane::{Direction, LoopRole, PassedBy, Phase, Raised, Served};
+
+/// A loop detector changed.
+pub(super) fn loop_changed(work: &mut Work<'_>, role: LoopRole, occupied: bool) {
+    match (role, occupied) {
+        (LoopRole::Arrival, true) if !work.lane.arrival => arrived(work),
+        (LoopRole::Arrival, false) if work.lane.arrival => left(work),
+        (LoopRole::Passage, true) if !work.lane.passage => passage_entered(work),
+        (LoopRole::Passage, false) if work.lane.passage => passage_left(work),
+        (LoopRole::Arrival | LoopRole::Passage, _) => {}
+    }
+}
+
+fn arrived(work: &mut Work<'_>) {
+    work.lane.arrival = true;
+    match &mut work.lane.phase {
+        Phase::Idle => {}
+        Phase::Waiting(waiting) => waiting.visit.left_at_ms = None,
+        // Where the vehicle is over the passage loop already, this is the next one; a return is told by its plate.
+        Phase::Raised(_) => {}
+    }
+}
+
+fn left(work: &mut Work<'_>) {
+    work.lane.arrival = false;
+    let now_ms = work.now.uptime_ms;
+    match &mut work.lane.phase {
+        Phase::Idle => return,
+        Phase::Waiting(waiting) => waiting.visit.left_at_ms = Some(now_ms),
+        Phase::Raised(raised) => match &mut raised.visit {
+            Some(visit) if !raised.on_passage => visit.left_at_ms = Some(now_ms),
+            Some(_) | None => return,
+        },
+    }
+    work.wake_in(work.settings.back_out_ms);
+}
+
+fn passage_entered(work: &mut Work<'_>) {
+    work.lane.passage = true;
+    match &mut work.lane.phase {
+        Phase::Raised(raised) => raised.on_passage = true,
+        Phase::Idle | Phase::Waiting(_) => {
+            work.records.push(Record::PassageSeen { lane: work.lane_id.clone(), command: None });
+            work.alarm("passage_without_raise", format!("A vehicle passed {} without a raise", work.lane_id));
+        }
+    }
+}
+
+fn passage_left(work: &mut Work<'_>) {
+    work.lane.passage = false;
+    if let Phase::Raised(raised) = work.lane.phase.clone()
+        && raised.on_passage
+    {
+        passed(work, &raised, Evidence::PassageLoop);
+    }
+}
+
+/// The camera or the barrier said something about the vehicle.
+pub(super) fn vehicle_seen(work: &mut Work<'_>, sign: VehicleSign) {
+    match (sign, work.lane.phase.clone()) {
+        (VehicleSign::Passed, Phase::Raised(raised)) if work.settings.passed_by != PassedBy::PassageLoop => {
+            passed(work, &raised, Evidence::Camera);
+        }
+        (VehicleSign::TurnedBack, Phase::Raised(raised)) if !raised.on_passage => {
+            back_out(work, "the camera saw it turn back");
+        }
+        (VehicleSign::TurnedBack, Phase::Waiting(_)) => {
+            arrival::withdraw(work, "the camera saw it turn back");
+            serve_next(work);
+        }
+        (VehicleSign::Tailgated, _) => {
+            work.alarm("tailgated", format!("A second vehicle followed through {}", work.lane_id));
+        }
+        (VehicleSign::Passed | VehicleSign::TurnedBack, Phase::Idle | Phase::Waiting(_) | Phase::Raised(_)) => {}
+    }
+}
+
+/// A limit switch changed.
+pub(super) fn arm_moved(work: &mut Work<'_>, position: ArmPosition) {
+    if work.lane.arm != Some(position) {
+        work.lane.arm = Some(position);
+        work.records.push(Record::BarrierMoved { lane: work.lane_id.clone(), position });
+    }
+}
+
+/// What came back for a command. It never means that the arm moved.
+pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &CommandAnswer) {
+    let Phase::Raised(raised) = &mut work.lane.phase else { return };
+    if raised.command != *command || raised.answer.is_some() {
+        return;
+    }
+    raised.answer = Some(answer.clone());
+    work.records.push(Record::BarrierAnswered {
+        lane: work.lane_id.clone(),
+        command: command.clone(),
+        answer: answer.clone(),
+    });
+    match answer {
+        CommandAnswer::Accepted => {}
+        CommandAnswer::Refused(why) | CommandAnswer::Silent(why) => {
+            work.alarm("raise_uncertain", format!("Nobody knows if the barrier of {} went up: {why}", work.lane_id));
+        }
+    }
+}
+
+/// A deadline came. Which one is seen from the state: an early or late call does no harm.
+pub(super) fn due(work: &mut Work<'_>) {
+    let now_ms = work.now.uptime_ms;
+    match work.lane.phase.clone() {
+        Phase::Idle => {}
+        Phase::Waiting(waiting) => {
+            if waiting.visit.left_at_ms.is_some_and(|left| now_ms >= left + work.settings.back_out_ms) {
+                arrival::withdraw(work, "it left the lane");
+                serve_next(work);
+            }
+        }
+        Phase::Raised(raised) if raised.on_passage => {}
+        Phase::Raised(raised) => {
+            let left_at = raised.visit.as_ref().and_then(|visit| visit.left_at_ms);
+            if left_at.is_some_and(|left| now_ms >= left + work.settings.back_out_ms) {
+                back_out(work, "it left the lane backwards");
+            } else if now_ms >= raised.since_ms + work.settings.pass_timeout_ms {
+                overdue(work, &raised);
+            }
+        }
+    }
+}
+
+/// The vehicle should have passed by now.
+fn overdue(work: &mut Work<'_>, raised: &Raised) {
+    if !work.lane.arrival {
+        return passed(work, raised, Evidence::Unconfirmed);
+    }
+    if let Phase::Raised(standing) = &mut work.lane.phase
+        && !standing.told
+    {
+        standing.told = true;
+        work.alarm("not_driving_on", format!("A vehicle stands before the raised barrier of {}", work.lane_id));
+    }
+    work.wake_in(work.settings.pass_timeout_ms);
+}
+
+/// The vehicle has passed: what was pending is now posted.
+fn passed(work: &mut Work<'_>, raised: &Raised, evidence: Evidence) {
+    let command = Some(raised.command.clone());
+    work.records.push(Record::PassageSeen { lane: work.lane_id.clone(), command });
+    if evidence == Evidence::Unconfirmed {
+        work.alarm("unconfirmed", format!("Nobody saw whether the vehicle passed {}", work.lane_id));
+    }
+    if let Some(inside) = work.facts.visit_stay.clone() {
+        let stay = inside.stay.id.clone();
+        match work.settings.direction {
+            Direction::Entry => work.records.push(Record::StayEntered { stay, evidence }),
+            Direction::Exit => {
+                if let Some(hold) = inside.hold {
+                    work.records.push(Record::PointsSpent {
+                        op: hold.op,
+                        member: hold.member,
+                        points: hold.points,
+                        fen: hold.fen,
+                        parts: hold.parts,
+                        stay: Some(stay.clone()),
+                    });
+                }
+                work.records.push(Record::StayClosed { stay, evidence, waived: raised.waived });
+                if let Some(member) = inside.stay.member.filter(|_| !inside.member_has_another) {
+                    work.return_points(&member, &inside.purse);
+                }
+            }
+        }
+    }
+    let plate = raised.visit.as_ref().and_then(|visit| visit.plate.clone());
+    work.lane.last = plate.map(|plate| Served { plate, at: work.now.utc });
+    work.lane.phase = Phase::Idle;
+    serve_next(work);
+}
+
+/// The vehicle went back: what was pending is void, and nothing was spent.
+pub(super) fn back_out(work: &mut Work<'_>, why: &str) {
+    if let Some(inside) = work.facts.visit_stay.clone() {
+        let stay = inside.stay.id;
+        if let Some(hold) = &inside.hold {
+            work.records.push(Record::HoldVoided { op: hold.op.clone(), reason: why.to_owned() });
+        }
+        match work.settings.direction {
+            Direction::Entry => {
+                work.records.push(Record::StayVoided { stay, reason: why.to_owned() });
+                if let Some(member) = inside.stay.member.filter(|_| !inside.member_has_another) {
+                    work.return_points(&member, &inside.purse);
+                }
+            }
+            Direction::Exit => work.records.push(Record::StayResumed { stay }),
+        }
+    }
+    work.lane.phase = Phase::Idle;
+    serve_next(work);
+}
+
+fn serve_next(work: &mut Work<'_>) {
+    if let Some(next) = work.lane.next.take() {
+        work.actions.push(Action::Then(Box::new(Input::PlateRead(next))));
+    }
+}
+
+/// The daemon started: deadlines begin anew, and a raise that was not answered before is uncertain.
+pub(super) fn started(work: &mut Work<'_>) {
+    let now_ms = work.now.uptime_ms;
+    match work.lane.phase.clone() {
+        Phase::Idle => return,
+        Phase::Waiting(mut waiting) => {
+            if waiting.visit.left_at_ms.is_some() {
+                waiting.visit.left_at_ms = Some(now_ms);
+                work.wake_in(work.settings.back_out_ms);
+            }
+            work.lane.phase = Phase::Waiting(waiting);
+        }
+        Phase::Raised(mut raised) => {
+            raised.since_ms = now_ms;
+            if let Some(visit) = raised.visit.as_mut().filter(|visit| visit.left_at_ms.is_some()) {
+                visit.left_at_ms = Some(now_ms);
+                work.wake_in(work.settings.back_out_ms);
+            }
+            work.wake_in(work.settings.pass_timeout_ms);
+            let command = raised.command.clone();
+            work.lane.phase = Phase::Raised(raised);
+            answered(work, &command, &CommandAnswer::Silent("the box restarted before an answer came".to_owned()));
+        }
+    }
+    work.records.insert(0, Record::Started { lane: work.lane_id.clone() });
+}

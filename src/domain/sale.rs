@@ -1,0 +1,185 @@
+//! A till's commit: what was bought, what was paid for parking, what it earned and spent, exactly once.
+
+use super::decide::{Facts, StayFacts};
+use super::event::{
+    Action, Decision, Fen, Input, MemberId, Now, OpId, Points, Purse, Record, Reply, StayId, Tender, TillAnswer,
+    TillCommit,
+};
+use super::points;
+use super::tariff;
+
+/// Decides a till's commit.
+pub(super) fn commit(commit: &TillCommit, facts: &Facts, now: Now) -> Decision {
+    if let Some(stored) = &facts.operation {
+        return reply(repeat(commit, stored));
+    }
+    let mut decision = Decision::nothing();
+    let answer = match check(commit, facts, now) {
+        Ok(plan) => apply(&mut decision, commit, facts, plan, now),
+        Err(refusal) => refusal,
+    };
+    decision.records.push(Record::OperationAnswered {
+        terminal: commit.terminal.clone(),
+        key: commit.key.clone(),
+        fingerprint: commit.fingerprint.clone(),
+        answer: answer.clone(),
+    });
+    decision.reply = Reply::Till(answer);
+    decision
+}
+
+/// What a commit will do, once nothing speaks against it.
+struct Plan {
+    stay: Option<(StayId, Fen)>,
+    /// Points for the cover asked, and from where.
+    spend: Option<(MemberId, Points, Vec<points::Part>)>,
+}
+
+fn reply(answer: TillAnswer) -> Decision {
+    Decision { reply: Reply::Till(answer), ..Decision::nothing() }
+}
+
+fn repeat(commit: &TillCommit, stored: &super::decide::StoredOperation) -> TillAnswer {
+    if stored.fingerprint != commit.fingerprint {
+        return refuse("idempotency-key-reused", "this key was used with another body".to_owned());
+    }
+    match stored.answer.clone() {
+        TillAnswer::Applied { transaction, earned, spent, usable, stay, .. } => {
+            TillAnswer::Applied { transaction, earned, spent, usable, stay, replayed: true }
+        }
+        TillAnswer::Refused { code, detail } => TillAnswer::Refused { code, detail },
+    }
+}
+
+fn refuse(code: &str, detail: String) -> TillAnswer {
+    TillAnswer::Refused { code: code.to_owned(), detail }
+}
+
+fn check(commit: &TillCommit, facts: &Facts, now: Now) -> Result<Plan, TillAnswer> {
+    if commit.member.is_some() && facts.member.is_none() {
+        return Err(refuse("member-unknown", "no such member".to_owned()));
+    }
+    let stay = match &commit.stay {
+        None => None,
+        Some(id) => Some(due_of(facts.named_stay.as_ref(), id, now)?),
+    };
+    let parking = stay.as_ref().map_or(Fen(0), |(_, due)| *due);
+    let total = commit.sale.0 + parking.0;
+    if commit.cash.0 + commit.points_cover.0 != total {
+        let detail = format!("the tenders make {} fen, due are {total} fen", commit.cash.0 + commit.points_cover.0);
+        return Err(refuse("tender-mismatch", detail));
+    }
+    let spend = if commit.points_cover.0 > 0 { Some(check_spend(commit, facts)?) } else { None };
+    Ok(Plan { stay, spend })
+}
+
+fn due_of(inside: Option<&StayFacts>, id: &StayId, now: Now) -> Result<(StayId, Fen), TillAnswer> {
+    let Some(inside) = inside else {
+        return Err(refuse("stay-unknown", format!("no open stay {id}")));
+    };
+    if inside.hold.is_some() {
+        return Err(refuse("tender-mismatch", "points are paying for this stay at the exit; due are 0 fen".to_owned()));
+    }
+    // A vehicle that stands at the exit owes what it owed when it was read there.
+    let at = inside.exit_read.unwrap_or(now.utc);
+    Ok((id.clone(), tariff::quote(&inside.rules, &inside.stay, at).due))
+}
+
+fn check_spend(commit: &TillCommit, facts: &Facts) -> Result<(MemberId, Points, Vec<points::Part>), TillAnswer> {
+    let Some(member) = &facts.member else {
+        return Err(refuse("bad-request", "a points tender needs member_ref".to_owned()));
+    };
+    if facts.quarantined {
+        return Err(refuse("quarantined", "this box may not spend points now; take another tender".to_owned()));
+    }
+    let needed = facts.rules.points_needed(commit.points_cover);
+    let Some(parts) = points::take(&facts.purse, needed) else {
+        let usable = points::usable(&facts.purse).0;
+        return Err(refuse("insufficient-points", format!("{} points are needed, {usable} are usable here", needed.0)));
+    };
+    Ok((member.id.clone(), needed, parts))
+}
+
+fn apply(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: Plan, now: Now) -> TillAnswer {
+    let transaction = facts.ids.op(0);
+    let mut purse = facts.purse.clone();
+    let spent = spend(decision, facts, &plan, &mut purse, commit.points_cover);
+    let parking = plan.stay.as_ref().map_or(Fen(0), |(_, due)| *due);
+    pay_parking(decision, commit, facts, &plan, parking);
+    // What points paid earns nothing; they pay for parking first.
+    let sale_by_points = (commit.points_cover.0 - parking.0).max(0);
+    let earned = earn(decision, commit, facts, Fen(commit.sale.0 - sale_by_points), &mut purse);
+    if commit.sale.0 > 0 {
+        decision.records.push(Record::SaleCommitted {
+            op: transaction.clone(),
+            terminal: commit.terminal.clone(),
+            receipt: commit.receipt.clone(),
+            member: commit.member.clone(),
+            total_fen: commit.sale,
+            at_ms: commit.occurred.unwrap_or(now.utc),
+        });
+    }
+    give_back(decision, facts, &mut purse);
+    if let Some((lane, _)) = facts.serving.as_ref().filter(|_| plan.stay.is_some()) {
+        decision.actions.push(Action::Then(Box::new(Input::LaneReconsidered { lane: lane.clone() })));
+    }
+    let stay = plan.stay.map(|(id, _)| (id, Fen(0)));
+    TillAnswer::Applied { transaction, earned, spent, usable: points::usable(&purse), stay, replayed: false }
+}
+
+fn spend(decision: &mut Decision, facts: &Facts, plan: &Plan, purse: &mut Purse, fen: Fen) -> Points {
+    let Some((member, points, parts)) = &plan.spend else { return Points(0) };
+    for part in parts {
+        let remaining = purse.get_mut(&part.grant).expect("parts are taken from this purse");
+        remaining.0 -= part.points.0;
+    }
+    decision.records.push(Record::PointsSpent {
+        op: facts.ids.op(1),
+        member: member.clone(),
+        points: *points,
+        fen,
+        parts: parts.clone(),
+        stay: plan.stay.as_ref().map(|(id, _)| id.clone()),
+    });
+    *points
+}
+
+fn pay_parking(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: &Plan, parking: Fen) {
+    let Some((stay, _)) = &plan.stay else { return };
+    let by_points = Fen(commit.points_cover.0.min(parking.0));
+    let by_cash = Fen(parking.0 - by_points.0);
+    let mut take = |op: OpId, fen: Fen, tender: Tender| {
+        if fen.0 > 0 {
+            decision.records.push(Record::PaymentTaken { op, stay: stay.clone(), fen, tender });
+        }
+    };
+    if let Some((member, _, _)) = &plan.spend {
+        take(facts.ids.op(2), by_points, Tender::Points { member: member.clone() });
+    }
+    take(facts.ids.op(3), by_cash, Tender::Till { terminal: commit.terminal.clone() });
+}
+
+fn earn(decision: &mut Decision, commit: &TillCommit, facts: &Facts, fen: Fen, purse: &mut Purse) -> Points {
+    let Some(member) = &commit.member else { return Points(0) };
+    let points = facts.rules.points_earned(fen);
+    if points.0 > 0 {
+        decision.records.push(Record::PointsEarned { op: facts.ids.op(4), member: member.clone(), points });
+        purse.entry(points::born(member)).or_default().0 += points.0;
+    }
+    points
+}
+
+/// A member without a vehicle here needs nothing reserved here.
+fn give_back(decision: &mut Decision, facts: &Facts, purse: &mut Purse) {
+    let Some(member) = facts.member.as_ref().filter(|_| !facts.member_inside) else { return };
+    let parts = points::all(purse);
+    if !parts.is_empty() {
+        purse.clear();
+        decision.records.push(Record::PointsReturned {
+            op: facts.ids.op(5),
+            member: member.id.clone(),
+            points: points::sum(&parts),
+            parts,
+        });
+    }
+}
