@@ -102,7 +102,7 @@ fn take_cash(work: &mut Work<'_>, operator: &str, fen: Fen) -> Result<String, St
     }
     let op = work.op();
     let tender = Tender::Guard { operator: operator.to_owned() };
-    work.records.push(Record::PaymentTaken { op, stay, fen, tender });
+    work.records.push(Record::PaymentTaken { op, stay, fen, tender, at: work.now.utc });
     arrival::raise(work, waiting.visit, RaiseCause::Paid, Fen(0));
     Ok(format!("paid, raising {}", work.lane_id))
 }

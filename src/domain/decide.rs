@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::event::{
-    Action, CloudNews, CommandId, Decision, Fen, GrantId, Ids, Input, LaneId, Member, MemberId, Now, OpId, Points,
-    Purse, RaiseCause, ReadOutcome, Record, Reply, UtcMs,
+    Action, CloudNews, CommandId, Decision, Fen, GrantId, Ids, Input, LaneId, MemberId, Now, OpId, Points, Purse,
+    RaiseCause, ReadOutcome, Record, Reply, UtcMs,
 };
 use super::lane::{Lane, LaneSettings, Lanes, Phase};
 use super::points::{self, Part};
@@ -32,7 +32,7 @@ pub struct Facts {
     /// The lane that serves the named stay at this moment, and its state.
     pub serving: Option<(LaneId, Lane)>,
     /// The member whose plate or code the input names.
-    pub member: Option<Member>,
+    pub member: Option<KnownMember>,
     /// What that member can spend here.
     pub purse: Purse,
     /// Whether that member has a vehicle inside.
@@ -62,6 +62,15 @@ pub struct StayFacts {
     pub purse: Purse,
     /// Whether its member has another vehicle inside.
     pub member_has_another: bool,
+}
+
+/// What a decision needs to know of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownMember {
+    /// The id.
+    pub id: MemberId,
+    /// Whether plates may be matched for this member.
+    pub consent_plates: bool,
 }
 
 /// Points set aside.
@@ -94,6 +103,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         return match input {
             Input::Till(commit) => sale::commit(commit, facts, now),
             Input::Cloud(news) => cloud(news, facts),
+            Input::RulesOffered { .. } => Decision::nothing(),
             Input::Started { .. }
             | Input::PlateRead(_)
             | Input::LoopChanged { .. }
@@ -120,7 +130,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         Input::LaneDue { .. } => passage::due(&mut work),
         Input::LaneReconsidered { .. } => arrival::reconsider(&mut work),
         Input::Staff(act) => access::staff(&mut work, act),
-        Input::Till(_) | Input::Cloud(_) => unreachable!("these name no lane"),
+        Input::Till(_) | Input::Cloud(_) | Input::RulesOffered { .. } => unreachable!("these name no lane"),
     }
     work.finish()
 }
@@ -290,7 +300,7 @@ impl Input {
             | Input::BarrierMoved { lane, .. }
             | Input::LaneDue { lane }
             | Input::LaneReconsidered { lane } => Some(lane),
-            Input::Till(_) | Input::Cloud(_) => None,
+            Input::Till(_) | Input::Cloud(_) | Input::RulesOffered { .. } => None,
         }
     }
 }

@@ -321,6 +321,11 @@ pub enum Input {
         /// The lane.
         lane: LaneId,
     },
+    /// The rules in the settings are not the ones in force.
+    RulesOffered {
+        /// Their version.
+        version: u32,
+    },
     /// A person acts.
     Staff(StaffAct),
     /// A till commits.
@@ -464,6 +469,8 @@ pub enum Record {
         fen: Fen,
         /// From where.
         tender: Tender,
+        /// When.
+        at: UtcMs,
     },
     /// Points are set aside; they are spent when the vehicle has passed.
     HoldPlaced {

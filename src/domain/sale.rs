@@ -105,7 +105,7 @@ fn apply(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: Plan
     let mut purse = facts.purse.clone();
     let spent = spend(decision, facts, &plan, &mut purse, commit.points_cover);
     let parking = plan.stay.as_ref().map_or(Fen(0), |(_, due)| *due);
-    pay_parking(decision, commit, facts, &plan, parking);
+    pay_parking(decision, commit, facts, &plan, parking, now);
     // What points paid earns nothing; they pay for parking first.
     let sale_by_points = (commit.points_cover.0 - parking.0).max(0);
     let earned = earn(decision, commit, facts, Fen(commit.sale.0 - sale_by_points), &mut purse);
@@ -144,13 +144,13 @@ fn spend(decision: &mut Decision, facts: &Facts, plan: &Plan, purse: &mut Purse,
     *points
 }
 
-fn pay_parking(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: &Plan, parking: Fen) {
+fn pay_parking(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: &Plan, parking: Fen, now: Now) {
     let Some((stay, _)) = &plan.stay else { return };
     let by_points = Fen(commit.points_cover.0.min(parking.0));
     let by_cash = Fen(parking.0 - by_points.0);
     let mut take = |op: OpId, fen: Fen, tender: Tender| {
         if fen.0 > 0 {
-            decision.records.push(Record::PaymentTaken { op, stay: stay.clone(), fen, tender });
+            decision.records.push(Record::PaymentTaken { op, stay: stay.clone(), fen, tender, at: now.utc });
         }
     };
     if let Some((member, _, _)) = &plan.spend {

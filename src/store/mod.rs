@@ -1,1 +1,283 @@
 //! The ledger file: journal and tables, one writer; the only place with SQL.
+
+mod facts;
+pub mod journal;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::domain::decide::Facts;
+use crate::domain::event::{Input, Now, Record};
+use crate::domain::rules::Rules;
+use journal::{EntryRef, Head};
+
+/// The tables, as they are made in a new file.
+pub(crate) const SCHEMA: &str = include_str!("schema.sql");
+
+/// Marks the file as a Gatepost ledger (`GATE` in ASCII).
+const APPLICATION_ID: i32 = 0x4741_5445;
+const SCHEMA_VERSION: i32 = 1;
+
+/// The first SQLite without the WAL-reset corruption bug, and one later release that was withdrawn.
+const SQLITE_LEAST: i32 = 3_051_003;
+const SQLITE_WITHDRAWN: i32 = 3_052_000;
+
+/// Pages in the WAL after which an idle moment is used to write them back.
+const CHECKPOINT_PAGES: i32 = 1000;
+/// Prepared statements kept: all of the loop's, with room.
+const STATEMENTS_KEPT: usize = 128;
+
+/// The only writer of the ledger. Facts, append, commit: in between nothing is visible to anybody.
+pub struct Store {
+    db: Connection,
+    box_id: String,
+    epoch: u32,
+    seq: u64,
+    head: Head,
+    rules: BTreeMap<u32, Arc<Rules>>,
+    rules_version: u32,
+    quarantined: bool,
+    acknowledged: u64,
+    in_batch: bool,
+    /// Held as long as the store lives, so that a second daemon cannot open the same ledger.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the ledger of `box_id`, making it where there is none. Refuses a file of another box, a second opener,
+    /// an SQLite with the WAL-reset bug, and a database that does not take the durability settings.
+    pub fn open(path: &Path, box_id: &str) -> anyhow::Result<Self> {
+        check_sqlite(rusqlite::version_number())?;
+        let lock = lock(path)?;
+        let db = Connection::open(path).with_context(|| format!("open the ledger {}", path.display()))?;
+        set_pragmas(&db).with_context(|| format!("set up the ledger {}", path.display()))?;
+        create(&db, box_id).with_context(|| format!("make the ledger {}", path.display()))?;
+        let (owner, epoch): (String, u32) =
+            db.query_row("SELECT box_id, epoch FROM box", (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        anyhow::ensure!(owner == box_id, "{} belongs to the box {owner:?}, not to {box_id:?}", path.display());
+        let mut store = Self {
+            seq: 0,
+            head: journal::genesis(box_id, epoch),
+            box_id: owner,
+            epoch,
+            rules: BTreeMap::new(),
+            rules_version: 0,
+            quarantined: false,
+            acknowledged: 0,
+            in_batch: false,
+            db,
+            _lock: lock,
+        };
+        store.resume()?;
+        Ok(store)
+    }
+
+    /// What deciding `input` needs, including what this batch has already written.
+    pub fn facts(&mut self, input: &Input) -> anyhow::Result<Facts> {
+        self.begin()?;
+        facts::look_up(self, input)
+    }
+
+    /// Adds a decision to the batch: its entry in the journal and every table that follows.
+    pub fn append(&mut self, input: &Input, records: &[Record], now: Now) -> anyhow::Result<()> {
+        self.begin()?;
+        let journaled: Vec<&Record> = records.iter().filter(|record| record.is_journaled()).collect();
+        if !journaled.is_empty() {
+            self.append_entry(&EntryRef { at_ms: now.utc, trusted: now.trusted, input, records: &journaled })?;
+        }
+        for (n, record) in (0..).zip(records) {
+            tables::apply(&self.db, self.seq, n, record).with_context(|| format!("apply entry {}", self.seq))?;
+            self.remember(record)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the batch durable. When this returns, a power cut loses none of it.
+    pub fn commit(&mut self) -> anyhow::Result<()> {
+        if std::mem::take(&mut self.in_batch) {
+            self.db.prepare_cached("COMMIT")?.execute(()).context("commit the batch")?;
+        }
+        Ok(())
+    }
+
+    /// Writes the WAL back where it has grown; for a moment when nobody waits.
+    pub fn tidy_up(&self) -> anyhow::Result<()> {
+        let sql = "PRAGMA wal_checkpoint(PASSIVE)";
+        self.db.query_row(sql, (), |_| Ok(())).context("checkpoint the ledger")
+    }
+
+    /// The number of the newest entry and its head.
+    pub fn head(&self) -> (u64, Head) {
+        (self.seq, self.head)
+    }
+
+    /// The version of the rules in force; 0 where there are none yet.
+    pub fn rules_version(&self) -> u32 {
+        self.rules_version
+    }
+
+    /// The stored hash of a version of the rules.
+    pub fn rules_hash(&self, version: u32) -> anyhow::Result<Option<String>> {
+        let sql = "SELECT hash FROM rules WHERE version = ?1";
+        Ok(self.db.query_row(sql, [version], |row| row.get(0)).optional()?)
+    }
+
+    fn begin(&mut self) -> anyhow::Result<()> {
+        if !self.in_batch {
+            self.db.prepare_cached("BEGIN IMMEDIATE")?.execute(()).context("begin a batch")?;
+            self.in_batch = true;
+        }
+        Ok(())
+    }
+
+    fn append_entry(&mut self, entry: &EntryRef<'_>) -> anyhow::Result<()> {
+        let body = serde_json::to_vec(entry).context("write an entry as JSON")?;
+        self.head = journal::link(&self.head, &body);
+        self.seq += 1;
+        let sql = "INSERT INTO journal (seq, body, head) VALUES (?1, ?2, ?3)";
+        self.db.prepare_cached(sql)?.execute(params![self.seq, body, self.head]).context("append to the journal")?;
+        Ok(())
+    }
+
+    fn remember(&mut self, record: &Record) -> anyhow::Result<()> {
+        if let Record::RulesActivated { version, text, .. } = record {
+            self.rules.insert(*version, Arc::new(Rules::parse(text)?));
+            self.rules_version = *version;
+        } else if let Record::Quarantined { .. } = record {
+            self.quarantined = true;
+        } else if let Record::Acknowledged { seq } = record {
+            self.acknowledged = *seq;
+        }
+        Ok(())
+    }
+
+    /// Takes up what is on disk.
+    fn resume(&mut self) -> anyhow::Result<()> {
+        let newest: Option<(u64, Head)> = self
+            .db
+            .query_row("SELECT seq, head FROM journal ORDER BY seq DESC LIMIT 1", (), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()
+            .context("read the newest entry")?;
+        if let Some((seq, head)) = newest {
+            (self.seq, self.head) = (seq, head);
+        }
+        let mut statement = self.db.prepare("SELECT version, text FROM rules")?;
+        let mut rows = statement.query(())?;
+        while let Some(row) = rows.next()? {
+            let (version, text): (u32, String) = (row.get(0)?, row.get(1)?);
+            let rules = Rules::parse(&text).with_context(|| format!("read the stored rules of version {version}"))?;
+            self.rules.insert(version, Arc::new(rules));
+        }
+        drop(rows);
+        drop(statement);
+        self.rules_version = self.fact("rules_version")?.map_or(Ok(0), |text| text.parse())?;
+        self.quarantined = self.fact("quarantined")?.is_some();
+        let sql = "SELECT value FROM cloud_cursor WHERE name = 'acknowledged'";
+        self.acknowledged = self.db.query_row(sql, (), |row| row.get(0)).optional()?.unwrap_or(0);
+        anyhow::ensure!(
+            self.acknowledged <= self.seq,
+            "the cloud holds {} entries and this ledger only {}: the file was rewound",
+            self.acknowledged,
+            self.seq
+        );
+        Ok(())
+    }
+
+    fn fact(&self, name: &str) -> anyhow::Result<Option<String>> {
+        let sql = "SELECT value FROM fact WHERE name = ?1";
+        Ok(self.db.query_row(sql, [name], |row| row.get(0)).optional()?)
+    }
+}
+
+fn check_sqlite(version: i32) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        version >= SQLITE_LEAST && version != SQLITE_WITHDRAWN,
+        "SQLite {version} may corrupt a write-ahead log; needed is 3.51.3 or later, and not 3.52.0"
+    );
+    Ok(())
+}
+
+fn lock(path: &Path) -> anyhow::Result<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&name);
+    let file = file.with_context(|| format!("open {}", name.display()))?;
+    file.try_lock().with_context(|| format!("{} is in use by another daemon", path.display()))?;
+    Ok(file)
+}
+
+/// Sets what durability rests on and reads it back: drivers and defaults have disagreed before.
+fn set_pragmas(db: &Connection) -> anyhow::Result<()> {
+    db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    let journal_mode: String = db.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
+    anyhow::ensure!(journal_mode == "wal", "journal_mode is {journal_mode}, not wal");
+    let settings: [(&str, i64); 7] = [
+        ("synchronous", 2),
+        ("foreign_keys", 1),
+        ("trusted_schema", 0),
+        ("cell_size_check", 1),
+        ("wal_autocheckpoint", i64::from(CHECKPOINT_PAGES)),
+        ("journal_size_limit", 64 << 20),
+        ("temp_store", 2),
+    ];
+    for (name, value) in settings {
+        db.pragma_update(None, name, value)?;
+        let found: i64 = db.pragma_query_value(None, name, |row| row.get(0))?;
+        anyhow::ensure!(found == value, "{name} is {found}, not {value}");
+    }
+    Ok(())
+}
+
+fn create(db: &Connection, box_id: &str) -> anyhow::Result<()> {
+    let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if version == 0 && application == 0 {
+        db.execute_batch("BEGIN IMMEDIATE")?;
+        db.execute_batch(SCHEMA)?;
+        db.execute("INSERT INTO box (one, box_id, epoch) VALUES (1, ?1, 1)", [box_id])?;
+        db.pragma_update(None, "application_id", APPLICATION_ID)?;
+        db.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        db.execute_batch("COMMIT")?;
+        return Ok(());
+    }
+    anyhow::ensure!(application == APPLICATION_ID, "this is not a Gatepost ledger");
+    anyhow::ensure!(
+        version == SCHEMA_VERSION,
+        "this ledger has the form {version}, this daemon reads the form {SCHEMA_VERSION}"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_sqlite_is_refused() {
+        assert!(check_sqlite(3_040_001).is_err());
+        assert!(check_sqlite(3_051_002).is_err());
+        assert!(check_sqlite(3_052_000).is_err());
+        assert!(check_sqlite(3_051_003).is_ok());
+        assert!(check_sqlite(rusqlite::version_number()).is_ok());
+    }
+
+    #[test]
+    fn a_second_opener_and_another_box_are_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("ledger.db");
+        let first = Store::open(&path, "box-1").expect("a new ledger");
+        let second = Store::open(&path, "box-1").err().expect("two writers").to_string();
+        assert!(second.contains("in use by another daemon"), "{second}");
+        drop(first);
+        let foreign = Store::open(&path, "box-2").err().expect("another box").to_string();
+        assert!(foreign.contains("belongs to the box \"box-1\""), "{foreign}");
+    }
+}
