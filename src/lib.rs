@@ -6,6 +6,7 @@
 //! - `devices`, `tills`, `console`, `sync`: the edges, which never import each other;
 //! - `config`, `clock`: settings and the system's clocks.
 
+pub mod clock;
 pub mod domain;
 pub mod site;
 pub mod store;

@@ -1,19 +1,37 @@
 //! The loop: an input is decided, journaled, then acted on. One thread, the database's only writer.
 
-use tokio::sync::{mpsc, oneshot};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::event::{Input, Reply};
+use anyhow::Context;
+use sha2::{Digest, Sha256};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tracing::{error, info, warn};
+
+use crate::clock::Clock;
+use crate::domain::decide::decide;
+use crate::domain::event::{Action, CommandAnswer, CommandId, Input, LaneId, Now, Record, Reply};
+use crate::domain::lane::Lanes;
+use crate::domain::rules::Rules;
+use crate::store::Store;
 
 /// How many inputs may wait. A full queue makes the links stop reading and the tills hear `busy`; nothing is dropped.
 pub const QUEUE_INPUTS: usize = 1024;
+/// How many inputs one commit may carry: enough to ride out a slow disk, few enough that the first never waits long.
+const BATCH_INPUTS: usize = 64;
+/// How many inputs one input may lead to before the loop calls it a mistake of ours.
+const THEN_INPUTS: usize = 32;
+/// Commits after which an idle moment is used to write the WAL back.
+const TIDY_COMMITS: u32 = 200;
+
+/// A raise for the devices.
+pub type Raise = (LaneId, CommandId);
 
 /// An input with the place where its reply goes.
 #[derive(Debug)]
 pub struct Envelope {
     /// What happened.
     pub input: Input,
-    /// When this process first heard of it, for the latency figures.
-    pub heard: std::time::Instant,
     /// Told after the commit; the sender may have gone.
     pub reply: oneshot::Sender<Reply>,
 }
@@ -24,7 +42,7 @@ pub struct Handle {
     inputs: mpsc::Sender<Envelope>,
 }
 
-/// The loop has stopped; the process is on its way down.
+/// Why an input was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// The queue is full.
@@ -44,19 +62,310 @@ impl Handle {
     /// Puts an input in line, waiting where the line is full; the receiver answers after the commit.
     pub async fn submit(&self, input: Input) -> Result<oneshot::Receiver<Reply>, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        let heard = std::time::Instant::now();
-        self.inputs.send(Envelope { input, heard, reply }).await.map_err(|_| Unavailable::Stopped)?;
+        self.inputs.send(Envelope { input, reply }).await.map_err(|_| Unavailable::Stopped)?;
         Ok(answer)
     }
 
     /// Puts an input in line, or says at once that the line is full: for those who can be told to try again.
     pub fn try_submit(&self, input: Input) -> Result<oneshot::Receiver<Reply>, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        let heard = std::time::Instant::now();
-        match self.inputs.try_send(Envelope { input, heard, reply }) {
+        match self.inputs.try_send(Envelope { input, reply }) {
             Ok(()) => Ok(answer),
             Err(mpsc::error::TrySendError::Full(_)) => Err(Unavailable::Busy),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Unavailable::Stopped),
         }
+    }
+}
+
+/// Ledger and lanes: the synchronous heart of the loop, which tests and replays drive with a time of their own.
+pub struct Core {
+    store: Store,
+    lanes: Lanes,
+}
+
+/// What an input led to. The actions and the reply go out only after the commit.
+#[derive(Debug)]
+pub struct Step {
+    /// For the one who asked.
+    pub reply: Reply,
+    /// Raises and wakes.
+    pub actions: Vec<Action>,
+    /// Whether anything was written.
+    pub changed: bool,
+}
+
+impl Core {
+    /// Over an open ledger.
+    pub fn new(store: Store, lanes: Lanes) -> Self {
+        Self { store, lanes }
+    }
+
+    /// Decides an input and whatever it leads to at once, into the open batch. The first decision's reply is the
+    /// answer.
+    pub fn step(&mut self, input: Input, now: Now) -> anyhow::Result<Step> {
+        let mut waiting = VecDeque::from([input]);
+        let mut reply = None;
+        let mut step = Step { reply: Reply::Done, actions: Vec::new(), changed: false };
+        let mut decided = 0;
+        while let Some(input) = waiting.pop_front() {
+            decided += 1;
+            if decided > THEN_INPUTS {
+                error!("one input led to too many others; the rest is left");
+                break;
+            }
+            let facts = self.store.facts(&input)?;
+            let decision = decide(&input, &facts, &self.lanes, now);
+            if !decision.records.is_empty() {
+                self.store.append(&input, &decision.records, now)?;
+                step.changed = true;
+                decision.records.iter().for_each(log);
+            }
+            for action in decision.actions {
+                match action {
+                    Action::Then(next) => waiting.push_back(*next),
+                    Action::Raise { .. } | Action::Wake { .. } => step.actions.push(action),
+                }
+            }
+            reply.get_or_insert(decision.reply);
+        }
+        step.reply = reply.unwrap_or(Reply::Done);
+        Ok(step)
+    }
+
+    /// Makes the batch durable.
+    pub fn commit(&mut self) -> anyhow::Result<()> {
+        self.store.commit()
+    }
+
+    /// The ledger.
+    pub fn store(&mut self) -> &mut Store {
+        &mut self.store
+    }
+}
+
+/// The loop and what it needs.
+pub struct Site {
+    core: Core,
+    clock: Clock,
+    inputs: mpsc::Receiver<Envelope>,
+    outputs: Outputs,
+}
+
+/// Where the loop's actions go.
+pub struct Outputs {
+    /// To the devices.
+    pub raises: mpsc::Sender<Raise>,
+    /// To the timer.
+    pub deadlines: Arc<Deadlines>,
+    /// Told a new number after every commit that changed something: the console redraws, the sync wakes.
+    pub version: watch::Sender<u64>,
+}
+
+impl Site {
+    /// The loop over an open ledger.
+    pub fn new(core: Core, clock: Clock, inputs: mpsc::Receiver<Envelope>, outputs: Outputs) -> Self {
+        Self { core, clock, inputs, outputs }
+    }
+
+    /// Runs until every handle is gone. An error means that the disk failed: the process must end, and start again
+    /// from what is on disk.
+    pub fn run(mut self) -> anyhow::Result<()> {
+        self.start_lanes()?;
+        let mut commits = 0;
+        while let Some(first) = self.inputs.blocking_recv() {
+            let mut batch = Batch::default();
+            self.decide(first, &mut batch)?;
+            while batch.replies.len() < BATCH_INPUTS
+                && let Ok(next) = self.inputs.try_recv()
+            {
+                self.decide(next, &mut batch)?;
+            }
+            self.finish(batch)?;
+            commits += 1;
+            if commits >= TIDY_COMMITS && self.inputs.is_empty() {
+                self.core.store.tidy_up()?;
+                commits = 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every lane takes up what it was doing when the box stopped.
+    fn start_lanes(&mut self) -> anyhow::Result<()> {
+        let mut batch = Batch::default();
+        let lanes: Vec<LaneId> = self.core.lanes.keys().cloned().collect();
+        for lane in lanes {
+            batch.take(self.core.step(Input::Started { lane }, self.clock.now())?);
+        }
+        self.finish(batch)
+    }
+
+    fn decide(&mut self, envelope: Envelope, batch: &mut Batch) -> anyhow::Result<()> {
+        let step = self.core.step(envelope.input, self.clock.now())?;
+        let answer = batch.take(step);
+        batch.replies.push((envelope.reply, answer));
+        Ok(())
+    }
+
+    /// One fsync, and only then the actions and the answers.
+    fn finish(&mut self, batch: Batch) -> anyhow::Result<()> {
+        self.core.commit()?;
+        let mut unsent = Vec::new();
+        for action in batch.actions {
+            match action {
+                Action::Raise { lane, command } => {
+                    if self.outputs.raises.try_send((lane.clone(), command.clone())).is_err() {
+                        unsent.push((lane, command));
+                    }
+                }
+                Action::Wake { lane, at_uptime_ms } => self.outputs.deadlines.add(at_uptime_ms, lane),
+                Action::Then(_) => unreachable!("followed before the commit"),
+            }
+        }
+        for (reply, answer) in batch.replies {
+            // Whoever asked may have gone; what was decided stands.
+            let _ = reply.send(answer);
+        }
+        if batch.changed {
+            self.outputs.version.send_modify(|version| *version += 1);
+        }
+        self.own_up(unsent)
+    }
+
+    /// A raise that no device room would take is uncertain, like one that a device did not answer.
+    fn own_up(&mut self, unsent: Vec<Raise>) -> anyhow::Result<()> {
+        if unsent.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        for (lane, command) in unsent {
+            let answer = CommandAnswer::Silent("the device room is not taking commands".to_owned());
+            let input = Input::BarrierAnswered { lane, command, answer };
+            batch.take(self.core.step(input, self.clock.now())?);
+        }
+        self.finish(batch)
+    }
+}
+
+/// What waits for the commit.
+#[derive(Default)]
+struct Batch {
+    actions: Vec<Action>,
+    replies: Vec<(oneshot::Sender<Reply>, Reply)>,
+    changed: bool,
+}
+
+impl Batch {
+    fn take(&mut self, step: Step) -> Reply {
+        self.actions.extend(step.actions);
+        self.changed |= step.changed;
+        step.reply
+    }
+}
+
+/// The lanes' deadlines, by the clock that never jumps.
+#[derive(Debug, Default)]
+pub struct Deadlines {
+    set: Mutex<BTreeSet<(u64, LaneId)>>,
+    changed: Notify,
+}
+
+impl Deadlines {
+    fn add(&self, at_uptime_ms: u64, lane: LaneId) {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner).insert((at_uptime_ms, lane));
+        self.changed.notify_one();
+    }
+
+    fn next(&self) -> Option<(u64, LaneId)> {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner).first().cloned()
+    }
+
+    /// Calls the lanes when they are due, until the loop ends.
+    pub async fn keep(&self, clock: &Clock, handle: &Handle) {
+        loop {
+            let Some((at, lane)) = self.next() else {
+                self.changed.notified().await;
+                continue;
+            };
+            let now = clock.now().uptime_ms;
+            if at > now {
+                let wait = std::time::Duration::from_millis(at - now);
+                // Either the time has come or an earlier deadline was added.
+                let _ = tokio::time::timeout(wait, self.changed.notified()).await;
+                continue;
+            }
+            self.set.lock().unwrap_or_else(PoisonError::into_inner).remove(&(at, lane.clone()));
+            if handle.submit(Input::LaneDue { lane }).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Puts the rules of the settings in force where they are new. A version stands for one text for ever, because stays
+/// pin it.
+pub fn activate_rules(store: &mut Store, text: &str, clock: &Clock) -> anyhow::Result<()> {
+    let rules = Rules::parse(text)?;
+    let hash = hex::encode(Sha256::digest(text));
+    let version = rules.version;
+    if let Some(stored) = store.rules_hash(version)? {
+        anyhow::ensure!(
+            stored == hash,
+            "version {version} of the rules was in force with another content; raise [bundle] version"
+        );
+        anyhow::ensure!(
+            version == store.rules_version(),
+            "version {version} of the rules is older than the one in force, {}; give the old content a new version",
+            store.rules_version()
+        );
+        return Ok(());
+    }
+    anyhow::ensure!(
+        version > store.rules_version(),
+        "version {version} of the rules is older than the one in force, {}",
+        store.rules_version()
+    );
+    let record = Record::RulesActivated { version, hash, text: text.to_owned() };
+    store.append(&Input::RulesOffered { version }, &[record], clock.now())?;
+    store.commit().context("put the rules in force")?;
+    info!(version, "rules are in force");
+    Ok(())
+}
+
+/// What a site manager wants to read.
+fn log(record: &Record) {
+    match record {
+        Record::StayEntered { stay, .. } => info!(%stay, "a vehicle is inside"),
+        Record::StayClosed { stay, waived, .. } => info!(%stay, waived_fen = waived.0, "a vehicle has left"),
+        Record::PaymentTaken { stay, fen, .. } => info!(%stay, fen = fen.0, "paid"),
+        Record::PointsSpent { points, .. } => info!(points = points.0, "points spent"),
+        Record::PointsEarned { points, .. } => info!(points = points.0, "points earned"),
+        Record::AlarmRaised { code, lane, stay, .. } => {
+            let (lane, stay) = (lane.as_ref().map(|l| l.as_str()), stay.as_ref().map(|s| s.as_str()));
+            warn!(code, lane, stay, "staff should look");
+        }
+        Record::Quarantined { reason } => error!(reason, "this box spends no more points"),
+        Record::Started { lane } => info!(%lane, "took up a lane in mid-work"),
+        Record::ReadTaken { .. }
+        | Record::LaneMoved { .. }
+        | Record::StayOpened { .. }
+        | Record::StayExiting { .. }
+        | Record::StayResumed { .. }
+        | Record::StayVoided { .. }
+        | Record::HoldPlaced { .. }
+        | Record::HoldVoided { .. }
+        | Record::PointsReturned { .. }
+        | Record::GrantRequested { .. }
+        | Record::GrantAccepted { .. }
+        | Record::GrantRefused { .. }
+        | Record::SaleCommitted { .. }
+        | Record::OperationAnswered { .. }
+        | Record::BarrierCommanded { .. }
+        | Record::BarrierAnswered { .. }
+        | Record::BarrierMoved { .. }
+        | Record::PassageSeen { .. }
+        | Record::RulesActivated { .. }
+        | Record::Fed { .. }
+        | Record::Acknowledged { .. } => {}
     }
 }
