@@ -6,6 +6,8 @@
 //! - `devices`, `tills`, `console`, `sync`: the edges, which never import each other;
 //! - `config`, `clock`: settings and the system's clocks.
 
+pub mod console;
 pub mod domain;
 pub mod site;
 pub mod store;
+pub mod tills;

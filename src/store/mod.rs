@@ -1,1 +1,3 @@
 //! The ledger file: journal and tables, one writer; the only place with SQL.
+
+pub mod reader;
