@@ -58,6 +58,17 @@ impl View<'_> {
         unsigned("count of stays", count)
     }
 
+    /// The plates of the vehicles inside, the newest change first.
+    pub fn plates_inside(&self, most: usize) -> Result<Vec<Plate>, ReadError> {
+        let sql = format!(
+            "SELECT plate FROM stay WHERE {INSIDE} AND plate IS NOT NULL ORDER BY changed_seq DESC LIMIT ?1"
+        );
+        let mut query = self.tx.prepare_cached(&sql)?;
+        let rows = query.query_map([most as i64], |row| row.get::<_, String>(0))?;
+        // A plate that this version would not take is no candidate.
+        Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().filter_map(|text| text.try_into().ok()).collect())
+    }
+
     /// The vehicles inside, the newest change first.
     pub fn inside(&self, most: usize) -> Result<Vec<StayRow>, ReadError> {
         let sql = format!("SELECT {COLUMNS} FROM stay WHERE {INSIDE} ORDER BY changed_seq DESC, stay LIMIT ?1");
