@@ -7,6 +7,8 @@
 //! - `config`, `clock`: settings and the system's clocks.
 
 pub mod clock;
+pub mod console;
 pub mod domain;
 pub mod site;
 pub mod store;
+pub mod tills;

@@ -2,6 +2,7 @@
 
 mod facts;
 pub mod journal;
+pub mod reader;
 mod tables;
 
 use std::collections::BTreeMap;

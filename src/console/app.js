@@ -1,0 +1,88 @@
+// Keeps the page live: swaps the parts that changed, but never one that somebody is working in.
+"use strict";
+
+const SILENCE_MS = 40000; // two and a half beats of the stream
+const PIN_REST_MS = 300000; // a PIN that nobody used for five minutes is forgotten
+const lost = document.getElementById("lost");
+const signOn = document.getElementById("sign-on");
+const waiting = new Map();
+let stream, alive, pinRest;
+
+function connect() {
+  if (stream) stream.close();
+  stream = new EventSource("/console/events?lang=" + document.body.dataset.lang);
+  stream.addEventListener("part", (event) => { heard(); const part = JSON.parse(event.data); swap(part.id, part.html); });
+  stream.addEventListener("beat", heard);
+  stream.onerror = () => {
+    lost.hidden = false;
+    if (stream.readyState === EventSource.CLOSED) later();
+  };
+}
+
+function heard() {
+  lost.hidden = true;
+  clearTimeout(alive);
+  alive = setTimeout(() => { lost.hidden = false; connect(); later(); }, SILENCE_MS);
+}
+
+function later() {
+  clearTimeout(alive);
+  alive = setTimeout(connect, 2000);
+}
+
+function isInUse(part) {
+  if (!("keep" in part.dataset)) return false;
+  return part.contains(document.activeElement) || part.querySelector("details[open], button:disabled") !== null;
+}
+
+function swap(id, html) {
+  const part = document.getElementById(id);
+  if (!part) return;
+  if (isInUse(part)) { waiting.set(id, html); return; }
+  waiting.delete(id);
+  const box = document.createElement("template");
+  box.innerHTML = html;
+  part.replaceWith(box.content);
+}
+
+function swapWaiting() {
+  for (const [id, html] of [...waiting]) swap(id, html);
+}
+
+async function act(form) {
+  const answer = form.closest(".lane").querySelector(".answer");
+  const fields = Object.fromEntries([...new FormData(form)].filter(([, value]) => value.trim() !== ""));
+  if (fields.fen) fields.fen = Number(fields.fen);
+  if (fields.note) { fields.reason += ": " + fields.note; delete fields.note; }
+  const button = form.querySelector("button[type=submit]");
+  button.disabled = true;
+  let ok = false, text;
+  try {
+    const body = JSON.stringify({ operator: signOn.operator.value, pin: signOn.pin.value, ...fields });
+    const response = await fetch(form.dataset.act, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    const said = await response.json();
+    ok = response.ok;
+    text = ok ? said.text : said.staff_text[document.body.dataset.lang] + " (" + said.detail + ")";
+    if (said.code === "operator-unknown" || said.field === "operator" || said.field === "pin") signOn.operator.focus();
+  } catch (error) {
+    text = lost.textContent;
+  }
+  button.disabled = false;
+  answer.hidden = false;
+  answer.className = "answer " + (ok ? "good" : "bad");
+  answer.textContent = (ok ? "✓ " : "! ") + text;
+  if (ok) { form.closest("details")?.removeAttribute("open"); document.activeElement?.blur(); }
+  swapWaiting();
+}
+
+document.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (event.target.dataset.act) act(event.target);
+});
+document.addEventListener("focusout", () => setTimeout(swapWaiting));
+document.addEventListener("toggle", () => setTimeout(swapWaiting), true);
+signOn.addEventListener("input", () => {
+  clearTimeout(pinRest);
+  pinRest = setTimeout(() => { signOn.pin.value = ""; }, PIN_REST_MS);
+});
+connect();

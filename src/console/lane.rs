@@ -1,0 +1,278 @@
+//! A lane's card: who is there, what happens and why, and what a guard can do about it.
+
+use jiff::tz::TimeZone;
+use maud::{Markup, html};
+
+use super::picture::{LaneNow, LanePicture, Phase};
+use super::words::{Lang, time_of_day, yuan};
+use crate::domain::event::{ArmPosition, CommandAnswer, Fen, RaiseCause};
+use crate::domain::lane::Direction;
+use crate::domain::plate::Plate;
+use crate::store::reader::members::MemberRow;
+
+/// The reasons that a guard can choose; the journal carries both languages.
+const REASONS: [(&str, &str); 6] = [
+    ("费用免收", "Fee waived"),
+    ("车牌识别错误", "Plate misread"),
+    ("设备故障", "Device fault"),
+    ("紧急情况", "Emergency"),
+    ("员工车辆", "Staff vehicle"),
+    ("其他", "Other"),
+];
+
+/// The id of the part that shows what the lane does.
+pub(super) fn now_id(number: usize) -> String {
+    format!("lane-{number}-now")
+}
+
+/// The id of the part with the buttons.
+pub(super) fn acts_id(number: usize) -> String {
+    format!("lane-{number}-acts")
+}
+
+/// The whole card.
+pub(super) fn card(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZone) -> Markup {
+    html! {
+        article.card.lane {
+            (now(number, lane, lang, zone))
+            (acts(number, lane, lang))
+            output.answer role="status" hidden {}
+        }
+    }
+}
+
+/// What the lane does now.
+pub(super) fn now(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZone) -> Markup {
+    let state = &lane.now;
+    let (tone, sign, words) = headline(state, lang);
+    html! {
+        div.now #(now_id(number)) .(tone) aria-live="polite" {
+            (title(lane, lang))
+            p.phase { span.sign aria-hidden="true" { (sign) } span { (words) } }
+            div.vehicle {
+                (plate_or_none(state, lang))
+                @if let Some(member) = &lane.member { (badge(member, lane.usable.0, lang)) }
+            }
+            (money(lane, lang))
+            (why(state, lang))
+            @if let (Direction::Exit, Some(row)) = (lane.sign.direction, &lane.stay) {
+                p.quiet { (lang.pick("入场 ", "Entered ")) (time_of_day(row.stay.entry, zone)) " · " (row.stay.entry_lane) " · " (row.stay.id) }
+            }
+        }
+    }
+}
+
+/// What a guard can do.
+pub(super) fn acts(number: usize, lane: &LanePicture, lang: Lang) -> Markup {
+    let base = format!("/api/v1/staff/lanes/{}", lane.sign.id);
+    let due = match lane.now.phase {
+        Phase::Waiting { due, .. } => due.filter(|due| due.0 > 0),
+        Phase::Idle | Phase::Raised { .. } | Phase::Other(_) => None,
+    };
+    html! {
+        div.acts #(acts_id(number)) data-keep="" {
+            @if let Some(due) = due {
+                form data-act={ (base) "/settle" } {
+                    input type="hidden" name="fen" value=(due.0);
+                    button.primary type="submit" { (lang.pick("收现金 ", "Take cash ")) b { (yuan(due)) } }
+                }
+            }
+            @if lane.now.is_waiting() { (correct(lane, &base, lang)) }
+            details {
+                summary.button { (lang.pick("抬杆…", "Raise…")) }
+                form data-act={ (base) "/raise" } {
+                    label {
+                        span { (lang.pick("原因", "Reason")) }
+                        select name="reason" {
+                            @for (zh, en) in REASONS { option value={ (zh) " / " (en) } { (lang.pick(zh, en)) } }
+                        }
+                    }
+                    label {
+                        span { (lang.pick("说明(可不填)", "Note (optional)")) }
+                        input name="note" maxlength="120";
+                    }
+                    label {
+                        span { (lang.pick("车牌(可不填)", "Plate (optional)")) }
+                        input name="plate" maxlength="12" autocapitalize="characters" spellcheck="false";
+                    }
+                    button.danger type="submit" { (lang.pick("确认抬杆", "Raise the barrier")) }
+                    p.quiet { (lang.pick("抬杆会记入账本,不能撤销。", "A raise is written into the journal and cannot be undone.")) }
+                }
+            }
+        }
+    }
+}
+
+/// A plate as it looks on a car.
+pub(super) fn plate_text(plate: &Plate) -> Markup {
+    let chars: Vec<char> = plate.as_str().chars().collect();
+    let kind = match chars.len() {
+        7 => "blue",
+        8 => "green",
+        _ => "plain",
+    };
+    let (front, back) = chars.split_at(2.min(chars.len()));
+    html! {
+        span.plate .(kind) {
+            (front.iter().collect::<String>()) span.dot aria-hidden="true" { "·" } (back.iter().collect::<String>())
+        }
+    }
+}
+
+/// What came back for a raise, where it is not simply well.
+fn trouble(answer: Option<&CommandAnswer>, lang: Lang) -> Option<String> {
+    match answer {
+        None | Some(CommandAnswer::Accepted) => None,
+        Some(CommandAnswer::Refused(words)) => Some(format!("{}{words}", lang.pick("设备拒绝:", "The device refused: "))),
+        Some(CommandAnswer::Silent(words)) => {
+            Some(format!("{}{words}", lang.pick("设备没有回应,请看道闸:", "No answer from the device; look at the barrier: ")))
+        }
+    }
+}
+
+fn headline(state: &LaneNow, lang: Lang) -> (&'static str, &'static str, String) {
+    match &state.phase {
+        Phase::Idle if state.arrival => {
+            ("idle", "●", lang.pick("有车,等待识别", "A vehicle is here; waiting for its plate").to_owned())
+        }
+        Phase::Idle => ("idle", "○", lang.pick("空闲", "Free").to_owned()),
+        Phase::Waiting { why, .. } => ("waiting", "▲", waiting_words(why.as_deref(), lang).to_owned()),
+        Phase::Raised { answer, .. } => match trouble(answer.as_ref(), lang) {
+            None => ("raised", "✓", lang.pick("已抬杆,请通行", "Barrier raised; vehicle may pass").to_owned()),
+            Some(words) => ("trouble", "!", words),
+        },
+        Phase::Other(word) => ("waiting", "?", word.clone()),
+    }
+}
+
+fn waiting_words(why: Option<&str>, lang: Lang) -> &'static str {
+    match why {
+        Some("fee_due") => lang.pick("等待付款", "Waiting for payment"),
+        Some("no_entry_found") => lang.pick("没有入场记录", "No entry found for this plate"),
+        Some("no_plate") => lang.pick("看不清车牌", "The plate could not be read"),
+        Some(_) | None => lang.pick("等待处理", "Waiting for a person"),
+    }
+}
+
+fn title(lane: &LanePicture, lang: Lang) -> Markup {
+    let (arrow, word) = match lane.sign.direction {
+        Direction::Entry => ("↓", lang.pick("入口", "Entry")),
+        Direction::Exit => ("↑", lang.pick("出口", "Exit")),
+    };
+    let (class, arm) = match lane.now.arm {
+        Some(ArmPosition::Up) => ("up", lang.pick("杆在上", "Arm up")),
+        Some(ArmPosition::Down) => ("down", lang.pick("杆在下", "Arm down")),
+        Some(ArmPosition::Between) => ("between", lang.pick("杆在动", "Arm moving")),
+        None => ("unknown", lang.pick("杆位未知", "Arm not seen")),
+    };
+    html! {
+        div.title {
+            span.arrow aria-hidden="true" { (arrow) }
+            h3 { (word) " " span.quiet { (lane.sign.id) } }
+            span.loops {
+                (loop_mark(lane.now.arrival, lang.pick("前地感", "Arrival loop"), lang))
+                (loop_mark(lane.now.passage, lang.pick("后地感", "Passage loop"), lang))
+            }
+            figure.arm .(class) {
+                svg viewBox="0 0 64 44" width="64" height="44" aria-hidden="true" {
+                    rect.post x="6" y="14" width="11" height="28" rx="2.5" {}
+                    rect.beam x="9" y="17" width="52" height="6" rx="3" {}
+                }
+                figcaption { (arm) }
+            }
+        }
+    }
+}
+
+fn loop_mark(occupied: bool, name: &str, lang: Lang) -> Markup {
+    let word = if occupied { lang.pick("有车", "occupied") } else { lang.pick("无车", "free") };
+    html! { span.loop .on[occupied] title={ (name) ": " (word) } aria-label={ (name) ": " (word) } role="img" {} }
+}
+
+fn plate_or_none(state: &LaneNow, lang: Lang) -> Markup {
+    match (&state.plate, &state.phase) {
+        (Some(plate), _) => plate_text(plate),
+        (None, Phase::Idle) => html! { span.plate.none aria-hidden="true" { "— — —" } },
+        (None, Phase::Waiting { .. } | Phase::Raised { .. } | Phase::Other(_)) => {
+            html! { span.plate.none { (lang.pick("无车牌", "No plate")) } }
+        }
+    }
+}
+
+fn badge(member: &MemberRow, usable: i64, lang: Lang) -> Markup {
+    html! {
+        span.badge {
+            span aria-hidden="true" { "★" } " " (member.tier) " · " (member.handle)
+            small { (usable) " " (lang.pick("分可用", "points usable")) }
+        }
+    }
+}
+
+fn money(lane: &LanePicture, lang: Lang) -> Markup {
+    let due = match lane.now.phase {
+        Phase::Waiting { due, .. } => due,
+        Phase::Idle | Phase::Raised { .. } | Phase::Other(_) => None,
+    };
+    let fee = lane.stay.as_ref().and_then(|row| row.stay.fee.as_ref());
+    let fee = fee.filter(|_| lane.sign.direction == Direction::Exit);
+    html! {
+        @if due.is_some() || fee.is_some() {
+            div.money {
+                @if let Some(due) = due.filter(|due| *due > Fen(0)) {
+                    p.due { span { (lang.pick("应付", "Due")) } b { (yuan(due)) } }
+                }
+                @if let Some(fee) = fee {
+                    ul.lines {
+                        @for line in &fee.lines { li { span { (lang.pick(&line.zh, &line.en)) } b { (yuan(line.fen)) } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn why(state: &LaneNow, lang: Lang) -> Markup {
+    let Phase::Raised { cause: Some(cause), .. } = &state.phase else { return html! {} };
+    let words = match cause {
+        RaiseCause::Entry => lang.pick("欢迎入场", "Welcome in").to_owned(),
+        RaiseCause::NothingDue => lang.pick("无需付费", "Nothing is due").to_owned(),
+        RaiseCause::Points => lang.pick("积分已抵扣停车费", "Points pay the fee").to_owned(),
+        RaiseCause::Paid => lang.pick("停车费已付清", "The fee is paid").to_owned(),
+        RaiseCause::StillThere => lang.pick("车还在,再次抬杆", "The vehicle is still there; raised again").to_owned(),
+        RaiseCause::Staff { operator, reason } => {
+            format!("{}{operator}:{reason}", lang.pick("人工放行 · ", "Raised by hand · "))
+        }
+    };
+    html! { p.why { (words) } }
+}
+
+fn correct(lane: &LanePicture, base: &str, lang: Lang) -> Markup {
+    html! {
+        @if !lane.candidates.is_empty() {
+            div.candidates {
+                p.quiet { (lang.pick("可能是场内的这些车:", "It may be one of these, which are inside:")) }
+                @for plate in &lane.candidates {
+                    form data-act={ (base) "/plate" } {
+                        input type="hidden" name="plate" value=(plate);
+                        input type="hidden" name="reason" value="从相近车牌中选择 / chosen among near plates";
+                        button type="submit" { (plate_text(plate)) }
+                    }
+                }
+            }
+        }
+        details {
+            summary.button { (lang.pick("更正车牌…", "Correct plate…")) }
+            form data-act={ (base) "/plate" } {
+                label {
+                    span { (lang.pick("正确车牌", "The right plate")) }
+                    input name="plate" required maxlength="12" autocapitalize="characters" spellcheck="false";
+                }
+                label {
+                    span { (lang.pick("依据", "How you know")) }
+                    input name="reason" required maxlength="200" value=(lang.pick("目视核对", "Seen with own eyes"));
+                }
+                button.primary type="submit" { (lang.pick("更正", "Correct")) }
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The page as a whole: its frame, and the parts that the live stream sends again when they change.
+
+use jiff::tz::TimeZone;
+use maud::{DOCTYPE, Markup, html};
+
+use super::words::Lang;
+use super::{lane, ledger, picture::Picture};
+
+/// A part of the page that is replaced as a whole.
+pub(super) struct Part {
+    /// The element's id.
+    pub id: String,
+    /// The element.
+    pub html: String,
+}
+
+/// Every part as it looks now.
+pub(super) fn parts(picture: &Picture, lang: Lang, zone: &TimeZone) -> Vec<Part> {
+    let mut parts = vec![
+        part("overview", ledger::overview(picture, lang)),
+        part("alarms", ledger::alarms(picture, lang, zone)),
+        part("ended", ledger::ended(picture, lang, zone)),
+        part("reads", ledger::reads(picture, lang, zone)),
+        part("journal", ledger::journal(picture, lang)),
+    ];
+    for (number, of) in picture.lanes.iter().enumerate() {
+        parts.push(part(&lane::now_id(number), lane::now(number, of, lang, zone)));
+        parts.push(part(&lane::acts_id(number), lane::acts(number, of, lang)));
+    }
+    parts
+}
+
+/// The whole page.
+pub(super) fn page(picture: &Picture, lang: Lang, zone: &TimeZone, site: &str) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang=(lang.tag()) {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (site) " · Gatepost" }
+                link rel="icon" type="image/svg+xml" href="/console/icon.svg";
+                link rel="stylesheet" href="/console/app.css";
+                script src="/console/app.js" defer {}
+            }
+            body data-lang=(lang.code()) {
+                p #lost role="alert" hidden {
+                    (lang.pick("与本机的连接已断开,画面不是最新的。正在重新连接…",
+                        "The connection to the box is lost; what you see is old. Connecting again…"))
+                }
+                (masthead(lang, site))
+                main {
+                    (ledger::overview(picture, lang))
+                    section aria-labelledby="lanes-title" {
+                        div.bar {
+                            h2 #lanes-title { (lang.pick("车道", "Lanes")) }
+                            (sign_on(lang))
+                        }
+                        div.lanes {
+                            @for (number, of) in picture.lanes.iter().enumerate() {
+                                (lane::card(number, of, lang, zone))
+                            }
+                        }
+                    }
+                    (ledger::alarms(picture, lang, zone))
+                    div.columns {
+                        (ledger::ended(picture, lang, zone))
+                        div.stack {
+                            (ledger::reads(picture, lang, zone))
+                            (ledger::journal(picture, lang))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn part(id: &str, html: Markup) -> Part {
+    Part { id: id.to_owned(), html: html.into_string() }
+}
+
+fn masthead(lang: Lang, site: &str) -> Markup {
+    let (other, name) = lang.other();
+    html! {
+        header.masthead {
+            img src="/console/icon.svg" alt="" width="40" height="40";
+            div {
+                h1 { (site) }
+                p { "Gatepost" }
+            }
+            a.lang href={ "/?lang=" (other.code()) } hreflang=(other.tag()) lang=(other.tag()) { (name) }
+        }
+    }
+}
+
+fn sign_on(lang: Lang) -> Markup {
+    html! {
+        form #sign-on autocomplete="off" {
+            label {
+                span { (lang.pick("工号", "Operator")) }
+                input name="operator" autocomplete="off" autocapitalize="off" spellcheck="false" maxlength="64";
+            }
+            label {
+                span { (lang.pick("密码", "PIN")) }
+                input name="pin" type="password" inputmode="numeric" autocomplete="off" maxlength="64";
+            }
+        }
+    }
+}

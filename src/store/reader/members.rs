@@ -1,0 +1,59 @@
+//! Members as the cloud ledger told of them, and the points that this box may spend for them.
+
+use rusqlite::OptionalExtension;
+
+use super::{ReadError, View};
+use crate::domain::event::{MemberId, Points};
+use crate::domain::plate::Plate;
+
+/// A member as a till or a lane may see one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRow {
+    /// The id.
+    pub id: MemberId,
+    /// A masked name.
+    pub handle: String,
+    /// The tier's name.
+    pub tier: String,
+    /// Whether the member agreed that plates are matched.
+    pub consent_plates: bool,
+}
+
+impl View<'_> {
+    /// The member of that id.
+    pub fn member(&self, id: &MemberId) -> Result<Option<MemberRow>, ReadError> {
+        self.member_by("SELECT member, handle, tier, consent_plates FROM cloud_member WHERE member = ?1", id.as_str())
+    }
+
+    /// The member whose code was scanned.
+    pub fn member_by_code(&self, code: &str) -> Result<Option<MemberRow>, ReadError> {
+        let sql = "SELECT m.member, m.handle, m.tier, m.consent_plates \
+                   FROM cloud_code c JOIN cloud_member m ON m.member = c.member WHERE c.code = ?1";
+        self.member_by(sql, code)
+    }
+
+    /// The member whose plate it is; the caller looks at the consent.
+    pub fn member_by_plate(&self, plate: &Plate) -> Result<Option<MemberRow>, ReadError> {
+        let sql = "SELECT m.member, m.handle, m.tier, m.consent_plates \
+                   FROM cloud_plate p JOIN cloud_member m ON m.member = p.member WHERE p.plate = ?1";
+        self.member_by(sql, plate.as_str())
+    }
+
+    /// The points that this box can still spend for a member.
+    pub fn usable_points(&self, member: &MemberId) -> Result<Points, ReadError> {
+        let sql = "SELECT coalesce(sum(remaining), 0) FROM points_grant WHERE member = ?1 AND remaining > 0";
+        Ok(Points(self.tx.prepare_cached(sql)?.query_row([member.as_str()], |row| row.get(0))?))
+    }
+
+    fn member_by(&self, sql: &str, what: &str) -> Result<Option<MemberRow>, ReadError> {
+        let row = self.tx.prepare_cached(sql)?.query_row([what], |row| {
+            Ok(MemberRow {
+                id: MemberId(row.get(0)?),
+                handle: row.get(1)?,
+                tier: row.get(2)?,
+                consent_plates: row.get(3)?,
+            })
+        });
+        Ok(row.optional()?)
+    }
+}

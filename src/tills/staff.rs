@@ -1,0 +1,100 @@
+//! Staff at a lane: raise with a reason, take cash, correct a plate; and the books for the administrator.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::Tills;
+use super::access::text_header;
+use super::body::Body;
+use super::problem::{Code, Problem};
+use super::transaction::unavailable;
+use crate::domain::event::{Input, LaneId, Reply, StaffAct, StaffRefusal, StaffWish};
+use crate::store::reader::BOOKS_TIMEOUT;
+
+/// Longest reason: a sentence or two.
+const MOST_REASON_CHARS: usize = 200;
+/// Longest operator id and PIN.
+const MOST_NAME_CHARS: usize = 64;
+
+type Answer = Result<Json<Value>, Problem>;
+type Given = Result<Bytes, BytesRejection>;
+
+/// `POST /staff/lanes/{lane}/raise`.
+pub(super) async fn raise(State(tills): State<Arc<Tills>>, Path(lane): Path<String>, body: Given) -> Answer {
+    let body = Body::parse(body, &["operator", "pin", "reason", "plate"])?;
+    let operator = tills.operator_of(&body)?;
+    let reason = body.needed_text("reason", MOST_REASON_CHARS)?.to_owned();
+    let what = StaffWish::Raise { reason, plate: body.plate("plate")? };
+    tills.act(&lane, operator, what).await
+}
+
+/// `POST /staff/lanes/{lane}/settle`.
+pub(super) async fn settle(State(tills): State<Arc<Tills>>, Path(lane): Path<String>, body: Given) -> Answer {
+    let body = Body::parse(body, &["operator", "pin", "fen"])?;
+    let operator = tills.operator_of(&body)?;
+    let what = StaffWish::Settle { fen: body.needed_fen("fen")? };
+    tills.act(&lane, operator, what).await
+}
+
+/// `POST /staff/lanes/{lane}/plate`.
+pub(super) async fn correct_plate(State(tills): State<Arc<Tills>>, Path(lane): Path<String>, body: Given) -> Answer {
+    let body = Body::parse(body, &["operator", "pin", "plate", "reason"])?;
+    let operator = tills.operator_of(&body)?;
+    let plate = body.plate("plate")?.ok_or_else(|| Problem::field("plate", "missing; the right plate is needed"))?;
+    let reason = body.needed_text("reason", MOST_REASON_CHARS)?.to_owned();
+    tills.act(&lane, operator, StaffWish::CorrectPlate { plate, reason }).await
+}
+
+/// `GET /staff/books`.
+pub(super) async fn books(State(tills): State<Arc<Tills>>, headers: HeaderMap) -> Result<Response, Problem> {
+    let needed = || Problem::new(Code::OperatorUnknown, "the headers Gatepost-Operator and Gatepost-Pin are needed");
+    let operator = text_header(&headers, "gatepost-operator").ok_or_else(needed)?;
+    tills.operator(operator, text_header(&headers, "gatepost-pin").ok_or_else(needed)?)?;
+    let look = tills.settings.reader.look_within(BOOKS_TIMEOUT, |view| {
+        let books = view.books()?;
+        Ok(serde_json::to_vec(&books).expect("the books are plain texts and numbers, which are always JSON"))
+    });
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, look.await?).into_response())
+}
+
+impl Tills {
+    fn operator_of(&self, body: &Body) -> Result<String, Problem> {
+        let operator = body.needed_text("operator", MOST_NAME_CHARS)?;
+        self.operator(operator, body.needed_text("pin", MOST_NAME_CHARS)?)
+    }
+
+    async fn act(&self, lane: &str, operator: String, what: StaffWish) -> Answer {
+        let Some(lane) = self.settings.lanes.iter().find(|known| known.as_str() == lane) else {
+            let known: Vec<&str> = self.settings.lanes.iter().map(LaneId::as_str).collect();
+            return Err(Problem::new(Code::LaneUnknown, format!("no lane of that name; there are {}", known.join(", "))));
+        };
+        let act = StaffAct { lane: lane.clone(), operator, what };
+        let reply = self.settings.handle.try_submit(Input::Staff(act)).map_err(unavailable)?;
+        let unknown = || {
+            let detail = "the box has not answered yet; look at the lane before you do it again";
+            Problem::new(Code::AnswerLate, detail).with_unknown_outcome()
+        };
+        let reply = tokio::time::timeout(self.settings.answer_timeout, reply).await.map_err(|_| unknown())?;
+        match reply.map_err(|_| unknown())? {
+            Reply::Staff(Ok(text)) => Ok(Json(json!({"done": true, "text": text}))),
+            Reply::Staff(Err(StaffRefusal::NothingWaiting)) => {
+                Err(Problem::new(Code::NothingWaiting, "no vehicle waits in this lane"))
+            }
+            Reply::Staff(Err(StaffRefusal::AmountMismatch { due })) => {
+                Err(Problem::new(Code::AmountMismatch, format!("fen: what is due is {} fen", due.0)).with("due_fen", due.0))
+            }
+            Reply::Done | Reply::Till(_) => {
+                tracing::error!("the loop answered staff with another's reply");
+                Err(Problem::new(Code::Internal, "the box gave no answer for staff").with_unknown_outcome())
+            }
+        }
+    }
+}

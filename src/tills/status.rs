@@ -1,0 +1,77 @@
+//! Status: what a till should tell its cashier about the box, cheap enough to be asked every few seconds.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use serde_json::{Value, json};
+
+use super::Tills;
+use super::problem::Problem;
+use crate::store::reader::{ReadError, View};
+
+/// What the box can do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// The line to the cloud is up.
+    Online,
+    /// The line is down; everything works from what the box holds.
+    Degraded,
+    /// The box spends no more points.
+    Quarantined,
+}
+
+impl Mode {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Mode::Online => "online",
+            Mode::Degraded => "degraded",
+            Mode::Quarantined => "quarantined",
+        }
+    }
+
+    fn staff_text(self) -> (&'static str, &'static str) {
+        match self {
+            Mode::Online => ("一切正常", "All is well"),
+            Mode::Degraded => ("离线:积分照常可用,联网后自动上传", "Offline: points still work; all is uploaded later"),
+            Mode::Quarantined => ("本机暂停使用积分,请用其他方式付款", "Points may not be spent here now; take another tender"),
+        }
+    }
+}
+
+/// `GET /status`.
+pub(super) async fn status(State(tills): State<Arc<Tills>>, headers: HeaderMap) -> Result<Json<Value>, Problem> {
+    tills.terminal(&headers)?;
+    let cloud_is_up = tills.cloud_is_up();
+    let look = tills.settings.reader.look(move |view| {
+        Ok((mode(view, cloud_is_up)?, view.head()?, view.unacknowledged()?, view.fact("rules_version")?))
+    });
+    let (mode, head, unacknowledged, rules) = look.await?;
+    let (zh, en) = mode.staff_text();
+    Ok(Json(json!({
+        "mode": mode.word(),
+        "unacknowledged_entries": unacknowledged,
+        "staff_text": {"zh": zh, "en": en},
+        "box": head.box_id,
+        "rules_version": rules.and_then(|text| text.parse::<u32>().ok()),
+        "journal": {"epoch": head.epoch, "seq": head.seq, "head": head.head},
+    })))
+}
+
+impl Tills {
+    /// Whether the line to the cloud is up.
+    pub(super) fn cloud_is_up(&self) -> bool {
+        self.settings.cloud_is_up.load(Ordering::Relaxed)
+    }
+}
+
+/// What the box can do now.
+pub(super) fn mode(view: &View<'_>, cloud_is_up: bool) -> Result<Mode, ReadError> {
+    Ok(match (view.fact("quarantined")?, cloud_is_up) {
+        (Some(_), true | false) => Mode::Quarantined,
+        (None, true) => Mode::Online,
+        (None, false) => Mode::Degraded,
+    })
+}
