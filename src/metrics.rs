@@ -1,0 +1,205 @@
+//! What the box counts: rejected messages, reads, commands, links, and how fast a plate becomes a raise.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::AtomicI64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// How many of the last raises the quantiles are made of: a busy day of a large car park.
+const SAMPLES: usize = 4096;
+
+/// A raise that comes later than this after its read was decided has another cause: a payment, a person.
+const CAUSED_WITHIN: Duration = Duration::from_millis(250);
+
+/// Everything that is counted; shared by all rooms.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    rejections: Family<Rejected, Counter>,
+    reads: Family<OfLane, Counter>,
+    commands: Family<Commanded, Counter>,
+    links: Family<OfLink, Gauge<i64, AtomicI64>>,
+    raise_seconds: Histogram,
+    latency: Mutex<Latency>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Rejected {
+    room: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfLane {
+    lane: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfLink {
+    link: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Commanded {
+    lane: String,
+    answer: String,
+}
+
+#[derive(Debug, Default)]
+struct Latency {
+    last_read: BTreeMap<String, LastRead>,
+    samples_us: VecDeque<u32>,
+}
+
+#[derive(Debug)]
+struct LastRead {
+    event: String,
+    heard: Instant,
+    decided: Option<Instant>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("gatepost");
+        let rejections = Family::<Rejected, Counter>::default();
+        registry.register("rejections", "What was not understood, by room and reason", rejections.clone());
+        let reads = Family::<OfLane, Counter>::default();
+        registry.register("reads", "Plate reads taken from cameras", reads.clone());
+        let commands = Family::<Commanded, Counter>::default();
+        registry.register("commands", "Barrier commands by what came back", commands.clone());
+        let links = Family::<OfLink, Gauge<i64, AtomicI64>>::default();
+        registry.register("link_up", "1 while a link is connected", links.clone());
+        let raise_seconds = Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]);
+        let help = "Seconds from a plate message to the raise command on its link";
+        registry.register("plate_to_raise_seconds", help, raise_seconds.clone());
+        Self { registry, rejections, reads, commands, links, raise_seconds, latency: Mutex::default() }
+    }
+}
+
+impl Metrics {
+    /// Something was rejected, under a name from a fixed list.
+    pub fn rejected(&self, room: &str, reason: &str) {
+        let labels = Rejected { room: room.to_owned(), reason: reason.to_owned() };
+        self.rejections.get_or_create(&labels).inc();
+    }
+
+    /// How often something was rejected.
+    pub fn rejections(&self, room: &str, reason: &str) -> u64 {
+        let labels = Rejected { room: room.to_owned(), reason: reason.to_owned() };
+        self.rejections.get(&labels).map_or(0, |counter| counter.get())
+    }
+
+    /// A camera's plate message of this lane was read from the link at `heard`. A repeat of the same event keeps the
+    /// first time.
+    pub fn plate_heard(&self, lane: &str, event: &str, heard: Instant) {
+        self.reads.get_or_create(&OfLane { lane: lane.to_owned() }).inc();
+        let mut latency = self.latency();
+        if latency.last_read.get(lane).is_some_and(|last| last.event == event) {
+            return;
+        }
+        let read = LastRead { event: event.to_owned(), heard, decided: None };
+        latency.last_read.insert(lane.to_owned(), read);
+    }
+
+    /// The read was decided and committed; a raise that it caused is on its way.
+    pub fn plate_decided(&self, lane: &str, event: &str) {
+        let mut latency = self.latency();
+        if let Some(last) = latency.last_read.get_mut(lane).filter(|last| last.event == event) {
+            last.decided.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// A raise for this lane is on its link since `sent`.
+    pub fn raise_sent(&self, lane: &str, sent: Instant) {
+        let mut latency = self.latency();
+        let Some(last) = latency.last_read.remove(lane) else { return };
+        let by_this_read = last.decided.is_none_or(|decided| sent.saturating_duration_since(decided) <= CAUSED_WITHIN);
+        if !by_this_read {
+            return;
+        }
+        let took = sent.saturating_duration_since(last.heard);
+        if latency.samples_us.len() == SAMPLES {
+            latency.samples_us.pop_front();
+        }
+        latency.samples_us.push_back(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
+        drop(latency);
+        self.raise_seconds.observe(took.as_secs_f64());
+    }
+
+    /// What came back for a raise: `accepted`, `refused` or `silent`.
+    pub fn command_answered(&self, lane: &str, answer: &str) {
+        let labels = Commanded { lane: lane.to_owned(), answer: answer.to_owned() };
+        self.commands.get_or_create(&labels).inc();
+    }
+
+    /// Whether a link is connected.
+    pub fn link_up(&self, link: &str, is_up: bool) {
+        self.links.get_or_create(&OfLink { link: link.to_owned() }).set(i64::from(is_up));
+    }
+
+    /// Whether a link is connected.
+    pub fn is_link_up(&self, link: &str) -> bool {
+        self.links.get(&OfLink { link: link.to_owned() }).is_some_and(|gauge| gauge.get() == 1)
+    }
+
+    /// Plate message to raise command over the last raises: p50 and p99 in microseconds, and how many there were.
+    pub fn latency_quantiles(&self) -> (u32, u32, usize) {
+        let mut samples: Vec<u32> = self.latency().samples_us.iter().copied().collect();
+        samples.sort_unstable();
+        let at = |percent: usize| samples.get((samples.len() * percent / 100).min(samples.len().saturating_sub(1)));
+        (at(50).copied().unwrap_or(0), at(99).copied().unwrap_or(0), samples.len())
+    }
+
+    /// Everything in the text format of Prometheus.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String takes every write");
+        text
+    }
+
+    /// A panic elsewhere leaves at worst one sample out.
+    fn latency(&self) -> MutexGuard<'_, Latency> {
+        self.latency.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raise_counts_from_the_first_word_of_its_vehicle() {
+        let metrics = Metrics::default();
+        let heard = Instant::now();
+        metrics.plate_heard("entry-1", "a", heard);
+        metrics.plate_heard("entry-1", "a", heard + Duration::from_millis(90));
+        metrics.raise_sent("entry-1", heard + Duration::from_millis(100));
+        assert_eq!(metrics.latency_quantiles(), (100_000, 100_000, 1));
+        metrics.raise_sent("entry-1", heard + Duration::from_secs(9));
+        assert_eq!(metrics.latency_quantiles().2, 1, "a second raise has no read");
+    }
+
+    #[test]
+    fn a_raise_after_a_payment_is_not_the_read_s() {
+        let metrics = Metrics::default();
+        metrics.plate_heard("exit-1", "a", Instant::now());
+        metrics.plate_decided("exit-1", "a");
+        metrics.raise_sent("exit-1", Instant::now() + Duration::from_secs(5));
+        assert_eq!(metrics.latency_quantiles().2, 0);
+    }
+
+    #[test]
+    fn the_text_names_room_and_reason() {
+        let metrics = Metrics::default();
+        metrics.rejected("devices", "malformed");
+        let text = metrics.text();
+        assert!(text.contains(r#"gatepost_rejections_total{room="devices",reason="malformed"} 1"#), "{text}");
+    }
+}

@@ -1,0 +1,304 @@
+//! Whether a profile makes sense: every mistake with its line, before any device is touched.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use toml::Spanned;
+
+use super::json::toml_scalar;
+use super::language::{
+    Arg, CommandName, Emits, Field, Head, Message, ModbusWords, MqttCommand, MqttWords, Number, Param,
+};
+use super::mistake::{Mistake, Source, one_of};
+use super::mqtt::{level, position, sign};
+use super::template::{self, Value, Values};
+
+/// Slower than this, a driver waits at a loop that nobody has seen.
+const POLL_MS: std::ops::RangeInclusive<u64> = 10..=5_000;
+/// Longer than this, a lane would wait for a board that is not there.
+const REPLY_MS: std::ops::RangeInclusive<u64> = 20..=60_000;
+/// More inputs than any board here has, and a short answer.
+const POLL_INPUTS: std::ops::RangeInclusive<u16> = 1..=64;
+/// A frame stays short.
+const VALUES_MAX: usize = 16;
+
+/// The arguments that the house gives to each command.
+fn given_args(command: CommandName) -> &'static [&'static str] {
+    match command {
+        CommandName::Raise => &["output", "pulse_ms"],
+    }
+}
+
+/// What a message of each meaning must and may say.
+fn fields_of(emits: Emits) -> (&'static [&'static str], &'static [&'static str]) {
+    match emits {
+        Emits::PlateRead => {
+            (&["event", "plate"], &["confidence", "captured_ms", "captured_s", "captured_us", "stored_offline"])
+        }
+        Emits::Input => (&["number", "level"], &[]),
+        Emits::Arm => (&["position"], &[]),
+        Emits::VehicleSign => (&["sign"], &[]),
+        Emits::KeepAlive | Emits::Nothing | Emits::Unsupported => (&[], &[]),
+    }
+}
+
+/// The mistakes of an MQTT profile.
+pub fn mqtt(source: &Source, words: &MqttWords) -> Vec<Mistake> {
+    let mut mistakes = head(source, &words.profile, &words.params);
+    for layout in &words.layouts {
+        names_known(source, layout, &words.params, &[], &mut mistakes);
+    }
+    if words.layouts.is_empty() {
+        mistakes.push(source.whole("layouts is empty", "at least one topic layout"));
+    }
+    for stranger in &words.strangers {
+        names_known(source, stranger, &words.params, &[], &mut mistakes);
+    }
+    for text in words.messages.iter().flat_map(|message| &message.topics) {
+        names_known(source, text, &words.params, &["layout"], &mut mistakes);
+    }
+    for message in &words.messages {
+        fields(source, message, &mut mistakes);
+    }
+    for command in &words.commands {
+        mqtt_command(source, command, &words.params, &mut mistakes);
+    }
+    mistakes
+}
+
+/// The mistakes of a profile for a serial bus.
+pub fn modbus(source: &Source, words: &ModbusWords) -> Vec<Mistake> {
+    let mut mistakes = head(source, &words.profile, &words.params);
+    if !words.params.contains_key("address") {
+        mistakes.push(source.whole("there is no [params.address]", "the board's address on the bus, an integer"));
+    }
+    within(source, &words.reply_timeout_ms, &REPLY_MS, "reply_timeout_ms", &mut mistakes);
+    for poll in &words.polls {
+        within(source, &poll.every_ms, &POLL_MS, "every_ms", &mut mistakes);
+        within(source, &poll.count, &POLL_INPUTS, "count", &mut mistakes);
+        if !matches!(poll.function.get_ref(), 1 | 2) {
+            mistakes.push(source.mistake(
+                poll.function.span(),
+                "this function reads no inputs",
+                "2 (inputs), 1 (coils)",
+            ));
+        }
+        if poll.address.checked_add(*poll.count.get_ref()).is_none() {
+            mistakes.push(source.mistake(
+                poll.count.span(),
+                "the inputs end beyond 65535",
+                "address + count below 65536",
+            ));
+        }
+    }
+    for command in &words.commands {
+        args(source, command.name.span(), *command.name.get_ref(), &command.args, &mut mistakes);
+        let values = command.values.get_ref();
+        let (count_is_right, allowed) = match command.function.get_ref() {
+            5 | 6 => (values.len() == 1, "one value"),
+            16 => ((1..=VALUES_MAX).contains(&values.len()), "1 to 16 values"),
+            _ => (false, "function 5 or 6 with one value, 16 with 1 to 16 values"),
+        };
+        if !count_is_right {
+            let wrong = format!("function {} with {} values", command.function.get_ref(), values.len());
+            mistakes.push(source.mistake(command.values.span(), wrong, allowed));
+        }
+        let address = (command.address.span(), command.address.get_ref());
+        for (at, number) in values.iter().map(|value| (command.values.span(), value)).chain([address]) {
+            frame_number(source, at, number, &command.args, &mut mistakes);
+        }
+    }
+    mistakes
+}
+
+fn head(source: &Source, head: &Head, params: &BTreeMap<String, Param>) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let id = head.id.get_ref();
+    let is_word =
+        |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if !id.split_once('/').is_some_and(|(vendor, product)| is_word(vendor) && is_word(product)) {
+        let allowed = "vendor/product in lower-case letters, digits and hyphens";
+        mistakes.push(source.mistake(head.id.span(), format!("the id {id:?} is not right"), allowed));
+    }
+    for (name, param) in params {
+        if let Some(default) = &param.default
+            && let Err(allowed) = super::param_value(param, default.get_ref())
+        {
+            mistakes.push(source.mistake(default.span(), format!("the default of {name} does not fit"), allowed));
+        }
+    }
+    mistakes
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(
+    source: &Source,
+    value: &Spanned<T>,
+    allowed: &std::ops::RangeInclusive<T>,
+    name: &str,
+    mistakes: &mut Vec<Mistake>,
+) {
+    if !allowed.contains(value.get_ref()) {
+        let wrong = format!("{name} is {}", value.get_ref());
+        let allowed = format!("{} to {}", allowed.start(), allowed.end());
+        mistakes.push(source.mistake(value.span(), wrong, allowed));
+    }
+}
+
+fn names_known(
+    source: &Source,
+    text: &Spanned<String>,
+    params: &BTreeMap<String, Param>,
+    also: &[&str],
+    mistakes: &mut Vec<Mistake>,
+) {
+    for name in template::names(text.get_ref()) {
+        if !params.contains_key(name) && !also.contains(&name) {
+            let allowed = one_of(params.keys().map(String::as_str).chain(also.iter().copied()));
+            mistakes.push(source.mistake(text.span(), format!("{{{name}}} is not known here"), allowed));
+        }
+    }
+}
+
+fn fields(source: &Source, message: &Message, mistakes: &mut Vec<Mistake>) {
+    let emits = *message.emits.get_ref();
+    let (needed, also) = fields_of(emits);
+    for name in needed.iter().filter(|name| !message.fields.contains_key(**name)) {
+        let wrong = format!("the message {:?} lacks the field {name}", message.name);
+        mistakes.push(source.mistake(
+            message.emits.span(),
+            wrong,
+            format!("it must have {}", one_of(needed.iter().copied())),
+        ));
+    }
+    for (name, field) in &message.fields {
+        if !needed.contains(&name.as_str()) && !also.contains(&name.as_str()) {
+            let allowed = one_of(needed.iter().chain(also).copied());
+            mistakes.push(source.mistake(field.span(), format!("a message of this kind has no field {name}"), allowed));
+        }
+        if field.get_ref().path.is_some() == field.get_ref().always.is_some() {
+            mistakes.push(source.mistake(
+                field.span(),
+                format!("where {name} stands is not clear"),
+                "either path or always",
+            ));
+        }
+        our_words(source, name, field, mistakes);
+    }
+    if (emits == Emits::Unsupported) != message.because.is_some() {
+        let wrong = format!("the message {:?} gives a reason without need, or none", message.name);
+        mistakes.push(source.mistake(message.emits.span(), wrong, "because = \"…\" with emits = \"unsupported\" only"));
+    }
+}
+
+/// What the profile translates to must be a word of ours.
+fn our_words(source: &Source, name: &str, field: &Spanned<Field>, mistakes: &mut Vec<Mistake>) {
+    let (is_ours, allowed): (fn(&str) -> bool, &str) = match name {
+        "level" => (|word| level(word).is_some(), "on, off, pulse"),
+        "position" => (|word| position(word).is_some(), "up, down, between"),
+        "sign" => (|word| sign(word).is_some(), "passed, turned_back, tailgated"),
+        "stored_offline" => (|word| matches!(word, "yes" | "no" | "0"), "yes, no"),
+        _ => return,
+    };
+    let words = field.get_ref();
+    let always = words.always.as_ref().map(toml_scalar);
+    let default = words.default.as_ref().map(toml_scalar);
+    for word in words.map.values().chain(&always).chain(&default).filter(|word| !is_ours(word)) {
+        mistakes.push(source.mistake(field.span(), format!("{name} cannot be {word:?}"), allowed));
+    }
+    if words.map.is_empty() && always.is_none() {
+        mistakes.push(source.mistake(
+            field.span(),
+            format!("{name} is not translated"),
+            format!("map = {{ … }} to {allowed}"),
+        ));
+    }
+}
+
+fn args(
+    source: &Source,
+    at: Range<usize>,
+    command: CommandName,
+    args: &BTreeMap<String, Arg>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let given = given_args(command);
+    for name in args.keys().filter(|name| !given.contains(&name.as_str())) {
+        mistakes.push(source.mistake(
+            at.clone(),
+            format!("the command has no argument {name}"),
+            one_of(given.iter().copied()),
+        ));
+    }
+    for name in given.iter().filter(|name| !args.contains_key(**name)) {
+        mistakes.push(source.mistake(
+            at.clone(),
+            format!("the argument {name} has no bounds"),
+            "args with min and max for each",
+        ));
+    }
+    for (name, arg) in args.iter().filter(|(_, arg)| arg.min < 0 || arg.min > arg.max || arg.step < 1) {
+        let wrong = format!("{name} from {} to {} by {}", arg.min, arg.max, arg.step);
+        mistakes.push(source.mistake(at.clone(), wrong, "0 <= min <= max, step of 1 or more"));
+    }
+}
+
+fn mqtt_command(source: &Source, command: &MqttCommand, params: &BTreeMap<String, Param>, mistakes: &mut Vec<Mistake>) {
+    args(source, command.name.span(), *command.name.get_ref(), &command.args, mistakes);
+    names_known(source, &command.topic, params, &["layout"], mistakes);
+    for topic in &command.reply.topics {
+        names_known(source, topic, params, &["layout"], mistakes);
+    }
+    let mut also: Vec<&str> = command.args.keys().map(String::as_str).collect();
+    also.extend(["id", "timestamp"]);
+    names_known(source, &command.payload, params, &also, mistakes);
+    within(source, &command.reply.timeout_ms, &REPLY_MS, "timeout_ms", mistakes);
+
+    let mut sample: Values = params.keys().map(|name| (name.clone(), Value::Text("x".to_owned()))).collect();
+    sample.extend(also.iter().map(|name| ((*name).to_owned(), Value::Integer(1))));
+    let made = template::json(command.payload.get_ref(), &sample).unwrap_or_default();
+    if let Err(error) = serde_json::from_str::<serde_json::Value>(&made) {
+        mistakes.push(source.mistake(
+            command.payload.span(),
+            format!("the payload is not JSON: {error}"),
+            "one JSON object",
+        ));
+    }
+    if !template::names(command.payload.get_ref()).contains(&"id") {
+        mistakes.push(source.mistake(
+            command.payload.span(),
+            "the payload lacks {id}",
+            "{id}, so that the answer can be recognised",
+        ));
+    }
+}
+
+fn frame_number(
+    source: &Source,
+    at: Range<usize>,
+    number: &Number,
+    args: &BTreeMap<String, Arg>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let (min, max) = match &number.arg {
+        None => (0, 0),
+        Some(name) => match args.get(name) {
+            Some(arg) => (arg.min, arg.max),
+            None => {
+                let allowed = one_of(args.keys().map(String::as_str));
+                mistakes.push(source.mistake(at, format!("the command has no argument {name}"), allowed));
+                return;
+            }
+        },
+    };
+    let fits = |argument: i64| {
+        let scaled = argument.checked_mul(number.times).and_then(|scaled| scaled.checked_div(number.divided_by));
+        scaled.and_then(|scaled| scaled.checked_add(number.base)).is_some_and(|value| u16::try_from(value).is_ok())
+    };
+    if !(fits(min) && fits(max)) {
+        mistakes.push(source.mistake(
+            at,
+            "the number does not fit a register",
+            "0 to 65535 for every allowed argument",
+        ));
+    }
+}

@@ -1,0 +1,211 @@
+//! Reading one value out of a device's JSON: by path, decoded, translated and bounded.
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::Value;
+
+use super::language::{Condition, Decode, Field};
+use super::statement::{Rejection, TEXT_CHARS_MAX};
+
+/// Devices differ in whether they pad.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// A message body with the part of it that its fields start from.
+#[derive(Clone, Copy, Debug)]
+pub struct Body<'b> {
+    top: &'b Value,
+    root: &'b str,
+}
+
+impl<'b> Body<'b> {
+    /// The body, read from `root` on.
+    pub fn new(top: &'b Value, root: &'b str) -> Self {
+        Self { top, root }
+    }
+
+    /// The value at a path; null counts as absent.
+    pub fn at(&self, path: &str) -> Option<&'b Value> {
+        let found = match path.strip_prefix("$.") {
+            Some(from_the_top) => step(self.top, from_the_top),
+            None => step(step(self.top, self.root)?, path),
+        };
+        found.filter(|value| !value.is_null())
+    }
+
+    /// Whether a condition holds.
+    pub fn fits(&self, condition: &Condition) -> bool {
+        let found = self.at(condition.path.get_ref()).and_then(scalar);
+        let among = |values: &Vec<toml::Value>| {
+            found.as_ref().is_some_and(|found| values.iter().any(|value| toml_scalar(value) == *found))
+        };
+        condition.is.as_ref().is_none_or(among) && !condition.is_not.as_ref().is_some_and(among)
+    }
+
+    /// The text of a field; `None` where it is absent and has no default, or is one of its null words.
+    pub fn text(&self, field: &Field) -> Result<Option<String>, Rejection> {
+        let Some(raw) = self.raw(field)? else {
+            return Ok(field.default.as_ref().map(toml_scalar));
+        };
+        if field.nulls.contains(&raw) {
+            return Ok(None);
+        }
+        let mut text = decoded(raw, field)?;
+        if let Some(end) = field.first_before.as_ref().and_then(|separator| text.find(separator)) {
+            text.truncate(end);
+        }
+        if field.nulls.contains(&text) {
+            return Ok(None);
+        }
+        if field.map.is_empty() {
+            return Ok(Some(text));
+        }
+        match field.map.get(&text) {
+            Some(ours) => Ok(Some(ours.clone())),
+            None => Err(bad(field, "a value that the profile does not list")),
+        }
+    }
+
+    /// A whole number; `None` where it is absent and has no default.
+    pub fn integer(&self, field: &Field) -> Result<Option<i64>, Rejection> {
+        let Some(text) = self.text(field)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| bad(field, "not a whole number"))
+    }
+
+    fn raw(&self, field: &Field) -> Result<Option<String>, Rejection> {
+        if let Some(always) = &field.always {
+            return Ok(Some(toml_scalar(always)));
+        }
+        let path = field.path.as_deref().unwrap_or_default();
+        if let Some(value) = self.at(path) {
+            return scalar(value).map(Some).ok_or_else(|| bad(field, "not a text, a number or a truth value"));
+        }
+        if field.or_join.is_empty() {
+            return Ok(None);
+        }
+        let parts: Option<Vec<String>> = field.or_join.iter().map(|path| self.at(path).and_then(scalar)).collect();
+        Ok(parts.map(|parts| parts.join("_")))
+    }
+}
+
+/// The complaint about a field, without its value.
+pub fn bad(field: &Field, why: impl Into<String>) -> Rejection {
+    Rejection::BadField { field: place(field), why: why.into() }
+}
+
+/// How a field is called in a complaint.
+pub fn place(field: &Field) -> String {
+    field.path.clone().unwrap_or_else(|| "(always)".to_owned())
+}
+
+/// A device's own words, short enough for a log line.
+pub fn shortened(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect()
+}
+
+/// A number or a text of a profile as it is written.
+pub fn toml_scalar(value: &toml::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// A number, text or truth value of a body as it is written; nothing for lists and objects.
+pub fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn step<'v>(from: &'v Value, path: &str) -> Option<&'v Value> {
+    if path.is_empty() {
+        return Some(from);
+    }
+    path.split('.').try_fold(from, |value, name| match value {
+        Value::Object(members) => members.get(name),
+        Value::Array(items) => items.get(name.parse::<usize>().ok()?),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    })
+}
+
+fn decoded(raw: String, field: &Field) -> Result<String, Rejection> {
+    let mut bytes = raw.into_bytes();
+    let mut is_text = true;
+    for decode in &field.decode {
+        match decode {
+            Decode::Base64 => {
+                bytes.retain(|byte| !byte.is_ascii_whitespace());
+                bytes = BASE64.decode(&bytes).map_err(|_| bad(field, "not base64"))?;
+                is_text = false;
+            }
+            Decode::Utf8OrGbk => {
+                bytes = utf8_or_gbk(bytes).ok_or_else(|| bad(field, "neither UTF-8 nor GBK"))?.into_bytes();
+                is_text = true;
+            }
+        }
+    }
+    let text = String::from_utf8(bytes).map_err(|_| bad(field, "not UTF-8"))?;
+    debug_assert!(is_text || !field.decode.is_empty());
+    Ok(text)
+}
+
+fn utf8_or_gbk(bytes: Vec<u8>) -> Option<String> {
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        Err(error) => encoding_rs::GBK
+            .decode_without_bom_handling_and_without_replacement(error.as_bytes())
+            .map(|text| text.into_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_walks_names_and_positions() {
+        let top: Value = serde_json::from_str(r#"{"a":{"b":[{"c":7},null]},"sn":"x"}"#).expect("JSON");
+        let body = Body::new(&top, "a");
+        assert_eq!(body.at("b.0.c").and_then(scalar), Some("7".to_owned()));
+        assert_eq!(body.at("$.sn").and_then(scalar), Some("x".to_owned()));
+        assert_eq!(body.at("b.1"), None, "null is absent");
+        assert_eq!(body.at("b.9.c"), None);
+    }
+
+    #[test]
+    fn a_plate_is_read_in_either_character_set_and_nulls_count_in_either_form() {
+        check(r#"{"license":"57KkQjEyMzQ1"}"#, Ok(Some("粤B12345")));
+        check(r#"{"license":"1MFCMTIzNDU="}"#, Ok(Some("粤B12345")));
+        check(r#"{"license":"1MFCMTIzNDU"}"#, Ok(Some("粤B12345")));
+        check(r#"{"license":"_无_"}"#, Ok(None));
+        check(r#"{"license":"X+aXoF8="}"#, Ok(None));
+        check(r#"{"license":""}"#, Ok(None));
+        check(r#"{"license":"57KkWkowNjjmvrN8TVg3NzQyfFpNMTI3"}"#, Ok(Some("粤ZJ068澳")));
+        check(r#"{}"#, Ok(None));
+        check(r#"{"license":"!!!"}"#, Err("bad-field"));
+        check(r#"{"license":["x"]}"#, Err("bad-field"));
+        check(r#"{"license":"////"}"#, Err("bad-field"));
+    }
+
+    fn check(body: &str, expect: Result<Option<&str>, &str>) {
+        let field: Field = toml::from_str(
+            r#"
+            path = "license"
+            decode = ["base64", "utf8-or-gbk"]
+            nulls = ["", "_无_"]
+            first_before = "|"
+            "#,
+        )
+        .expect("a field");
+        let top: Value = serde_json::from_str(body).expect("JSON");
+        let found = Body::new(&top, "").text(&field);
+        let found = found.as_ref().map(Option::as_deref).map_err(Rejection::name);
+        assert_eq!(found, expect.as_ref().map(|text| *text).map_err(|name| *name), "{body}");
+    }
+}

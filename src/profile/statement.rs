@@ -1,0 +1,122 @@
+//! What a device says once its profile has been applied, still in the device's own terms: input numbers, not loops.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::event::{ArmPosition, UtcMs, VehicleSign};
+use crate::domain::plate::{NotAPlate, Plate};
+
+/// The largest message body that is looked at: a camera's full result with two pictures stays below it.
+pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// The longest event identity that is kept: a serial number and a time are about 35 characters.
+pub const EVENT_CHARS_MAX: usize = 128;
+
+/// The longest text that is taken from a field: a device's own words for a refusal.
+pub const TEXT_CHARS_MAX: usize = 200;
+
+/// One thing that a device says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Statement {
+    /// A camera saw a vehicle.
+    PlateRead(SeenPlate),
+    /// An input contact.
+    Input {
+        /// The input, counted as the device counts.
+        number: u16,
+        /// What it did.
+        level: Level,
+    },
+    /// Where the arm is, by the barrier's own limit switches.
+    Arm {
+        /// Where.
+        position: ArmPosition,
+    },
+    /// Something about a vehicle besides its plate.
+    VehicleSign {
+        /// What.
+        sign: VehicleSign,
+    },
+    /// The device is there.
+    KeepAlive {},
+}
+
+/// A camera's statement about one vehicle, before it is known which lane it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeenPlate {
+    /// The device's identity of the event; quick and full result of one vehicle share it.
+    pub event: String,
+    /// The plate; absent where the camera saw a vehicle without a readable one.
+    pub plate: Option<Plate>,
+    /// 0 to 100; 0 where the device does not say.
+    #[serde(default)]
+    pub confidence: u8,
+    /// The device's own time of the event.
+    pub captured: Option<UtcMs>,
+    /// Whether the device stored it while it was cut off.
+    #[serde(default)]
+    pub stored_offline: bool,
+}
+
+/// What an input contact did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// It is closed.
+    On,
+    /// It is open.
+    Off,
+    /// It closed and opened.
+    Pulse,
+}
+
+/// Why a message was not understood. The text never holds a plate, so that it may be logged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Larger than [`BODY_BYTES_MAX`].
+    #[error("the body has {0} bytes; at most {BODY_BYTES_MAX} are read")]
+    TooLarge(usize),
+    /// No message of the profile has this topic.
+    #[error("no message of the profile has this topic")]
+    UnknownTopic,
+    /// Not the format that the profile expects.
+    #[error("the body is not JSON: {0}")]
+    Malformed(String),
+    /// The topic is known, but no message of the profile fits the body.
+    #[error("no message of the profile fits the body")]
+    UnknownMessage,
+    /// The profile knows this message and cannot use it.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A field that the statement needs is not there.
+    #[error("the field {0} is missing")]
+    MissingField(String),
+    /// A field has a value that its decoding does not allow.
+    #[error("the field {field}: {why}")]
+    BadField {
+        /// The path.
+        field: String,
+        /// What is wrong, without the value.
+        why: String,
+    },
+    /// The camera read a text that is no plate.
+    #[error("what the camera read is not a plate: {0}")]
+    NotAPlate(NotAPlate),
+}
+
+impl Rejection {
+    /// The name under which it is counted.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "too-large",
+            Self::UnknownTopic => "unknown-topic",
+            Self::Malformed(_) => "malformed",
+            Self::UnknownMessage => "unknown-message",
+            Self::Unsupported(_) => "unsupported",
+            Self::MissingField(_) => "missing-field",
+            Self::BadField { .. } => "bad-field",
+            Self::NotAPlate(_) => "not-a-plate",
+        }
+    }
+}

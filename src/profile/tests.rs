@@ -1,0 +1,156 @@
+//! The profiles against their recordings, and what happens to bytes that no device should send.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::mqtt::{Heard, Meaning};
+use super::statement::{BODY_BYTES_MAX, Rejection, Statement};
+use super::*;
+
+const CAMERA: &str = "265e1040-85e01fb7";
+
+#[test]
+fn every_shipped_profile_does_what_its_recordings_say() {
+    let catalogue = Catalogue::load(None).expect("the shipped profiles are right");
+    for (file, _) in SHIPPED {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let recording = file.with_extension("recording.toml");
+        let text = std::fs::read_to_string(&recording).expect("every profile has recordings beside it");
+        let id = file.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles")).expect("below");
+        let profile = catalogue.profile(id.with_extension("").to_str().expect("UTF-8")).expect("id and path agree");
+        match recording::check(profile, &Source { file: &recording, text: &text }) {
+            Ok(count) => assert!(count >= 4, "{}: only {count} exchanges", recording.display()),
+            Err(mistakes) => panic!("{}", listed(&mistakes)),
+        }
+    }
+}
+
+#[test]
+fn a_body_above_the_limit_is_refused_before_it_is_read() {
+    let body = vec![b'x'; BODY_BYTES_MAX + 1];
+    assert_eq!(decode("ivs_result", &body), Err(Rejection::TooLarge(BODY_BYTES_MAX + 1)));
+}
+
+#[test]
+fn deep_nesting_is_malformed_and_not_a_crash() {
+    let body = "[".repeat(1_000_000);
+    assert_eq!(decode("ivs_result", body.as_bytes()).map_err(|rejection| rejection.name()), Err("malformed"));
+}
+
+#[test]
+fn a_rejection_never_tells_the_plate() {
+    let body = recorded("an advertisement read as a plate").replace("Q0FNRVJB", "57KkQjEyMzQ1Njc4OTAxMjM=");
+    let rejection = decode("ivs_result", body.as_bytes()).expect_err("too long for a plate");
+    assert!(!rejection.to_string().contains("12345"), "{rejection}");
+}
+
+#[test]
+fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
+    mistake("vendor = ", "colour = ", ":13:1: unknown field `colour`");
+    mistake("1 = \"up\"", "1 = \"open\"", "position cannot be \"open\"; allowed: up, down, between");
+    mistake("fields.number = { path = \"source\" }", "", "lacks the field number; allowed: it must have number, level");
+    mistake("fields.number", "fields.count", "a message of this kind has no field count; allowed: number, level");
+    mistake("{layout}/up/gpio_in", "{layuot}/up/gpio_in", "{layuot} is not known here; allowed: root, sn, layout");
+    mistake("\"version\":\"1.0\",\"timestamp\"", "\"version\":,\"timestamp\"", "the payload is not JSON");
+    mistake("timeout_ms = 10000", "timeout_ms = 0", "timeout_ms is 0; allowed: 20 to 60000");
+    mistake("output = { min = 0, max = 3 }", "", "the argument output has no bounds");
+    mistake("id = \"vzenith/r-mqtt\"", "id = \"Vzenith\"", "allowed: vendor/product");
+}
+
+#[test]
+fn a_site_s_own_profile_replaces_the_shipped_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let text = SHIPPED[1].1.replace("value\":2", "value\":1");
+    std::fs::write(directory.path().join("camera.toml"), text).expect("written");
+    let catalogue = Catalogue::load(Some(directory.path())).expect("a right profile");
+    assert_eq!(catalogue.ids().count(), SHIPPED.len());
+    let codec = camera(&catalogue);
+    let args = Values::from([
+        ("id".to_owned(), Value::Text("a".to_owned())),
+        ("timestamp".to_owned(), Value::Integer(1)),
+        ("output".to_owned(), Value::Integer(0)),
+        ("pulse_ms".to_owned(), Value::Integer(500)),
+    ]);
+    assert!(codec.encode(CommandName::Raise, 0, &args).expect("encoded").body.contains("\"value\":1"));
+}
+
+#[test]
+fn parameters_that_do_not_fit_are_all_told() {
+    let catalogue = Catalogue::load(None).expect("right");
+    let profile = catalogue.profile("vzenith/r-mqtt").expect("shipped");
+    let given = BTreeMap::from([("snn".to_owned(), toml::Value::from("x"))]);
+    let wrong: Vec<String> = profile.bind(&given).expect_err("two mistakes").into_iter().map(|bad| bad.wrong).collect();
+    assert_eq!(wrong, ["the profile has no parameter snn", "the parameter sn is missing"]);
+    let given = BTreeMap::from([("sn".to_owned(), toml::Value::from("a/+"))]);
+    assert!(profile.bind(&given).is_err(), "a wildcard is no serial number");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn arbitrary_bytes_never_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+        for topic in ["ivs_result", "gpio_in", "barr_gate_status", "keep_alive"] {
+            let _ = decode(topic, &body);
+        }
+    }
+
+    #[test]
+    fn a_damaged_message_is_a_statement_or_a_named_rejection(at in 0usize..900, byte in any::<u8>(), cut in 0usize..900) {
+        let mut body = recorded("the full result of a vehicle").into_bytes();
+        let at = at % body.len();
+        body[at] = byte;
+        if let Ok(Heard { what: Meaning::Says(said), .. }) = decode("ivs_result", &body) {
+            prop_assert!(said.len() <= 1);
+            prop_assert!(!matches!(&said[..], [Statement::PlateRead(read)] if read.confidence > 100));
+        }
+        body.truncate(cut % body.len());
+        prop_assert!(decode("ivs_result", &body).is_err(), "a part of a message is no message");
+    }
+
+    #[test]
+    fn a_damaged_frame_is_never_taken_for_the_answer(bit in 0usize..48) {
+        let catalogue = Catalogue::load(None).expect("right");
+        let Ok(Codec::Modbus(codec)) = catalogue.profile("waveshare/modbus-relay-8").expect("shipped").bind(&BTreeMap::new())
+        else { panic!("a board") };
+        let (request, _, _) = codec.polls().remove(0);
+        let mut answer = vec![0x01, 0x02, 0x01, 0x05, 0x61, 0x8B];
+        answer[bit / 8] ^= 1 << (bit % 8);
+        prop_assert!(request.answered(&answer).is_err());
+    }
+}
+
+fn mistake(right: &str, wrong: &str, expect: &str) {
+    let (file, text) = SHIPPED[1];
+    assert!(text.contains(right), "{right} is in the profile");
+    let text = text.replacen(right, wrong, 1);
+    let found = Profile::parse(&Source { file: Path::new(file), text: &text }).expect_err(wrong);
+    let found = listed(&found);
+    assert!(found.contains(expect), "{found}\nshould say\n{expect}");
+    assert!(found.contains("r-mqtt.toml:"), "{found} should tell the line");
+}
+
+fn listed(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(|mistake| format!("{mistake}\n")).collect()
+}
+
+fn camera(catalogue: &Catalogue) -> MqttCodec {
+    let params = BTreeMap::from([("sn".to_owned(), toml::Value::from(CAMERA))]);
+    match catalogue.profile("vzenith/r-mqtt").expect("shipped").bind(&params).expect("right") {
+        Codec::Mqtt(codec) => codec,
+        Codec::Modbus(_) => panic!("a camera speaks MQTT"),
+    }
+}
+
+fn decode(name: &str, body: &[u8]) -> Result<Heard, Rejection> {
+    static CODEC: std::sync::LazyLock<MqttCodec> =
+        std::sync::LazyLock::new(|| camera(&Catalogue::load(None).expect("right")));
+    CODEC.decode(&format!("device/{CAMERA}/message/up/{name}"), body)
+}
+
+fn recorded(what: &str) -> String {
+    let text = include_str!("../../device-profiles/vzenith/r-mqtt.recording.toml");
+    let recording: recording::Recording = toml::from_str(text).expect("right");
+    recording.says.into_iter().find(|says| says.what.get_ref() == what).expect("recorded").body
+}
