@@ -1,19 +1,23 @@
 //! The map of the house. An input is decided, journaled, then acted on:
 //!
 //! - [`domain`]: what is decided, pure;
-//! - [`store`]: where it is written, the only place with SQL;
-//! - [`site`]: the loop that ties the two;
 //! - [`profile`]: what a device's bytes mean, by a TOML file per product, pure;
+//! - [`store`]: where it is written, the only place with SQL;
+//! - [`site`]: the loop that ties them together;
+//! - [`devices`], [`tills`], [`console`], [`sync`]: the edges, which never import each other;
 //! - [`metrics`]: what is counted;
-//! - [`devices`], `tills`, `console`, `sync`: the edges, which never import each other;
-//! - `config`, `clock`: settings and the system's clocks.
+//! - [`clock`]: the only reader of the system's clocks;
+//! - [`config`], [`daemon`]: the settings, and who introduces the rooms to each other.
 
 pub mod clock;
+pub mod config;
 pub mod console;
+pub mod daemon;
 pub mod devices;
 pub mod domain;
 pub mod metrics;
 pub mod profile;
 pub mod site;
 pub mod store;
+pub mod sync;
 pub mod tills;

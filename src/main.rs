@@ -1,1 +1,96 @@
-fn main() {}
+//! The commands, and the introduction of the rooms to each other.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The box in a mall's car park: plates, stays, fees, points as payment offline, barriers.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the daemon.
+    Run {
+        /// The settings file.
+        #[arg(long, value_name = "FILE", default_value = "/etc/gatepost/gatepost.toml")]
+        config: PathBuf,
+    },
+    /// Check a settings file, its rules and its device profiles, and say what a daemon would do with them.
+    Check {
+        /// The settings file.
+        #[arg(long, value_name = "FILE", default_value = "/etc/gatepost/gatepost.toml")]
+        config: PathBuf,
+    },
+    /// Look at a ledger's journal.
+    Journal {
+        #[command(subcommand)]
+        what: JournalCommand,
+    },
+    /// Run a whole simulated mall with nothing else installed, and watch it at http://127.0.0.1:8080.
+    #[cfg(feature = "demo")]
+    Demo(gatepost::demo::Options),
+}
+
+#[derive(Subcommand)]
+enum JournalCommand {
+    /// Check the chain of hashes from the first entry, and make every table again from it beside the stored ones.
+    Verify {
+        /// The ledger file.
+        #[arg(long, value_name = "FILE", default_value = "/var/lib/gatepost/ledger.db")]
+        ledger: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run { config } => gatepost::daemon::run(&config),
+        Command::Check { config } => check(&config),
+        Command::Journal { what: JournalCommand::Verify { ledger } } => verify(&ledger),
+        #[cfg(feature = "demo")]
+        Command::Demo(options) => gatepost::demo::run(&options),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&format!("gatepost: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the command's own answer")]
+fn check(config: &std::path::Path) -> anyhow::Result<ExitCode> {
+    match gatepost::config::load(config) {
+        Ok(settings) => {
+            println!("{} is right: box {}, {} lanes", config.display(), settings.box_id, settings.lanes.len());
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(mistakes) => {
+            mistakes.iter().for_each(|mistake| complain(&mistake.to_string()));
+            Ok(ExitCode::from(2))
+        }
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the command's own answer")]
+fn verify(ledger: &std::path::Path) -> anyhow::Result<ExitCode> {
+    let verdict = gatepost::store::journal::verify(ledger)?;
+    println!("{} entries, head {}", verdict.entries, verdict.head);
+    if verdict.faults.is_empty() {
+        println!("the chain is whole and every table follows from it");
+        return Ok(ExitCode::SUCCESS);
+    }
+    verdict.faults.iter().for_each(|fault| println!("FAULT: {fault}"));
+    Ok(ExitCode::FAILURE)
+}
+
+#[allow(clippy::print_stderr, reason = "the command's own complaint")]
+fn complain(text: &str) {
+    eprintln!("{text}");
+}

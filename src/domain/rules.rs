@@ -191,6 +191,12 @@ impl Rules {
         Points(div_ceil(exact, self.points.granularity) * self.points.granularity)
     }
 
+    /// The money that so many points pay at most: whole granules only, rounded down.
+    pub fn points_worth(&self, points: Points) -> Fen {
+        let granules = points.0.max(0) / self.points.granularity;
+        Fen(granules * self.points.granularity * self.points.fen / self.points.points)
+    }
+
     /// How many points a sale earns: rounded down.
     pub fn points_earned(&self, fen: Fen) -> Points {
         assert!(fen.0 >= 0, "a negative sale earns nothing");
@@ -215,6 +221,7 @@ pub mod tests {
         assert_eq!(rules.points_needed(Fen(500)), Points(50));
         assert_eq!(rules.points_needed(Fen(501)), Points(60));
         assert_eq!(rules.points_needed(Fen(0)), Points(0));
+        assert_eq!(rules.points_worth(Points(59)), Fen(500));
         assert_eq!(rules.points_earned(Fen(12_899)), Points(128));
     }
 

@@ -123,6 +123,16 @@ impl Store {
         self.rules_version
     }
 
+    /// Every version of the rules that was ever in force.
+    pub fn rules(&self) -> &BTreeMap<u32, Arc<Rules>> {
+        &self.rules
+    }
+
+    /// The rules in force.
+    pub fn active_rules(&self) -> Arc<Rules> {
+        self.rules.get(&self.rules_version).expect("the daemon puts rules in force before it asks for them").clone()
+    }
+
     /// The stored hash of a version of the rules.
     pub fn rules_hash(&self, version: u32) -> anyhow::Result<Option<String>> {
         let sql = "SELECT hash FROM rules WHERE version = ?1";

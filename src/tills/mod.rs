@@ -9,9 +9,9 @@ mod receipt;
 mod refs;
 mod staff;
 mod status;
-mod transaction;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -104,12 +104,8 @@ struct Tills {
 /// The requests of `docs/till-api.md`, below `/api/v1`.
 pub fn router(settings: Settings) -> Router {
     let reject = settings.reject.clone();
-    let state = Arc::new(Tills {
-        settings,
-        refs: Mutex::default(),
-        in_flight: Mutex::default(),
-        attempts: Mutex::default(),
-    });
+    let state =
+        Arc::new(Tills { settings, refs: Mutex::default(), in_flight: Mutex::default(), attempts: Mutex::default() });
     let api = Router::new()
         .route("/member-lookups", post(lookup::look_up))
         .route("/quotes", post(quote::quote))

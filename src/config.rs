@@ -1,0 +1,283 @@
+//! The settings file: what a site is made of, with a default for everything that can have one.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::clock::SimulatedTime;
+use crate::console::LaneSign;
+use crate::devices::settings::{DeviceConfig, DevicesConfig, LaneConfig, LinkConfig, Plan};
+use crate::domain::event::LaneId;
+use crate::domain::lane::{LaneSettings, Lanes, PassedBy};
+use crate::domain::rules::Rules;
+use crate::profile::Catalogue;
+use crate::profile::mistake::{Mistake, Source};
+use crate::sync::CloudConfig;
+use crate::tills::{Operator, Terminal};
+
+/// The settings as they are written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(rename = "box")]
+    this_box: BoxConfig,
+    #[serde(default)]
+    site: SiteConfig,
+    #[serde(default)]
+    ledger: LedgerConfig,
+    #[serde(default)]
+    http: HttpConfig,
+    rules: RulesConfig,
+    cloud: Option<CloudConfig>,
+    clock: Option<SimulatedTime>,
+    #[serde(default)]
+    profiles: ProfilesConfig,
+    #[serde(default)]
+    links: Vec<LinkConfig>,
+    #[serde(default)]
+    devices: Vec<DeviceConfig>,
+    #[serde(default)]
+    lanes: Vec<LaneConfig>,
+    #[serde(default)]
+    terminals: Vec<Terminal>,
+    #[serde(default)]
+    operators: Vec<Operator>,
+}
+
+/// `[box]`: this appliance.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BoxConfig {
+    /// Its name at the cloud ledger; it can never change, because the journal carries it.
+    id: Spanned<String>,
+}
+
+/// `[site]`: the car park.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SiteConfig {
+    /// Its name on the page.
+    name: String,
+    /// Its time zone by the name of the tz database.
+    timezone: Spanned<String>,
+}
+
+/// `[ledger]`: the file that holds the journal.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LedgerConfig {
+    file: PathBuf,
+}
+
+/// `[http]`: page, tills and metrics.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct HttpConfig {
+    /// Address and port; other machines reach the page only if this is not a loopback address.
+    listen: SocketAddr,
+}
+
+/// `[rules]`: tariff and points.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RulesConfig {
+    file: Spanned<PathBuf>,
+}
+
+/// `[profiles]`: a site's own device profiles.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ProfilesConfig {
+    directory: Option<PathBuf>,
+}
+
+impl Default for SiteConfig {
+    fn default() -> Self {
+        Self { name: "Gatepost".to_owned(), timezone: Spanned::new(0..0, "Asia/Shanghai".to_owned()) }
+    }
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        Self { file: PathBuf::from("/var/lib/gatepost/ledger.db") }
+    }
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+    }
+}
+
+/// Settings without mistakes, ready to run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The box's name.
+    pub box_id: String,
+    /// The site's name.
+    pub site: String,
+    /// The site's time zone.
+    pub zone: jiff::tz::TimeZone,
+    /// Where the ledger is.
+    pub ledger: PathBuf,
+    /// Where the page and the tills' interface listen.
+    pub listen: SocketAddr,
+    /// The rules' text, already proved.
+    pub rules: String,
+    /// The cloud ledger, if the site has one.
+    pub cloud: Option<CloudConfig>,
+    /// Faster time, for demos and testers.
+    pub clock: Option<SimulatedTime>,
+    /// Links and devices.
+    pub devices: Plan,
+    /// How the lanes behave.
+    pub lanes: Lanes,
+    /// The lanes in the order of the file.
+    pub signs: Vec<LaneSign>,
+    /// The tills.
+    pub terminals: Vec<Terminal>,
+    /// The people.
+    pub operators: Vec<Operator>,
+}
+
+/// How long after a raise a passage may take.
+const PASS_TIMEOUT_MS: u64 = 60_000;
+/// How long the arrival loop must be clear before a vehicle counts as gone back: a slow car between the loops.
+const BACK_OUT_MS: u64 = 8_000;
+/// How long after a passage the same plate is still the same vehicle.
+const SAME_VEHICLE_MS: u64 = 10_000;
+/// The most that any of them may be: ten minutes.
+const PATIENCE_MS: std::ops::RangeInclusive<u64> = 50..=600_000;
+
+/// Reads the settings, or tells every mistake with its place.
+pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
+    let text = read(path).map_err(|mistake| vec![mistake])?;
+    let source = Source { file: path, text: &text };
+    let file: File = toml::from_str(&text).map_err(|error| vec![source.unreadable(&error)])?;
+    let catalogue = Catalogue::load(file.profiles.directory.as_deref())?;
+    let mut mistakes = Vec::new();
+    let (box_id, id_span) = (file.this_box.id.get_ref().clone(), file.this_box.id.span());
+    if !is_name(&box_id) {
+        mistakes.push(source.mistake(id_span, format!("{box_id:?} cannot name a box"), NAME_ALLOWED));
+    }
+    let zone = jiff::tz::TimeZone::get(file.site.timezone.get_ref()).unwrap_or_else(|error| {
+        let allowed = "a name of the tz database such as Asia/Shanghai";
+        mistakes.push(source.mistake(file.site.timezone.span(), error.to_string(), allowed));
+        jiff::tz::TimeZone::UTC
+    });
+    let rules = read_rules(path, &source, &file.rules.file).unwrap_or_else(|mistake| {
+        mistakes.push(mistake);
+        String::new()
+    });
+    let lanes = lanes(&file.lanes, &source, &mut mistakes);
+    if file.lanes.is_empty() {
+        mistakes.push(source.whole("there is no lane", "at least one [[lanes]]"));
+    }
+    people(&file, &source, &mut mistakes);
+    let signs = file.lanes.iter().map(sign).collect();
+    let devices = DevicesConfig { links: file.links, devices: file.devices, lanes: file.lanes };
+    let plan = devices.plan(&box_id, &source, &catalogue).map_err(|more| mistakes.extend(more));
+    match plan {
+        Ok(devices) if mistakes.is_empty() => Ok(Settings {
+            box_id,
+            site: file.site.name,
+            zone,
+            ledger: file.ledger.file,
+            listen: file.http.listen,
+            rules,
+            cloud: file.cloud,
+            clock: file.clock,
+            devices,
+            lanes,
+            signs,
+            terminals: file.terminals,
+            operators: file.operators,
+        }),
+        Ok(_) | Err(()) => Err(mistakes),
+    }
+}
+
+const NAME_ALLOWED: &str = "1 to 40 letters, digits, hyphens and underscores";
+
+fn is_name(text: &str) -> bool {
+    (1..=40).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+}
+
+fn read(path: &Path) -> Result<String, Mistake> {
+    std::fs::read_to_string(path).map_err(|error| Mistake {
+        file: path.to_owned(),
+        place: None,
+        wrong: format!("it cannot be read: {error}"),
+        allowed: "a settings file in TOML and UTF-8, readable by this user".to_owned(),
+    })
+}
+
+/// The rules stand beside the settings unless their path is absolute.
+fn read_rules(settings: &Path, source: &Source<'_>, file: &Spanned<PathBuf>) -> Result<String, Mistake> {
+    let path = settings.parent().unwrap_or(Path::new("")).join(file.get_ref());
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        source.mistake(file.span(), format!("{} cannot be read: {error}", path.display()), "a rules file in TOML")
+    })?;
+    match Rules::parse(&text) {
+        Ok(_) => Ok(text),
+        Err(bad) => Err(Mistake {
+            file: path,
+            place: None,
+            wrong: bad.to_string(),
+            allowed: "see the comments of the shipped rules.toml".to_owned(),
+        }),
+    }
+}
+
+fn lanes(configs: &[LaneConfig], source: &Source<'_>, mistakes: &mut Vec<Mistake>) -> Lanes {
+    let mut lanes = Lanes::new();
+    for config in configs {
+        let passed_by = config.passed_by.as_ref().map_or_else(
+            || if config.passage_loop.is_some() { PassedBy::PassageLoop } else { PassedBy::Camera },
+            |given| *given.get_ref(),
+        );
+        if let (PassedBy::PassageLoop, None, Some(given)) = (passed_by, &config.passage_loop, &config.passed_by) {
+            let allowed = "camera or timeout, or a passage_loop";
+            mistakes.push(source.mistake(given.span(), "this lane has no passage_loop", allowed));
+        }
+        let mut patience = |given: &Option<Spanned<u64>>, default: u64| match given {
+            Some(ms) if !PATIENCE_MS.contains(ms.get_ref()) => {
+                mistakes.push(source.mistake(ms.span(), format!("{} ms", ms.get_ref()), "50 to 600000"));
+                default
+            }
+            Some(ms) => *ms.get_ref(),
+            None => default,
+        };
+        let settings = LaneSettings {
+            direction: config.direction,
+            has_arrival_loop: config.arrival_loop.is_some(),
+            passed_by,
+            pass_timeout_ms: patience(&config.pass_timeout_ms, PASS_TIMEOUT_MS),
+            back_out_ms: patience(&config.back_out_ms, BACK_OUT_MS),
+            same_vehicle_ms: i64::try_from(patience(&config.same_vehicle_ms, SAME_VEHICLE_MS)).unwrap_or(i64::MAX),
+        };
+        lanes.insert(LaneId(config.id.get_ref().clone()), settings);
+    }
+    lanes
+}
+
+fn sign(config: &LaneConfig) -> LaneSign {
+    LaneSign { id: LaneId(config.id.get_ref().clone()), direction: config.direction }
+}
+
+/// Two tills or two people of one name could not be told apart in the journal.
+fn people(file: &File, source: &Source<'_>, mistakes: &mut Vec<Mistake>) {
+    let tills = file.terminals.iter().map(|terminal| ("terminal", terminal.id.as_str()));
+    let staff = file.operators.iter().map(|operator| ("operator", operator.id.as_str()));
+    let mut seen = std::collections::BTreeSet::new();
+    for (what, id) in tills.chain(staff) {
+        if !is_name(id) {
+            mistakes.push(source.whole(format!("{id:?} cannot name a {what}"), NAME_ALLOWED));
+        }
+        if !seen.insert((what, id)) {
+            mistakes.push(source.whole(format!("two {what}s have the name {id:?}"), "one name each"));
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The daemon: opens the ledger, introduces the rooms to each other, and runs until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{error, info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::clock::Clock;
+use crate::config::{self, Settings};
+use crate::domain::event::LaneId;
+use crate::metrics::Metrics;
+use crate::site::{self, Core, Deadlines, Handle, Outputs, QUEUE_INPUTS, Site};
+use crate::store::Store;
+use crate::store::reader::Reader;
+use crate::{console, devices, sync, tills};
+
+/// Raises that may wait for the device room: more than any site has lanes.
+const QUEUE_RAISES: usize = 256;
+/// How long the rooms may take to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs the daemon with the settings in `path`. Mistakes in the settings stop the start, each with its place.
+pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
+    log_to_stderr();
+    let settings = match config::load(path) {
+        Ok(settings) => settings,
+        Err(mistakes) => {
+            mistakes.iter().for_each(|mistake| error!("{mistake}"));
+            error!("the settings have {} mistakes; nothing was started", mistakes.len());
+            return Ok(ExitCode::from(2));
+        }
+    };
+    rustls::crypto::ring::default_provider().install_default().ok().context("install the TLS provider")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let clock = Clock::new(settings.clock);
+    let mut store = Store::open(&settings.ledger, &settings.box_id)?;
+    site::activate_rules(&mut store, &settings.rules, &clock).context("put the rules in force")?;
+    let outcome = runtime.block_on(serve(settings, store, clock));
+    runtime.shutdown_timeout(STOP_TIMEOUT);
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// One line a message, as journald wants it; `RUST_LOG` says which.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}
+
+async fn serve(settings: Settings, store: Store, clock: Clock) -> anyhow::Result<()> {
+    let reader = Reader::open(&settings.ledger).context("open the ledger for reading")?;
+    let listener =
+        TcpListener::bind(settings.listen).await.with_context(|| format!("listen on {}", settings.listen))?;
+    let address = listener.local_addr().context("read the address of the page")?;
+    let metrics = Arc::new(Metrics::default());
+    let (inputs_in, inputs) = mpsc::channel(QUEUE_INPUTS);
+    let handle = Handle::new(inputs_in);
+    let (raises_in, raises) = mpsc::channel(QUEUE_RAISES);
+    let version = watch::Sender::new(0);
+    let deadlines = Arc::new(Deadlines::default());
+    let rooms = Rooms { handle, reader, metrics, clock, version, cloud_is_up: Arc::new(AtomicBool::new(false)) };
+    let app = rooms.pages(&settings, &store);
+
+    let outputs = Outputs { raises: raises_in, deadlines: Arc::clone(&deadlines), version: rooms.version.clone() };
+    let site = Site::new(Core::new(store, settings.lanes.clone()), rooms.clock.clone(), inputs, outputs);
+    let mut stopped = start_loop(site)?;
+    let (timer_clock, timer_handle) = (rooms.clock.clone(), rooms.handle.clone());
+    tokio::spawn(async move { deadlines.keep(&timer_clock, &timer_handle).await });
+    let wall = rooms.clock.clone();
+    let running = devices::start(
+        settings.devices.clone(),
+        rooms.handle.clone(),
+        Arc::new(move || wall.utc()),
+        Arc::clone(&rooms.metrics),
+        raises,
+    );
+    rooms.start_sync(&settings);
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(no_delay(listener), app).await {
+            error!("the page stopped: {error}");
+        }
+    });
+    announce(address, &settings);
+    let outcome = tokio::select! {
+        outcome = &mut stopped => outcome.context("the loop's thread died")?,
+        name = told_to_stop() => {
+            info!(signal = name?, "stopping");
+            Ok(())
+        }
+    };
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    if tokio::time::timeout(STOP_TIMEOUT, running.stop()).await.is_err() {
+        warn!("a link did not close in time");
+    }
+    outcome
+}
+
+/// Without Nagle's algorithm: a small answer must not wait for the next one.
+fn no_delay(listener: TcpListener) -> impl axum::serve::Listener<Addr = SocketAddr> {
+    listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            warn!("TCP_NODELAY cannot be set: {error}");
+        }
+    })
+}
+
+/// The loop has a thread of its own: it waits for the disk.
+fn start_loop(site: Site) -> anyhow::Result<oneshot::Receiver<anyhow::Result<()>>> {
+    let (ended, stopped) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("loop".to_owned())
+        .spawn(move || {
+            let outcome = site.run();
+            if let Err(error) = &outcome {
+                error!("the loop stopped: {error:#}");
+            }
+            // The daemon may be on its way out already.
+            let _ = ended.send(outcome);
+        })
+        .context("start the loop's thread")?;
+    Ok(stopped)
+}
+
+fn announce(address: SocketAddr, settings: &Settings) {
+    info!(%address, site = settings.site, lanes = settings.lanes.len(), "ready");
+    let ready = [sd_notify::NotifyState::Ready];
+    if let Err(error) = sd_notify::notify(&ready) {
+        warn!("systemd was not told: {error}");
+    }
+}
+
+async fn told_to_stop() -> anyhow::Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}
+
+/// What the rooms share.
+struct Rooms {
+    handle: Handle,
+    reader: Reader,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    version: watch::Sender<u64>,
+    cloud_is_up: Arc<AtomicBool>,
+}
+
+impl Rooms {
+    fn pages(&self, settings: &Settings, store: &Store) -> Router {
+        let metrics = Arc::clone(&self.metrics);
+        let reject = Arc::clone(&self.metrics);
+        let tills = tills::Settings {
+            handle: self.handle.clone(),
+            reader: self.reader.clone(),
+            terminals: settings.terminals.clone(),
+            operators: settings.operators.clone(),
+            lanes: settings.lanes.keys().cloned().collect::<Vec<LaneId>>(),
+            pricing: self.pricing(store),
+            zone: settings.zone.clone(),
+            cloud_is_up: Arc::clone(&self.cloud_is_up),
+            reject: Arc::new(move |code| reject.rejected("tills", code)),
+            answer_timeout: tills::ANSWER_TIMEOUT,
+        };
+        let console = console::Settings {
+            reader: self.reader.clone(),
+            lanes: settings.signs.clone(),
+            versions: self.version.subscribe(),
+            cloud_is_up: Arc::clone(&self.cloud_is_up),
+            zone: settings.zone.clone(),
+            site: settings.site.clone(),
+        };
+        let text = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
+        Router::new()
+            .merge(tills::router(tills))
+            .merge(console::router(console))
+            .route("/metrics", get(async move || (text, metrics.text())))
+    }
+
+    fn pricing(&self, store: &Store) -> tills::Pricing {
+        let clock = self.clock.clone();
+        let (of_stay, of_sale, of_points) = (store.rules().clone(), store.active_rules(), store.active_rules());
+        tills::Pricing {
+            now: Arc::new(move || clock.utc()),
+            quote: Arc::new(move |stay, at| {
+                let rules = of_stay.get(&stay.rules)?;
+                let quote = crate::domain::tariff::quote(rules, stay, at);
+                let points_needed = rules.points_needed(quote.due);
+                Some(tills::StayPrice { fee: quote.fee, due: quote.due, points_needed })
+            }),
+            earned: Arc::new(move |fen| of_sale.points_earned(fen)),
+            worth: Arc::new(move |points| of_points.points_worth(points)),
+        }
+    }
+
+    fn start_sync(&self, settings: &Settings) {
+        let Some(cloud) = settings.cloud.clone() else {
+            info!("no [cloud] in the settings: members and grants stay as they are");
+            return;
+        };
+        let sync = sync::Settings {
+            cloud,
+            box_id: settings.box_id.clone(),
+            handle: self.handle.clone(),
+            reader: self.reader.clone(),
+            version: self.version.clone(),
+            is_up: Arc::clone(&self.cloud_is_up),
+        };
+        tokio::spawn(async move {
+            if let Err(error) = sync::run(sync).await {
+                error!("the sync with the cloud ledger stopped: {error:#}");
+            }
+        });
+    }
+}

@@ -1,0 +1,1 @@
+//! The links against a real broker and a pseudo-terminal.
