@@ -186,7 +186,9 @@ impl Books {
                 let (entry, member) = (entry_name(epoch, seq), &movement.member);
                 self.fault(format!("{entry}: {beyond} points of '{member}' were {word} beyond '{}'", part.grant));
             }
-            covered.push((movement.member.clone(), taken));
+            if taken > 0 {
+                covered.push((movement.member.clone(), taken));
+            }
         }
         covered
     }
