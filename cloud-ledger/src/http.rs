@@ -33,6 +33,9 @@ pub const UPLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The most bytes of any other body; the largest is a member with all plates and codes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// How many characters a box's name may have: the box builds ids of it, an epoch and two numbers, which must fit too.
+pub const BOX_CHARS_MAX: usize = 64;
+
 /// How many requests may wait for the database at once; the others wait in front of it without a thread each.
 const TURNS: usize = 32;
 
@@ -60,7 +63,8 @@ impl Tokens {
         ensure!(!admin.is_empty(), "the administrator's token is empty");
         let mut tokens = Self { admin: fingerprint(admin), boxes: BTreeMap::new() };
         for (name, token) in boxes {
-            let is_name = check_name("box", &name).is_ok() && !name.contains(['/', '%', '?', '#']);
+            let is_short = name.chars().count() <= BOX_CHARS_MAX;
+            let is_name = is_short && check_name("box", &name).is_ok() && !name.contains(['/', '%', '?', '#']);
             ensure!(is_name, "'{name}' cannot be a box's name");
             ensure!(!token.is_empty(), "the token of box '{name}' is empty");
             ensure!(!tokens.boxes.values().any(|known| *known == name), "box '{name}' is named twice");
@@ -457,4 +461,32 @@ async fn as_problem(response: Response) -> Response {
         problem.headers_mut().insert(header::ALLOW, allowed.clone());
     }
     problem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_of_the_page_has_a_title_of_its_own() {
+        let page = include_str!("../../docs/cloud-api.md");
+        let table = page.split("| code | HTTP | meaning |").nth(1).and_then(|rest| rest.split("\n\n").next());
+        let cells = table.expect("the table is where it was").lines().filter_map(|row| row.split('|').nth(1));
+        let codes: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+        assert!(codes.len() >= 16, "{codes:?}");
+        let untitled: Vec<_> = codes.into_iter().filter(|code| title(code) == title("nonsense")).collect();
+        assert_eq!(untitled, ["internal"]);
+    }
+
+    #[test]
+    fn tokens_that_would_open_two_doors_are_refused() {
+        let tokens = |boxes: &[(&str, &str)]| {
+            Tokens::new("a", boxes.iter().map(|(name, token)| ((*name).to_owned(), (*token).to_owned()))).is_ok()
+        };
+        assert!(tokens(&[("demo-1", "b"), ("demo-2", "c")]));
+        assert!(!tokens(&[("demo-1", "a")]));
+        assert!(!tokens(&[("demo-1", "b"), ("demo-2", "b")]));
+        assert!(!tokens(&[(&"d".repeat(BOX_CHARS_MAX + 1), "b")]));
+        assert!(Tokens::new("", []).is_err());
+    }
 }

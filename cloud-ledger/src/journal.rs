@@ -9,6 +9,12 @@ use sha2::{Digest, Sha256};
 /// The most points that one record, request or credit may name. Nine thousand million of them still fit a member's sums.
 pub const POINTS_MAX: i64 = 1_000_000_000;
 
+/// How many characters an id in a record that moves points may have: twice what ids outside of journals have.
+pub const TEXT_CHARS_MAX: usize = 256;
+
+/// How much of an unknown kind is repeated in messages.
+const KIND_CHARS_SHOWN: usize = 64;
+
 /// Kinds of records that are kept as facts and move no points.
 const KEPT_KINDS: [&str; 24] = [
     "alarm_raised",
@@ -280,7 +286,10 @@ impl Reader<'_> {
             },
             "points_returned" => Fact::PointsReturned(self.movement()?),
             kept if KEPT_KINDS.binary_search(&kept).is_ok() => return Ok(None),
-            _ => return Err(BodyFault::UnknownKind { kind }),
+            unknown => {
+                let kind = unknown.chars().take(KIND_CHARS_SHOWN).collect();
+                return Err(BodyFault::UnknownKind { kind });
+            }
         };
         Ok(Some(fact))
     }
@@ -299,8 +308,10 @@ impl Reader<'_> {
     }
 
     fn text(&self, name: &str) -> Result<String, BodyFault> {
-        let text = self.fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        text.map(str::to_owned).ok_or_else(|| malformed(format!("{}.{name}", self.path), "must be a text"))
+        let fits = |text: &&str| !text.is_empty() && text.chars().count() <= TEXT_CHARS_MAX;
+        let text = self.fields.get(name).and_then(Value::as_str).filter(fits);
+        let wrong = || malformed(format!("{}.{name}", self.path), format!("must be 1 to {TEXT_CHARS_MAX} characters"));
+        text.map(str::to_owned).ok_or_else(wrong)
     }
 
     fn points(&self, name: &str) -> Result<i64, BodyFault> {
@@ -396,6 +407,17 @@ mod tests {
                 other => panic!("{body}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn no_text_of_a_box_fills_the_ledgers_messages() {
+        let kind = "é".repeat(200);
+        let cut = BodyFault::UnknownKind { kind: "é".repeat(KIND_CHARS_SHOWN) };
+        assert_eq!(facts(&format!(r#"{{"records":[{{"kind":"{kind}"}}]}}"#)), Err(cut));
+        let earned =
+            |op: &str| format!(r#"{{"records":[{{"kind":"points_earned","op":"{op}","member":"M","points":5}}]}}"#);
+        assert!(facts(&earned(&"é".repeat(TEXT_CHARS_MAX))).is_ok());
+        assert!(facts(&earned(&"é".repeat(TEXT_CHARS_MAX + 1))).is_err());
     }
 
     #[test]

@@ -4,5 +4,6 @@
 
 mod command;
 mod host;
+mod office;
 mod points;
 mod wire;
