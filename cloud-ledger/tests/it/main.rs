@@ -1,0 +1,9 @@
+//! The cloud ledger from outside: what boxes and the administrator see over the wire, and that points add up.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod command;
+mod host;
+mod office;
+mod points;
+mod wire;

@@ -1,0 +1,94 @@
+//! What the administrator does with members, and what the boxes hear of it.
+
+use serde_json::json;
+
+use crate::host::{ADMIN, BOX_1, Host, call, profile};
+use crate::wire::{assert_names, feed};
+
+#[tokio::test]
+async fn the_feed_tells_every_change_once_and_in_order() {
+    let host = Host::start().await;
+    assert_eq!(feed(&host, "").await, json!({"changes": [], "next": 0, "more": false}));
+    host.put(ADMIN, "/v1/members/M1", profile(&["粤B12345", "粤BD12345"], &["GPM1"])).await;
+    host.put(ADMIN, "/v1/members/M2", profile(&["粤B67890"], &[])).await;
+    host.post(ADMIN, "/v1/members/M1/credits", json!({"op": "c", "points": 70, "reason": "gift"})).await;
+    host.put(ADMIN, "/v1/members/M1", profile(&["粤B12345"], &["GPM1"])).await;
+    host.put(ADMIN, "/v1/members/M1", profile(&["粤B12345"], &["GPM1"])).await;
+    assert_eq!(call(host.address, "DELETE", "/v1/members/M2", ADMIN, "").await.status, 200);
+
+    let all = feed(&host, "").await;
+    let numbers: Vec<_> = all["changes"].as_array().unwrap().iter().map(|change| change["change"].clone()).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5], "the repeated PUT is no change");
+    assert_eq!(
+        all["changes"][3],
+        json!({"change": 4, "kind": "member", "member": {
+            "id": "M1", "handle": "王**", "tier": "gold", "consent_plates": true, "plates": ["粤B12345"],
+            "codes": ["GPM1"], "balance": 70, "version": 3}})
+    );
+    assert_eq!(all["changes"][4], json!({"change": 5, "kind": "member_removed", "id": "M2"}));
+
+    let mut paged = Vec::new();
+    let (mut next, mut more) = (json!(0), true);
+    while more {
+        let page = feed(&host, &format!("?after={next}&limit=2")).await;
+        paged.extend(page["changes"].as_array().unwrap().clone());
+        (next, more) = (page["next"].clone(), page["more"].as_bool().unwrap());
+    }
+    assert_eq!(json!(paged), all["changes"]);
+    for limit in ["0", "1001", "many"] {
+        let refused = host.get(BOX_1, &format!("/v1/feed?limit={limit}")).await;
+        assert_eq!(refused.status, 400);
+        assert_names(&refused.body, "limit");
+    }
+}
+
+#[tokio::test]
+async fn a_plate_or_a_code_belongs_to_one_member() {
+    let host = Host::start().await;
+    host.put(ADMIN, "/v1/members/M1", profile(&["粤B12345"], &["GPM1"])).await;
+    for taken in [profile(&["粤B12345"], &[]), profile(&["粤B00000"], &["GPM1"])] {
+        let refused = host.put(ADMIN, "/v1/members/M2", taken).await;
+        assert_eq!((refused.status, &refused.body["code"]), (409, &json!("taken")));
+    }
+    assert_eq!(host.get(ADMIN, "/v1/members/M2").await.status, 404, "nothing of a refused member is kept");
+    host.put(ADMIN, "/v1/members/M1", profile(&[], &[])).await;
+    assert_eq!(host.put(ADMIN, "/v1/members/M2", profile(&["粤B12345"], &["GPM1"])).await.status, 200);
+    let twice = host.put(ADMIN, "/v1/members/M3", profile(&["粤B1", "粤B1"], &[])).await;
+    assert_names(&twice.body, "plates[1]");
+
+    let members = host.get(ADMIN, "/v1/members").await.body;
+    let ids: Vec<_> = members["members"].as_array().unwrap().iter().map(|member| &member["id"]).collect();
+    assert_eq!(ids, ["M1", "M2"]);
+    let second = host.get(ADMIN, "/v1/members?after=M1&limit=1").await.body;
+    assert_eq!((&second["members"][0]["id"], &second["more"]), (&json!("M2"), &json!(false)));
+}
+
+#[tokio::test]
+async fn credits_and_online_spends_happen_once_per_op() {
+    let host = Host::start().await;
+    host.member("M1", 100).await;
+    host.member("M2", 100).await;
+    for _ in 0..2 {
+        let done = host.post(ADMIN, "/v1/members/M1/spends", json!({"op": "o1", "points": 60})).await;
+        assert_eq!((done.status, done.body), (200, json!({"op": "o1", "member": "M1", "points": 60})));
+        let credit = json!({"op": "c1", "points": 5, "reason": "gift"});
+        assert_eq!(host.post(ADMIN, "/v1/members/M1/credits", credit).await.status, 200);
+    }
+    assert_eq!(host.sums("M1").await, [105, 60, 0, 45]);
+    let more = host.post(ADMIN, "/v1/members/M1/spends", json!({"op": "o2", "points": 46})).await;
+    assert_eq!((more.status, &more.body["code"]), (409, &json!("insufficient-points")));
+    for (path, body) in [
+        ("/v1/members/M1/spends", json!({"op": "o1", "points": 61})),
+        ("/v1/members/M2/spends", json!({"op": "o1", "points": 60})),
+        ("/v1/members/M2/credits", json!({"op": "c1", "points": 5, "reason": "gift"})),
+    ] {
+        let reused = host.post(ADMIN, path, body).await;
+        assert_eq!((reused.status, &reused.body["code"]), (422, &json!("request-reused")));
+    }
+    for points in [json!(0), json!(-5), json!(1.5), json!("5"), json!(1_000_000_001)] {
+        let refused = host.post(ADMIN, "/v1/members/M1/spends", json!({"op": "o3", "points": points})).await;
+        assert_eq!(refused.status, 400);
+        assert_names(&refused.body, "points");
+    }
+    assert!(host.faults().await.is_empty());
+}
