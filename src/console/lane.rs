@@ -141,7 +141,7 @@ fn headline(state: &LaneNow, lang: Lang) -> (&'static str, &'static str, String)
         Phase::Idle => ("idle", "○", lang.pick("空闲", "Free").to_owned()),
         Phase::Waiting { why, .. } => ("waiting", "▲", waiting_words(why.as_deref(), lang).to_owned()),
         Phase::Raised { answer, .. } => match trouble(answer.as_ref(), lang) {
-            None => ("raised", "✓", lang.pick("已抬杆,请通行", "Barrier raised; vehicle may pass").to_owned()),
+            None => ("raised", "✓", lang.pick("已抬杆,请通行", "Raised; go ahead").to_owned()),
             Some(words) => ("trouble", "!", words),
         },
         Phase::Other(word) => ("waiting", "?", word.clone()),
@@ -151,8 +151,8 @@ fn headline(state: &LaneNow, lang: Lang) -> (&'static str, &'static str, String)
 fn waiting_words(why: Option<&str>, lang: Lang) -> &'static str {
     match why {
         Some("fee_due") => lang.pick("等待付款", "Waiting for payment"),
-        Some("no_entry_found") => lang.pick("没有入场记录", "No entry found for this plate"),
-        Some("no_plate") => lang.pick("看不清车牌", "The plate could not be read"),
+        Some("no_entry_found") => lang.pick("没有入场记录", "No entry found"),
+        Some("no_plate") => lang.pick("看不清车牌", "Plate not readable"),
         Some(_) | None => lang.pick("等待处理", "Waiting for a person"),
     }
 }
@@ -177,9 +177,9 @@ fn title(lane: &LanePicture, lang: Lang) -> Markup {
                 (loop_mark(lane.now.passage, lang.pick("后地感", "Passage loop"), lang))
             }
             figure.arm .(class) {
-                svg viewBox="0 0 64 44" width="64" height="44" aria-hidden="true" {
-                    rect.post x="6" y="14" width="11" height="28" rx="2.5" {}
-                    rect.beam x="9" y="17" width="52" height="6" rx="3" {}
+                svg viewBox="0 0 64 50" width="64" height="50" aria-hidden="true" {
+                    rect.post x="6" y="21" width="11" height="28" rx="2.5" {}
+                    rect.beam x="9" y="25" width="46" height="6" rx="3" {}
                 }
                 figcaption { (arm) }
             }

@@ -22,7 +22,7 @@ pub(super) fn overview(picture: &Picture, lang: Lang) -> Markup {
     let note = match (&picture.quarantined, picture.cloud_is_up) {
         (Some(reason), _) => reason.as_str(),
         (None, true) => lang.pick("账本实时上传", "The journal is uploaded as it grows"),
-        (None, false) => lang.pick("一切照常,联网后自动上传", "All goes on; uploaded when the line is back"),
+        (None, false) => lang.pick("一切照常,恢复后自动上传", "Everything works; uploads when the line is back"),
     };
     html! {
         dl.overview #overview {

@@ -4,6 +4,8 @@ pub mod books;
 pub mod journal;
 pub mod lanes;
 pub mod members;
+#[cfg(test)]
+pub mod sample;
 pub mod stays;
 #[cfg(test)]
 mod tests;

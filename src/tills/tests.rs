@@ -1,1 +1,568 @@
+//! The requests of `docs/till-api.md` through a real socket, with a loop whose decisions each test chooses.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::problem::Code;
+use super::{MOST_BODY_BYTES, Operator, Pricing, Settings, StayPrice, Terminal, router};
+use crate::domain::event::{Fen, Input, Points, Reply, StaffRefusal, StaffWish, TillCommit, UtcMs};
+use crate::domain::plate::Plate;
+use crate::domain::tariff::{Fee, FeeLine};
+use crate::site::{Envelope, Handle};
+use crate::store::reader::sample::{NOON_MS, Sample};
+
+#[tokio::test]
+async fn a_code_or_a_consented_plate_finds_the_member() {
+    let rig = Rig::new().await;
+    for body in [json!({"code": "GPM1001"}), json!({"plate": "粤b·12345"})] {
+        let found = rig.till_post("member-lookups", "k", &body).expect(200).await;
+        let told = (&found["handle"], &found["tier"], &found["points_usable"], &found["mode"], &found["points_as_of"]);
+        assert_eq!(told, (&json!("王**"), &json!("gold"), &json!(178), &json!("degraded"), &json!("grant")));
+        assert!(!found.to_string().contains("M1001"), "{found}");
+    }
+    let by_code = rig.till_post("member-lookups", "k", &json!({"code": "GPM2002"})).expect(200).await;
+    assert_eq!(by_code["tier"], "silver", "a code needs no consent to plates");
+    rig.till_post("member-lookups", "k", &json!({"code": "GPM9"})).problem("member-unknown", 404).await;
+    rig.till_post("member-lookups", "k", &json!({"plate": "京C99999"})).problem("member-unknown", 404).await;
+    rig.till_post("member-lookups", "k", &json!({"plate": "粤A88888"})).problem("consent-missing", 403).await;
+}
+
+#[tokio::test]
+async fn a_stay_is_quoted_with_its_lines_and_a_masked_plate() {
+    let rig = Rig::new().await;
+    for body in [json!({"stay": "S1-2"}), json!({"plate": "粤B12345"})] {
+        let quote = rig.till_post("quotes", "k", &body).expect(200).await;
+        let expect = json!({"stay": "S1-2", "plate_masked": "粤B·••••5", "entered_at": "2026-03-01T09:55:00+08:00",
+            "minutes": 125, "fee_fen": 800, "paid_fen": 0, "due_fen": 800, "points_needed": 80, "points_usable": 178,
+            "lines": [{"rule": "unit-price", "fen": 800, "zh": "2小时 × ¥4.00", "en": "2 h × ¥4.00"}]});
+        assert_eq!(quote, expect);
+    }
+    for gone in [json!({"stay": "S1-1"}), json!({"plate": "粤BD12345"}), json!({"stay": "S9-9"})] {
+        rig.till_post("quotes", "k", &gone).problem("stay-unknown", 404).await;
+    }
+}
+
+#[tokio::test]
+async fn a_sale_is_quoted_for_a_member_and_for_nobody() {
+    let rig = Rig::new().await;
+    let nobody = rig.till_post("quotes", "k", &json!({"sale_fen": 12800})).expect(200).await;
+    assert_eq!(nobody, json!({"earn_points": 0, "points_usable": 0, "max_points_fen": 0}));
+    let member_ref = rig.member_ref().await;
+    let big = rig.till_post("quotes", "k", &json!({"sale_fen": 12800, "member_ref": member_ref})).expect(200).await;
+    assert_eq!(big, json!({"earn_points": 128, "points_usable": 178, "max_points_fen": 1780}));
+    let by_code = json!({"sale_fen": 500, "member_ref": "code:GPM1001"});
+    assert_eq!(rig.till_post("quotes", "k", &by_code).expect(200).await["max_points_fen"], 500);
+}
+
+#[tokio::test]
+async fn a_commit_reaches_the_loop_once_and_a_repeat_hears_the_same() {
+    let rig = Rig::new().await;
+    let member_ref = rig.member_ref().await;
+    let body = json!({"receipt_no": "A-17", "occurred_at": "2026-03-01T12:00:00+08:00", "member_ref": member_ref,
+        "sale_fen": 12800, "stay": "S1-2", "tenders": [{"kind": "cash", "fen": 13100}, {"kind": "points", "fen": 500}]});
+    let first = rig.till_post("transactions", "k-1", &body).send().await.expect("an answer");
+    assert_eq!((first.status().as_u16(), first.headers().get("idempotency-replayed")), (200, None));
+    let first: Value = first.json().await.expect("JSON");
+    let again = rig.till_post("transactions", "k-1", &body).send().await.expect("an answer");
+    assert_eq!(again.headers().get("idempotency-replayed").expect("the header"), "true");
+    assert_eq!(again.json::<Value>().await.expect("JSON"), first, "even after more entries");
+    let head = rig.sample(|sample| sample.entry());
+    assert_eq!(first["journal"]["seq"], head - 1);
+    assert_eq!((&first["earned_points"], &first["spent_points"], &first["assurance"]), (
+        &json!(128),
+        &json!(50),
+        &json!("grant")
+    ));
+    assert_eq!(first["stay"], json!({"stay": "S1-2", "paid_fen": 0, "due_fen": 0}));
+    assert_eq!(first["receipt_lines"]["zh"][0], "停车费已付清");
+    let query = rig.till(rig.client.get(rig.url("operations/k-1"))).expect(200).await;
+    assert_eq!(query, json!({"status": "applied", "answer": first}));
+
+    let [Input::Till(commit)] = &rig.inputs()[..] else { panic!("one commit, not {:?}", rig.inputs()) };
+    let TillCommit { terminal, key, receipt, occurred, member, sale, stay, cash, points_cover, fingerprint } = commit;
+    assert_eq!((terminal.as_str(), key.as_str(), receipt.as_str()), ("T1", "k-1", "A-17"));
+    assert_eq!((*occurred, *sale, *cash, *points_cover), (Some(UtcMs(NOON_MS)), Fen(12800), Fen(13100), Fen(500)));
+    assert_eq!(member.as_ref().map(|m| m.as_str()), Some("M1001"));
+    assert_eq!((stay.as_ref().map(|s| s.as_str()), fingerprint.len()), (Some("S1-2"), 64));
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_one_body_and_one_terminal() {
+    let rig = Rig::new().await;
+    rig.till_post("transactions", "k-1", &sale("A-1")).expect(200).await;
+    rig.till_post("transactions", "k-1", &sale("A-2")).problem("idempotency-key-reused", 422).await;
+    let other = rig.client.post(rig.url("transactions")).header("Idempotency-Key", "k-1").json(&sale("A-2"));
+    let other = as_till(other, "T2", "token-2");
+    assert_eq!(other.send().await.expect("an answer").status(), 200);
+    assert_eq!(rig.inputs().len(), 2);
+}
+
+#[tokio::test]
+async fn a_repeat_is_answered_even_when_the_members_name_is_forgotten() {
+    let rig = Rig::new().await;
+    let body = json!({"receipt_no": "A", "member_ref": "m-forgotten", "sale_fen": 5, "tenders": [{"kind": "cash", "fen": 5}]});
+    rig.till_post("transactions", "k-1", &body).problem("member-unknown", 404).await;
+    let parsed = super::body::Body::of(body.clone(), "body", &["receipt_no", "member_ref", "sale_fen", "tenders"]);
+    let fingerprint = parsed.map_err(|_| ()).expect("a body").fingerprint();
+    rig.sample(|sample| sample.operation("T1", "k-1", &fingerprint, &applied()));
+    assert_eq!(rig.till_post("transactions", "k-1", &body).expect(200).await["earned_points"], 128);
+    assert!(rig.inputs().is_empty());
+}
+
+#[tokio::test]
+async fn the_domains_refusals_keep_their_codes() {
+    let rig = Rig::new().await;
+    let table = [
+        ("insufficient-points", 409),
+        ("tender-mismatch", 409),
+        ("quarantined", 409),
+        ("stay-unknown", 404),
+        ("member-unknown", 404),
+        ("consent-missing", 403),
+        ("idempotency-key-reused", 422),
+    ];
+    for (code, status) in table {
+        rig.decide(Decide::Refuse(code));
+        let problem = rig.till_post("transactions", code, &sale("A")).problem(code, status).await;
+        assert_eq!((&problem["detail"], &problem["outcome"]), (&json!("178 points are usable"), &json!("none")));
+        rig.till_post("transactions", code, &sale("A")).problem(code, status).await;
+        let query = rig.till(rig.client.get(rig.url(&format!("operations/{code}")))).expect(200).await;
+        assert_eq!((&query["status"], &query["answer"]["code"]), (&json!("refused"), &json!(code)));
+    }
+    assert_eq!(rig.inputs().len(), table.len(), "a refusal is stored too");
+    rig.decide(Decide::Refuse("never-heard-of"));
+    rig.till_post("transactions", "k", &sale("A")).problem("internal", 500).await;
+}
+
+#[tokio::test]
+async fn a_till_must_be_known() {
+    let rig = Rig::new().await;
+    for (id, token) in [("T1", "token-2"), ("T9", "token-1"), ("T1", ""), ("", "token-1")] {
+        let request = as_till(rig.client.get(rig.url("status")), id, token);
+        rig.check(request, "terminal-revoked", 401).await;
+    }
+    rig.check(rig.client.get(rig.url("status")), "terminal-revoked", 401).await;
+    rig.check(rig.client.post(rig.url("transactions")).json(&sale("A")), "terminal-revoked", 401).await;
+    assert!(rig.inputs().is_empty());
+}
+
+#[tokio::test]
+async fn every_post_of_a_till_needs_one_good_key() {
+    let rig = Rig::new().await;
+    for verb in ["member-lookups", "quotes", "transactions"] {
+        let without = rig.till(rig.client.post(rig.url(verb)).json(&sale("A")));
+        without.problem("idempotency-key-missing", 400).await;
+        for wrong in ["", "a b", &"k".repeat(129)] {
+            rig.till_post(verb, wrong, &sale("A")).problem("bad-request", 400).await;
+        }
+        let twice = rig.till_post(verb, "k-1", &sale("A"));
+        let twice = Sent { request: twice.request.header("Idempotency-Key", "k-2"), rig: &rig };
+        twice.problem("bad-request", 400).await;
+    }
+    assert!(rig.inputs().is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_body_names_the_field_and_what_is_allowed() {
+    let rig = Rig::new().await;
+    let cash = json!([{"kind": "cash", "fen": 5}]);
+    let table = [
+        ("transactions", json!({"sale_fen": 5, "tenders": cash}), "receipt_no", "missing"),
+        ("transactions", json!({"receipt_no": "A", "tenders": cash}), "sale_fen", "at least one of"),
+        ("transactions", json!({"receipt_no": "A", "sale_fen": -5, "tenders": cash}), "sale_fen", "from 1 to"),
+        ("transactions", json!({"receipt_no": "A", "sale_fen": 5}), "tenders", "1 to 16 objects"),
+        ("transactions", json!({"receipt_no": "A", "sale_fen": 5, "tenders": []}), "tenders", "1 to 16 objects"),
+        ("transactions", json!({"receipt_no": "A", "sale_fen": 5, "tenders": [{"kind": "gold", "fen": 5}]}), "kind",
+            "cash and points"),
+        ("transactions", json!({"receipt_no": "A", "sale_fen": 5, "tenders": [{"kind": "cash", "fen": 0}]}), "fen",
+            "from 1 to"),
+        ("transactions", json!({"receipt_no": "A", "sale_fen": 5, "tip": 1, "tenders": cash}), "tip", "allowed are"),
+        ("transactions", json!({"receipt_no": "A\n", "sale_fen": 5, "tenders": cash}), "receipt_no", "1 to 64"),
+        ("transactions", json!({"receipt_no": "A", "sale_fen": 5, "occurred_at": "noon", "tenders": cash}),
+            "occurred_at", "RFC 3339"),
+        ("transactions", json!({"receipt_no": "A", "sale_fen": 5, "tenders": [{"kind": "points", "fen": 5}]}),
+            "member_ref", "needs the member"),
+        ("member-lookups", json!({"code": "A", "plate": "粤B12345"}), "code", "exactly one"),
+        ("member-lookups", json!({"plate": "CAMERA"}), "plate", "no digit"),
+        ("quotes", json!({}), "stay", "exactly one"),
+        ("quotes", json!({"stay": "S1-2", "member_ref": "m"}), "member_ref", "sale_fen only"),
+    ];
+    for (verb, body, field, says) in table {
+        let problem = rig.till_post(verb, "k", &body).problem("bad-request", 400).await;
+        assert_eq!(problem["field"], field, "{body}");
+        assert!(problem["detail"].as_str().expect("a text").contains(says), "{problem}");
+    }
+    for text in ["", "{", "[]", "7", "{\"receipt_no\":\"A\""] {
+        let request = rig.client.post(rig.url("transactions")).header("Idempotency-Key", "k").body(text);
+        rig.till(request).problem("bad-request", 400).await;
+    }
+    assert!(rig.inputs().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_has_a_limit() {
+    let rig = Rig::new().await;
+    let post = |bytes: usize| {
+        let body = format!("{}{}", sale("A"), " ".repeat(bytes - sale("A").to_string().len()));
+        rig.till(rig.client.post(rig.url("transactions")).header("Idempotency-Key", "k").body(body))
+    };
+    post(MOST_BODY_BYTES).expect(200).await;
+    post(MOST_BODY_BYTES + 1).problem("body-too-large", 413).await;
+}
+
+#[tokio::test]
+async fn a_key_in_flight_is_not_sent_twice() {
+    let mut rig = Rig::new().await;
+    rig.decide(Decide::Wait);
+    let first = tokio::spawn(rig.till_post("transactions", "k-1", &sale("A")).request.send());
+    let held = rig.held.recv().await.expect("the commit");
+    let second = rig.till_post("transactions", "k-1", &sale("A")).send().await.expect("an answer");
+    assert_eq!(second.headers().get("retry-after").expect("the header"), "1");
+    assert_eq!(second.json::<Value>().await.expect("JSON")["code"], "idempotency-key-in-progress");
+    let query = rig.till(rig.client.get(rig.url("operations/k-1")));
+    assert_eq!(query.expect(200).await, json!({"status": "in_progress"}));
+    rig.settle(held);
+    assert_eq!(first.await.expect("the task").expect("an answer").status(), 200);
+    assert_eq!(rig.till(rig.client.get(rig.url("operations/k-1"))).expect(200).await["status"], "applied");
+    assert_eq!(rig.till(rig.client.get(rig.url("operations/k-2"))).expect(200).await, json!({"status": "not_found"}));
+}
+
+#[tokio::test]
+async fn a_late_answer_leaves_the_outcome_unknown_until_it_is_there() {
+    let mut rig = Rig::with(64, Duration::from_millis(20)).await;
+    rig.decide(Decide::Wait);
+    let problem = rig.till_post("transactions", "k-1", &sale("A")).problem("answer-late", 504).await;
+    assert_eq!((&problem["outcome"], &problem["retryable"]), (&json!("unknown"), &json!(true)));
+    assert!(problem["detail"].as_str().expect("a text").contains("/api/v1/operations/k-1"));
+    rig.till_post("transactions", "k-1", &sale("A")).problem("idempotency-key-in-progress", 409).await;
+    let held = rig.held.recv().await.expect("the commit");
+    rig.settle(held);
+    let mut asked = 0;
+    while rig.till(rig.client.get(rig.url("operations/k-1"))).expect(200).await["status"] != "applied" {
+        asked += 1;
+        assert!(asked < 1000, "the key is still in flight");
+    }
+    assert_eq!(rig.inputs().len(), 1);
+}
+
+#[tokio::test]
+async fn a_full_or_stopped_loop_is_said_at_once_and_frees_the_key() {
+    let mut rig = Rig::with(1, Duration::from_secs(10)).await;
+    rig.decide(Decide::Wait);
+    let first = tokio::spawn(rig.till_post("transactions", "k-1", &sale("A")).request.send());
+    let held = rig.held.recv().await.expect("the commit");
+    rig.fill_queue();
+    let busy = rig.till_post("transactions", "k-2", &sale("B")).send().await.expect("an answer");
+    assert_eq!((busy.status().as_u16(), busy.headers().get("retry-after").is_some()), (503, true));
+    let query = rig.till(rig.client.get(rig.url("operations/k-2")));
+    assert_eq!(query.expect(200).await, json!({"status": "not_found"}));
+    let raise = json!({"operator": "li", "pin": "8888", "reason": "r"});
+    rig.staff("X1/raise", &raise).problem("busy", 503).await;
+    rig.settle(held);
+    assert_eq!(first.await.expect("the task").expect("an answer").status(), 200);
+}
+
+#[tokio::test]
+async fn staff_acts_reach_the_loop_with_the_operators_name() {
+    let rig = Rig::new().await;
+    let raise = json!({"operator": "li", "pin": "8888", "reason": "Fee waived", "plate": "粤b12345"});
+    assert_eq!(rig.staff("X1/raise", &raise).expect(200).await, json!({"done": true, "text": "raised"}));
+    rig.staff("X1/settle", &json!({"operator": "li", "pin": "8888", "fen": 800})).expect(200).await;
+    let wrong = rig.staff("X1/settle", &json!({"operator": "li", "pin": "8888", "fen": 700}));
+    assert_eq!(wrong.problem("amount-mismatch", 409).await["due_fen"], 800);
+    let correct = json!({"operator": "li", "pin": "8888", "plate": "粤B12346", "reason": "seen"});
+    rig.staff("E1/plate", &correct).problem("nothing-waiting", 409).await;
+    rig.staff("X9/raise", &raise).problem("lane-unknown", 404).await;
+    let Input::Staff(act) = rig.inputs().remove(0) else { panic!("a staff act") };
+    let plate: Plate = "粤B12345".parse().expect("a plate");
+    assert_eq!((act.lane.as_str(), act.operator.as_str()), ("X1", "li"));
+    assert_eq!(act.what, StaffWish::Raise { reason: "Fee waived".to_owned(), plate: Some(plate) });
+}
+
+#[tokio::test]
+async fn staff_requests_are_checked_like_a_tills() {
+    let rig = Rig::new().await;
+    let table = [
+        ("raise", json!({"operator": "li", "pin": "8888"}), "reason"),
+        ("raise", json!({"operator": "li", "pin": "8888", "reason": " "}), "reason"),
+        ("raise", json!({"pin": "8888", "reason": "r"}), "operator"),
+        ("settle", json!({"operator": "li", "pin": "8888", "fen": 0}), "fen"),
+        ("plate", json!({"operator": "li", "pin": "8888", "reason": "r"}), "plate"),
+        ("plate", json!({"operator": "li", "pin": "8888", "reason": "r", "plate": "no"}), "plate"),
+    ];
+    for (verb, body, field) in table {
+        let problem = rig.staff(&format!("X1/{verb}"), &body).problem("bad-request", 400).await;
+        assert_eq!(problem["field"], field, "{body}");
+    }
+    assert!(rig.inputs().is_empty());
+}
+
+#[tokio::test]
+async fn a_pin_cannot_be_guessed() {
+    let rig = Rig::new().await;
+    let body = |operator: &str, pin: &str| json!({"operator": operator, "pin": pin, "reason": "r"});
+    rig.staff("X1/raise", &body("nobody", "8888")).problem("operator-unknown", 401).await;
+    for _ in 0..5 {
+        rig.staff("X1/raise", &body("li", "0000")).problem("operator-unknown", 401).await;
+    }
+    rig.staff("X1/raise", &body("li", "8888")).problem("too-many-attempts", 429).await;
+    rig.staff("X1/raise", &body("zhao", "6666")).expect(200).await;
+}
+
+#[tokio::test]
+async fn the_books_are_for_operators() {
+    let rig = Rig::new().await;
+    let ask = |pin: &str| rig.client.get(rig.url("staff/books")).header("Gatepost-Operator", "li").header("Gatepost-Pin", pin);
+    let books: Value = ask("8888").send().await.expect("an answer").json().await.expect("JSON");
+    assert_eq!((&books["box"], &books["stays"].as_array().map(Vec::len)), (&json!("demo-1"), &Some(4)));
+    rig.check(ask("1111"), "operator-unknown", 401).await;
+    rig.check(rig.client.get(rig.url("staff/books")), "operator-unknown", 401).await;
+}
+
+#[tokio::test]
+async fn the_status_tells_the_cashier_what_still_works() {
+    let rig = Rig::new().await;
+    let offline = rig.till(rig.client.get(rig.url("status"))).expect(200).await;
+    assert_eq!((&offline["mode"], &offline["unacknowledged_entries"]), (&json!("degraded"), &json!(3)));
+    assert!(offline["staff_text"]["zh"].as_str().expect("a text").contains("离线"));
+    rig.cloud_is_up.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(rig.till(rig.client.get(rig.url("status"))).expect(200).await["mode"], "online");
+    rig.sample(|sample| sample.run("INSERT INTO fact VALUES ('quarantined', 'rewound')", []));
+    assert_eq!(rig.till(rig.client.get(rig.url("status"))).expect(200).await["mode"], "quarantined");
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_there_is_a_problem_too() {
+    let rig = Rig::new().await;
+    rig.check(rig.client.get(rig.url("holds")), "not-found", 404).await;
+    rig.check(rig.client.get(rig.url("quotes")), "method-not-allowed", 405).await;
+}
+
+/// What the loop of a test does with a till's commit.
+#[derive(Clone, Copy)]
+enum Decide {
+    Apply,
+    Refuse(&'static str),
+    Wait,
+}
+
+struct Rig {
+    base: String,
+    client: Client,
+    sample: Arc<Mutex<Sample>>,
+    handle: Handle,
+    inputs: Arc<Mutex<Vec<Input>>>,
+    decide: Arc<Mutex<Decide>>,
+    held: mpsc::UnboundedReceiver<Envelope>,
+    rejected: Arc<Mutex<Vec<String>>>,
+    cloud_is_up: Arc<AtomicBool>,
+}
+
+impl Rig {
+    async fn new() -> Self {
+        Self::with(64, Duration::from_secs(10)).await
+    }
+
+    async fn with(queue: usize, answer_timeout: Duration) -> Self {
+        // Another test of this process may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (inputs, mut queued) = mpsc::channel::<Envelope>(queue);
+        let (hold, held) = mpsc::unbounded_channel();
+        let sample = Sample::midday();
+        let (rejected, cloud_is_up) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let told = rejected.clone();
+        let settings = Settings {
+            handle: Handle::new(inputs),
+            reader: sample.reader(),
+            terminals: vec![terminal("T1", "token-1"), terminal("T2", "token-2")],
+            operators: vec![operator("li", "8888"), operator("zhao", "6666")],
+            lanes: vec!["E1".into(), "X1".into()],
+            pricing: pricing(),
+            zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(8)),
+            cloud_is_up: cloud_is_up.clone(),
+            reject: Arc::new(move |code| told.lock().expect("the list").push(code.to_owned())),
+            answer_timeout,
+        };
+        let handle = settings.handle.clone();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let base = format!("http://{}/api/v1/", listener.local_addr().expect("the address"));
+        tokio::spawn(axum::serve(listener, router(settings)).into_future());
+        let rig = Self {
+            base,
+            client: Client::new(),
+            sample: Arc::new(Mutex::new(sample)),
+            handle,
+            inputs: Arc::default(),
+            decide: Arc::new(Mutex::new(Decide::Apply)),
+            held,
+            rejected,
+            cloud_is_up,
+        };
+        let (sample, seen, decide) = (rig.sample.clone(), rig.inputs.clone(), rig.decide.clone());
+        tokio::spawn(async move {
+            while let Some(envelope) = queued.recv().await {
+                seen.lock().expect("the list").push(envelope.input.clone());
+                let decide = *decide.lock().expect("the choice");
+                if matches!(decide, Decide::Wait) {
+                    hold.send(envelope).expect("the test holds it");
+                    // A loop that waits reads no more, so that the queue fills.
+                    std::future::pending::<()>().await;
+                } else {
+                    answer(envelope, decide, &sample.lock().expect("the sample"));
+                }
+            }
+        });
+        rig
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn till(&self, request: RequestBuilder) -> Sent<'_> {
+        Sent { request: as_till(request, "T1", "token-1"), rig: self }
+    }
+
+    fn till_post(&self, verb: &str, key: &str, body: &Value) -> Sent<'_> {
+        self.till(self.client.post(self.url(verb)).header("Idempotency-Key", key).json(body))
+    }
+
+    fn staff(&self, path: &str, body: &Value) -> Sent<'_> {
+        Sent { request: self.client.post(self.url(&format!("staff/lanes/{path}"))).json(body), rig: self }
+    }
+
+    async fn check(&self, request: RequestBuilder, code: &str, status: u16) {
+        Sent { request, rig: self }.problem(code, status).await;
+    }
+
+    async fn member_ref(&self) -> Value {
+        self.till_post("member-lookups", "k", &json!({"code": "GPM1001"})).expect(200).await["member_ref"].clone()
+    }
+
+    fn decide(&self, decide: Decide) {
+        *self.decide.lock().expect("the choice") = decide;
+    }
+
+    fn inputs(&self) -> Vec<Input> {
+        self.inputs.lock().expect("the list").clone()
+    }
+
+    fn sample<T>(&self, with: impl FnOnce(&Sample) -> T) -> T {
+        with(&self.sample.lock().expect("the sample"))
+    }
+
+    fn settle(&self, held: Envelope) {
+        answer(held, Decide::Apply, &self.sample.lock().expect("the sample"));
+    }
+
+    fn fill_queue(&self) {
+        while self.handle.try_submit(Input::LaneDue { lane: "X1".into() }).is_ok() {}
+    }
+}
+
+/// A request that is about to go.
+struct Sent<'a> {
+    request: RequestBuilder,
+    rig: &'a Rig,
+}
+
+impl Sent<'_> {
+    async fn send(self) -> reqwest::Result<reqwest::Response> {
+        self.request.send().await
+    }
+
+    async fn expect(self, status: u16) -> Value {
+        let response = self.send().await.expect("an answer");
+        let (found, text) = (response.status().as_u16(), response.text().await.expect("a text"));
+        assert_eq!(found, status, "{text}");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// The request is refused as the table says, and the refusal is counted.
+    async fn problem(self, code: &str, status: u16) -> Value {
+        let rejected = self.rig.rejected.clone();
+        let response = self.send().await.expect("an answer");
+        let (found, headers) = (response.status().as_u16(), response.headers().clone());
+        let problem: Value = response.json().await.expect("JSON");
+        assert_eq!((problem["code"].as_str(), found), (Some(code), status), "{problem}");
+        assert_eq!(headers["content-type"], "application/problem+json");
+        assert_eq!(problem["status"], status);
+        for field in ["type", "title", "detail", "outcome"] {
+            assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {problem}");
+        }
+        assert!(problem["retryable"].is_boolean(), "{problem}");
+        assert!(problem["staff_text"]["zh"].is_string() && problem["staff_text"]["en"].is_string(), "{problem}");
+        assert!(Code::named(code).is_some());
+        assert_eq!(rejected.lock().expect("the list").last().map(String::as_str), Some(code));
+        problem
+    }
+}
+
+fn as_till(request: RequestBuilder, id: &str, token: &str) -> RequestBuilder {
+    request.header("Gatepost-Terminal", id).header("Authorization", format!("Bearer {token}"))
+}
+
+fn sale(receipt: &str) -> Value {
+    json!({"receipt_no": receipt, "sale_fen": 500, "tenders": [{"kind": "cash", "fen": 500}]})
+}
+
+fn applied() -> Value {
+    json!({"result": "applied", "transaction": "demo-1/1/10/0", "earned": 128, "spent": 50, "usable": 256,
+        "stay": ["S1-2", 0]})
+}
+
+/// Decides as the loop would, with the answer in the ledger file before it is given.
+fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
+    let reply = match &envelope.input {
+        Input::Till(commit) => {
+            let stored = match decide {
+                Decide::Apply | Decide::Wait => applied(),
+                Decide::Refuse(code) => json!({"result": "refused", "code": code, "detail": "178 points are usable"}),
+            };
+            sample.operation(commit.terminal.as_str(), &commit.key, &commit.fingerprint, &stored);
+            Reply::Till(serde_json::from_value(stored).expect("a till's answer"))
+        }
+        Input::Staff(act) => Reply::Staff(match &act.what {
+            StaffWish::Settle { fen } if fen.0 != 800 => Err(StaffRefusal::AmountMismatch { due: Fen(800) }),
+            StaffWish::CorrectPlate { .. } => Err(StaffRefusal::NothingWaiting),
+            StaffWish::Raise { .. } | StaffWish::Settle { .. } => Ok("raised".to_owned()),
+        }),
+        other => panic!("no till or guard sent {other:?}"),
+    };
+    // A till that hung up has no ear for it.
+    let _ = envelope.reply.send(reply);
+}
+
+fn terminal(id: &str, token: &str) -> Terminal {
+    Terminal { id: id.into(), token: token.into(), merchant: None }
+}
+
+fn operator(id: &str, pin: &str) -> Operator {
+    Operator { id: id.to_owned(), pin: pin.into() }
+}
+
+/// One price for everything: ¥8.00 a stay, one point for a yuan spent, ten points pay a yuan.
+fn pricing() -> Pricing {
+    let line = FeeLine {
+        rule: "unit-price".to_owned(),
+        fen: Fen(800),
+        zh: "2小时 × ¥4.00".to_owned(),
+        en: "2 h × ¥4.00".to_owned(),
+    };
+    let price = StayPrice {
+        fee: Fee { total: Fen(800), lines: vec![line] },
+        due: Fen(800),
+        points_needed: Points(80),
+    };
+    Pricing {
+        now: Arc::new(|| UtcMs(NOON_MS)),
+        quote: Arc::new(move |_, _| Some(price.clone())),
+        earned: Arc::new(|fen| Points(fen.0 / 100)),
+        worth: Arc::new(|points| Fen(points.0 * 10)),
+    }
+}
