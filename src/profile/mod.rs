@@ -9,6 +9,7 @@ pub mod statement;
 
 mod check;
 mod json;
+pub use json::shortened;
 pub mod template;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,323 @@
+//! The link to an MQTT broker: what devices say goes into the loop; the broker may forget each message only after the
+//! loop has committed it.
+//!
+//! Every connection has a client of its own. rumqttc would keep unacknowledged publishes and send them again after a
+//! reconnect, so that a barrier could rise minutes late; and it would send an acknowledgement that was meant for a
+//! message of the former connection. A client that dies with its connection can do neither, while the broker keeps the
+//! session, and with it what the cameras said meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rumqttc::NetworkOptions;
+use rumqttc::Outgoing;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnectProperties, Filter, Packet, PubAckReason, Publish, RetainForwardRule, SubscribeReasonCode,
+};
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use tokio::sync::mpsc;
+
+use super::raising::News;
+use super::settings::{BrokerPlan, MqttDevice};
+use super::submitting::{Delivery, Receipt};
+use super::{Clock, Sparing};
+use crate::domain::event::Input;
+use crate::metrics::Metrics;
+use crate::profile::mqtt::{Heard, Meaning};
+use crate::profile::statement::Statement;
+use crate::profile::template;
+
+/// How many messages the broker may send before the first is acknowledged; 20 lanes say at most a few at once.
+const UNACKNOWLEDGED_MAX: u16 = 64;
+/// rumqttc reserves a table for this many publishes of ours.
+const IN_FLIGHT_MAX: u16 = 64;
+/// Acknowledgements and commands that wait for the connection: more than the broker may have outstanding, so that an
+/// acknowledgement always finds room.
+const REQUESTS_MAX: usize = 256;
+/// Above the largest body that a profile reads, so that a larger one is told by name; the broker drops what is larger.
+const PACKET_BYTES_MAX: u32 = 4 * 1024 * 1024;
+/// How long the broker keeps what was said while the box was away.
+const SESSION_S: u32 = 7 * 24 * 3600;
+/// A dead line is noticed after one and a half of this.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// The first pause before a new attempt, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// Topics of one subscription request; a request of all of them could be larger than a broker takes.
+const FILTERS_PER_REQUEST: usize = 50;
+
+/// One broker and the devices behind it.
+pub struct Broker {
+    id: String,
+    options: MqttOptions,
+    devices: Arc<[MqttDevice]>,
+    by_topic: BTreeMap<String, usize>,
+    strangers: BTreeSet<String>,
+    layouts: Vec<usize>,
+    deliveries: mpsc::Sender<Delivery>,
+    news: mpsc::Sender<News>,
+    now: Clock,
+    metrics: Arc<Metrics>,
+    warned: Sparing,
+}
+
+impl Broker {
+    /// The link as the settings plan it. What is heard goes to `deliveries`; what concerns commands to `news`.
+    pub fn new(
+        plan: BrokerPlan,
+        deliveries: mpsc::Sender<Delivery>,
+        news: mpsc::Sender<News>,
+        now: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let devices: Arc<[MqttDevice]> = plan.devices.clone().into();
+        let topics = |(number, device): (usize, &MqttDevice)| {
+            device.codec.topics().map(|topic| (topic.to_owned(), number)).collect::<Vec<_>>()
+        };
+        Self {
+            options: options(&plan),
+            id: plan.id,
+            by_topic: devices.iter().enumerate().flat_map(topics).collect(),
+            strangers: devices.iter().flat_map(|device| device.codec.strangers()).map(str::to_owned).collect(),
+            layouts: vec![0; devices.len()],
+            devices,
+            deliveries,
+            news,
+            now,
+            metrics,
+            warned: Sparing::default(),
+        }
+    }
+
+    /// Connects, listens, and connects again, until the loop is gone.
+    pub async fn run(mut self) {
+        let mut pause = PAUSE.0;
+        let mut was_up = true;
+        self.metrics.link_up(&self.id, false);
+        loop {
+            let (client, connection) = AsyncClient::new(self.options.clone(), REQUESTS_MAX);
+            let ended = self.converse(&client, connection).await;
+            self.metrics.link_up(&self.id, false);
+            if self.news.send(News::Lost).await.is_err() || self.deliveries.is_closed() {
+                return;
+            }
+            if ended.came_up {
+                pause = PAUSE.0;
+                was_up = true;
+            }
+            // Once per outage; a broker that is away for an hour is one line, not a thousand.
+            if was_up {
+                tracing::warn!(link = self.id, why = ended.why, "the broker is not reachable; trying again");
+                was_up = false;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    async fn converse(&mut self, client: &AsyncClient, mut connection: EventLoop) -> Ended {
+        let mut to_confirm = 0;
+        let mut came_up = false;
+        loop {
+            let event = match connection.poll().await {
+                Ok(event) => event,
+                Err(error) => return Ended { came_up, why: error.to_string() },
+            };
+            let read_at = Instant::now();
+            let going_on = if let Event::Incoming(Packet::Publish(publish)) = event {
+                self.hear(client, publish, read_at).await
+            } else if let Event::Incoming(Packet::PubAck(ack)) = event {
+                self.tell(News::Taken { packet: ack.pkid, problem: problem(ack.reason) }).await
+            } else if let Event::Outgoing(Outgoing::Publish(packet)) = event {
+                self.tell(News::Sent { packet, at: read_at }).await
+            } else if let Event::Incoming(Packet::ConnAck(_)) = event {
+                to_confirm = match self.subscribe(client) {
+                    Ok(requests) => requests,
+                    Err(error) => return Ended { came_up, why: error.to_string() },
+                };
+                true
+            } else if let Event::Incoming(Packet::SubAck(ack)) = event {
+                self.refused_subscriptions(&ack.return_codes);
+                to_confirm -= usize::from(to_confirm > 0);
+                let is_ready = to_confirm == 0 && !came_up;
+                came_up |= is_ready;
+                !is_ready || self.up(client).await
+            } else {
+                true
+            };
+            if !going_on {
+                return Ended { came_up, why: "the box is stopping".to_owned() };
+            }
+        }
+    }
+
+    async fn up(&mut self, client: &AsyncClient) -> bool {
+        self.metrics.link_up(&self.id, true);
+        tracing::info!(link = self.id, devices = self.devices.len(), "connected to the broker");
+        self.tell(News::Up(client.clone())).await
+    }
+
+    async fn tell(&self, news: News) -> bool {
+        self.news.send(news).await.is_ok()
+    }
+
+    /// Everything, after every connect: a broker that lost its session lost the subscriptions too.
+    fn subscribe(&self, client: &AsyncClient) -> Result<usize, rumqttc::v5::ClientError> {
+        let strangers: BTreeSet<String> = self.strangers.iter().map(|pattern| template::filter(pattern)).collect();
+        // Overlapping subscriptions would bring every message twice.
+        let own = self.by_topic.keys().filter(|topic| !strangers.iter().any(|filter| template::covers(filter, topic)));
+        let filters: Vec<Filter> = strangers.iter().chain(own).map(|topic| asked(topic)).collect();
+        let requests = filters.chunks(FILTERS_PER_REQUEST);
+        let count = requests.len();
+        for request in requests {
+            client.try_subscribe_many(request.to_vec())?;
+        }
+        Ok(count)
+    }
+
+    fn refused_subscriptions(&mut self, codes: &[SubscribeReasonCode]) {
+        let refused = codes.iter().filter(|code| !matches!(code, SubscribeReasonCode::Success(_))).count();
+        if refused > 0 {
+            self.metrics.rejected("devices", "subscription-refused");
+            tracing::error!(
+                link = self.id,
+                refused,
+                "the broker refuses subscriptions: devices are not heard; see its access list"
+            );
+        }
+    }
+
+    async fn hear(&mut self, client: &AsyncClient, publish: Publish, read_at: Instant) -> bool {
+        let inputs = self.inputs_of(&publish, read_at).await;
+        self.deliveries.send(Delivery { inputs, receipt: Some(Receipt::new(client, &publish)) }).await.is_ok()
+    }
+
+    async fn inputs_of(&mut self, publish: &Publish, read_at: Instant) -> Vec<Input> {
+        if publish.payload.is_empty() {
+            return Vec::new();
+        }
+        let topic = String::from_utf8_lossy(&publish.topic);
+        let Some(&number) = self.by_topic.get(topic.as_ref()) else {
+            self.stranger(&topic);
+            return Vec::new();
+        };
+        if publish.retain {
+            // The broker kept it from another time; no vehicle need be there now.
+            self.metrics.rejected("devices", "retained");
+            return Vec::new();
+        }
+        let device = &self.devices[number];
+        match device.codec.decode(&topic, &publish.payload) {
+            Ok(heard) => self.understood(number, heard, read_at).await,
+            Err(rejection) => {
+                self.metrics.rejected("devices", rejection.name());
+                let device = &device.wiring.device;
+                if self.warned.allows(&format!("{device} {}", rejection.name())) {
+                    let reason = rejection.name();
+                    tracing::warn!(link = self.id, %device, %topic, reason, "a message was rejected: {rejection}");
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    async fn understood(&mut self, device: usize, heard: Heard, read_at: Instant) -> Vec<Input> {
+        if self.layouts[device] != heard.layout {
+            self.layouts[device] = heard.layout;
+            self.tell(News::Spoke { device, layout: heard.layout }).await;
+        }
+        match heard.what {
+            Meaning::Answers(answer) => {
+                self.tell(News::Answered { device, answer }).await;
+                Vec::new()
+            }
+            Meaning::Says(statements) => self.inputs_of_all(device, statements, read_at),
+        }
+    }
+
+    fn inputs_of_all(&self, device: usize, statements: Vec<Statement>, read_at: Instant) -> Vec<Input> {
+        let wiring = &self.devices[device].wiring;
+        let received = (self.now)();
+        let inputs: Vec<Input> =
+            statements.into_iter().flat_map(|statement| wiring.inputs_of(statement, received)).collect();
+        for input in &inputs {
+            if let Input::PlateRead(read) = input {
+                self.metrics.plate_heard(read.lane.as_str(), &read.event, read_at);
+            }
+        }
+        inputs
+    }
+
+    fn stranger(&mut self, topic: &str) {
+        let name = self.strangers.iter().find_map(|pattern| template::speaker(pattern, topic));
+        let (reason, known) = match name {
+            Some(name) if self.is_own(name) => ("unknown-topic", true),
+            Some(_) => ("unknown-device", false),
+            None => ("unknown-topic", true),
+        };
+        self.metrics.rejected("devices", reason);
+        let name = crate::profile::shortened(name.unwrap_or(topic));
+        if self.warned.allows(&format!("{reason} {name}")) {
+            if known {
+                tracing::warn!(
+                    link = self.id,
+                    device = name,
+                    topic = crate::profile::shortened(topic),
+                    reason,
+                    "a topic that the profile does not know"
+                );
+            } else {
+                tracing::warn!(link = self.id, device = name, reason, "a device speaks that the settings do not name");
+            }
+        }
+    }
+
+    /// Whether a name of a topic belongs to a device of the settings, which then speaks on an unknown topic.
+    fn is_own(&self, name: &str) -> bool {
+        self.by_topic.keys().any(|topic| topic.split('/').any(|level| level == name))
+    }
+}
+
+struct Ended {
+    came_up: bool,
+    why: String,
+}
+
+fn problem(reason: PubAckReason) -> Option<String> {
+    if reason == PubAckReason::Success {
+        None
+    } else if reason == PubAckReason::NoMatchingSubscribers {
+        Some("no device listens for it".to_owned())
+    } else {
+        Some(format!("the broker refuses it: {reason:?}"))
+    }
+}
+
+fn asked(topic: &str) -> Filter {
+    let mut filter = Filter::new(topic, QoS::AtLeastOnce);
+    filter.retain_forward_rule = RetainForwardRule::Never;
+    filter
+}
+
+fn options(plan: &BrokerPlan) -> MqttOptions {
+    let mut options = MqttOptions::new(&plan.client_id, &plan.host, plan.port);
+    let mut network = NetworkOptions::new();
+    // Without it one small packet waits up to 40 ms for the next.
+    network.set_tcp_nodelay(true);
+    let mut properties = ConnectProperties::new();
+    properties.session_expiry_interval = Some(SESSION_S);
+    properties.receive_maximum = Some(UNACKNOWLEDGED_MAX);
+    properties.max_packet_size = Some(PACKET_BYTES_MAX);
+    options
+        .set_connect_properties(properties)
+        .set_clean_start(false)
+        .set_keep_alive(KEEP_ALIVE)
+        .set_manual_acks(true)
+        .set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX)
+        .set_network_options(network);
+    if let Some((username, password)) = &plan.credentials {
+        options.set_credentials(username, password);
+    }
+    options
+}

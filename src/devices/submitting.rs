@@ -1,0 +1,114 @@
+//! From a link into the loop, in order, and the link's acknowledgement only after the loop has committed.
+
+use std::sync::Arc;
+
+use rumqttc::v5::AsyncClient;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::Publish;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::domain::event::{CommandAnswer, CommandId, Input, LaneId, Reply};
+use crate::metrics::Metrics;
+use crate::site::Handle;
+
+/// How many messages of one link may wait for the loop or for its commit; then the link stops reading.
+pub const WAITING_MAX: usize = 256;
+
+/// What one message means, and what to acknowledge once it is on disk.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The inputs, in order; may be none.
+    pub inputs: Vec<Input>,
+    /// The MQTT message.
+    pub receipt: Option<Receipt>,
+}
+
+/// An MQTT message that waits for its acknowledgement. It holds the connection on which it came: on a newer one its
+/// number means another message, and the old one is gone with its queue.
+#[derive(Debug)]
+pub struct Receipt {
+    client: AsyncClient,
+    message: Publish,
+}
+
+struct Submitted {
+    answers: Vec<oneshot::Receiver<Reply>>,
+    reads: Vec<(String, String)>,
+    receipt: Option<Receipt>,
+}
+
+impl Receipt {
+    /// Keeps of the message only what its acknowledgement needs, not its pictures.
+    pub fn new(client: &AsyncClient, message: &Publish) -> Self {
+        let mut kept = Publish::new("", message.qos, Vec::new(), None);
+        kept.pkid = message.pkid;
+        Self { client: client.clone(), message: kept }
+    }
+
+    /// Without waiting: an acknowledgement that finds no room is left out, and the broker brings the message again.
+    fn acknowledge(self, metrics: &Metrics) {
+        if self.message.qos != QoS::AtMostOnce && self.client.try_ack(&self.message).is_err() {
+            metrics.rejected("devices", "acknowledgement-late");
+        }
+    }
+}
+
+/// The way into the loop for one link: the tasks that submit and acknowledge.
+pub fn into_the_loop(handle: Handle, metrics: Arc<Metrics>, tasks: &mut JoinSet<()>) -> mpsc::Sender<Delivery> {
+    let (deliveries, waiting) = mpsc::channel(WAITING_MAX);
+    let (submitted, to_acknowledge) = mpsc::channel(WAITING_MAX);
+    tasks.spawn(submit(handle, waiting, submitted));
+    tasks.spawn(acknowledge(to_acknowledge, metrics));
+    deliveries
+}
+
+/// A command's answer as the loop takes it, counted.
+pub fn answered(metrics: &Metrics, lane: LaneId, command: CommandId, answer: CommandAnswer) -> Input {
+    let word = match &answer {
+        CommandAnswer::Accepted => "accepted",
+        CommandAnswer::Refused(_) => "refused",
+        CommandAnswer::Silent(_) => "silent",
+    };
+    metrics.command_answered(lane.as_str(), word);
+    match &answer {
+        CommandAnswer::Accepted => tracing::debug!(%lane, %command, "the device took the raise"),
+        CommandAnswer::Refused(why) => tracing::warn!(%lane, %command, why, "the device refused the raise"),
+        CommandAnswer::Silent(why) => tracing::warn!(%lane, %command, why, "the outcome of the raise is unknown"),
+    }
+    Input::BarrierAnswered { lane, command, answer }
+}
+
+async fn submit(handle: Handle, mut waiting: mpsc::Receiver<Delivery>, submitted: mpsc::Sender<Submitted>) {
+    while let Some(delivery) = waiting.recv().await {
+        let mut next = Submitted { answers: Vec::new(), reads: Vec::new(), receipt: delivery.receipt };
+        for input in delivery.inputs {
+            if let Input::PlateRead(read) = &input {
+                next.reads.push((read.lane.0.clone(), read.event.clone()));
+            }
+            let Ok(answer) = handle.submit(input).await else { return };
+            next.answers.push(answer);
+        }
+        if submitted.send(next).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// In the order of arrival, as MQTT asks; the loop commits in that order too, so nothing waits for a later one.
+async fn acknowledge(mut submitted: mpsc::Receiver<Submitted>, metrics: Arc<Metrics>) {
+    'messages: while let Some(next) = submitted.recv().await {
+        for answer in next.answers {
+            // Without a reply there was no commit: the broker keeps the message.
+            if answer.await.is_err() {
+                continue 'messages;
+            }
+        }
+        for (lane, event) in &next.reads {
+            metrics.plate_decided(lane, event);
+        }
+        if let Some(receipt) = next.receipt {
+            receipt.acknowledge(&metrics);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Which lane a device's words are about: from input 0 of a board to the arrival loop of a lane.
+
+use std::collections::BTreeMap;
+
+use crate::domain::event::{ArmPosition, DeviceId, Input, LaneId, PlateRead, UtcMs};
+use crate::domain::lane::LoopRole;
+use crate::profile::statement::{Level, SeenPlate, Statement};
+
+/// One device's place in the car park.
+#[derive(Clone, Debug)]
+pub struct Wiring {
+    /// The device.
+    pub device: DeviceId,
+    /// The lane that it looks at.
+    pub camera_of: Option<LaneId>,
+    /// The lane whose arm it knows the position of.
+    pub arm_of: Option<LaneId>,
+    /// What its inputs are.
+    pub inputs: BTreeMap<u16, (LaneId, InputRole)>,
+    clock_tolerance_ms: i64,
+}
+
+/// What an input contact is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputRole {
+    /// A loop detector.
+    Loop(LoopRole),
+    /// Closed while the arm is up.
+    UpperLimit,
+    /// Closed while the arm is down.
+    LowerLimit,
+}
+
+impl Wiring {
+    /// A device that is wired to nothing yet.
+    pub fn new(device: DeviceId, clock_tolerance_ms: i64) -> Self {
+        Self { device, camera_of: None, arm_of: None, inputs: BTreeMap::new(), clock_tolerance_ms }
+    }
+
+    /// What a statement means for the lanes; nothing where nobody uses it.
+    pub fn inputs_of(&self, statement: Statement, received: UtcMs) -> Vec<Input> {
+        match statement {
+            Statement::PlateRead(seen) => self.plate_read(seen, received).into_iter().collect(),
+            Statement::Input { number, level } => self.contact(number, level),
+            Statement::Arm { position } => {
+                let lane = self.arm_of.clone();
+                lane.map(|lane| Input::BarrierMoved { lane, position }).into_iter().collect()
+            }
+            Statement::VehicleSign { sign } => {
+                let lane = self.camera_of.clone();
+                lane.map(|lane| Input::VehicleSeen { lane, sign }).into_iter().collect()
+            }
+            Statement::KeepAlive {} => Vec::new(),
+        }
+    }
+
+    /// What one level of an input means.
+    pub fn level(&self, number: u16, is_on: bool) -> Option<Input> {
+        let (lane, role) = self.inputs.get(&number)?;
+        let lane = lane.clone();
+        Some(match (role, is_on) {
+            (InputRole::Loop(role), occupied) => Input::LoopChanged { lane, role: *role, occupied },
+            (InputRole::UpperLimit, true) => Input::BarrierMoved { lane, position: ArmPosition::Up },
+            (InputRole::LowerLimit, true) => Input::BarrierMoved { lane, position: ArmPosition::Down },
+            (InputRole::UpperLimit | InputRole::LowerLimit, false) => {
+                Input::BarrierMoved { lane, position: ArmPosition::Between }
+            }
+        })
+    }
+
+    fn plate_read(&self, seen: SeenPlate, received: UtcMs) -> Option<Input> {
+        let lane = self.camera_of.clone()?;
+        Some(Input::PlateRead(PlateRead {
+            lane,
+            device: self.device.clone(),
+            event: seen.event,
+            plate: seen.plate,
+            confidence: seen.confidence,
+            captured: self.believed(seen.captured, seen.stored_offline, received),
+            stored_offline: seen.stored_offline,
+        }))
+    }
+
+    /// Device clocks lie: one that is further off than the tolerance is not believed. What was stored while the device
+    /// was cut off is old by nature, so its time is believed as long as it does not lie in the future.
+    fn believed(&self, captured: Option<UtcMs>, stored_offline: bool, received: UtcMs) -> UtcMs {
+        let Some(captured) = captured else { return received };
+        let behind = received.0.saturating_sub(captured.0);
+        let earliest = if stored_offline { i64::MAX } else { self.clock_tolerance_ms };
+        if behind <= earliest && behind >= -self.clock_tolerance_ms { captured } else { received }
+    }
+
+    fn contact(&self, number: u16, level: Level) -> Vec<Input> {
+        let levels: &[bool] = match level {
+            Level::On => &[true],
+            Level::Off => &[false],
+            Level::Pulse => &[true, false],
+        };
+        levels.iter().filter_map(|is_on| self.level(number, *is_on)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_camera_s_clock_is_believed_within_the_tolerance() {
+        check(Some(1_000_000), false, 1_004_000, 1_000_000);
+        check(Some(1_000_000), false, 1_006_000, 1_006_000);
+        check(Some(1_006_000), false, 1_000_000, 1_000_000);
+        check(None, false, 1_000_000, 1_000_000);
+        check(Some(-5), true, 1_000_000, -5);
+        check(Some(1_006_000), true, 1_000_000, 1_000_000);
+        check(Some(i64::MIN), false, i64::MAX, i64::MAX);
+    }
+
+    #[test]
+    fn a_contact_speaks_for_its_lane_and_an_unused_one_for_nobody() {
+        let mut wiring = Wiring::new(DeviceId::from("board"), 5_000);
+        let lane = LaneId::from("exit-1");
+        wiring.inputs.insert(0, (lane.clone(), InputRole::Loop(LoopRole::Arrival)));
+        wiring.inputs.insert(1, (lane.clone(), InputRole::UpperLimit));
+        let on = |number, level| wiring.inputs_of(Statement::Input { number, level }, UtcMs(0));
+        let arrival = |occupied| Input::LoopChanged { lane: lane.clone(), role: LoopRole::Arrival, occupied };
+        assert_eq!(on(0, Level::Pulse), [arrival(true), arrival(false)]);
+        assert_eq!(on(1, Level::On), [Input::BarrierMoved { lane: lane.clone(), position: ArmPosition::Up }]);
+        assert_eq!(on(1, Level::Off), [Input::BarrierMoved { lane: lane.clone(), position: ArmPosition::Between }]);
+        assert_eq!(on(9, Level::On), []);
+    }
+
+    fn check(captured: Option<i64>, stored_offline: bool, received: i64, expect: i64) {
+        let wiring = Wiring::new(DeviceId::from("cam"), 5_000);
+        let found = wiring.believed(captured.map(UtcMs), stored_offline, UtcMs(received));
+        assert_eq!(found, UtcMs(expect), "{captured:?} at {received}");
+    }
+}
