@@ -26,6 +26,7 @@ pub struct Metrics {
     reads: Family<OfLane, Counter>,
     commands: Family<Commanded, Counter>,
     links: Family<OfLink, Gauge<i64, AtomicI64>>,
+    raises: Family<OfLane, Counter>,
     raise_seconds: Histogram,
     latency: Mutex<Latency>,
 }
@@ -74,12 +75,14 @@ impl Default for Metrics {
         registry.register("reads", "Plate reads taken from cameras", reads.clone());
         let commands = Family::<Commanded, Counter>::default();
         registry.register("commands", "Barrier commands by what came back", commands.clone());
+        let raises = Family::<OfLane, Counter>::default();
+        registry.register("raises_sent", "Raise commands put on their link", raises.clone());
         let links = Family::<OfLink, Gauge<i64, AtomicI64>>::default();
         registry.register("link_up", "1 while a link is connected", links.clone());
         let raise_seconds = Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]);
         let help = "Seconds from a plate message to the raise command on its link";
         registry.register("plate_to_raise_seconds", help, raise_seconds.clone());
-        Self { registry, rejections, reads, commands, links, raise_seconds, latency: Mutex::default() }
+        Self { registry, rejections, reads, commands, links, raises, raise_seconds, latency: Mutex::default() }
     }
 }
 
@@ -118,6 +121,7 @@ impl Metrics {
 
     /// A raise for this lane is on its link since `sent`.
     pub fn raise_sent(&self, lane: &str, sent: Instant) {
+        self.raises.get_or_create(&OfLane { lane: lane.to_owned() }).inc();
         let mut latency = self.latency();
         let Some(last) = latency.last_read.remove(lane) else { return };
         let by_this_read = last.decided.is_none_or(|decided| sent.saturating_duration_since(decided) <= CAUSED_WITHIN);
@@ -131,6 +135,11 @@ impl Metrics {
         latency.samples_us.push_back(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
         drop(latency);
         self.raise_seconds.observe(took.as_secs_f64());
+    }
+
+    /// How many raises of a lane were put on their link.
+    pub fn raises_sent(&self, lane: &str) -> u64 {
+        self.raises.get(&OfLane { lane: lane.to_owned() }).map_or(0, |counter| counter.get())
     }
 
     /// What came back for a raise: `accepted`, `refused` or `silent`.

@@ -130,19 +130,14 @@ impl Sparing {
         if self.last.len() >= Self::CAUSES_MAX {
             self.last.retain(|_, last| now.duration_since(*last) < Self::PAUSE);
         }
-        let is_full = self.last.len() >= Self::CAUSES_MAX;
-        match self.last.get_mut(cause) {
-            Some(last) if now.duration_since(*last) < Self::PAUSE => false,
-            Some(last) => {
-                *last = now;
-                true
-            }
-            None if is_full => false,
-            None => {
-                self.last.insert(cause.to_owned(), now);
-                true
-            }
+        if self.last.get(cause).is_some_and(|last| now.duration_since(*last) < Self::PAUSE) {
+            return false;
         }
+        let has_room = self.last.len() < Self::CAUSES_MAX || self.last.contains_key(cause);
+        if has_room {
+            self.last.insert(cause.to_owned(), now);
+        }
+        has_room
     }
 }
 

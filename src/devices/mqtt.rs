@@ -128,8 +128,7 @@ impl Broker {
             let going_on = if let Event::Incoming(Packet::Publish(publish)) = event {
                 self.hear(client, publish, read_at).await
             } else if let Event::Incoming(Packet::PubAck(ack)) = event {
-                let nobody_listens = ack.reason == PubAckReason::NoMatchingSubscribers;
-                self.tell(News::Taken { packet: ack.pkid, nobody_listens }).await
+                self.tell(News::Taken { packet: ack.pkid, problem: problem(ack.reason) }).await
             } else if let Event::Outgoing(Outgoing::Publish(packet)) = event {
                 self.tell(News::Sent { packet, at: read_at }).await
             } else if let Event::Incoming(Packet::ConnAck(_)) = event {
@@ -283,6 +282,16 @@ impl Broker {
 struct Ended {
     came_up: bool,
     why: String,
+}
+
+fn problem(reason: PubAckReason) -> Option<String> {
+    if reason == PubAckReason::Success {
+        None
+    } else if reason == PubAckReason::NoMatchingSubscribers {
+        Some("no device listens for it".to_owned())
+    } else {
+        Some(format!("the broker refuses it: {reason:?}"))
+    }
 }
 
 fn asked(topic: &str) -> Filter {

@@ -37,12 +37,12 @@ pub enum News {
         /// When it was written.
         at: Instant,
     },
-    /// The broker has it.
+    /// The broker answered for it.
     Taken {
         /// The packet number.
         packet: u16,
-        /// The broker says that no device listens.
-        nobody_listens: bool,
+        /// Why it goes no further, where the broker says so.
+        problem: Option<String>,
     },
     /// A device speaks in another topic layout than before.
     Spoke {
@@ -172,10 +172,10 @@ impl Raising {
                     self.metrics.raise_sent(next.raise.lane.as_str(), at);
                 }
             }
-            News::Taken { packet, nobody_listens: true } => {
-                self.silent(|waiting| waiting.stage == Stage::Sent(packet), "no device listens for it").await;
+            News::Taken { packet, problem: Some(problem) } => {
+                self.silent(|waiting| waiting.stage == Stage::Sent(packet), &problem).await;
             }
-            News::Taken { packet, nobody_listens: false } => {
+            News::Taken { packet, problem: None } => {
                 for waiting in self.unanswered.iter_mut().filter(|waiting| waiting.stage == Stage::Sent(packet)) {
                     waiting.stage = Stage::WithTheBroker;
                 }

@@ -1,1 +1,178 @@
-//! The links against a real broker and a pseudo-terminal.
+//! The links against a real broker and a pseudo-terminal: nothing acknowledged before the commit, nothing raised twice.
+
+mod board;
+mod broker;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::settings::{DevicesConfig, Plan};
+use super::*;
+use crate::domain::event::{Input, Reply};
+use crate::profile::Catalogue;
+use crate::profile::mistake::Source;
+use crate::site::Envelope;
+
+/// Far beyond what any step takes, so that only a fault reaches it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[test]
+fn right_settings_make_a_plan() {
+    let plan = plan(SETTINGS).expect("right settings");
+    assert_eq!(plan.brokers[0].client_id, "gatepost-mall-1");
+    assert_eq!(plan.brokers[0].devices.len(), 1);
+    assert_eq!(plan.buses[0].boards.len(), 1);
+    assert_eq!(plan.barriers.len(), 2);
+}
+
+#[test]
+fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
+    mistake("camera = \"cam\"", "camera = \"cma\"", ":23:10: there is no device \"cma\"; allowed: cam, board");
+    mistake("camera = \"cam\"", "camera = \"board\"", "waveshare/modbus-relay-8 reads no plates");
+    mistake("output = 0", "output = 9", "output is 9; allowed: 0 to 3 in steps of 1");
+    mistake("pulse_ms = 500", "pulse_ms = 550", "pulse_ms is 550; allowed: 100 to 60000 in steps of 100");
+    mistake("input = 4", "input = 8", "waveshare/modbus-relay-8 has no input 8; allowed: 0 to 7");
+    mistake("input = 4", "input = 5", "input 5 of board already belongs to lane exit-1");
+    mistake("params = { sn = \"a1\" }", "params = {}", "the parameter sn is missing; allowed: serial number");
+    mistake("params = { sn = \"a1\" }", "params = { sn = \"a/1\" }", "the parameter sn is \"a/1\"");
+    mistake(
+        "link = \"broker\"",
+        "link = \"bus\"",
+        "vzenith/r-mqtt cannot hang on this link; allowed: a link of kind mqtt",
+    );
+    mistake("link = \"broker\"", "link = \"borker\"", "there is no link \"borker\"; allowed: broker, bus");
+    mistake(
+        "profile = \"vzenith/r-mqtt\"",
+        "profile = \"vzenith/x\"",
+        "there is no profile \"vzenith/x\"; allowed: lc/modbus-8r",
+    );
+    mistake("baud = 9600", "port = 9600", "a link of kind serial has no port; allowed: path, baud, parity");
+    mistake("path = \"/dev/ttyS1\"", "", "the link lacks its path");
+    mistake("id = \"exit-1\"", "id = \"entry-1\"", "there are two lanes \"entry-1\"");
+    mistake("id = \"exit-1\"", "id = \"exit 1\"", "\"exit 1\" cannot name a lane");
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let config: DevicesConfig =
+        toml::from_str("links = [{ id = \"b\", kind = \"mqtt\", password = \"hunter2\" }]").expect("right");
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_repeated_warning_is_let_through_once_and_a_flood_of_names_not_at_all() {
+    let mut sparing = Sparing::default();
+    assert!(sparing.allows("cam malformed"));
+    assert!(!sparing.allows("cam malformed"));
+    let let_through = (0..10_000).filter(|n| sparing.allows(&format!("unknown {n}"))).count();
+    assert!(let_through < Sparing::CAUSES_MAX);
+}
+
+const SETTINGS: &str = r#"
+[[links]]
+id = "broker"
+kind = "mqtt"
+
+[[links]]
+id = "bus"
+kind = "serial"
+path = "/dev/ttyS1"
+baud = 9600
+
+[[devices]]
+id = "cam"
+profile = "vzenith/r-mqtt"
+link = "broker"
+params = { sn = "a1" }
+
+[[devices]]
+id = "board"
+profile = "waveshare/modbus-relay-8"
+link = "bus"
+
+[[lanes]]
+id = "entry-1"
+direction = "entry"
+camera = "cam"
+barrier = { device = "cam", output = 0, pulse_ms = 1500 }
+arrival_loop = { device = "board", input = 4 }
+
+[[lanes]]
+id = "exit-1"
+direction = "exit"
+camera = "cam-out"
+barrier = { device = "board", output = 1, pulse_ms = 500 }
+arrival_loop = { device = "board", input = 5 }
+
+[[devices]]
+id = "cam-out"
+profile = "vzenith/r-mqtt"
+link = "broker"
+params = { sn = "a2" }
+"#;
+
+fn plan(text: &str) -> Result<Plan, Vec<crate::profile::mistake::Mistake>> {
+    planned(text, &Catalogue::load(None).expect("right"))
+}
+
+fn planned(text: &str, catalogue: &Catalogue) -> Result<Plan, Vec<crate::profile::mistake::Mistake>> {
+    let source = Source { file: Path::new("gatepost.toml"), text };
+    let config: DevicesConfig = toml::from_str(text).expect("the words are known");
+    config.plan("mall-1", &source, catalogue)
+}
+
+fn mistake(right: &str, wrong: &str, expect: &str) {
+    assert!(SETTINGS.contains(right), "{right} is in the settings");
+    let found = plan(&SETTINGS.replacen(right, wrong, 1)).expect_err(wrong);
+    let found: String = found.iter().map(|mistake| format!("{mistake}\n")).collect();
+    assert!(found.contains(expect), "{found}\nshould say\n{expect}");
+}
+
+/// The rest of the box: takes inputs and answers them when the test says so.
+struct Site {
+    inputs: mpsc::Receiver<Envelope>,
+    raises: mpsc::Sender<(LaneId, CommandId)>,
+    metrics: Arc<Metrics>,
+    devices: Devices,
+}
+
+impl Site {
+    fn start(plan: Plan) -> Self {
+        let (into_the_loop, inputs) = mpsc::channel(1024);
+        let (raises, actions) = mpsc::channel(256);
+        let metrics = Arc::new(Metrics::default());
+        let now: Clock = Arc::new(|| UtcMs(1_772_294_400_000));
+        let devices = start(plan, Handle::new(into_the_loop), now, Arc::clone(&metrics), actions);
+        Self { inputs, raises, metrics, devices }
+    }
+
+    /// The next input, not yet committed.
+    async fn next(&mut self) -> Envelope {
+        timeout(PATIENCE, self.inputs.recv()).await.expect("an input in time").expect("the links run")
+    }
+
+    /// The next input, committed.
+    async fn committed(&mut self) -> Input {
+        let envelope = self.next().await;
+        let _ = envelope.reply.send(Reply::Done);
+        envelope.input
+    }
+
+    async fn raise(&self, lane: &str, command: &str) {
+        self.raises.send((LaneId::from(lane), CommandId::from(command))).await.expect("the links run");
+    }
+
+    async fn answer(&mut self, command: &str) -> CommandAnswer {
+        loop {
+            if let Input::BarrierAnswered { command: answered, answer, .. } = self.committed().await
+                && answered == CommandId::from(command)
+            {
+                return answer;
+            }
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! The MQTT link against Debian's mosquitto, with a camera made of a plain client.
+
+use std::process::Stdio;
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Packet};
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+use super::*;
+use crate::domain::event::VehicleSign;
+
+const SN: &str = "265e1040-85e01fb7";
+
+#[tokio::test]
+async fn a_read_is_acknowledged_only_after_its_commit() {
+    let mut broker = Mosquitto::start(0).await;
+    let mut site = broker.site(None).await;
+    let mut camera = Camera::connect(broker.port).await;
+    camera.says("ivs_result", &plate("粤B12345", 1)).await;
+    let uncommitted = site.next().await;
+    assert_eq!(event(&uncommitted.input), "e-1");
+    camera.says("ivs_result", &plate("粤B12346", 2)).await;
+    assert_eq!(event(&site.next().await.input), "e-2", "the next message is not held up by the commit of the first");
+    site.devices.stop().await;
+
+    let mut site = broker.site(None).await;
+    assert_eq!(event(&site.committed().await), "e-1", "the broker brings again what was not committed");
+    assert_eq!(event(&site.committed().await), "e-2");
+    broker.log("Received PUBACK from gatepost-mall-1").await;
+    broker.log("Received PUBACK from gatepost-mall-1").await;
+    site.devices.stop().await;
+
+    let mut site = broker.site(None).await;
+    camera.says("ivs_result", &plate("粤B12347", 3)).await;
+    assert_eq!(event(&site.committed().await), "e-3", "what was committed does not come again");
+}
+
+#[tokio::test]
+async fn a_raise_is_answered_by_the_camera() {
+    let mut broker = Mosquitto::start(0).await;
+    let mut site = broker.site(None).await;
+    let mut camera = Camera::connect(broker.port).await;
+
+    site.raise("entry-1", "box/1/7/0").await;
+    let command = camera.told().await;
+    assert_eq!(command["payload"]["body"], json!({"delay": 1500, "io": 0, "value": 2}));
+    assert_eq!(command["sn"], SN);
+    camera.answers(&command, 200).await;
+    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Accepted);
+
+    site.raise("entry-1", "box/1/8/0").await;
+    let command = camera.told().await;
+    camera.answers(&command, 403).await;
+    assert_eq!(site.answer("box/1/8/0").await, CommandAnswer::Refused("code 403".to_owned()));
+}
+
+#[tokio::test]
+async fn a_camera_that_does_not_answer_leaves_the_outcome_unknown() {
+    let mut broker = Mosquitto::start(0).await;
+    let mut site = broker.site(Some("timeout_ms = 50")).await;
+    let mut camera = Camera::connect(broker.port).await;
+    site.raise("entry-1", "box/1/7/0").await;
+    let command = camera.told().await;
+    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Silent("no answer in time".to_owned()));
+    camera.answers(&command, 200).await;
+    camera.says("gpio_in", &input(0, 1)).await;
+    assert!(matches!(site.committed().await, Input::LoopChanged { .. }), "a late answer is not taken");
+    assert_eq!(site.metrics.rejections("devices", "unmatched-answer"), 1);
+}
+
+#[tokio::test]
+async fn a_raise_that_nobody_hears_is_known_at_once() {
+    let mut broker = Mosquitto::start(0).await;
+    let mut site = broker.site(None).await;
+    site.raise("entry-1", "box/1/7/0").await;
+    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Silent("no device listens for it".to_owned()));
+    drop(broker);
+
+    let port = free_port();
+    let mut site = Site::start(settings(port, None));
+    site.raise("entry-1", "box/1/8/0").await;
+    assert_eq!(site.answer("box/1/8/0").await, CommandAnswer::Silent("not connected to the broker".to_owned()));
+    site.raise("no-such-lane", "box/1/9/0").await;
+    assert_eq!(site.answer("box/1/9/0").await, CommandAnswer::Silent("the lane has no barrier".to_owned()));
+}
+
+#[tokio::test]
+async fn a_raise_that_was_cut_off_is_never_sent_again() {
+    let mut broker = Mosquitto::start(0).await;
+    let mut site = broker.site(None).await;
+    broker.stops_reading();
+    site.raise("entry-1", "box/1/7/0").await;
+    // The raise is in the socket of a broker that no longer reads, and then the broker is gone.
+    while site.metrics.raises_sent("entry-1") == 0 {
+        tokio::task::yield_now().await;
+    }
+    let port = broker.port;
+    broker.dies().await;
+    let lost = "the link broke before the broker took it".to_owned();
+    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Silent(lost));
+
+    let mut broker = Mosquitto::start(port).await;
+    let mut camera = Camera::connect(port).await;
+    broker.is_subscribed().await;
+    site.raise("entry-1", "box/1/8/0").await;
+    let command = camera.told().await;
+    camera.answers(&command, 200).await;
+    assert_eq!(
+        site.answer("box/1/8/0").await,
+        CommandAnswer::Accepted,
+        "the first raise the camera hears is the new one"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_understood_is_counted_by_name_and_stops_nothing() {
+    let mut broker = Mosquitto::start(0).await;
+    let mut site = broker.site(None).await;
+    let mut camera = Camera::connect(broker.port).await;
+    camera.says("ivs_result", "{").await;
+    camera.says("ivs_result", &plate("粤B12345", 1).replace("57Kk", "!!!!")).await;
+    camera.says("ivs_result", &plate("CAMERA", 1)).await;
+    camera.says("ivs_result", &"x".repeat(3 * 1024 * 1024)).await;
+    camera.says("no_such_thing", "{}").await;
+    camera.publishes("device/stranger-1/message/up/ivs_result", "{}", false).await;
+    camera.publishes(&format!("device/{SN}/message/up/ivs_result"), "", true).await;
+    camera.says("keep_alive", "{}").await;
+    camera.says("ivs_result", &plate("粤B12345", 9)).await;
+    assert_eq!(event(&site.committed().await), "e-9", "nothing else came of it");
+    for reason in ["malformed", "bad-field", "not-a-plate", "too-large", "unknown-topic", "unknown-device"] {
+        assert_eq!(site.metrics.rejections("devices", reason), 1, "{reason}");
+    }
+    for _ in 0..9 {
+        broker.log("Received PUBACK from gatepost-mall-1").await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_broker_retained_is_stale() {
+    let mut broker = Mosquitto::start(0).await;
+    let mut camera = Camera::connect(broker.port).await;
+    camera.publishes(&format!("device/{SN}/message/up/ivs_result"), &plate("粤B12345", 1), true).await;
+    let mut site = broker.site(None).await;
+    camera.says("ivs_result", &plate("粤B12346", 2)).await;
+    assert_eq!(event(&site.committed().await), "e-2");
+}
+
+#[tokio::test]
+async fn inputs_and_signs_reach_their_lane() {
+    let mut broker = Mosquitto::start(0).await;
+    let mut site = broker.site(None).await;
+    let mut camera = Camera::connect(broker.port).await;
+    let lane = || LaneId::from("entry-1");
+    camera.says("gpio_in", &input(0, 1)).await;
+    let role = crate::domain::lane::LoopRole::Arrival;
+    assert_eq!(site.committed().await, Input::LoopChanged { lane: lane(), role, occupied: true });
+    camera.says("ivs_result", &plate("粤B12345", 1).replace("\"triggerType\":8", "\"triggerType\":67")).await;
+    assert_eq!(site.committed().await, Input::VehicleSeen { lane: lane(), sign: VehicleSign::Passed });
+    camera.publishes(&format!("{SN}/device/message/up/gpio_in"), &input(0, 0), false).await;
+    assert_eq!(site.committed().await, Input::LoopChanged { lane: lane(), role, occupied: false });
+    site.raise("entry-1", "box/1/7/0").await;
+    assert_eq!(
+        camera.told_on().await.0,
+        format!("{SN}/device/message/down/gpio_out"),
+        "in the layout of the last word"
+    );
+}
+
+#[tokio::test]
+async fn the_time_from_a_plate_to_its_raise_is_measured() {
+    let mut broker = Mosquitto::start(0).await;
+    let mut site = broker.site(None).await;
+    let mut camera = Camera::connect(broker.port).await;
+    camera.says("ivs_result", &plate("粤B12345", 1)).await;
+    site.committed().await;
+    site.raise("entry-1", "box/1/7/0").await;
+    let command = camera.told().await;
+    camera.answers(&command, 200).await;
+    site.answer("box/1/7/0").await;
+    let (p50, p99, count) = site.metrics.latency_quantiles();
+    assert_eq!(count, 1);
+    assert!(p50 > 0 && p50 == p99 && p99 < 1_000_000, "{p50} {p99}");
+}
+
+fn settings(port: u16, profile_timeout: Option<&str>) -> Plan {
+    let own = tempfile::tempdir().expect("a directory");
+    if let Some(timeout) = profile_timeout {
+        let text = include_str!("../../../device-profiles/vzenith/r-mqtt.toml");
+        std::fs::write(own.path().join("own.toml"), text.replace("timeout_ms = 10000", timeout)).expect("written");
+    }
+    let text = format!(
+        r#"
+        links = [{{ id = "broker", kind = "mqtt", port = {port} }}]
+        devices = [{{ id = "cam", profile = "vzenith/r-mqtt", link = "broker", params = {{ sn = "{SN}" }} }}]
+
+        [[lanes]]
+        id = "entry-1"
+        direction = "entry"
+        camera = "cam"
+        barrier = {{ device = "cam", output = 0, pulse_ms = 1500 }}
+        arrival_loop = {{ device = "cam", input = 0 }}
+        "#
+    );
+    planned(&text, &Catalogue::load(Some(own.path())).expect("right")).expect("right settings")
+}
+
+fn event(input: &Input) -> &str {
+    match input {
+        Input::PlateRead(read) => &read.event,
+        other => panic!("not a plate read: {other:?}"),
+    }
+}
+
+fn plate(plate: &str, event: u32) -> String {
+    use base64::Engine;
+    let license = base64::engine::general_purpose::STANDARD.encode(plate);
+    let result = json!({"license": license, "confidence": 98, "triggerType": 8, "unique_id": format!("e-{event}")});
+    json!({"sn": SN, "payload": {"AlarmInfoPlate": {"result": {"PlateResult": result}}}}).to_string()
+}
+
+fn input(source: u16, value: u16) -> String {
+    let result = json!({"TriggerResult": {"source": source, "value": value}});
+    json!({"sn": SN, "payload": {"body": {"AlarmGioIn": {"result": result}}}}).to_string()
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+struct Mosquitto {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    port: u16,
+    _directory: tempfile::TempDir,
+}
+
+impl Mosquitto {
+    /// On this port, or on a free one for 0.
+    async fn start(port: u16) -> Self {
+        let port = if port == 0 { free_port() } else { port };
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("mosquitto.conf");
+        let text = format!(
+            "listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest stderr\nlog_type all\nset_tcp_nodelay true\n"
+        );
+        std::fs::write(&file, text).expect("written");
+        let mut child = Command::new("/usr/sbin/mosquitto")
+            .arg("-c")
+            .arg(&file)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("mosquitto is installed (./test installs it)");
+        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut broker = Self { child, lines, port, _directory: directory };
+        broker.log("running").await;
+        broker
+    }
+
+    /// A box that is connected and subscribed.
+    async fn site(&mut self, profile_timeout: Option<&str>) -> Site {
+        let site = Site::start(settings(self.port, profile_timeout));
+        self.is_subscribed().await;
+        while !site.metrics.is_link_up("broker") {
+            tokio::task::yield_now().await;
+        }
+        site
+    }
+
+    async fn is_subscribed(&mut self) {
+        self.log("Sending SUBACK to gatepost-mall-1").await;
+    }
+
+    /// Waits until the broker says so.
+    async fn log(&mut self, words: &str) {
+        let found = async {
+            while let Some(line) = self.lines.next_line().await.expect("readable") {
+                if line.contains(words) {
+                    return;
+                }
+            }
+            panic!("mosquitto ended before it said {words:?}");
+        };
+        timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("mosquitto did not say {words:?}"));
+    }
+
+    fn stops_reading(&self) {
+        self.signal("-STOP");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        let done = std::process::Command::new("kill").args([signal, &id]).status().expect("kill runs");
+        assert!(done.success());
+    }
+
+    async fn dies(mut self) {
+        self.child.kill().await.expect("killed");
+    }
+}
+
+/// A camera that publishes and is told, with QoS 1.
+struct Camera {
+    client: AsyncClient,
+    connection: EventLoop,
+    told: std::collections::VecDeque<(String, Value)>,
+}
+
+impl Camera {
+    async fn connect(port: u16) -> Self {
+        let mut options = MqttOptions::new("camera", "127.0.0.1", port);
+        let mut properties = ConnectProperties::new();
+        properties.max_packet_size = Some(8 * 1024 * 1024);
+        options.set_connect_properties(properties);
+        let (client, connection) = AsyncClient::new(options, 16);
+        let mut camera = Self { client, connection, told: std::collections::VecDeque::new() };
+        for layout in ["device/+/message/down/+", "+/device/message/down/+"] {
+            camera.client.subscribe(layout, QoS::AtLeastOnce).await.expect("asked");
+            camera.until(|packet| matches!(packet, Packet::SubAck(_))).await;
+        }
+        camera
+    }
+
+    async fn says(&mut self, name: &str, body: &str) {
+        self.publishes(&format!("device/{SN}/message/up/{name}"), body, false).await;
+    }
+
+    async fn publishes(&mut self, topic: &str, body: &str, retain: bool) {
+        self.client.publish(topic, QoS::AtLeastOnce, retain, body.to_owned()).await.expect("handed");
+        self.until(|packet| matches!(packet, Packet::PubAck(_))).await;
+    }
+
+    async fn told(&mut self) -> Value {
+        self.told_on().await.1
+    }
+
+    async fn told_on(&mut self) -> (String, Value) {
+        if self.told.is_empty() {
+            self.until(|packet| matches!(packet, Packet::Publish(_))).await;
+        }
+        self.told.pop_front().expect("a command came")
+    }
+
+    async fn answers(&mut self, command: &Value, code: u16) {
+        let reply = json!({"code": code, "id": command["id"], "name": "gpio_out", "sn": SN, "payload": null});
+        self.publishes(&format!("device/{SN}/message/down/gpio_out/reply"), &reply.to_string(), false).await;
+    }
+
+    async fn until(&mut self, is_it: impl Fn(&Packet) -> bool) {
+        loop {
+            let event = timeout(PATIENCE, self.connection.poll()).await.expect("in time").expect("connected");
+            let Event::Incoming(packet) = event else { continue };
+            if let Packet::Publish(publish) = &packet {
+                let topic = String::from_utf8(publish.topic.to_vec()).expect("UTF-8");
+                self.told.push_back((topic, serde_json::from_slice(&publish.payload).expect("JSON")));
+            }
+            if is_it(&packet) {
+                return;
+            }
+        }
+    }
+}
