@@ -1,0 +1,282 @@
+//! A cash register on the mall's network: looks members up, asks what a stay costs, takes money, and never pays twice.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use reqwest::{Client, Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+/// How long a till waits for one answer before it counts it as lost.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
+/// Pause before a till asks again.
+const RETRY_PAUSE: Duration = Duration::from_millis(150);
+/// How often a till asks before it gives up; with the pause, as long as a box may take to start again.
+const ATTEMPTS: u32 = 200;
+
+/// Where a till finds the box and how it says who it is.
+#[derive(Clone, Debug)]
+pub struct TillSettings {
+    /// The box's web address without a path, such as `http://127.0.0.1:8080`.
+    pub base: String,
+    /// The terminal's id.
+    pub terminal: String,
+    /// The terminal's token.
+    pub token: String,
+}
+
+/// A till.
+pub struct Till {
+    settings: TillSettings,
+    http: Client,
+}
+
+/// What a member's code says about its owner.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Member {
+    /// What the till sends back to name the member.
+    pub member_ref: String,
+    /// A masked name.
+    pub handle: String,
+    /// Points that this box can take.
+    pub points_usable: i64,
+}
+
+/// What a stay owes.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Quote {
+    /// The stay.
+    pub stay: String,
+    /// The fee until now.
+    pub fee_fen: i64,
+    /// What has been paid.
+    pub paid_fen: i64,
+    /// What is left.
+    pub due_fen: i64,
+    /// Points that would pay what is left.
+    #[serde(default)]
+    pub points_needed: i64,
+    /// Points that this box can take.
+    #[serde(default)]
+    pub points_usable: i64,
+}
+
+/// One business transaction; its tenders are cash only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Transaction {
+    /// The till's own receipt number.
+    pub receipt_no: String,
+    /// When, as RFC 3339.
+    pub occurred_at: String,
+    /// Who buys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member_ref: Option<String>,
+    /// What was bought.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sale_fen: Option<i64>,
+    /// The stay whose due is paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stay: Option<String>,
+    /// What was paid with.
+    pub tenders: Vec<Tender>,
+}
+
+/// A way to pay and how much of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tender {
+    /// `cash` or `points`.
+    pub kind: &'static str,
+    /// How much.
+    pub fen: i64,
+}
+
+impl Tender {
+    /// Notes and coins.
+    pub fn cash(fen: i64) -> Self {
+        Self { kind: "cash", fen }
+    }
+}
+
+/// What the box knows about a key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// Done, with this answer.
+    Applied(Value),
+    /// Not finished.
+    InProgress,
+    /// Never seen.
+    NotFound,
+}
+
+/// Why there is no answer that the till can use.
+#[derive(Debug)]
+pub enum Failure {
+    /// The box refused, and says why.
+    Refused(Problem),
+    /// Nothing came back: it may have happened or not.
+    Lost(anyhow::Error),
+}
+
+/// A refusal in the box's words (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// The word for it.
+    pub code: String,
+    /// The whole problem as it came.
+    pub text: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(problem) => write!(f, "refused with {} {}: {}", problem.status, problem.code, problem.text),
+            Self::Lost(error) => write!(f, "no answer: {error:#}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Till {
+    /// A till that has not asked anything yet.
+    pub fn new(settings: TillSettings) -> Result<Self> {
+        Ok(Self { settings, http: http_client()? })
+    }
+
+    /// Finds a member by the code on a card or phone.
+    pub async fn lookup_code(&self, code: &str) -> Result<Member, Failure> {
+        self.ask("member-lookups", &json!({ "code": code })).await
+    }
+
+    /// Finds a member by a plate.
+    pub async fn lookup_plate(&self, plate: &str) -> Result<Member, Failure> {
+        self.ask("member-lookups", &json!({ "plate": plate })).await
+    }
+
+    /// Asks what the vehicle with this plate owes now.
+    pub async fn quote_plate(&self, plate: &str) -> Result<Quote, Failure> {
+        self.ask("quotes", &json!({ "plate": plate })).await
+    }
+
+    /// Sends a transaction once.
+    pub async fn commit(&self, key: &str, transaction: &Transaction) -> Result<Value, Failure> {
+        let body = serde_json::to_value(transaction).map_err(|error| Failure::Lost(error.into()))?;
+        self.post("transactions", key, &body).await
+    }
+
+    /// Sends a transaction and hangs up before the answer, as a till does whose cable is pulled.
+    pub async fn commit_and_hang_up(&self, key: &str, transaction: &Transaction) -> Result<()> {
+        let body = serde_json::to_string(transaction).context("write the transaction")?;
+        let host = self.settings.base.strip_prefix("http://").context("hang up on a box that speaks plain HTTP")?;
+        let mut stream = TcpStream::connect(host).await.context("connect to the box")?;
+        let TillSettings { terminal, token, .. } = &self.settings;
+        let request = format!(
+            "POST /api/v1/transactions HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
+             Gatepost-Terminal: {terminal}\r\nIdempotency-Key: {key}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.context("send the transaction")?;
+        stream.shutdown().await.context("hang up")
+    }
+
+    /// Asks what became of a key.
+    pub async fn query(&self, key: &str) -> Result<Operation, Failure> {
+        let url = format!("{}/api/v1/operations/{key}", self.settings.base);
+        let request = self.signed(Method::GET, &url);
+        let found = answer(request.send().await).await?;
+        match found["status"].as_str() {
+            Some("applied") => Ok(Operation::Applied(found["answer"].clone())),
+            Some("in_progress") => Ok(Operation::InProgress),
+            Some("not_found") => Ok(Operation::NotFound),
+            _ => Err(Failure::Lost(anyhow::anyhow!("the box answered {found}, which names no status"))),
+        }
+    }
+
+    /// Sends a transaction until its fate is known; an unknown outcome is resolved by asking, with the same key.
+    pub async fn commit_until_known(&self, key: &str, transaction: &Transaction) -> Result<Value, Failure> {
+        patiently(async || match self.commit(key, transaction).await {
+            Ok(answer) => Ok(answer),
+            Err(Failure::Refused(problem)) => Err(Failure::Refused(problem)),
+            Err(Failure::Lost(error)) => match self.query(key).await {
+                Ok(Operation::Applied(answer)) => Ok(answer),
+                Ok(Operation::InProgress | Operation::NotFound) | Err(_) => Err(Failure::Lost(error)),
+            },
+        })
+        .await
+    }
+
+    /// Asks what a plate owes until the box answers.
+    pub async fn quote_plate_patiently(&self, plate: &str) -> Result<Quote, Failure> {
+        patiently(async || self.quote_plate(plate).await).await
+    }
+
+    /// Asks who owns a code until the box answers.
+    pub async fn lookup_code_patiently(&self, code: &str) -> Result<Member, Failure> {
+        patiently(async || self.lookup_code(code).await).await
+    }
+
+    /// A question that changes nothing still carries a key, because every POST does.
+    async fn ask<T: for<'a> Deserialize<'a>>(&self, verb: &str, body: &Value) -> Result<T, Failure> {
+        let key = format!("ask-{:016x}", fastrand::u64(..));
+        let found = self.post(verb, &key, body).await?;
+        serde_json::from_value(found).context("read the box's answer").map_err(Failure::Lost)
+    }
+
+    async fn post(&self, verb: &str, key: &str, body: &Value) -> Result<Value, Failure> {
+        let url = format!("{}/api/v1/{verb}", self.settings.base);
+        let request = self.signed(Method::POST, &url).header("Idempotency-Key", key).json(body);
+        answer(request.send().await).await
+    }
+
+    fn signed(&self, method: Method, url: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, url).bearer_auth(&self.settings.token);
+        request.header("Gatepost-Terminal", &self.settings.terminal)
+    }
+}
+
+impl Problem {
+    /// Whether the same request may succeed a moment later.
+    fn is_worth_a_retry(&self) -> bool {
+        matches!(self.code.as_str(), "busy" | "idempotency-key-in-progress")
+    }
+}
+
+/// Asks again and again until there is an answer or a refusal that will stay one.
+pub(crate) async fn patiently<T>(mut ask: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    for _ in 1..ATTEMPTS {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(Failure::Refused(problem)) if !problem.is_worth_a_retry() => return Err(Failure::Refused(problem)),
+            Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
+        }
+    }
+    ask().await
+}
+
+/// An HTTP client for a box on the local network.
+pub(crate) fn http_client() -> Result<Client> {
+    // The client insists on a provider for HTTPS even where it speaks plain HTTP; a second installation is refused
+    // and harmless.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().timeout(ANSWER_PATIENCE).build().context("make an HTTP client")
+}
+
+/// Turns a response into JSON, a refusal, or a lost answer.
+pub(crate) async fn answer(response: reqwest::Result<reqwest::Response>) -> Result<Value, Failure> {
+    let lost = |error: reqwest::Error| Failure::Lost(error.into());
+    let response = response.map_err(lost)?;
+    let status = response.status();
+    let text = response.text().await.map_err(lost)?;
+    if status == StatusCode::OK || status == StatusCode::CREATED {
+        return serde_json::from_str(&text).context("read the box's answer").map_err(Failure::Lost);
+    }
+    let problem: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+    let code = problem["code"].as_str().unwrap_or("none").to_owned();
+    Err(Failure::Refused(Problem { status: status.as_u16(), code, text }))
+}
