@@ -73,6 +73,15 @@ pub struct Capture {
     pub trigger: Trigger,
 }
 
+/// When a capture was published.
+#[derive(Clone, Copy, Debug)]
+pub struct Reported {
+    /// Its first message, quick or full.
+    pub first: Instant,
+    /// Its full result.
+    pub full: Instant,
+}
+
 /// The camera's two inputs, to which the loop detectors are wired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CameraInput {
@@ -152,13 +161,16 @@ impl Camera {
     }
 
     /// Reports a plate: first the quick result where this camera sends one, then the full one of the same event.
-    pub async fn report(&self, capture: &Capture) -> Result<()> {
+    pub async fn report(&self, capture: &Capture) -> Result<Reported> {
         let number = self.messages.fetch_add(1, Ordering::Relaxed);
+        let first = Instant::now();
         if let Some(lead) = self.settings.quick_lead {
             self.publish("quick_ivs_result", plate_payload(&self.settings.sn, number, capture)).await?;
             tokio::time::sleep(lead).await;
         }
-        self.publish("ivs_result", plate_payload(&self.settings.sn, number, capture)).await
+        let full = Instant::now();
+        self.publish("ivs_result", plate_payload(&self.settings.sn, number, capture)).await?;
+        Ok(Reported { first, full })
     }
 
     /// Reports that a loop wired to an input was entered or left.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::till::{Failure, answer, http_client, patiently};
+use crate::till::{Attempts, Failure, answer, http_client};
 
 /// Where a guard finds the box and how it knows the guard.
 #[derive(Clone, Debug)]
@@ -50,6 +50,12 @@ impl Guard {
         let url = format!("{}/api/v1/staff/lanes/{lane}/{act}", self.settings.base);
         body["operator"] = json!(self.settings.operator);
         body["pin"] = json!(self.settings.pin);
-        patiently(async || answer(self.http.post(&url).json(&body).send().await).await).await
+        let mut attempts = Attempts::begin();
+        loop {
+            let found = answer(self.http.post(&url).json(&body).send().await).await;
+            if attempts.settle(&found).await {
+                return found;
+            }
+        }
     }
 }

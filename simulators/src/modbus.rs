@@ -82,9 +82,9 @@ pub struct Registers {
 /// Why a request is refused; the numbers are Modbus's exception codes.
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
-    IllegalFunction = 1,
-    IllegalAddress = 2,
-    IllegalValue = 3,
+    Function = 1,
+    Address = 2,
+    Value = 3,
 }
 
 /// Tells where the first frame in `bytes` ends.
@@ -137,7 +137,7 @@ impl Registers {
             WRITE_COIL => self.write_coil(data, now),
             WRITE_COILS => self.write_coils(data),
             WRITE_REGISTERS => self.write_registers(data, now),
-            _ => Err(Refusal::IllegalFunction),
+            _ => Err(Refusal::Function),
         };
         let (answer, effect) = match done {
             Ok((data, effect)) => ([&[*address, *function], data.as_slice()].concat(), effect),
@@ -155,10 +155,10 @@ impl Registers {
     fn read(&self, data: &[u8], bits: u8) -> Result<(Vec<u8>, Option<Effect>), Refusal> {
         let [start, count] = words(data)?;
         if count == 0 {
-            return Err(Refusal::IllegalValue);
+            return Err(Refusal::Value);
         }
         if start.saturating_add(count) > u16::from(CHANNELS) {
-            return Err(Refusal::IllegalAddress);
+            return Err(Refusal::Address);
         }
         let mask = u8::MAX >> (u16::from(CHANNELS) - count);
         Ok((vec![1, (bits >> start) & mask], None))
@@ -176,16 +176,16 @@ impl Registers {
                 self.switch(if on { u8::MAX } else { 0 })
             }
             (Dialect::Waveshare, 0x0200..=0x0207) => self.pulse(coil - WAVESHARE_FLASH_ON, value, now)?,
-            (Dialect::Waveshare | Dialect::Lc, _) => return Err(Refusal::IllegalAddress),
+            (Dialect::Waveshare | Dialect::Lc, _) => return Err(Refusal::Address),
         };
         Ok((data.to_vec(), Some(effect)))
     }
 
     fn write_coils(&mut self, data: &[u8]) -> Result<(Vec<u8>, Option<Effect>), Refusal> {
-        let Some((head, [1, bits])) = data.split_last_chunk::<2>() else { return Err(Refusal::IllegalValue) };
+        let Some((head, [1, bits])) = data.split_last_chunk::<2>() else { return Err(Refusal::Value) };
         let [start, count] = words(head)?;
         if count == 0 || start.saturating_add(count) > u16::from(CHANNELS) {
-            return Err(Refusal::IllegalAddress);
+            return Err(Refusal::Address);
         }
         let mask = (u8::MAX >> (u16::from(CHANNELS) - count)) << start;
         let effect = self.switch((self.held & !mask) | ((bits << start) & mask));
@@ -194,17 +194,17 @@ impl Registers {
 
     fn write_registers(&mut self, data: &[u8], now: Instant) -> Result<(Vec<u8>, Option<Effect>), Refusal> {
         match self.dialect {
-            Dialect::Waveshare => return Err(Refusal::IllegalFunction),
+            Dialect::Waveshare => return Err(Refusal::Function),
             Dialect::Lc => {}
         }
-        let Some((head, [4, rest @ ..])) = data.split_first_chunk::<4>() else { return Err(Refusal::IllegalValue) };
+        let Some((head, [4, rest @ ..])) = data.split_first_chunk::<4>() else { return Err(Refusal::Value) };
         let [start, count] = words(head)?;
         let [action, tenths] = words(rest)?;
         let (first, each) = LC_FLASH;
         let output = start.checked_sub(first).filter(|offset| offset % each == 0).map(|offset| offset / each);
-        let output = output.filter(|n| *n < u16::from(CHANNELS)).ok_or(Refusal::IllegalAddress)?;
+        let output = output.filter(|n| *n < u16::from(CHANNELS)).ok_or(Refusal::Address)?;
         if count != 2 || action != LC_FLASH_ON {
-            return Err(Refusal::IllegalValue);
+            return Err(Refusal::Value);
         }
         let effect = self.pulse(output, tenths, now)?;
         Ok((head.to_vec(), Some(effect)))
@@ -217,7 +217,7 @@ impl Registers {
 
     fn pulse(&mut self, output: u16, tenths: u16, now: Instant) -> Result<Effect, Refusal> {
         if tenths == 0 {
-            return Err(Refusal::IllegalValue);
+            return Err(Refusal::Value);
         }
         let duration_ms = u64::from(tenths) * 100;
         self.pulsed_until[usize::from(output)] = Some(now + Duration::from_millis(duration_ms));
@@ -229,12 +229,12 @@ fn on_or_off(value: u16) -> Result<bool, Refusal> {
     match value {
         0xFF00 => Ok(true),
         0x0000 => Ok(false),
-        _ => Err(Refusal::IllegalValue),
+        _ => Err(Refusal::Value),
     }
 }
 
 fn words(data: &[u8]) -> Result<[u16; 2], Refusal> {
-    let [a, b, c, d] = data else { return Err(Refusal::IllegalValue) };
+    let [a, b, c, d] = data else { return Err(Refusal::Value) };
     Ok([u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d])])
 }
 

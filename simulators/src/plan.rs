@@ -309,7 +309,7 @@ impl Drawing {
             backs_out_at_entry: role == Role::BacksOutAtEntry,
             parked_ms: self.parked_ms(arrives_ms, role, way),
             lunch: self.lunch(role),
-            exit: if place % 2 == 0 { ExitLane::One } else { ExitLane::Two },
+            exit: if place.is_multiple_of(2) { ExitLane::One } else { ExitLane::Two },
             way,
             misread: misread
                 .map(|camera_corrects| Misread { plate: plates::misread(&mut self.rng, &plate), camera_corrects }),

@@ -200,25 +200,40 @@ impl Till {
 
     /// Sends a transaction until its fate is known; an unknown outcome is resolved by asking, with the same key.
     pub async fn commit_until_known(&self, key: &str, transaction: &Transaction) -> Result<Value, Failure> {
-        patiently(async || match self.commit(key, transaction).await {
-            Ok(answer) => Ok(answer),
-            Err(Failure::Refused(problem)) => Err(Failure::Refused(problem)),
-            Err(Failure::Lost(error)) => match self.query(key).await {
-                Ok(Operation::Applied(answer)) => Ok(answer),
-                Ok(Operation::InProgress | Operation::NotFound) | Err(_) => Err(Failure::Lost(error)),
-            },
-        })
-        .await
+        let mut attempts = Attempts::begin();
+        loop {
+            let mut found = self.commit(key, transaction).await;
+            if let Err(Failure::Lost(_)) = found
+                && let Ok(Operation::Applied(answer)) = self.query(key).await
+            {
+                found = Ok(answer);
+            }
+            if attempts.settle(&found).await {
+                return found;
+            }
+        }
     }
 
     /// Asks what a plate owes until the box answers.
     pub async fn quote_plate_patiently(&self, plate: &str) -> Result<Quote, Failure> {
-        patiently(async || self.quote_plate(plate).await).await
+        let mut attempts = Attempts::begin();
+        loop {
+            let found = self.quote_plate(plate).await;
+            if attempts.settle(&found).await {
+                return found;
+            }
+        }
     }
 
     /// Asks who owns a code until the box answers.
     pub async fn lookup_code_patiently(&self, code: &str) -> Result<Member, Failure> {
-        patiently(async || self.lookup_code(code).await).await
+        let mut attempts = Attempts::begin();
+        loop {
+            let found = self.lookup_code(code).await;
+            if attempts.settle(&found).await {
+                return found;
+            }
+        }
     }
 
     /// A question that changes nothing still carries a key, because every POST does.
@@ -247,16 +262,29 @@ impl Problem {
     }
 }
 
-/// Asks again and again until there is an answer or a refusal that will stay one.
-pub(crate) async fn patiently<T>(mut ask: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
-    for _ in 1..ATTEMPTS {
-        match ask().await {
-            Ok(answer) => return Ok(answer),
-            Err(Failure::Refused(problem)) if !problem.is_worth_a_retry() => return Err(Failure::Refused(problem)),
-            Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
-        }
+/// Counts attempts and decides which answer is final.
+pub(crate) struct Attempts(u32);
+
+impl Attempts {
+    pub(crate) fn begin() -> Self {
+        Self(0)
     }
-    ask().await
+
+    /// Whether to give up asking: there is an answer, or a refusal that will stay one, or there were enough attempts.
+    /// Otherwise a pause has passed.
+    pub(crate) async fn settle<T>(&mut self, found: &Result<T, Failure>) -> bool {
+        self.0 += 1;
+        let will_stay = match found {
+            Ok(_) => true,
+            Err(Failure::Refused(problem)) => !problem.is_worth_a_retry(),
+            Err(Failure::Lost(_)) => false,
+        };
+        if will_stay || self.0 >= ATTEMPTS {
+            return true;
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+        false
+    }
 }
 
 /// An HTTP client for a box on the local network.
