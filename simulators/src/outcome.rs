@@ -450,3 +450,179 @@ impl Outcome {
 fn count<T: PartialEq>(list: &[T], one: &T) -> usize {
     list.iter().filter(|other| *other == one).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ENTRY_MS: i64 = 1_772_294_399_638;
+    const EXIT_MS: i64 = ENTRY_MS + 20 * 60_000;
+
+    #[test]
+    fn books_that_agree_have_no_differences() {
+        assert_eq!(compare(&day(), &books(), &cloud()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn totals_are_summed_up_from_the_visits() {
+        let day = day();
+        assert_eq!((day.cars, day.entries, day.exits), (4, 3, 2));
+        assert_eq!((day.raised_automatically, day.manual), (5, 0));
+        assert_eq!((day.points_spent, day.points_earned, day.cash_fen), (50, 128, 500));
+    }
+
+    #[test]
+    fn every_wrong_number_in_the_books_is_found() {
+        check("/stays/0/fee_fen", json!(1000), "fee");
+        check("/stays/0/points_fen", json!(0), "what settled it");
+        check("/stays/0/state", json!("open"), "state");
+        check("/stays/0/exit_ms", json!(EXIT_MS + 1), "exit read at");
+        check("/stays/0/entry_ms", json!(ENTRY_MS - 1), "entry read at");
+        check("/stays/0/member", json!("M2"), "member");
+        check("/stays/0/exit_lane", json!("exit-2"), "exit lane");
+        check("/stays/1/paid_fen", json!(0), "cash");
+        check("/stays/1/waived_fen", json!(500), "waived");
+        check("/stays/1/plate", json!("粤B99999"), "never came");
+        check("/stays/2/state", json!("closed"), "state");
+        check("/stays/3/state", json!("open"), "it went back");
+        check("/payments/0/fen", json!(1000), "did not happen");
+        check("/payments/0/tender", json!({"by": "guard", "operator": "g"}), "not in the books");
+        check("/points/0/points", json!(51), "points spent");
+        check("/points/1/points", json!(129), "points earned");
+        check("/points/1/op", json!("b/1/9/0"), "");
+        check("/sales/0/fen", json!(12_801), "sale");
+        check("/raises/0/cause", json!({"why": "staff", "operator": "g", "reason": "r"}), "raised by staff");
+        check("/unacknowledged_entries", json!(1), "not acknowledged");
+    }
+
+    #[test]
+    fn an_effect_in_the_books_twice_is_found() {
+        for list in ["stays", "payments", "points", "sales"] {
+            let mut books = books();
+            let rows = books[list].as_array_mut().unwrap();
+            rows.push(rows[0].clone());
+            assert_ne!(compare(&day(), &books, &cloud()), Vec::<String>::new(), "{list} twice");
+        }
+    }
+
+    #[test]
+    fn a_raise_without_a_record_is_found() {
+        let mut books = books();
+        books["raises"].as_array_mut().unwrap().pop();
+        check_found(&compare(&day(), &books, &cloud()), "automatic raises seen");
+    }
+
+    #[test]
+    fn every_wrong_number_in_the_cloud_is_found() {
+        for (field, text) in [
+            ("credited", "credited"),
+            ("debited", "debited"),
+            ("available", "available and outstanding"),
+            ("outstanding", "available and outstanding"),
+        ] {
+            let mut cloud = cloud();
+            cloud["members"][0][field] = json!(7);
+            check_found(&compare(&day(), &books(), &cloud), text);
+        }
+        check_found(&compare(&day(), &books(), &json!({"members": []})), "does not know the member");
+    }
+
+    #[test]
+    fn a_member_with_points_enough_who_had_to_pay_cash_is_a_difference_unless_the_box_was_off() {
+        let mut day = day();
+        day.visits[0].payments.push(Payment { fen: 500, by: "guard" });
+        check_found(&compare(&day, &books(), &cloud()), "was not let out on them");
+        day.visits[0].disturbed = true;
+        let found = compare(&day, &books(), &cloud());
+        assert!(found.iter().all(|text| !text.contains("was not let out on them")), "{found:?}");
+    }
+
+    #[test]
+    fn books_that_are_none_are_a_difference() {
+        check_found(&compare(&day(), &json!({}), &cloud()), "cannot be read");
+        check_found(&compare(&day(), &books(), &json!([])), "cannot be read");
+    }
+
+    /// Changes one value in the books and expects a difference with this text; an empty text expects none.
+    fn check(pointer: &str, value: Value, expect: &str) {
+        let mut books = books();
+        *books.pointer_mut(pointer).expect(pointer) = value;
+        let found = compare(&day(), &books, &cloud());
+        if expect.is_empty() {
+            assert_eq!(found, Vec::<String>::new(), "{pointer}");
+        } else {
+            check_found(&found, expect);
+        }
+    }
+
+    fn check_found(differences: &[String], expect: &str) {
+        assert!(differences.iter().any(|text| text.contains(expect)), "no {expect:?} in {differences:#?}");
+    }
+
+    /// A member who ate and left on points, a visitor who paid at a till, one who is inside, one who backed out.
+    fn day() -> Outcome {
+        let by = |lane: &str, at_ms| Some(Passage { lane: lane.to_owned(), captures_ms: vec![at_ms], manual: false });
+        let visit = |plate: &str, entry, exit| Visit { plate: plate.to_owned(), entry, exit, ..Visit::default() };
+        let member = Visit {
+            member: Some("M1".to_owned()),
+            way: Some(Way::Points),
+            ..visit("粤B10001", by("entry-1", ENTRY_MS), by("exit-1", EXIT_MS))
+        };
+        let visitor = Visit {
+            way: Some(Way::TillBefore),
+            payments: vec![Payment { fen: 500, by: "till" }],
+            ..visit("粤B20002", by("entry-1", ENTRY_MS), by("exit-1", EXIT_MS))
+        };
+        let inside = visit("粤B30003", by("entry-1", ENTRY_MS), None);
+        let backed_out = visit("粤B40004", None, None);
+        let sale = Sale {
+            terminal: "till-1".to_owned(),
+            receipt: "0001-lunch".to_owned(),
+            member: Some("M1".to_owned()),
+            fen: 12_850,
+        };
+        let visits = vec![member, visitor, inside, backed_out];
+        let mut day = Outcome { visits, sales: vec![sale], ..Outcome::default() };
+        day.sum_up(Tariff::DEMO, [("M1".to_owned(), 300)]);
+        day
+    }
+
+    fn books() -> Value {
+        let stay = |number: u32, plate: &str, state: &str| {
+            json!({"stay": format!("S1-{number}"), "plate": plate, "member": null, "state": state,
+                "entry_lane": "entry-1", "entry_ms": ENTRY_MS, "exit_lane": null, "exit_ms": null, "fee_fen": null,
+                "paid_fen": 0, "waived_fen": 0, "points_fen": 0, "void_reason": null})
+        };
+        let closed = |number, plate| {
+            let mut stay = stay(number, plate, "closed");
+            stay["exit_lane"] = json!("exit-1");
+            stay["exit_ms"] = json!(EXIT_MS);
+            stay["fee_fen"] = json!(500);
+            stay
+        };
+        let mut member = closed(1, "粤B10001");
+        member["member"] = json!("M1");
+        member["points_fen"] = json!(500);
+        let mut visitor = closed(2, "粤B20002");
+        visitor["paid_fen"] = json!(500);
+        let till = json!({"by": "till", "terminal": "till-1"});
+        json!({
+            "box": "b", "epoch": 1, "seq": 40, "head": "00",
+            "stays": [member, visitor, stay(3, "粤B30003", "open"), stay(4, "粤B40004", "void")],
+            "payments": [{"op": "b/1/7/0", "stay": "S1-2", "fen": 500, "tender": till}],
+            "points": [
+                {"op": "b/1/5/0", "member": "M1", "kind": "spent", "points": 50, "fen": 500, "stay": "S1-1"},
+                {"op": "b/1/6/0", "member": "M1", "kind": "earned", "points": 128, "fen": null, "stay": null},
+            ],
+            "sales": [{"op": "b/1/6/1", "terminal": "till-1", "receipt": "0001-lunch", "member": "M1", "fen": 12_850}],
+            "raises": vec![json!({"command": "c", "lane": "l", "cause": {"why": "entry"}, "stay": null, "passed": true}); 5],
+            "unacknowledged_entries": 0,
+        })
+    }
+
+    fn cloud() -> Value {
+        json!({"members": [{"id": "M1", "credited": 428, "debited": 50, "available": 300, "outstanding": 78}]})
+    }
+}

@@ -25,8 +25,9 @@ const FRAME_GAP: Duration = Duration::from_millis(20);
 const IDLE: Duration = Duration::from_millis(200);
 /// Reports waiting for the world; a board that is polled 20 times a second fills it in ten seconds.
 const REPORTS_QUEUED: usize = 256;
-/// How long a loop stays as it is, at most, for a box that does not ask for inputs.
-const POLL_PATIENCE: Duration = Duration::from_millis(500);
+/// How long a loop stays as it is, at most, for a box that does not ask for inputs: longer than a box needs to start
+/// again, because a vehicle that drove over the loops meanwhile would be one that the box cannot know of.
+const POLL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a board is set up.
 #[derive(Clone, Copy, Debug)]

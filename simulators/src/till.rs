@@ -127,6 +127,10 @@ pub struct Problem {
     pub status: u16,
     /// The word for it.
     pub code: String,
+    /// Whether the same request may succeed a moment later.
+    pub retryable: bool,
+    /// Whether it may have happened all the same.
+    pub outcome_unknown: bool,
     /// The whole problem as it came.
     pub text: String,
 }
@@ -141,6 +145,16 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl Failure {
+    /// Whether it may have happened all the same.
+    pub fn leaves_outcome_unknown(&self) -> bool {
+        match self {
+            Self::Refused(problem) => problem.outcome_unknown,
+            Self::Lost(_) => true,
+        }
+    }
+}
 
 impl Till {
     /// A till that has not asked anything yet.
@@ -203,9 +217,8 @@ impl Till {
         let mut attempts = Attempts::begin();
         loop {
             let mut found = self.commit(key, transaction).await;
-            if let Err(Failure::Lost(_)) = found
-                && let Ok(Operation::Applied(answer)) = self.query(key).await
-            {
+            let is_unknown = found.as_ref().is_err_and(Failure::leaves_outcome_unknown);
+            if is_unknown && let Ok(Operation::Applied(answer)) = self.query(key).await {
                 found = Ok(answer);
             }
             if attempts.settle(&found).await {
@@ -255,13 +268,6 @@ impl Till {
     }
 }
 
-impl Problem {
-    /// Whether the same request may succeed a moment later.
-    fn is_worth_a_retry(&self) -> bool {
-        matches!(self.code.as_str(), "busy" | "idempotency-key-in-progress")
-    }
-}
-
 /// Counts attempts and decides which answer is final.
 pub(crate) struct Attempts(u32);
 
@@ -276,7 +282,7 @@ impl Attempts {
         self.0 += 1;
         let will_stay = match found {
             Ok(_) => true,
-            Err(Failure::Refused(problem)) => !problem.is_worth_a_retry(),
+            Err(Failure::Refused(problem)) => !problem.retryable && !problem.outcome_unknown,
             Err(Failure::Lost(_)) => false,
         };
         if will_stay || self.0 >= ATTEMPTS {
@@ -306,5 +312,122 @@ pub(crate) async fn answer(response: reqwest::Result<reqwest::Response>) -> Resu
     }
     let problem: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
     let code = problem["code"].as_str().unwrap_or("none").to_owned();
-    Err(Failure::Refused(Problem { status: status.as_u16(), code, text }))
+    let retryable = problem["retryable"] == true;
+    let outcome_unknown = problem["outcome"] == "unknown";
+    Err(Failure::Refused(Problem { status: status.as_u16(), code, retryable, outcome_unknown, text }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What a scripted box does with the next request.
+    #[derive(Clone, Copy)]
+    enum Turn {
+        Answer(u16, &'static str),
+        HangUp,
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_is_asked_for_and_not_paid_again() {
+        let script = [Turn::HangUp, Turn::Answer(200, r#"{"status":"applied","answer":{"transaction":"T1"}}"#)];
+        let (found, asked) = commit_against(&script).await;
+        assert_eq!(found.unwrap()["transaction"], "T1");
+        assert_eq!(asked, ["POST /api/v1/transactions K1", "GET /api/v1/operations/K1 "]);
+    }
+
+    #[tokio::test]
+    async fn an_unheard_transaction_is_sent_again_with_its_key() {
+        let script = [
+            Turn::HangUp,
+            Turn::Answer(200, r#"{"status":"not_found"}"#),
+            Turn::Answer(503, r#"{"code":"busy","retryable":true,"outcome":"none"}"#),
+            Turn::Answer(200, r#"{"transaction":"T2"}"#),
+        ];
+        let (found, asked) = commit_against(&script).await;
+        assert_eq!(found.unwrap()["transaction"], "T2");
+        let post = "POST /api/v1/transactions K1";
+        assert_eq!(asked, [post, "GET /api/v1/operations/K1 ", post, post]);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_came_too_late_is_asked_for() {
+        let script = [
+            Turn::Answer(503, r#"{"code":"answer-late","retryable":false,"outcome":"unknown"}"#),
+            Turn::Answer(200, r#"{"status":"applied","answer":{"transaction":"T3"}}"#),
+        ];
+        let (found, _) = commit_against(&script).await;
+        assert_eq!(found.unwrap()["transaction"], "T3");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_final() {
+        let script = [Turn::Answer(409, r#"{"code":"tender-mismatch","retryable":false,"outcome":"none"}"#)];
+        let (found, asked) = commit_against(&script).await;
+        let Err(Failure::Refused(problem)) = found else { panic!("a refusal") };
+        assert_eq!((problem.status, problem.code.as_str()), (409, "tender-mismatch"));
+        assert_eq!(asked.len(), 1);
+    }
+
+    async fn commit_against(script: &[Turn]) -> (Result<Value, Failure>, Vec<String>) {
+        let (base, asked) = scripted_box(script.to_vec()).await;
+        let till = Till::new(TillSettings { base, terminal: "t1".to_owned(), token: "secret".to_owned() }).unwrap();
+        let transaction = Transaction {
+            receipt_no: "A-1".to_owned(),
+            occurred_at: "2026-02-28T23:59:59.000+08:00".to_owned(),
+            member_ref: None,
+            sale_fen: Some(500),
+            stay: None,
+            tenders: vec![Tender::cash(500)],
+        };
+        let found = till.commit_until_known("K1", &transaction).await;
+        let asked = asked.lock().unwrap().clone();
+        (found, asked)
+    }
+
+    /// Takes one request per connection and notes method, path and key.
+    async fn scripted_box(script: Vec<Turn>) -> (String, Arc<Mutex<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let notes = Arc::clone(&asked);
+        tokio::spawn(async move {
+            for turn in script {
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut stream = BufReader::new(stream);
+                let note = read_request(&mut stream).await;
+                notes.lock().unwrap().push(note);
+                if let Turn::Answer(status, body) = turn {
+                    let head = format!("HTTP/1.1 {status} Scripted\r\nConnection: close\r\n");
+                    let text = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+                    stream.write_all(text.as_bytes()).await.unwrap();
+                }
+            }
+        });
+        (base, asked)
+    }
+
+    async fn read_request(stream: &mut BufReader<TcpStream>) -> String {
+        let (mut first, mut key, mut length) = (String::new(), String::new(), 0);
+        stream.read_line(&mut first).await.unwrap();
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            let (name, value) = line.trim_end().split_once(": ").unwrap_or(("", ""));
+            match name.to_ascii_lowercase().as_str() {
+                "" => break,
+                "idempotency-key" => key = value.to_owned(),
+                "content-length" => length = value.parse().unwrap(),
+                _ => {}
+            }
+        }
+        stream.read_exact(&mut vec![0; length]).await.unwrap();
+        let target = first.trim_end().trim_end_matches(" HTTP/1.1");
+        format!("{target} {key}")
+    }
 }
