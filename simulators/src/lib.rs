@@ -1,1 +1,19 @@
-//! x
+//! The world outside the box: cars, cameras, loops, barriers, tills, guards and a line to the cloud that can be cut.
+//!
+//! Everything here speaks the protocols that real devices speak, and knows nothing of the box's own code:
+//! two independent implementations meet on the wire.
+
+pub mod barrier;
+pub mod camera;
+pub mod clock;
+mod driver;
+pub mod guard;
+pub mod line;
+pub mod modbus;
+pub mod outcome;
+pub mod plan;
+pub mod plates;
+pub mod relay_board;
+pub mod tariff;
+pub mod till;
+pub mod world;

@@ -1,1 +1,359 @@
-fn main() {}
+//! The simulated devices, one command each, for a person who tests a box by hand.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use simulators::camera::{Camera, CameraInput, CameraSettings, Capture, GateStatus, OutputCommand, Trigger};
+use simulators::clock::{VirtualClock, rfc3339};
+use simulators::line::Line;
+use simulators::modbus::Dialect;
+use simulators::relay_board::{BoardReport, BoardSettings, RelayBoard};
+use simulators::till::{Operation, Tender, Till, TillSettings, Transaction};
+use tokio::sync::mpsc;
+
+/// How long before the full result a camera sends the quick one.
+const QUICK_LEAD: Duration = Duration::from_millis(100);
+/// How long a vehicle takes from loop to loop.
+const VEHICLE_MOVES: Duration = Duration::from_millis(700);
+
+/// Simulated parking devices that speak the protocols of real ones.
+#[derive(Parser)]
+#[command(name = "gatepost-sim", version, about, long_about = None)]
+struct Command {
+    #[command(subcommand)]
+    device: Device,
+}
+
+#[derive(Subcommand)]
+enum Device {
+    /// One vehicle arrives at a Vzenith camera (MQTT); prints what the box commands.
+    Camera(CameraArgs),
+    /// A Modbus RTU relay and input board on a pseudo-terminal; prints its path and every frame.
+    ///
+    /// While it runs, lines on standard input change it: `in 0 on`, `in 0 off`, `hang-up`.
+    RelayBoard(BoardArgs),
+    /// A till that asks the box over HTTP.
+    Till(TillArgs),
+    /// A TCP line that can be cut; type `cut` or `restore` and Enter.
+    Line(LineArgs),
+}
+
+#[derive(Args)]
+struct CameraArgs {
+    /// The MQTT broker.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1883")]
+    broker: String,
+    /// The camera's serial number.
+    #[arg(long)]
+    sn: String,
+    /// The plate that it reads; `_无_` for a vehicle without one.
+    #[arg(long)]
+    plate: String,
+    /// Also report the loops on the camera's inputs 0 and 1, and drive through when the barrier is raised.
+    #[arg(long)]
+    loops: bool,
+    /// Send a quick result 100 ms before the full one.
+    #[arg(long)]
+    quick: bool,
+    /// Go back instead of driving through (by the loops, or by event 66 without them).
+    #[arg(long)]
+    turn_back: bool,
+    /// Confidence of the read, 0 to 100.
+    #[arg(long, default_value_t = 97, value_parser = clap::value_parser!(u8).range(0..=100))]
+    confidence: u8,
+    /// Seconds to wait for a raise.
+    #[arg(long, default_value_t = 10)]
+    wait: u64,
+}
+
+#[derive(Args)]
+struct BoardArgs {
+    /// Whose habits the board has.
+    #[arg(long, value_enum, default_value = "waveshare")]
+    dialect: DialectName,
+    /// The board's address on its line.
+    #[arg(long, default_value_t = 1)]
+    address: u8,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DialectName {
+    /// Pulses by coil 0x0200 + n.
+    Waveshare,
+    /// Pulses by two registers at 3 + n * 5.
+    Lc,
+}
+
+#[derive(Args)]
+struct TillArgs {
+    /// The box's web address.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    base: String,
+    /// The terminal's id in the box's settings.
+    #[arg(long)]
+    terminal: String,
+    /// The terminal's token.
+    #[arg(long)]
+    token: String,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Find a member by a code or a plate.
+    Lookup {
+        /// What the till scans.
+        #[arg(long, conflicts_with = "plate")]
+        code: Option<String>,
+        /// A plate.
+        #[arg(long)]
+        plate: Option<String>,
+    },
+    /// Ask what a vehicle owes.
+    Quote {
+        /// Its plate.
+        #[arg(long)]
+        plate: String,
+    },
+    /// Commit a transaction, until its outcome is known.
+    Commit {
+        /// The idempotency key; the same key never pays twice.
+        #[arg(long)]
+        key: String,
+        /// The till's receipt number.
+        #[arg(long)]
+        receipt: String,
+        /// The member, as the lookup names it.
+        #[arg(long)]
+        member_ref: Option<String>,
+        /// What was bought, in fen.
+        #[arg(long)]
+        sale_fen: Option<i64>,
+        /// The stay to pay, as the quote names it.
+        #[arg(long)]
+        stay: Option<String>,
+        /// Cash, in fen.
+        #[arg(long, default_value_t = 0)]
+        cash_fen: i64,
+        /// Paid with points, in fen.
+        #[arg(long, default_value_t = 0)]
+        points_fen: i64,
+        /// Hang up before the answer, as if the cable were pulled; then ask `query`.
+        #[arg(long)]
+        lose_answer: bool,
+    },
+    /// Ask what became of a key.
+    Query {
+        /// The idempotency key.
+        #[arg(long)]
+        key: String,
+    },
+}
+
+#[derive(Args)]
+struct LineArgs {
+    /// Where the line leads.
+    #[arg(long, value_name = "IP:PORT")]
+    to: SocketAddr,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match Command::parse().device {
+        Device::Camera(args) => camera(args).await,
+        Device::RelayBoard(args) => relay_board(&args).await,
+        Device::Till(args) => till(args).await,
+        Device::Line(args) => line(&args).await,
+    }
+}
+
+async fn camera(args: CameraArgs) -> Result<()> {
+    let (host, port) = args.broker.rsplit_once(':').context("read the broker as HOST:PORT")?;
+    let settings = CameraSettings {
+        host: host.to_owned(),
+        port: port.parse().context("read the broker's port")?,
+        sn: args.sn.clone(),
+        keep_alive: Duration::from_secs(5),
+        quick_lead: args.quick.then_some(QUICK_LEAD),
+    };
+    let clock = VirtualClock::real();
+    let (camera, mut commands) = Camera::connect(settings, clock).await?;
+    say(&format!("camera {} is connected to {}", camera.sn(), args.broker));
+    if args.loops {
+        camera.report_input(CameraInput::ArrivalLoop, true).await?;
+        say("arrival loop: occupied");
+    }
+    let capture =
+        |trigger| Capture { plate: args.plate.clone(), at_ms: clock.now_ms(), confidence: args.confidence, trigger };
+    camera.report(&capture(Trigger::VirtualLoop)).await?;
+    say(&format!("read {}", args.plate));
+    let raised = wait_for_raise(&mut commands, Duration::from_secs(args.wait)).await;
+    if raised {
+        camera.report_gate(GateStatus::Between).await?;
+        camera.report_gate(GateStatus::Up).await?;
+        say("arm: up");
+    }
+    if args.loops {
+        drive_over_loops(&camera, raised && !args.turn_back).await?;
+    } else if args.turn_back {
+        camera.report(&capture(Trigger::TurnedBack)).await?;
+        say("turned back");
+    }
+    if raised {
+        camera.report_gate(GateStatus::Down).await?;
+        say("arm: down");
+    }
+    // The last messages are on their way when the broker has had time to acknowledge them.
+    tokio::time::sleep(VEHICLE_MOVES).await;
+    if raised { Ok(()) } else { bail!("the box did not raise within {} s", args.wait) }
+}
+
+/// Through under the arm, or back from the arrival loop.
+async fn drive_over_loops(camera: &Camera, through: bool) -> Result<()> {
+    use CameraInput::{ArrivalLoop, PassageLoop};
+    let steps: &[_] = if through {
+        &[(PassageLoop, true), (ArrivalLoop, false), (PassageLoop, false)]
+    } else {
+        &[(ArrivalLoop, false)]
+    };
+    for (input, occupied) in steps {
+        tokio::time::sleep(VEHICLE_MOVES).await;
+        camera.report_input(*input, *occupied).await?;
+        say(&format!("{input:?}: {}", if *occupied { "occupied" } else { "free" }));
+    }
+    Ok(())
+}
+
+async fn wait_for_raise(commands: &mut mpsc::Receiver<OutputCommand>, wait: Duration) -> bool {
+    let deadline = tokio::time::Instant::now() + wait;
+    while let Ok(Some(command)) = tokio::time::timeout_at(deadline, commands.recv()).await {
+        let OutputCommand { id, io, value, delay_ms, .. } = &command;
+        say(&format!("command {id}: output {io}, value {value}, {delay_ms} ms (answered with code 200)"));
+        if command.raises() {
+            return true;
+        }
+    }
+    false
+}
+
+async fn relay_board(args: &BoardArgs) -> Result<()> {
+    let dialect = match args.dialect {
+        DialectName::Waveshare => Dialect::Waveshare,
+        DialectName::Lc => Dialect::Lc,
+    };
+    let settings = BoardSettings { dialect, address: args.address, report_frames: true };
+    let (mut board, mut reports) = RelayBoard::open(settings)?;
+    say(&board.path().display().to_string());
+    let mut lines = typed_lines()?;
+    let mut typing = true;
+    loop {
+        tokio::select! {
+            report = reports.recv() => match report {
+                Some(report) => say(&board_report(&report)),
+                None => return Ok(()),
+            },
+            line = lines.recv(), if typing => match line {
+                Some(line) => change_board(&mut board, &line),
+                None => typing = false,
+            },
+        }
+    }
+}
+
+fn board_report(report: &BoardReport) -> String {
+    match report {
+        BoardReport::Acted(effect, _) => format!("  {effect:?}"),
+        BoardReport::Frame { request, answer: Some(answer) } => format!("{} -> {}", hex(request), hex(answer)),
+        BoardReport::Frame { request, answer: None } => format!("{} -> silence", hex(request)),
+    }
+}
+
+fn change_board(board: &mut RelayBoard, line: &str) {
+    match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+        ["in", input, state @ ("on" | "off")] if input.parse().is_ok_and(|n: u8| n < 8) => {
+            board.set_input(input.parse().unwrap_or(0), *state == "on");
+        }
+        ["hang-up"] => board.hang_up(),
+        _ => say("write `in <0-7> on`, `in <0-7> off` or `hang-up`"),
+    }
+}
+
+async fn till(args: TillArgs) -> Result<()> {
+    let till = Till::new(TillSettings { base: args.base, terminal: args.terminal, token: args.token })?;
+    match args.verb {
+        Verb::Lookup { code: Some(code), .. } => say(&format!("{:#?}", till.lookup_code(&code).await?)),
+        Verb::Lookup { plate: Some(plate), .. } => say(&format!("{:#?}", till.lookup_plate(&plate).await?)),
+        Verb::Lookup { code: None, plate: None } => bail!("give --code or --plate"),
+        Verb::Quote { plate } => say(&format!("{:#?}", till.quote_plate(&plate).await?)),
+        Verb::Commit { key, receipt, member_ref, sale_fen, stay, cash_fen, points_fen, lose_answer } => {
+            let tenders = [Tender::cash(cash_fen), Tender { kind: "points", fen: points_fen }];
+            let transaction = Transaction {
+                receipt_no: receipt,
+                occurred_at: rfc3339(VirtualClock::real().now_ms()),
+                member_ref,
+                sale_fen,
+                stay,
+                tenders: tenders.into_iter().filter(|tender| tender.fen != 0).collect(),
+            };
+            if lose_answer {
+                till.commit_and_hang_up(&key, &transaction).await?;
+                say("sent, and hung up before the answer");
+            } else {
+                say(&format!("{:#}", till.commit_until_known(&key, &transaction).await?));
+            }
+        }
+        Verb::Query { key } => match till.query(&key).await? {
+            Operation::Applied(answer) => say(&format!("applied: {answer:#}")),
+            Operation::InProgress => say("in progress"),
+            Operation::NotFound => say("not found"),
+        },
+    }
+    Ok(())
+}
+
+async fn line(args: &LineArgs) -> Result<()> {
+    let line = Line::open(args.to).await?;
+    say(&format!("{} leads to {}; type `cut` or `restore`", line.address(), args.to));
+    let mut lines = typed_lines()?;
+    while let Some(typed) = lines.recv().await {
+        match typed.trim() {
+            "cut" => line.cut(),
+            "restore" => line.restore(),
+            _ => {
+                say("type `cut` or `restore`");
+                continue;
+            }
+        }
+        say(&format!("the line is {}", if typed.trim() == "cut" { "cut" } else { "whole" }));
+    }
+    // Without a keyboard the line stays whole until the process is stopped.
+    std::future::pending().await
+}
+
+/// Lines of standard input; the channel closes at its end.
+fn typed_lines() -> Result<mpsc::Receiver<String>> {
+    let (typed, lines) = mpsc::channel(1);
+    let read = move || {
+        for line in std::io::stdin().lines().map_while(std::result::Result::ok) {
+            if typed.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("keyboard".to_owned()).spawn(read).context("listen to the keyboard")?;
+    Ok(lines)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(" ")
+}
+
+#[allow(clippy::print_stdout, reason = "this is what the command is for")]
+fn say(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,377 @@
+//! A driver's visit: in, lunch, perhaps the pay desk, out; and what people do when a barrier stays down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use tokio::sync::MutexGuard;
+
+use crate::barrier::{Barrier, Loop};
+use crate::camera::{Capture, Trigger};
+use crate::clock::rfc3339;
+use crate::outcome::{Passage, Payment, Sale, Visit};
+use crate::plan::{CarPlan, Lunch, Way};
+use crate::tariff::points_earned_by;
+use crate::till::{Failure, Quote, Tender, Transaction};
+use crate::world::{ENTRY_LANE, Mall};
+
+/// How long a driver waits who expects to be let through, before rolling back a little for a fresh read.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long a driver waits who knows that money is asked, before looking for somebody to give it to.
+const PAYERS_PATIENCE: Duration = Duration::from_millis(250);
+/// Fresh reads before a guard is called: longer than a box needs to start again.
+const READS_BEFORE_HELP: usize = 8;
+/// Things that driver, till and guard do at one exit before they give up.
+const STEPS_AT_EXIT: usize = 24;
+/// A driver who backed out comes again after this long, in world time.
+const COMES_AGAIN_MS: i64 = 60_000;
+/// When a driver pays before walking to the car, before leaving, in world time.
+const PAYS_BEFORE_LEAVING_MS: i64 = 75_000;
+/// Closer than this to a step of the tariff the world and the box may differ about a quote's moment.
+const QUOTE_MARGIN_MS: i64 = 45_000;
+
+/// One car's visit from the entry to the street.
+pub(crate) async fn visit(mall: &Arc<Mall>, number: usize) -> Visit {
+    let plan = &mall.plan.cars[number];
+    let member = plan.member.map(|member| mall.plan.members[member].id.clone());
+    let mut trip = Trip {
+        mall,
+        number,
+        plan,
+        visit: Visit { plate: plan.plate.clone(), member, way: Some(plan.way), ..Visit::default() },
+    };
+    mall.until(plan.arrives_ms).await;
+    if let Err(error) = trip.all().await {
+        mall.trouble(format!("{}: {error:#}", plan.plate));
+    }
+    trip.visit
+}
+
+struct Trip<'a> {
+    mall: &'a Arc<Mall>,
+    number: usize,
+    plan: &'a CarPlan,
+    visit: Visit,
+}
+
+/// What a driver at a closed exit learns from the pay desk's screen.
+enum Advice {
+    /// So much cash is due.
+    Pay(Quote),
+    /// Nothing is due, or points will do: a fresh read should help.
+    ReadAgain,
+    /// The box knows no such stay.
+    Unknown,
+}
+
+impl<'a> Trip<'a> {
+    async fn all(&mut self) -> Result<()> {
+        self.enter().await?;
+        let Some(entry) = &self.visit.entry else { return Ok(()) };
+        let entered_ms = entry.captures_ms.last().copied().unwrap_or(0);
+        let leaves_ms = entered_ms + self.plan.parked_ms;
+        if self.plan.way == Way::TillBefore {
+            self.mall.until_moment(leaves_ms - PAYS_BEFORE_LEAVING_MS).await;
+            self.pay_before_leaving(entered_ms).await;
+        } else if let Some(lunch) = self.plan.lunch {
+            self.mall.until_moment(entered_ms + self.plan.parked_ms / 2).await;
+            self.have_lunch(lunch).await;
+        }
+        self.mall.until_moment(leaves_ms).await;
+        if self.plan.backs_out_at_exit {
+            self.change_mind_at_exit().await?;
+            self.mall.until_moment(self.mall.clock.now_ms() + COMES_AGAIN_MS).await;
+        }
+        self.leave().await
+    }
+
+    /// Arrival loop, read, raise, through; or back out while the arm is up.
+    async fn enter(&mut self) -> Result<()> {
+        let mut lane = self.lane(ENTRY_LANE).await?;
+        let seen = self.mall.look_at_box();
+        let mut passage = Passage { lane: ENTRY_LANE.to_owned(), ..Passage::default() };
+        lane.closed().await?;
+        lane.step(Loop::Arrival, true).await?;
+        let mut up = false;
+        while !up && passage.captures_ms.len() < READS_BEFORE_HELP {
+            up = self.read_and_wait(&mut lane, &mut passage, &self.plan.plate, PATIENCE).await?;
+        }
+        if !up {
+            up = self.guard_raises(&mut lane, &mut passage, "the barrier stays down").await;
+        }
+        self.visit.disturbed |= self.mall.box_was_off_since(seen);
+        if !up || self.plan.backs_out_at_entry {
+            lane.back_out().await?;
+            ensure!(up, "could not get in");
+            self.mall.tell(&format!("{} backs out at the entry", self.plan.plate), |_| {});
+            return Ok(());
+        }
+        lane.drive_through().await?;
+        self.visit.entry = Some(passage);
+        self.mall.tell(&format!("{} drives in", self.plan.plate), |counters| counters.entries += 1);
+        Ok(())
+    }
+
+    async fn have_lunch(&mut self, lunch: Lunch) {
+        let code = self.plan.member.map(|member| self.mall.plan.members[member].code.clone());
+        let member_ref = match code {
+            None => None,
+            Some(code) => match self.mall.till.lookup_code_patiently(&code).await {
+                Ok(member) => Some(member.member_ref),
+                Err(error) => return self.mall.trouble(format!("the till does not find {code}: {error}")),
+            },
+        };
+        let transaction = Transaction {
+            member_ref,
+            sale_fen: Some(lunch.fen),
+            tenders: vec![Tender::cash(lunch.fen)],
+            ..self.receipt("lunch")
+        };
+        let Some(answer) = self.commit(&transaction, lunch.answer_lost).await else { return };
+        self.note_sale(&transaction, &answer);
+    }
+
+    /// At the pay desk: what the stay owes, and a lunch on the same receipt.
+    async fn pay_before_leaving(&mut self, entered_ms: i64) {
+        let asked_ms = self.mall.clock.now_ms();
+        let quote = match self.mall.till.quote_plate_patiently(&self.plan.plate).await {
+            Ok(quote) => quote,
+            Err(error) => return self.mall.trouble(format!("no quote for {}: {error}", self.plan.plate)),
+        };
+        let tariff = self.mall.plan.tariff;
+        let expect_fen = tariff.fee_fen(entered_ms, asked_ms);
+        if quote.fee_fen != expect_fen && tariff.distance_to_edge_ms(entered_ms, asked_ms) > QUOTE_MARGIN_MS {
+            let text = format!("{}: quoted {} fen instead of {expect_fen}", self.plan.plate, quote.fee_fen);
+            self.mall.trouble(text);
+        }
+        let sale_fen = self.plan.lunch.map(|lunch| lunch.fen);
+        let transaction = Transaction {
+            sale_fen,
+            stay: (quote.due_fen > 0).then(|| quote.stay.clone()),
+            tenders: vec![Tender::cash(quote.due_fen + sale_fen.unwrap_or(0))],
+            ..self.receipt("pay")
+        };
+        if transaction.sale_fen.is_none() && transaction.stay.is_none() {
+            return;
+        }
+        let answer_lost = self.plan.lunch.is_some_and(|lunch| lunch.answer_lost);
+        let Some(answer) = self.commit(&transaction, answer_lost).await else { return };
+        self.note_sale(&transaction, &answer);
+        self.note_payment(quote.due_fen, "till");
+    }
+
+    /// Reads, waits a little, and goes back inside without driving through.
+    async fn change_mind_at_exit(&mut self) -> Result<()> {
+        let mut lane = self.lane(self.plan.exit.name()).await?;
+        let seen = self.mall.look_at_box();
+        let mut passage = Passage::default();
+        lane.closed().await?;
+        lane.step(Loop::Arrival, true).await?;
+        self.read_and_wait(&mut lane, &mut passage, &self.plan.plate, PATIENCE).await?;
+        lane.back_out().await?;
+        self.visit.disturbed |= self.mall.box_was_off_since(seen);
+        self.mall.tell(&format!("{} backs out at {}", self.plan.plate, lane.name()), |_| {});
+        Ok(())
+    }
+
+    async fn leave(&mut self) -> Result<()> {
+        let mut lane = self.lane(self.plan.exit.name()).await?;
+        let seen = self.mall.look_at_box();
+        let mut passage = Passage { lane: lane.name().to_owned(), ..Passage::default() };
+        lane.closed().await?;
+        lane.step(Loop::Arrival, true).await?;
+        let up = self.get_raised(&mut lane, &mut passage).await?;
+        self.visit.disturbed |= self.mall.box_was_off_since(seen);
+        if !up {
+            lane.back_out().await?;
+            bail!("is stranded at {}", lane.name());
+        }
+        lane.drive_through().await?;
+        let how = if passage.manual { "is let out by the guard at" } else { "drives out by" };
+        self.visit.exit = Some(passage);
+        self.mall.tell(&format!("{} {how} {}", self.plan.plate, lane.name()), |counters| counters.exits += 1);
+        Ok(())
+    }
+
+    /// Everything that people do in front of a closed exit; true when the arm is up.
+    async fn get_raised(&mut self, lane: &mut Barrier, passage: &mut Passage) -> Result<bool> {
+        let plate = &self.plan.plate;
+        let first = self.plan.misread.as_ref().map_or(plate, |misread| &misread.plate);
+        let mut up = self.read_and_wait(lane, passage, first, self.patience()).await?;
+        match &self.plan.misread {
+            Some(misread) if !up && misread.camera_corrects => {
+                up = self.read_and_wait(lane, passage, plate, PATIENCE).await?;
+            }
+            Some(_) if !up => up = self.guard_corrects(lane).await,
+            Some(_) | None => {}
+        }
+        for _ in 0..STEPS_AT_EXIT {
+            if up {
+                return Ok(true);
+            }
+            up = match self.ask_what_is_due().await {
+                Advice::Pay(quote) => self.pay_at_exit(lane, &quote).await,
+                Advice::Unknown => self.guard_corrects(lane).await,
+                Advice::ReadAgain if passage.captures_ms.len() >= READS_BEFORE_HELP => break,
+                Advice::ReadAgain => self.read_and_wait(lane, passage, plate, PATIENCE).await?,
+            };
+        }
+        Ok(self.guard_raises(lane, passage, "the driver waits and nothing is due").await)
+    }
+
+    /// The camera reads the vehicle anew; true when the arm goes up in time.
+    async fn read_and_wait(
+        &self,
+        lane: &mut Barrier,
+        passage: &mut Passage,
+        plate: &str,
+        patience: Duration,
+    ) -> Result<bool> {
+        let at_ms = self.mall.clock.now_ms();
+        passage.captures_ms.push(at_ms);
+        let capture = Capture { plate: plate.to_owned(), at_ms, confidence: 97, trigger: Trigger::VirtualLoop };
+        let reported = lane.read(&capture).await?;
+        let is_first_at_exit = passage.captures_ms.len() == 1 && passage.lane == self.plan.exit.name();
+        let kills = is_first_at_exit && self.mall.plan.kill_at_exit_of == Some(self.number);
+        if kills {
+            self.mall.kill_box();
+        }
+        let raised = lane.raised(patience).await;
+        if let Some(raised) = raised.filter(|_| passage.captures_ms.len() == 1 && !kills) {
+            // A box may act on the quick result or on the full one.
+            let acted_on = if raised < reported.full { reported.first } else { reported.full };
+            self.mall.raised_after(acted_on, raised);
+        }
+        Ok(raised.is_some())
+    }
+
+    async fn ask_what_is_due(&self) -> Advice {
+        match self.mall.till.quote_plate_patiently(&self.plan.plate).await {
+            Ok(quote) if quote.due_fen == 0 => Advice::ReadAgain,
+            Ok(quote) if quote.points_needed > 0 && quote.points_usable >= quote.points_needed => Advice::ReadAgain,
+            Ok(quote) => Advice::Pay(quote),
+            Err(Failure::Refused(problem)) if problem.status == 404 => Advice::Unknown,
+            Err(error) => {
+                self.mall.trouble(format!("no quote for {} at the exit: {error}", self.plan.plate));
+                Advice::ReadAgain
+            }
+        }
+    }
+
+    /// At the pay desk or to the guard, as the driver planned; true when the arm goes up then.
+    async fn pay_at_exit(&mut self, lane: &mut Barrier, quote: &Quote) -> bool {
+        if self.plan.way == Way::TillAtExit {
+            let transaction = Transaction {
+                stay: Some(quote.stay.clone()),
+                tenders: vec![Tender::cash(quote.due_fen)],
+                ..self.receipt(&format!("exit-{}", self.visit.payments.len()))
+            };
+            if self.commit(&transaction, false).await.is_some() {
+                self.note_payment(quote.due_fen, "till");
+            }
+        } else {
+            let paid = match self.mall.guard.settle(lane.name(), quote.due_fen).await {
+                Ok(_) => true,
+                Err(error) => self.was_settled_all_the_same(quote, &error).await,
+            };
+            if paid {
+                self.note_payment(quote.due_fen, "guard");
+            }
+        }
+        lane.raised(PATIENCE).await.is_some()
+    }
+
+    /// A settlement whose answer was lost is refused when it is asked for again; the stay tells whether it was made.
+    async fn was_settled_all_the_same(&self, quote: &Quote, error: &Failure) -> bool {
+        match self.mall.till.quote_plate_patiently(&self.plan.plate).await {
+            Ok(now) if now.paid_fen == quote.paid_fen + quote.due_fen => true,
+            Ok(_) | Err(_) => {
+                self.mall.tell(&format!("the guard could not settle for {}: {error}", self.plan.plate), |_| {});
+                false
+            }
+        }
+    }
+
+    async fn guard_corrects(&self, lane: &mut Barrier) -> bool {
+        let reason = "read from the vehicle";
+        if let Err(error) = self.mall.guard.correct_plate(lane.name(), &self.plan.plate, reason).await {
+            self.mall.tell(&format!("the guard could not correct {}: {error}", self.plan.plate), |_| {});
+            return false;
+        }
+        self.mall.tell(&format!("the guard corrects a plate to {}", self.plan.plate), |_| {});
+        lane.raised(self.patience()).await.is_some()
+    }
+
+    async fn guard_raises(&self, lane: &mut Barrier, passage: &mut Passage, reason: &str) -> bool {
+        if let Err(error) = self.mall.guard.raise(lane.name(), reason, &self.plan.plate).await {
+            self.mall.trouble(format!("the guard could not raise for {}: {error}", self.plan.plate));
+            return false;
+        }
+        passage.manual = true;
+        let text = format!("the guard raises {} for {}: {reason}", lane.name(), self.plan.plate);
+        self.mall.tell(&text, |counters| counters.manual += 1);
+        lane.raised(PATIENCE).await.is_some()
+    }
+
+    /// Commits until the outcome is known; with a lost answer, the first try hangs up before it hears one.
+    async fn commit(&self, transaction: &Transaction, answer_lost: bool) -> Option<Value> {
+        let key = format!("key-{}", transaction.receipt_no);
+        if answer_lost {
+            // Whether the box heard it or not is what the till then has to find out.
+            drop(self.mall.till.commit_and_hang_up(&key, transaction).await);
+            self.mall.tell(&format!("the till loses the answer to receipt {}", transaction.receipt_no), |_| {});
+        }
+        match self.mall.till.commit_until_known(&key, transaction).await {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                self.mall.trouble(format!("receipt {} was not taken: {error}", transaction.receipt_no));
+                None
+            }
+        }
+    }
+
+    fn note_sale(&self, transaction: &Transaction, answer: &Value) {
+        let Some(fen) = transaction.sale_fen else { return };
+        let earned = transaction.member_ref.as_ref().map_or(0, |_| points_earned_by(fen));
+        if answer["earned_points"] != earned {
+            let found = &answer["earned_points"];
+            self.mall.trouble(format!("receipt {}: {found} points instead of {earned}", transaction.receipt_no));
+        }
+        let member = transaction.member_ref.as_ref().and(self.visit.member.clone());
+        let receipt = transaction.receipt_no.clone();
+        self.mall.sold(Sale { terminal: self.mall.terminal.clone(), receipt, member, fen });
+        self.mall.tell(&format!("a sale of {fen} fen earns {earned} points"), |counters| counters.sales += 1);
+    }
+
+    fn note_payment(&mut self, fen: i64, by: &'static str) {
+        if fen == 0 {
+            return;
+        }
+        self.visit.payments.push(Payment { fen, by });
+        self.mall.tell(&format!("{} pays {fen} fen ({by})", self.plan.plate), |counters| counters.cash_fen += fen);
+    }
+
+    /// A receipt of this car's driver, still without anything on it.
+    fn receipt(&self, what: &str) -> Transaction {
+        Transaction {
+            receipt_no: format!("{:04}-{what}", self.number),
+            occurred_at: rfc3339(self.mall.clock.now_ms()),
+            member_ref: None,
+            sale_fen: None,
+            stay: None,
+            tenders: Vec::new(),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        match self.plan.way {
+            Way::Free | Way::Points | Way::TillBefore if self.plan.misread.is_none() => PATIENCE,
+            Way::Free | Way::Points | Way::TillBefore | Way::TillAtExit | Way::Guard => PAYERS_PATIENCE,
+        }
+    }
+
+    async fn lane(&self, name: &str) -> Result<MutexGuard<'a, Barrier>> {
+        self.mall.queue(name).await.with_context(|| format!("there is no lane {name}"))
+    }
+}
