@@ -162,7 +162,7 @@ struct Rooms {
 
 impl Rooms {
     fn pages(&self, settings: &Settings, store: &Store) -> Router {
-        let metrics = Arc::clone(&self.metrics);
+        let (metrics, samples) = (Arc::clone(&self.metrics), Arc::clone(&self.metrics));
         let reject = Arc::clone(&self.metrics);
         let tills = tills::Settings {
             handle: self.handle.clone(),
@@ -189,6 +189,7 @@ impl Rooms {
             .merge(tills::router(tills))
             .merge(console::router(console))
             .route("/metrics", get(async move || (text, metrics.text())))
+            .route("/metrics/plate-to-raise.json", get(async move || axum::Json(samples.latency_samples_us())))
     }
 
     fn pricing(&self, store: &Store) -> tills::Pricing {

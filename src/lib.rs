@@ -13,6 +13,8 @@ pub mod clock;
 pub mod config;
 pub mod console;
 pub mod daemon;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod devices;
 pub mod domain;
 pub mod metrics;

@@ -166,6 +166,11 @@ impl Metrics {
         (at(50).copied().unwrap_or(0), at(99).copied().unwrap_or(0), samples.len())
     }
 
+    /// Plate message to raise command in microseconds, of the last raises, oldest first.
+    pub fn latency_samples_us(&self) -> Vec<u32> {
+        self.latency().samples_us.iter().copied().collect()
+    }
+
     /// Everything in the text format of Prometheus.
     pub fn text(&self) -> String {
         let mut text = String::new();

@@ -1,0 +1,240 @@
+//! The daemon as a child of the demo, run exactly as a site runs it: its own process, its own settings file.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::Value;
+use simulators::clock::VirtualClock;
+use simulators::world::{BOARD_ADDRESS, CAMERAS, ENTRY_LANE};
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use super::mall::{BOX_ID, BOX_TOKEN};
+
+/// The demo's till.
+pub const TERMINAL: &str = "till-1";
+/// What the till proves itself with.
+pub const TERMINAL_TOKEN: &str = "demo-till-token";
+/// The demo's guard.
+pub const OPERATOR: &str = "guard-1";
+/// The guard's PIN.
+pub const PIN: &str = "4711";
+
+/// How long the daemon may take to answer after its start.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long to wait between two looks at a daemon that is not ready.
+const LOOK_PERIOD: Duration = Duration::from_millis(20);
+
+/// What the daemon is put into.
+pub struct Surroundings<'a> {
+    /// Where its files are.
+    pub folder: &'a Path,
+    /// Where its page is.
+    pub listen: SocketAddr,
+    /// Where the broker is.
+    pub broker: SocketAddr,
+    /// Where the line to the cloud begins.
+    pub cloud: SocketAddr,
+    /// The serial line with the relay board.
+    pub board: &'a Path,
+    /// The mall's time.
+    pub clock: VirtualClock,
+}
+
+/// The settings file of the demo's box.
+pub fn settings(around: &Surroundings<'_>) -> String {
+    let Surroundings { folder, listen, broker, cloud, board, clock } = around;
+    let mut text = format!(
+        r#"[box]
+id = "{BOX_ID}"
+[site]
+name = "Gatepost demo mall"
+[ledger]
+file = "{ledger}"
+[http]
+listen = "{listen}"
+[rules]
+file = "rules.toml"
+[cloud]
+url = "http://{cloud}/"
+token_file = "{token}"
+retry_max_s = 1
+[clock]
+anchor_ms = {anchor_ms}
+start_ms = {start_ms}
+speed = {speed}
+[[terminals]]
+id = "{TERMINAL}"
+token = "{TERMINAL_TOKEN}"
+merchant = "Noodle bar"
+[[operators]]
+id = "{OPERATOR}"
+pin = "{PIN}"
+[[links]]
+id = "broker"
+kind = "mqtt"
+host = "{broker_host}"
+port = {broker_port}
+[[links]]
+id = "bus-1"
+kind = "serial"
+path = "{board}"
+[[devices]]
+id = "board-1"
+profile = "waveshare/modbus-relay-8"
+link = "bus-1"
+params = {{ address = {BOARD_ADDRESS} }}
+"#,
+        ledger = folder.join("ledger.db").display(),
+        token = folder.join("box-token").display(),
+        anchor_ms = clock.anchor_ms,
+        start_ms = clock.start_ms,
+        speed = clock.speed,
+        broker_host = broker.ip(),
+        broker_port = broker.port(),
+        board = board.display(),
+    );
+    for (lane, sn) in CAMERAS {
+        text += &lane_settings(lane, sn);
+    }
+    text
+}
+
+/// The last lane's barrier and loops hang on the relay board, the others' on their camera.
+fn lane_settings(lane: &str, sn: &str) -> String {
+    let direction = if lane == ENTRY_LANE { "entry" } else { "exit" };
+    let is_on_board = CAMERAS.last().is_some_and(|(last, _)| *last == lane);
+    let device = if is_on_board { "board-1".to_owned() } else { format!("camera-{lane}") };
+    let limit =
+        if is_on_board { "upper_limit = { device = \"board-1\", input = 2 }\n".to_owned() } else { String::new() };
+    format!(
+        r#"[[devices]]
+id = "camera-{lane}"
+profile = "vzenith/r-mqtt"
+link = "broker"
+params = {{ sn = "{sn}" }}
+clock_tolerance_s = 3600
+[[lanes]]
+id = "{lane}"
+direction = "{direction}"
+camera = "camera-{lane}"
+barrier = {{ device = "{device}", output = 0, pulse_ms = 500 }}
+arrival_loop = {{ device = "{device}", input = 0 }}
+passage_loop = {{ device = "{device}", input = 1 }}
+{limit}pass_timeout_ms = 6000
+back_out_ms = 700
+"#
+    )
+}
+
+/// The running daemon.
+pub struct Daemon {
+    child: Child,
+    config: PathBuf,
+    log: PathBuf,
+    base: String,
+    http: reqwest::Client,
+    /// Plate message to raise command, in microseconds, of the daemons that were killed.
+    latency_us: Vec<u32>,
+}
+
+impl Daemon {
+    /// Writes the settings, starts the daemon and waits until it answers.
+    pub async fn start(folder: &Path, settings: &str, base: &str) -> anyhow::Result<Self> {
+        let config = folder.join("gatepost.toml");
+        std::fs::write(&config, settings).context("write the settings")?;
+        std::fs::write(folder.join("rules.toml"), include_str!("../../systemd/rules.toml"))
+            .context("write the rules")?;
+        std::fs::write(folder.join("box-token"), BOX_TOKEN).context("write the box's token")?;
+        let log = folder.join("gatepost.log");
+        let child = spawn(&config, &log)?;
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).no_proxy().build()?;
+        let mut daemon = Self { child, config, log, base: base.to_owned(), http, latency_us: Vec::new() };
+        daemon.until_ready().await?;
+        Ok(daemon)
+    }
+
+    /// `kill -9`, and the start that systemd would give it.
+    pub async fn kill_and_restart(&mut self) -> anyhow::Result<()> {
+        self.latency_us = self.latency_us().await.unwrap_or_default();
+        self.child.kill().await.context("kill the daemon")?;
+        self.child = spawn(&self.config, &self.log)?;
+        self.until_ready().await
+    }
+
+    /// Asks the daemon to stop, as systemd would.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let pid = self.child.id().context("the daemon has ended already")?;
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid)?).context("the daemon has no process id")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).context("stop the daemon")?;
+        let status = self.child.wait().await.context("wait for the daemon")?;
+        anyhow::ensure!(status.success(), "the daemon ended with {status}; its log: {}", self.log.display());
+        Ok(())
+    }
+
+    /// Plate message to raise command in microseconds, of every raise of the day.
+    pub async fn latency_us(&self) -> anyhow::Result<Vec<u32>> {
+        let text = self.get("/metrics/plate-to-raise.json").await?;
+        let newest: Vec<u32> = serde_json::from_str(&text).context("read the latency figures")?;
+        Ok(self.latency_us.iter().copied().chain(newest).collect())
+    }
+
+    /// The books, once nothing is pending and the cloud has everything.
+    pub async fn settled_books(&mut self, limit: Duration) -> anyhow::Result<Value> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let books: Value =
+                serde_json::from_str(&self.get("/api/v1/staff/books").await?).context("read the books")?;
+            let stays = books["stays"].as_array().context("read the stays of the books")?;
+            let is_pending = stays.iter().any(|stay| stay["state"].as_str().is_some_and(|s| s.starts_with("pending")));
+            if (!is_pending && books["unacknowledged_entries"] == 0) || Instant::now() > deadline {
+                return Ok(books);
+            }
+            tokio::time::sleep(LOOK_PERIOD).await;
+        }
+    }
+
+    async fn until_ready(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while self.get("/healthz").await.is_err() {
+            if let Some(status) = self.child.try_wait().context("look at the daemon")? {
+                anyhow::bail!("the daemon ended with {status}: {}", last_lines(&self.log));
+            }
+            anyhow::ensure!(Instant::now() < deadline, "the daemon does not answer: {}", last_lines(&self.log));
+            tokio::time::sleep(LOOK_PERIOD).await;
+        }
+        Ok(())
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<String> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        let request = request.header("Gatepost-Operator", OPERATOR).header("Gatepost-Pin", PIN);
+        let response = request.send().await.with_context(|| format!("ask the box for {path}"))?;
+        let response = response.error_for_status().with_context(|| format!("ask the box for {path}"))?;
+        response.text().await.with_context(|| format!("read the box's answer for {path}"))
+    }
+}
+
+fn spawn(config: &Path, log: &Path) -> anyhow::Result<Child> {
+    let log = File::options().create(true).append(true).open(log).context("open the daemon's log")?;
+    Command::new(std::env::current_exe().context("find this program")?)
+        .args(["run", "--config"])
+        .arg(config)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .context("start the daemon")
+}
+
+fn last_lines(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(5)..).unwrap_or_default().join(" | ")
+}

@@ -1,0 +1,206 @@
+//! The whole mall in one command: broker, cloud ledger and simulated world here, the daemon as a child, the books compared.
+
+mod daemon;
+mod mall;
+mod report;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use simulators::clock::VirtualClock;
+use simulators::guard::GuardSettings;
+use simulators::plan::{Plan, PlanSettings};
+use simulators::till::TillSettings;
+use simulators::world::{Ask, Happening, Progress, World, WorldSettings};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tracing_subscriber::EnvFilter;
+
+use daemon::Daemon;
+use mall::{BOX_ID, Mall};
+use report::Report;
+
+/// The world's day begins here: 2026-03-02T08:00:00+08:00.
+const DAY_BEGINS_MS: i64 = 1_772_409_600_000;
+/// Lines of progress that may wait for the terminal.
+const PROGRESS_LINES: usize = 256;
+/// How long the box may take to hand everything over when the day is done.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the demo is run with.
+#[derive(Args, Debug)]
+pub struct Options {
+    /// How many cars come; from 20 on, everything that can go wrong goes wrong at least once.
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    cars: u32,
+    /// Everything random comes from this number.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// How many times as fast as ours the mall's time runs while cars are parked.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=600))]
+    speed: u32,
+    /// End when the day is done, instead of leaving the page open.
+    #[arg(long)]
+    headless: bool,
+    /// Print only one JSON object, as the last line.
+    #[arg(long)]
+    json: bool,
+    /// Where the page listens; a free port is taken when headless.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Keep the ledgers, settings and log in this folder, to look at them afterwards.
+    #[arg(long, value_name = "DIRECTORY")]
+    keep: Option<PathBuf>,
+}
+
+/// Runs the demo. The exit code tells whether the box's books match the simulated world.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    rustls::crypto::ring::default_provider().install_default().ok().context("install the TLS provider")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let folder = Folder::make(options.keep.clone())?;
+    let report = runtime.block_on(day(options, &folder))?;
+    say(&report.as_json_line());
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
+    let plan = Plan::draw(PlanSettings { seed: options.seed, cars: options.cars, speed: options.speed });
+    let mall = Mall::open(&folder.path, &plan).await?;
+    let listen = if options.headless { free_address().await? } else { check_free(options.listen).await? };
+    let base = format!("http://{listen}");
+    let clock = VirtualClock::starting_at(DAY_BEGINS_MS, options.speed);
+    let (asks_in, asks) = mpsc::channel(4);
+    let (progress_in, progress) = mpsc::channel(PROGRESS_LINES);
+    let settings = WorldSettings {
+        broker_host: "127.0.0.1".to_owned(),
+        broker_port: mall.broker.port(),
+        till: TillSettings {
+            base: base.clone(),
+            terminal: daemon::TERMINAL.to_owned(),
+            token: daemon::TERMINAL_TOKEN.to_owned(),
+        },
+        guard: GuardSettings { base: base.clone(), operator: daemon::OPERATOR.to_owned(), pin: daemon::PIN.to_owned() },
+        clock,
+    };
+    let world = World::open(settings, plan, asks_in, progress_in).await.context("open the simulated mall")?;
+    let config = daemon::settings(&daemon::Surroundings {
+        folder: &folder.path,
+        listen,
+        broker: mall.broker,
+        cloud: mall.line.address(),
+        board: world.board_path(),
+        clock,
+    });
+    let mut daemon = Daemon::start(&folder.path, &config, &base).await?;
+    let is_quiet = options.json;
+    greet(options, folder, &base, is_quiet);
+    let watcher = tokio::spawn(watch(progress, is_quiet));
+    let outcome = {
+        let mut day = Box::pin(world.run());
+        let mut asks = asks;
+        loop {
+            tokio::select! {
+                outcome = &mut day => break outcome.context("run the simulated day")?,
+                Some(ask) = asks.recv() => obey(ask, &mut daemon, &mall).await?,
+            }
+        }
+    };
+    drop(watcher.await);
+    let books = daemon.settled_books(SETTLE_TIMEOUT).await?;
+    let latency = daemon.latency_us().await?;
+    if !options.headless {
+        say_unless(is_quiet, &format!("The day is done; the page stays open at {base} until Ctrl-C."));
+        tokio::signal::ctrl_c().await.context("wait for Ctrl-C")?;
+    }
+    daemon.stop().await?;
+    let verdict = crate::store::journal::verify(&folder.path.join("ledger.db")).context("verify the journal")?;
+    Report::make(&outcome, &books, &mall.accounts().await?, verdict, &latency)
+}
+
+async fn obey(ask: Ask, daemon: &mut Daemon, mall: &Mall) -> anyhow::Result<()> {
+    match ask.what {
+        Happening::CutCloud => mall.line.cut(),
+        Happening::RestoreCloud => mall.line.restore(),
+        Happening::KillBox => daemon.kill_and_restart().await?,
+    }
+    // The world may have ended meanwhile.
+    let _ = ask.done.send(());
+    Ok(())
+}
+
+fn greet(options: &Options, folder: &Folder, base: &str, is_quiet: bool) {
+    let Options { cars, seed, speed, .. } = options;
+    say_unless(is_quiet, &format!("Gatepost demo: {cars} cars, seed {seed}, {speed} times as fast as a real day."));
+    say_unless(
+        is_quiet,
+        &format!("Open {base} - box {BOX_ID}, operator {} with PIN {}.", daemon::OPERATOR, daemon::PIN),
+    );
+    say_unless(is_quiet, &format!("Settings, ledgers and the daemon's log: {}", folder.path.display()));
+}
+
+/// Shows what happens in the mall, a line each.
+async fn watch(mut progress: mpsc::Receiver<Progress>, is_quiet: bool) {
+    while let Some(line) = progress.recv().await {
+        let c = line.counters;
+        let time = simulators::clock::rfc3339(line.at_ms);
+        let clock = time.get(11..19).unwrap_or_default();
+        let (cash, text) = (crate::domain::tariff::yuan(c.cash_fen), line.text);
+        say_unless(is_quiet, &format!("{clock}  in {:>4}  out {:>4}  cash ¥{cash:>8}  {text}", c.entries, c.exits));
+    }
+}
+
+async fn free_address() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.context("find a free port")?;
+    listener.local_addr().context("read the free port")
+}
+
+async fn check_free(address: SocketAddr) -> anyhow::Result<SocketAddr> {
+    TcpListener::bind(address).await.with_context(|| format!("{address} is in use; choose another with --listen"))?;
+    Ok(address)
+}
+
+/// Where the demo's files are; removed at the end unless they are to be kept.
+struct Folder {
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl Folder {
+    fn make(keep: Option<PathBuf>) -> anyhow::Result<Self> {
+        let is_kept = keep.is_some();
+        let path = keep.unwrap_or_else(|| std::env::temp_dir().join(format!("gatepost-demo-{}", std::process::id())));
+        std::fs::create_dir_all(&path).with_context(|| format!("make the folder {}", path.display()))?;
+        anyhow::ensure!(
+            !path.join("ledger.db").exists(),
+            "{} holds the ledger of an earlier demo; choose an empty folder",
+            path.display()
+        );
+        Ok(Self { path, is_kept })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // A folder that cannot be removed is left to the system's own cleaning.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn say_unless(is_quiet: bool, line: &str) {
+    if !is_quiet {
+        say(line);
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the command's own answer")]
+fn say(line: &str) {
+    println!("{line}");
+}

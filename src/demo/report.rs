@@ -1,0 +1,130 @@
+//! What the day came to: the world's account beside the box's books and the cloud ledger's.
+
+use serde::Serialize;
+use serde_json::Value;
+use simulators::outcome::{Outcome, compare};
+
+use super::mall::Accounts;
+use crate::store::journal::Verdict;
+
+/// The demo's last line.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    cars: usize,
+    entries: usize,
+    exits: usize,
+    raised_automatically: usize,
+    manual: usize,
+    points_spent: i64,
+    points_earned: i64,
+    cash_fen: i64,
+    books_match_world: bool,
+    overspent_points: i64,
+    unacknowledged_records: u64,
+    journal_entries: u64,
+    /// Plate message received to raise command sent, inside the box.
+    latency_ms: Quantiles,
+    /// Plate message published to raise command seen, by the simulated camera.
+    latency_outside_ms: Quantiles,
+    /// Everything in which the books differ from the world, in words.
+    differences: Vec<String>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Quantiles {
+    p50: f64,
+    p99: f64,
+    samples: usize,
+}
+
+impl Report {
+    /// Compares everything with everything.
+    pub fn make(
+        outcome: &Outcome,
+        books: &Value,
+        cloud: &Accounts,
+        verdict: Verdict,
+        latency_us: &[u32],
+    ) -> anyhow::Result<Self> {
+        let mut differences = compare(outcome, books, &cloud.members);
+        differences.extend(outcome.troubles.iter().map(|trouble| format!("trouble: {trouble}")));
+        differences.extend(verdict.faults.into_iter().map(|fault| format!("journal: {fault}")));
+        if cloud.verification["ok"] != true {
+            differences.push(format!("cloud ledger: {}", cloud.verification));
+        }
+        if cloud.this_box["alarms"].as_array().is_none_or(|alarms| !alarms.is_empty()) {
+            differences.push(format!("cloud ledger's alarms: {}", cloud.this_box["alarms"]));
+        }
+        if cloud.this_box["cursor"]["seq"] != books["seq"] {
+            differences.push(format!("the cloud is at {}, the box at {}", cloud.this_box["cursor"], books["seq"]));
+        }
+        let outside: Vec<u32> = outcome.latency_us.iter().map(|us| u32::try_from(*us).unwrap_or(u32::MAX)).collect();
+        let overspent_points = overspent(outcome, books, &cloud.members);
+        let unacknowledged_records = books["unacknowledged_entries"].as_u64().unwrap_or(u64::MAX);
+        Ok(Self {
+            cars: outcome.cars,
+            entries: outcome.entries,
+            exits: outcome.exits,
+            raised_automatically: outcome.raised_automatically,
+            manual: outcome.manual,
+            points_spent: sum_of(books, "spent"),
+            points_earned: sum_of(books, "earned"),
+            cash_fen: cash(books),
+            books_match_world: differences.is_empty() && overspent_points == 0 && unacknowledged_records == 0,
+            overspent_points,
+            unacknowledged_records,
+            journal_entries: verdict.entries,
+            latency_ms: quantiles(latency_us.to_vec()),
+            latency_outside_ms: quantiles(outside),
+            differences,
+        })
+    }
+
+    /// Whether the box's books match the simulated world.
+    pub fn is_good(&self) -> bool {
+        self.books_match_world
+    }
+
+    /// One line of JSON.
+    pub fn as_json_line(&self) -> String {
+        serde_json::to_string(self).expect("a report has only plain fields")
+    }
+}
+
+/// Points that were handed out beyond what members had: by the box's books beside the opening balances, and by the
+/// ledger's own accounts. Zero, or the product has failed.
+fn overspent(outcome: &Outcome, books: &Value, cloud_members: &Value) -> i64 {
+    let beyond = outcome.members.iter().map(|member| {
+        let of = |kind| sum_where(books, kind, Some(&member.id));
+        (of("spent") - member.balance - of("earned")).max(0)
+    });
+    let members = cloud_members["members"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let below_zero = members.iter().map(|member| (-member["available"].as_i64().unwrap_or(i64::MIN / 2)).max(0));
+    beyond.chain(below_zero).sum()
+}
+
+fn sum_of(books: &Value, kind: &str) -> i64 {
+    sum_where(books, kind, None)
+}
+
+fn sum_where(books: &Value, kind: &str, member: Option<&str>) -> i64 {
+    let entries = books["points"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let of_kind = entries.iter().filter(|entry| entry["kind"] == kind);
+    let of_member = of_kind.filter(|entry| member.is_none_or(|id| entry["member"] == id));
+    of_member.filter_map(|entry| entry["points"].as_i64()).sum()
+}
+
+/// Money taken for stays by tills and guards; what points paid is not money.
+fn cash(books: &Value) -> i64 {
+    let payments = books["payments"].as_array().map(Vec::as_slice).unwrap_or_default();
+    payments.iter().filter(|payment| payment["tender"]["by"] != "points").filter_map(|p| p["fen"].as_i64()).sum()
+}
+
+fn quantiles(mut samples_us: Vec<u32>) -> Quantiles {
+    samples_us.sort_unstable();
+    let at = |percent: usize| {
+        let place = (samples_us.len() * percent / 100).min(samples_us.len().saturating_sub(1));
+        samples_us.get(place).map_or(0.0, |us| f64::from(*us) / 1000.0)
+    };
+    Quantiles { p50: at(50), p99: at(99), samples: samples_us.len() }
+}
