@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use serde_json::json;
 
@@ -71,7 +71,7 @@ async fn what_was_answered_survives_a_kill() {
     let checked = run(&["verify", "--database", &database]);
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(checked.status.success() && said.contains("everything agrees"), "while it is served: {said}");
-    server.kill();
+    assert!(server.terminate().success(), "SIGTERM is an orderly stop");
 
     let db = rusqlite::Connection::open(place.path().join("cloud.db")).unwrap();
     db.execute("UPDATE account SET credited = credited + 1", []).unwrap();
@@ -92,6 +92,12 @@ impl Server {
     fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+    }
+
+    /// Asks it to stop as systemd would.
+    fn terminate(&mut self) -> ExitStatus {
+        assert!(Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap().success());
+        self.0.wait().unwrap()
     }
 }
 
