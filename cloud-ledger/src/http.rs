@@ -324,7 +324,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<Desk>> for Body<T> {
         let bytes = bytes.map_err(IntoResponse::into_response)?;
         match Json::from_bytes(&bytes) {
             Ok(Json(body)) => Ok(Self(body)),
-            Err(wrong) => Err(Problem::bad_request(&wrong.body_text()).into_response()),
+            Err(wrong) => {
+                let text = wrong.body_text();
+                let detail = text.strip_prefix("Failed to deserialize the JSON body into the target type: ");
+                Err(Problem::bad_request(detail.unwrap_or(&text)).into_response())
+            }
         }
     }
 }

@@ -11,6 +11,9 @@ use cloud_ledger::{Ledger, Tokens};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// The command could not do its work; 1 is for a check that found faults.
+const EXIT_UNABLE: u8 = 2;
+
 /// The reference cloud ledger: members, their points, and what the boxes did with them.
 #[derive(Parser)]
 #[command(version)]
@@ -54,11 +57,16 @@ struct Verify {
     database: String,
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
+#[allow(clippy::print_stderr, reason = "the last word of the command")]
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
         Command::Serve(settings) => serve(&settings),
         Command::Verify(settings) => verify(&settings),
-    }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("gatepost-cloud: {error:#}");
+        ExitCode::from(EXIT_UNABLE)
+    })
 }
 
 #[tokio::main]

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use serde_json::json;
 
@@ -19,9 +19,10 @@ fn a_database_that_this_version_does_not_hold_is_refused() {
     ] {
         let refused = run(&["serve", "--database", database, "--admin-token", "a", "--listen", "127.0.0.1:0"]);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(!refused.status.success() && said.contains(expected), "{database}: {said}");
+        assert!(refused.status.code() == Some(2) && said.contains(expected), "{database}: {said}");
+        assert_eq!(said.trim_end().lines().count(), 1, "one line for a person: {said}");
     }
-    assert!(!run(&["verify", "--database", "sqlite:/nowhere/cloud.db"]).status.success());
+    assert_eq!(run(&["verify", "--database", "sqlite:/nowhere/cloud.db"]).status.code(), Some(2));
 }
 
 #[test]
@@ -71,13 +72,13 @@ async fn what_was_answered_survives_a_kill() {
     let checked = run(&["verify", "--database", &database]);
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(checked.status.success() && said.contains("everything agrees"), "while it is served: {said}");
-    server.kill();
+    assert!(server.terminate().success(), "SIGTERM is an orderly stop");
 
     let db = rusqlite::Connection::open(place.path().join("cloud.db")).unwrap();
     db.execute("UPDATE account SET credited = credited + 1", []).unwrap();
     let checked = run(&["verify", "--database", &database]);
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
-    assert!(!checked.status.success() && said.contains("fault: 'M1'"), "{said}");
+    assert!(checked.status.code() == Some(1) && said.contains("fault: 'M1'"), "{said}");
 }
 
 fn run(arguments: &[&str]) -> Output {
@@ -92,6 +93,12 @@ impl Server {
     fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+    }
+
+    /// Asks it to stop as systemd would.
+    fn terminate(&mut self) -> ExitStatus {
+        assert!(Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap().success());
+        self.0.wait().unwrap()
     }
 }
 
