@@ -27,7 +27,10 @@ pub const PIN: &str = "4711";
 /// How long the daemon may take to answer after its start.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long to wait between two looks at a daemon that is not ready.
-const LOOK_PERIOD: Duration = Duration::from_millis(20);
+const LOOK_PERIOD: Duration = Duration::from_millis(50);
+
+/// How long nothing may have been written before the day counts as over: longer than an arm takes to come down.
+const QUIET: Duration = Duration::from_millis(1500);
 
 /// What the daemon is put into.
 pub struct Surroundings<'a> {
@@ -183,15 +186,18 @@ impl Daemon {
         Ok(self.latency_us.iter().copied().chain(newest).collect())
     }
 
-    /// The books, once nothing is pending and the cloud has everything.
+    /// The books, once nothing is pending, the cloud has everything, and no arm moves any more.
     pub async fn settled_books(&mut self, limit: Duration) -> anyhow::Result<Value> {
         let deadline = Instant::now() + limit;
+        let (mut quiet_since, mut quiet_seq) = (Instant::now(), Value::Null);
         loop {
-            let books: Value =
-                serde_json::from_str(&self.get("/api/v1/staff/books").await?).context("read the books")?;
+            let books: Value = serde_json::from_str(&self.get("/api/v1/staff/books").await?).context("read the books")?;
             let stays = books["stays"].as_array().context("read the stays of the books")?;
             let is_pending = stays.iter().any(|stay| stay["state"].as_str().is_some_and(|s| s.starts_with("pending")));
-            if (!is_pending && books["unacknowledged_entries"] == 0) || Instant::now() > deadline {
+            if is_pending || books["unacknowledged_entries"] != 0 || books["seq"] != quiet_seq {
+                (quiet_since, quiet_seq) = (Instant::now(), books["seq"].clone());
+            }
+            if quiet_since.elapsed() >= QUIET || Instant::now() > deadline {
                 return Ok(books);
             }
             tokio::time::sleep(LOOK_PERIOD).await;
