@@ -82,9 +82,7 @@ async fn a_port_that_is_pulled_out_is_opened_again() {
     board.inputs_are(INPUTS_NONE).await;
     site.committed().await;
     drop(board);
-    while site.metrics.is_link_up("bus") {
-        tokio::task::yield_now().await;
-    }
+    site.until(|metrics| !metrics.is_link_up("bus")).await;
     site.raise("exit-1", "box/1/7/0").await;
     assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Silent("the serial port is not there".to_owned()));
     let mut board = Board::plug_in(directory.path());
@@ -159,8 +157,7 @@ struct Board {
 
 impl Board {
     fn plug_in(directory: &Path) -> Self {
-        let (line, mut other_end) = SerialStream::pair().expect("a pseudo-terminal");
-        other_end.set_exclusive(false).expect("shared");
+        let (line, other_end) = SerialStream::pair().expect("a pseudo-terminal");
         let name = other_end.name().expect("a named end");
         let _ = std::fs::remove_file(port(directory));
         std::os::unix::fs::symlink(name, port(directory)).expect("linked");

@@ -94,9 +94,7 @@ async fn a_raise_that_was_cut_off_is_never_sent_again() {
     broker.stops_reading();
     site.raise("entry-1", "box/1/7/0").await;
     // The raise is in the socket of a broker that no longer reads, and then the broker is gone.
-    while site.metrics.raises_sent("entry-1") == 0 {
-        tokio::task::yield_now().await;
-    }
+    site.until(|metrics| metrics.raises_sent("entry-1") == 1).await;
     let port = broker.port;
     broker.dies().await;
     let lost = "the link broke before the broker took it".to_owned();
@@ -208,10 +206,8 @@ fn settings(port: u16, profile_timeout: Option<&str>) -> Plan {
 }
 
 fn event(input: &Input) -> &str {
-    match input {
-        Input::PlateRead(read) => &read.event,
-        other => panic!("not a plate read: {other:?}"),
-    }
+    let Input::PlateRead(read) = input else { panic!("not a plate read: {input:?}") };
+    &read.event
 }
 
 fn plate(plate: &str, event: u32) -> String {
@@ -266,9 +262,7 @@ impl Mosquitto {
     async fn site(&mut self, profile_timeout: Option<&str>) -> Site {
         let site = Site::start(settings(self.port, profile_timeout));
         self.is_subscribed().await;
-        while !site.metrics.is_link_up("broker") {
-            tokio::task::yield_now().await;
-        }
+        site.until(|metrics| metrics.is_link_up("broker")).await;
         site
     }
 
