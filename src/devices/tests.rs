@@ -58,6 +58,16 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
 }
 
 #[test]
+fn the_settings_in_the_manual_are_right_and_it_lists_every_profile() {
+    let manual = include_str!("../../device-profiles/README.md");
+    let settings = manual.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    assert_eq!(plan(settings).expect("right").barriers.len(), 1);
+    for id in Catalogue::load(None).expect("right").ids() {
+        assert!(manual.contains(&format!("| `{id}` |")), "{id} is in the table");
+    }
+}
+
+#[test]
 fn a_password_is_never_shown() {
     let config: DevicesConfig =
         toml::from_str("links = [{ id = \"b\", kind = \"mqtt\", password = \"hunter2\" }]").expect("right");

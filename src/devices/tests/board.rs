@@ -70,8 +70,8 @@ async fn a_board_without_an_answer_is_lost_and_comes_back() {
     for reason in ["wrong-checksum", "frame-cut-off"] {
         assert_eq!(site.metrics.rejections("devices", reason), 1, "{reason}");
     }
-    board.inputs_are(INPUTS_0_AND_2).await;
-    assert_eq!(site.committed().await, arrival(true), "the board is back");
+    board.inputs_are(INPUTS_NONE).await;
+    assert_eq!(site.committed().await, arrival(false), "the board is back, and its first levels are news");
 }
 
 #[tokio::test]
