@@ -109,7 +109,8 @@ async fn a_raise_that_was_cut_off_is_never_sent_again() {
     site.raise("entry-1", "box/1/8/0").await;
     let first = camera.told().await;
     camera.answers(&first, 200).await;
-    assert_eq!(site.answer("box/1/8/0").await, CommandAnswer::Accepted, "the camera hears the new raise first");
+    let answer = site.answer("box/1/8/0").await;
+    assert_eq!(answer, CommandAnswer::Accepted, "the first raise that the camera hears is the new one");
 }
 
 #[tokio::test]
@@ -306,7 +307,6 @@ impl Cable {
     }
 
     fn is_cut_and_mended(&mut self) {
-        self.loses.store(false, Ordering::SeqCst);
         self.cut.notify_one();
     }
 }
@@ -315,6 +315,7 @@ impl Cable {
 async fn carry(listener: TcpListener, broker: u16, loses: Arc<AtomicBool>, cut: Arc<tokio::sync::Notify>) {
     loop {
         let (mut near, _) = listener.accept().await.expect("accepted");
+        loses.store(false, Ordering::SeqCst);
         let mut far = TcpStream::connect(("127.0.0.1", broker)).await.expect("connected");
         let (mut from_box, mut from_broker) = ([0; 4096], [0; 4096]);
         loop {
