@@ -81,6 +81,7 @@ impl DevicesConfig {
         for link in &self.links {
             check.link(link);
         }
+        check.clients(box_id, &self.links);
         let mut devices = self.devices(&mut check, catalogue);
         let barriers = self.wire(&mut check, &mut devices);
         check.addresses(&devices);
@@ -292,6 +293,31 @@ impl Check<'_> {
         }
         if let Some(baud) = link.baud.as_ref().filter(|baud| !BAUD.contains(baud.get_ref())) {
             self.wrong(baud, format!("baud is {}", baud.get_ref()), "1200 to 115200".to_owned());
+        }
+    }
+
+    /// A broker closes the older of two connections with one client id, so that two such links would fight for ever.
+    fn clients(&mut self, box_id: &str, links: &[LinkConfig]) {
+        let mut seen = BTreeSet::new();
+        for link in links {
+            let same = match link.kind.get_ref() {
+                LinkKind::Mqtt => {
+                    let plan = broker(box_id, link, std::iter::empty());
+                    !seen.insert((plan.host, plan.port.to_string(), plan.client_id))
+                }
+                LinkKind::Serial => {
+                    let path = bus(link, std::iter::empty()).path.display().to_string();
+                    !seen.insert((path, String::new(), String::new()))
+                }
+            };
+            if same {
+                let wrong = format!("the link {} goes where another one goes", link.id.get_ref());
+                self.wrong(
+                    &link.id,
+                    wrong,
+                    "one link for each serial port and for each client_id of a broker".to_owned(),
+                );
+            }
         }
     }
 

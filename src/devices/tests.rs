@@ -54,6 +54,11 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
     mistake("baud = 9600", "port = 9600", "a link of kind serial has no port; allowed: path, baud, parity");
     mistake("path = \"/dev/ttyS1\"", "", "the link lacks its path");
     mistake("id = \"exit-1\"", "id = \"entry-1\"", "there are two lanes \"entry-1\"");
+    mistake(
+        "kind = \"serial\"\npath = \"/dev/ttyS1\"\nbaud = 9600",
+        "kind = \"mqtt\"",
+        "the link bus goes where another one goes",
+    );
     mistake("id = \"exit-1\"", "id = \"exit 1\"", "\"exit 1\" cannot name a lane");
 }
 

@@ -81,6 +81,7 @@ async fn a_port_that_is_pulled_out_is_opened_again() {
     let mut site = Site::start(settings(directory.path(), 0));
     board.inputs_are(INPUTS_NONE).await;
     site.committed().await;
+    board.hears().await;
     drop(board);
     site.until(|metrics| !metrics.is_link_up("bus")).await;
     site.raise("exit-1", "box/1/7/0").await;
@@ -89,6 +90,7 @@ async fn a_port_that_is_pulled_out_is_opened_again() {
     board.inputs_are(INPUTS_0_AND_2).await;
     assert_eq!(site.committed().await, arrival(true));
     assert!(site.metrics.is_link_up("bus"));
+    assert_eq!(site.metrics.rejections("devices", "no-answer"), 0, "a lost port is not a slow board");
 }
 
 #[tokio::test]
