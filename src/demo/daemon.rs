@@ -191,7 +191,8 @@ impl Daemon {
         let deadline = Instant::now() + limit;
         let (mut quiet_since, mut quiet_seq) = (Instant::now(), Value::Null);
         loop {
-            let books: Value = serde_json::from_str(&self.get("/api/v1/staff/books").await?).context("read the books")?;
+            let books: Value =
+                serde_json::from_str(&self.get("/api/v1/staff/books").await?).context("read the books")?;
             let stays = books["stays"].as_array().context("read the stays of the books")?;
             let is_pending = stays.iter().any(|stay| stay["state"].as_str().is_some_and(|s| s.starts_with("pending")));
             if is_pending || books["unacknowledged_entries"] != 0 || books["seq"] != quiet_seq {

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::Raise;
+use super::planning::{BoardPlan, BusPlan};
 use super::serial::{Fault, Port};
-use super::settings::{BoardPlan, BusPlan};
 use super::submitting::{Delivery, answered};
 use super::wiring::Wiring;
 use crate::domain::event::CommandAnswer;

@@ -2,6 +2,7 @@
 
 mod bus;
 mod mqtt;
+pub mod planning;
 mod raising;
 mod serial;
 pub mod settings;
@@ -19,7 +20,7 @@ use crate::domain::event::{CommandAnswer, CommandId, DeviceId, LaneId, UtcMs};
 use crate::metrics::Metrics;
 use crate::profile::template::Values;
 use crate::site::Handle;
-use settings::{BarrierPlan, Plan};
+use planning::{BarrierPlan, Plan};
 
 /// Raises that may wait for one link; more than any site has lanes.
 const RAISES_MAX: usize = 64;

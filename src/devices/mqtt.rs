@@ -19,8 +19,8 @@ use rumqttc::v5::mqttbytes::v5::{
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use tokio::sync::mpsc;
 
+use super::planning::{BrokerPlan, MqttDevice};
 use super::raising::News;
-use super::settings::{BrokerPlan, MqttDevice};
 use super::submitting::{Delivery, Receipt};
 use super::{Clock, Sparing};
 use crate::domain::event::Input;
@@ -132,10 +132,7 @@ impl Broker {
             } else if let Event::Outgoing(Outgoing::Publish(packet)) = event {
                 self.tell(News::Sent { packet, at: read_at }).await
             } else if let Event::Incoming(Packet::ConnAck(_)) = event {
-                to_confirm = match self.subscribe(client) {
-                    Ok(requests) => requests,
-                    Err(error) => return Ended { came_up, why: error.to_string() },
-                };
+                to_confirm = self.subscribe(client);
                 true
             } else if let Event::Incoming(Packet::SubAck(ack)) = event {
                 self.refused_subscriptions(&ack.return_codes);
@@ -163,7 +160,7 @@ impl Broker {
     }
 
     /// Everything, after every connect: a broker that lost its session lost the subscriptions too.
-    fn subscribe(&self, client: &AsyncClient) -> Result<usize, rumqttc::v5::ClientError> {
+    fn subscribe(&self, client: &AsyncClient) -> usize {
         let strangers: BTreeSet<String> = self.strangers.iter().map(|pattern| template::filter(pattern)).collect();
         // Overlapping subscriptions would bring every message twice.
         let own = self.by_topic.keys().filter(|topic| !strangers.iter().any(|filter| template::covers(filter, topic)));
@@ -171,9 +168,10 @@ impl Broker {
         let requests = filters.chunks(FILTERS_PER_REQUEST);
         let count = requests.len();
         for request in requests {
-            client.try_subscribe_many(request.to_vec())?;
+            // A connection that cannot take it is ending; the next one subscribes again.
+            let _ = client.try_subscribe_many(request.to_vec());
         }
-        Ok(count)
+        count
     }
 
     fn refused_subscriptions(&mut self, codes: &[SubscribeReasonCode]) {

@@ -9,7 +9,7 @@ use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::settings::MqttDevice;
+use super::planning::MqttDevice;
 use super::submitting::{Delivery, answered};
 use super::{Clock, Raise};
 use crate::domain::event::{CommandAnswer, CommandId};

@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::settings::{DevicesConfig, Plan};
+use super::planning::Plan;
+use super::settings::DevicesConfig;
 use super::*;
 use crate::domain::event::{Input, Reply};
 use crate::profile::Catalogue;
@@ -24,19 +25,19 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn right_settings_make_a_plan() {
     let plan = plan(SETTINGS).expect("right settings");
     assert_eq!(plan.brokers[0].client_id, "gatepost-mall-1");
-    assert_eq!(plan.brokers[0].devices.len(), 1);
+    assert_eq!(plan.brokers[0].devices.len(), 2);
     assert_eq!(plan.buses[0].boards.len(), 1);
     assert_eq!(plan.barriers.len(), 2);
 }
 
 #[test]
 fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
-    mistake("camera = \"cam\"", "camera = \"cma\"", ":23:10: there is no device \"cma\"; allowed: cam, board");
+    mistake("camera = \"cam\"", "camera = \"cma\"", ":26:10: there is no device \"cma\"; allowed: board, cam, cam-out");
     mistake("camera = \"cam\"", "camera = \"board\"", "waveshare/modbus-relay-8 reads no plates");
     mistake("output = 0", "output = 9", "output is 9; allowed: 0 to 3 in steps of 1");
     mistake("pulse_ms = 500", "pulse_ms = 550", "pulse_ms is 550; allowed: 100 to 60000 in steps of 100");
     mistake("input = 4", "input = 8", "waveshare/modbus-relay-8 has no input 8; allowed: 0 to 7");
-    mistake("input = 4", "input = 5", "input 5 of board already belongs to lane exit-1");
+    mistake("input = 4", "input = 5", "input 5 of board already belongs to lane entry-1");
     mistake("params = { sn = \"a1\" }", "params = {}", "the parameter sn is missing; allowed: serial number");
     mistake("params = { sn = \"a1\" }", "params = { sn = \"a/1\" }", "the parameter sn is \"a/1\"");
     mistake(
@@ -53,7 +54,22 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
     mistake("baud = 9600", "port = 9600", "a link of kind serial has no port; allowed: path, baud, parity");
     mistake("path = \"/dev/ttyS1\"", "", "the link lacks its path");
     mistake("id = \"exit-1\"", "id = \"entry-1\"", "there are two lanes \"entry-1\"");
+    mistake(
+        "kind = \"serial\"\npath = \"/dev/ttyS1\"\nbaud = 9600",
+        "kind = \"mqtt\"",
+        "the link bus goes where another one goes",
+    );
     mistake("id = \"exit-1\"", "id = \"exit 1\"", "\"exit 1\" cannot name a lane");
+}
+
+#[test]
+fn the_settings_in_the_manual_are_right_and_it_lists_every_profile() {
+    let manual = include_str!("../../device-profiles/README.md");
+    let settings = manual.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    assert_eq!(plan(settings).expect("right").barriers.len(), 1);
+    for id in Catalogue::load(None).expect("right").ids() {
+        assert!(manual.contains(&format!("| `{id}` |")), "{id} is in the table");
+    }
 }
 
 #[test]
@@ -164,6 +180,16 @@ impl Site {
 
     async fn raise(&self, lane: &str, command: &str) {
         self.raises.send((LaneId::from(lane), CommandId::from(command))).await.expect("the links run");
+    }
+
+    /// Waits until something can be seen in the figures.
+    async fn until(&self, is_so: impl Fn(&Metrics) -> bool) {
+        let seen = async {
+            while !is_so(&self.metrics) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, seen).await.expect("in time");
     }
 
     async fn answer(&mut self, command: &str) -> CommandAnswer {

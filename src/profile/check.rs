@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::json::toml_scalar;
 use super::language::{
-    Arg, CommandName, Emits, Field, Head, Message, ModbusWords, MqttCommand, MqttWords, Number, Param,
+    Arg, CommandName, Condition, Emits, Field, Head, Message, ModbusWords, MqttCommand, MqttWords, Number, Param,
 };
 use super::mistake::{Mistake, Source, one_of};
 use super::mqtt::{level, position, sign};
@@ -170,6 +170,9 @@ fn fields(source: &Source, message: &Message, mistakes: &mut Vec<Mistake>) {
             format!("it must have {}", one_of(needed.iter().copied())),
         ));
     }
+    for condition in &message.when {
+        tests_something(source, condition, mistakes);
+    }
     for (name, field) in &message.fields {
         if !needed.contains(&name.as_str()) && !also.contains(&name.as_str()) {
             let allowed = one_of(needed.iter().chain(also).copied());
@@ -190,13 +193,20 @@ fn fields(source: &Source, message: &Message, mistakes: &mut Vec<Mistake>) {
     }
 }
 
+fn tests_something(source: &Source, condition: &Condition, mistakes: &mut Vec<Mistake>) {
+    if condition.is.is_none() && condition.is_not.is_none() {
+        let wrong = format!("nothing is tested about {}", condition.path.get_ref());
+        mistakes.push(source.mistake(condition.path.span(), wrong, "is = […] or is_not = […]"));
+    }
+}
+
 /// What the profile translates to must be a word of ours.
 fn our_words(source: &Source, name: &str, field: &Spanned<Field>, mistakes: &mut Vec<Mistake>) {
     let (is_ours, allowed): (fn(&str) -> bool, &str) = match name {
         "level" => (|word| level(word).is_some(), "on, off, pulse"),
         "position" => (|word| position(word).is_some(), "up, down, between"),
         "sign" => (|word| sign(word).is_some(), "passed, turned_back, tailgated"),
-        "stored_offline" => (|word| matches!(word, "yes" | "no" | "0"), "yes, no"),
+        "stored_offline" => (|word| matches!(word, "yes" | "no"), "yes, no"),
         _ => return,
     };
     let words = field.get_ref();
@@ -251,6 +261,7 @@ fn mqtt_command(source: &Source, command: &MqttCommand, params: &BTreeMap<String
     let mut also: Vec<&str> = command.args.keys().map(String::as_str).collect();
     also.extend(["id", "timestamp"]);
     names_known(source, &command.payload, params, &also, mistakes);
+    tests_something(source, &command.reply.success, mistakes);
     within(source, &command.reply.timeout_ms, &REPLY_MS, "timeout_ms", mistakes);
 
     let mut sample: Values = params.keys().map(|name| (name.clone(), Value::Text("x".to_owned()))).collect();

@@ -136,23 +136,18 @@ fn step<'v>(from: &'v Value, path: &str) -> Option<&'v Value> {
 
 fn decoded(raw: String, field: &Field) -> Result<String, Rejection> {
     let mut bytes = raw.into_bytes();
-    let mut is_text = true;
     for decode in &field.decode {
         match decode {
             Decode::Base64 => {
                 bytes.retain(|byte| !byte.is_ascii_whitespace());
                 bytes = BASE64.decode(&bytes).map_err(|_| bad(field, "not base64"))?;
-                is_text = false;
             }
             Decode::Utf8OrGbk => {
                 bytes = utf8_or_gbk(bytes).ok_or_else(|| bad(field, "neither UTF-8 nor GBK"))?.into_bytes();
-                is_text = true;
             }
         }
     }
-    let text = String::from_utf8(bytes).map_err(|_| bad(field, "not UTF-8"))?;
-    debug_assert!(is_text || !field.decode.is_empty());
-    Ok(text)
+    String::from_utf8(bytes).map_err(|_| bad(field, "not UTF-8"))
 }
 
 fn utf8_or_gbk(bytes: Vec<u8>) -> Option<String> {

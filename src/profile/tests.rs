@@ -55,6 +55,7 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
     mistake("\"version\":\"1.0\",\"timestamp\"", "\"version\":,\"timestamp\"", "the payload is not JSON");
     mistake("timeout_ms = 10000", "timeout_ms = 0", "timeout_ms is 0; allowed: 20 to 60000");
     mistake("output = { min = 0, max = 3 }", "", "the argument output has no bounds");
+    mistake("path = \"code\", is = [200]", "path = \"code\"", "nothing is tested about code; allowed: is = […]");
     mistake("id = \"vzenith/r-mqtt\"", "id = \"Vzenith\"", "allowed: vendor/product");
 }
 

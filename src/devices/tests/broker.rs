@@ -1,12 +1,14 @@
 //! The MQTT link against Debian's mosquitto, with a camera made of a plain client.
 
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Packet};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStderr, Command};
 
 use super::*;
@@ -16,7 +18,7 @@ const SN: &str = "265e1040-85e01fb7";
 
 #[tokio::test]
 async fn a_read_is_acknowledged_only_after_its_commit() {
-    let mut broker = Mosquitto::start(0).await;
+    let mut broker = Mosquitto::start().await;
     let mut site = broker.site(None).await;
     let mut camera = Camera::connect(broker.port).await;
     camera.says("ivs_result", &plate("粤B12345", 1)).await;
@@ -40,7 +42,7 @@ async fn a_read_is_acknowledged_only_after_its_commit() {
 
 #[tokio::test]
 async fn a_raise_is_answered_by_the_camera() {
-    let mut broker = Mosquitto::start(0).await;
+    let mut broker = Mosquitto::start().await;
     let mut site = broker.site(None).await;
     let mut camera = Camera::connect(broker.port).await;
 
@@ -59,7 +61,7 @@ async fn a_raise_is_answered_by_the_camera() {
 
 #[tokio::test]
 async fn a_camera_that_does_not_answer_leaves_the_outcome_unknown() {
-    let mut broker = Mosquitto::start(0).await;
+    let mut broker = Mosquitto::start().await;
     let mut site = broker.site(Some("timeout_ms = 50")).await;
     let mut camera = Camera::connect(broker.port).await;
     site.raise("entry-1", "box/1/7/0").await;
@@ -73,7 +75,7 @@ async fn a_camera_that_does_not_answer_leaves_the_outcome_unknown() {
 
 #[tokio::test]
 async fn a_raise_that_nobody_hears_is_known_at_once() {
-    let mut broker = Mosquitto::start(0).await;
+    let mut broker = Mosquitto::start().await;
     let mut site = broker.site(None).await;
     site.raise("entry-1", "box/1/7/0").await;
     assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Silent("no device listens for it".to_owned()));
@@ -89,35 +91,31 @@ async fn a_raise_that_nobody_hears_is_known_at_once() {
 
 #[tokio::test]
 async fn a_raise_that_was_cut_off_is_never_sent_again() {
-    let mut broker = Mosquitto::start(0).await;
-    let mut site = broker.site(None).await;
-    broker.stops_reading();
+    let mut broker = Mosquitto::start().await;
+    let mut camera = Camera::connect(broker.port).await;
+    let mut cable = Cable::between(broker.port).await;
+    let mut site = Site::start(settings(cable.port, None));
+    broker.is_subscribed().await;
+    site.until(|metrics| metrics.is_link_up("broker")).await;
+    cable.loses_what_is_sent();
     site.raise("entry-1", "box/1/7/0").await;
-    // The raise is in the socket of a broker that no longer reads, and then the broker is gone.
-    while site.metrics.raises_sent("entry-1") == 0 {
-        tokio::task::yield_now().await;
-    }
-    let port = broker.port;
-    broker.dies().await;
+    site.until(|metrics| metrics.raises_sent("entry-1") == 1).await;
+    cable.is_cut_and_mended();
     let lost = "the link broke before the broker took it".to_owned();
     assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Silent(lost));
 
-    let mut broker = Mosquitto::start(port).await;
-    let mut camera = Camera::connect(port).await;
     broker.is_subscribed().await;
+    site.until(|metrics| metrics.is_link_up("broker")).await;
     site.raise("entry-1", "box/1/8/0").await;
-    let command = camera.told().await;
-    camera.answers(&command, 200).await;
-    assert_eq!(
-        site.answer("box/1/8/0").await,
-        CommandAnswer::Accepted,
-        "the first raise the camera hears is the new one"
-    );
+    let first = camera.told().await;
+    camera.answers(&first, 200).await;
+    let answer = site.answer("box/1/8/0").await;
+    assert_eq!(answer, CommandAnswer::Accepted, "the first raise that the camera hears is the new one");
 }
 
 #[tokio::test]
 async fn what_cannot_be_understood_is_counted_by_name_and_stops_nothing() {
-    let mut broker = Mosquitto::start(0).await;
+    let mut broker = Mosquitto::start().await;
     let mut site = broker.site(None).await;
     let mut camera = Camera::connect(broker.port).await;
     camera.says("ivs_result", "{").await;
@@ -140,7 +138,7 @@ async fn what_cannot_be_understood_is_counted_by_name_and_stops_nothing() {
 
 #[tokio::test]
 async fn what_the_broker_retained_is_stale() {
-    let mut broker = Mosquitto::start(0).await;
+    let mut broker = Mosquitto::start().await;
     let mut camera = Camera::connect(broker.port).await;
     camera.publishes(&format!("device/{SN}/message/up/ivs_result"), &plate("粤B12345", 1), true).await;
     let mut site = broker.site(None).await;
@@ -150,7 +148,7 @@ async fn what_the_broker_retained_is_stale() {
 
 #[tokio::test]
 async fn inputs_and_signs_reach_their_lane() {
-    let mut broker = Mosquitto::start(0).await;
+    let mut broker = Mosquitto::start().await;
     let mut site = broker.site(None).await;
     let mut camera = Camera::connect(broker.port).await;
     let lane = || LaneId::from("entry-1");
@@ -171,7 +169,7 @@ async fn inputs_and_signs_reach_their_lane() {
 
 #[tokio::test]
 async fn the_time_from_a_plate_to_its_raise_is_measured() {
-    let mut broker = Mosquitto::start(0).await;
+    let mut broker = Mosquitto::start().await;
     let mut site = broker.site(None).await;
     let mut camera = Camera::connect(broker.port).await;
     camera.says("ivs_result", &plate("粤B12345", 1)).await;
@@ -208,10 +206,8 @@ fn settings(port: u16, profile_timeout: Option<&str>) -> Plan {
 }
 
 fn event(input: &Input) -> &str {
-    match input {
-        Input::PlateRead(read) => &read.event,
-        other => panic!("not a plate read: {other:?}"),
-    }
+    let Input::PlateRead(read) = input else { panic!("not a plate read: {input:?}") };
+    &read.event
 }
 
 fn plate(plate: &str, event: u32) -> String {
@@ -232,16 +228,16 @@ fn free_port() -> u16 {
 }
 
 struct Mosquitto {
-    child: Child,
+    /// Killed when it is dropped.
+    _child: Child,
     lines: Lines<BufReader<ChildStderr>>,
     port: u16,
     _directory: tempfile::TempDir,
 }
 
 impl Mosquitto {
-    /// On this port, or on a free one for 0.
-    async fn start(port: u16) -> Self {
-        let port = if port == 0 { free_port() } else { port };
+    async fn start() -> Self {
+        let port = free_port();
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("mosquitto.conf");
         let text = format!(
@@ -257,7 +253,7 @@ impl Mosquitto {
             .spawn()
             .expect("mosquitto is installed (./test installs it)");
         let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let mut broker = Self { child, lines, port, _directory: directory };
+        let mut broker = Self { _child: child, lines, port, _directory: directory };
         broker.log("running").await;
         broker
     }
@@ -266,9 +262,7 @@ impl Mosquitto {
     async fn site(&mut self, profile_timeout: Option<&str>) -> Site {
         let site = Site::start(settings(self.port, profile_timeout));
         self.is_subscribed().await;
-        while !site.metrics.is_link_up("broker") {
-            tokio::task::yield_now().await;
-        }
+        site.until(|metrics| metrics.is_link_up("broker")).await;
         site
     }
 
@@ -288,20 +282,64 @@ impl Mosquitto {
         };
         timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("mosquitto did not say {words:?}"));
     }
+}
 
-    fn stops_reading(&self) {
-        self.signal("-STOP");
+/// The line between the box and its broker.
+struct Cable {
+    port: u16,
+    loses: Arc<AtomicBool>,
+    cut: Arc<tokio::sync::Notify>,
+    _carrying: JoinSet<()>,
+}
+
+impl Cable {
+    async fn between(broker: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (loses, cut) = (Arc::new(AtomicBool::new(false)), Arc::new(tokio::sync::Notify::new()));
+        let mut carrying = JoinSet::new();
+        carrying.spawn(carry(listener, broker, Arc::clone(&loses), Arc::clone(&cut)));
+        Self { port, loses, cut, _carrying: carrying }
     }
 
-    fn signal(&self, signal: &str) {
-        let id = self.child.id().expect("it runs").to_string();
-        let done = std::process::Command::new("kill").args([signal, &id]).status().expect("kill runs");
-        assert!(done.success());
+    fn loses_what_is_sent(&mut self) {
+        self.loses.store(true, Ordering::SeqCst);
     }
 
-    async fn dies(mut self) {
-        self.child.kill().await.expect("killed");
+    fn is_cut_and_mended(&mut self) {
+        self.cut.notify_one();
     }
+}
+
+/// One connection at a time, byte by byte as it comes, until it is cut.
+async fn carry(listener: TcpListener, broker: u16, loses: Arc<AtomicBool>, cut: Arc<tokio::sync::Notify>) {
+    loop {
+        let (mut near, _) = listener.accept().await.expect("accepted");
+        loses.store(false, Ordering::SeqCst);
+        let mut far = TcpStream::connect(("127.0.0.1", broker)).await.expect("connected");
+        let (mut from_box, mut from_broker) = ([0; 4096], [0; 4096]);
+        loop {
+            tokio::select! {
+                () = cut.notified() => break,
+                count = near.read(&mut from_box) => match count {
+                    Ok(count) if count > 0 => {
+                        if !loses.load(Ordering::SeqCst) {
+                            far.write_all(&from_box[..count]).await.expect("written");
+                        }
+                    }
+                    Ok(_) | Err(_) => break,
+                },
+                count = from_broker_read(&mut far, &mut from_broker) => match count {
+                    Some(count) => near.write_all(&from_broker[..count]).await.expect("written"),
+                    None => break,
+                },
+            }
+        }
+    }
+}
+
+async fn from_broker_read(far: &mut TcpStream, buffer: &mut [u8]) -> Option<usize> {
+    far.read(buffer).await.ok().filter(|count| *count > 0)
 }
 
 /// A camera that publishes and is told, with QoS 1.
