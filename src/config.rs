@@ -8,7 +8,8 @@ use toml::Spanned;
 
 use crate::clock::SimulatedTime;
 use crate::console::LaneSign;
-use crate::devices::settings::{DeviceConfig, DevicesConfig, LaneConfig, LinkConfig, Plan};
+use crate::devices::planning::Plan;
+use crate::devices::settings::{DeviceConfig, DevicesConfig, LaneConfig, LinkConfig};
 use crate::domain::event::LaneId;
 use crate::domain::lane::{LaneSettings, Lanes, PassedBy};
 use crate::domain::rules::Rules;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicI64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -14,9 +14,6 @@ use prometheus_client::registry::Registry;
 
 /// How many of the last raises the quantiles are made of: a busy day of a large car park.
 const SAMPLES: usize = 4096;
-
-/// A raise that comes later than this after its read was decided has another cause: a payment, a person.
-const CAUSED_WITHIN: Duration = Duration::from_millis(250);
 
 /// Everything that is counted; shared by all rooms.
 #[derive(Debug)]
@@ -63,7 +60,6 @@ struct Latency {
 struct LastRead {
     event: String,
     heard: Instant,
-    decided: Option<Instant>,
 }
 
 impl Default for Metrics {
@@ -107,27 +103,15 @@ impl Metrics {
         if latency.last_read.get(lane).is_some_and(|last| last.event == event) {
             return;
         }
-        let read = LastRead { event: event.to_owned(), heard, decided: None };
+        let read = LastRead { event: event.to_owned(), heard };
         latency.last_read.insert(lane.to_owned(), read);
     }
 
-    /// The read was decided and committed; a raise that it caused is on its way.
-    pub fn plate_decided(&self, lane: &str, event: &str) {
-        let mut latency = self.latency();
-        if let Some(last) = latency.last_read.get_mut(lane).filter(|last| last.event == event) {
-            last.decided.get_or_insert_with(Instant::now);
-        }
-    }
-
-    /// A raise for this lane is on its link since `sent`.
-    pub fn raise_sent(&self, lane: &str, sent: Instant) {
+    /// A raise for this lane is on its link since `sent`; `of_read` says whether a plate message led to it at once.
+    pub fn raise_sent(&self, lane: &str, of_read: bool, sent: Instant) {
         self.raises.get_or_create(&OfLane { lane: lane.to_owned() }).inc();
         let mut latency = self.latency();
-        let Some(last) = latency.last_read.remove(lane) else { return };
-        let by_this_read = last.decided.is_none_or(|decided| sent.saturating_duration_since(decided) <= CAUSED_WITHIN);
-        if !by_this_read {
-            return;
-        }
+        let Some(last) = latency.last_read.remove(lane).filter(|_| of_read) else { return };
         let took = sent.saturating_duration_since(last.heard);
         if latency.samples_us.len() == SAMPLES {
             latency.samples_us.pop_front();
@@ -186,27 +170,30 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
-    fn a_raise_counts_from_the_first_word_of_its_vehicle() {
+    fn a_raise_is_measured_from_the_first_message_of_its_event() {
         let metrics = Metrics::default();
         let heard = Instant::now();
-        metrics.plate_heard("entry-1", "a", heard);
-        metrics.plate_heard("entry-1", "a", heard + Duration::from_millis(90));
-        metrics.raise_sent("entry-1", heard + Duration::from_millis(100));
+        metrics.plate_heard("exit-1", "a", heard);
+        metrics.plate_heard("exit-1", "a", heard + Duration::from_millis(40));
+        metrics.raise_sent("exit-1", true, heard + Duration::from_millis(100));
         assert_eq!(metrics.latency_quantiles(), (100_000, 100_000, 1));
-        metrics.raise_sent("entry-1", heard + Duration::from_secs(9));
+        metrics.raise_sent("exit-1", true, heard + Duration::from_millis(200));
         assert_eq!(metrics.latency_quantiles().2, 1, "a second raise has no read");
     }
 
     #[test]
-    fn a_raise_after_a_payment_is_not_the_read_s() {
+    fn a_raise_that_a_payment_or_a_person_caused_is_not_measured() {
         let metrics = Metrics::default();
-        metrics.plate_heard("exit-1", "a", Instant::now());
-        metrics.plate_decided("exit-1", "a");
-        metrics.raise_sent("exit-1", Instant::now() + Duration::from_secs(5));
+        let heard = Instant::now();
+        metrics.plate_heard("exit-1", "a", heard);
+        metrics.raise_sent("exit-1", false, heard + Duration::from_millis(9));
         assert_eq!(metrics.latency_quantiles().2, 0);
+        assert_eq!(metrics.raises_sent("exit-1"), 1);
     }
 
     #[test]

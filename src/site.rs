@@ -25,7 +25,15 @@ const THEN_INPUTS: usize = 32;
 const TIDY_COMMITS: u32 = 200;
 
 /// A raise for the devices.
-pub type Raise = (LaneId, CommandId);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raise {
+    /// Which lane's barrier.
+    pub lane: LaneId,
+    /// The command's id.
+    pub command: CommandId,
+    /// Whether a camera's statement led to it at once, and not a payment or a person later: for the latency figures.
+    pub of_read: bool,
+}
 
 /// An input with the place where its reply goes.
 #[derive(Debug)]
@@ -195,14 +203,15 @@ impl Site {
         let mut batch = Batch::default();
         let lanes: Vec<LaneId> = self.core.lanes.keys().cloned().collect();
         for lane in lanes {
-            batch.take(self.core.step(Input::Started { lane }, self.clock.now())?);
+            batch.take(self.core.step(Input::Started { lane }, self.clock.now())?, false);
         }
         self.finish(batch)
     }
 
     fn decide(&mut self, envelope: Envelope, batch: &mut Batch) -> anyhow::Result<()> {
+        let of_read = matches!(envelope.input, Input::PlateRead(_));
         let step = self.core.step(envelope.input, self.clock.now())?;
-        let answer = batch.take(step);
+        let answer = batch.take(step, of_read);
         batch.replies.push((envelope.reply, answer));
         Ok(())
     }
@@ -211,16 +220,13 @@ impl Site {
     fn finish(&mut self, batch: Batch) -> anyhow::Result<()> {
         self.core.commit()?;
         let mut unsent = Vec::new();
-        for action in batch.actions {
-            match action {
-                Action::Raise { lane, command } => {
-                    if self.outputs.raises.try_send((lane.clone(), command.clone())).is_err() {
-                        unsent.push((lane, command));
-                    }
-                }
-                Action::Wake { lane, at_uptime_ms } => self.outputs.deadlines.add(at_uptime_ms, lane),
-                Action::Then(_) => unreachable!("followed before the commit"),
+        for raise in batch.raises {
+            if let Err(refused) = self.outputs.raises.try_send(raise) {
+                unsent.push(refused.into_inner());
             }
+        }
+        for (at_uptime_ms, lane) in batch.wakes {
+            self.outputs.deadlines.add(at_uptime_ms, lane);
         }
         for (reply, answer) in batch.replies {
             // Whoever asked may have gone; what was decided stands.
@@ -238,10 +244,10 @@ impl Site {
             return Ok(());
         }
         let mut batch = Batch::default();
-        for (lane, command) in unsent {
+        for Raise { lane, command, .. } in unsent {
             let answer = CommandAnswer::Silent("the device room is not taking commands".to_owned());
             let input = Input::BarrierAnswered { lane, command, answer };
-            batch.take(self.core.step(input, self.clock.now())?);
+            batch.take(self.core.step(input, self.clock.now())?, false);
         }
         self.finish(batch)
     }
@@ -250,14 +256,21 @@ impl Site {
 /// What waits for the commit.
 #[derive(Default)]
 struct Batch {
-    actions: Vec<Action>,
+    raises: Vec<Raise>,
+    wakes: Vec<(u64, LaneId)>,
     replies: Vec<(oneshot::Sender<Reply>, Reply)>,
     changed: bool,
 }
 
 impl Batch {
-    fn take(&mut self, step: Step) -> Reply {
-        self.actions.extend(step.actions);
+    fn take(&mut self, step: Step, of_read: bool) -> Reply {
+        for action in step.actions {
+            match action {
+                Action::Raise { lane, command } => self.raises.push(Raise { lane, command, of_read }),
+                Action::Wake { lane, at_uptime_ms } => self.wakes.push((at_uptime_ms, lane)),
+                Action::Then(_) => unreachable!("followed before the commit"),
+            }
+        }
         self.changed |= step.changed;
         step.reply
     }

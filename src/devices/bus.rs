@@ -193,7 +193,7 @@ impl Bus {
         let within = board.reply_within();
         let answer = match port.write(&request).await {
             Ok(at) => {
-                self.metrics.raise_sent(raise.lane.as_str(), at);
+                self.metrics.raise_sent(raise.lane.as_str(), raise.of_read, at);
                 port.answer(&request, within).await
             }
             Err(fault) => Err(fault),

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::domain::event::{CommandAnswer, CommandId, DeviceId, LaneId, UtcMs};
 use crate::metrics::Metrics;
 use crate::profile::template::Values;
-use crate::site::Handle;
+use crate::site::{self, Handle};
 use planning::{BarrierPlan, Plan};
 
 /// Raises that may wait for one link; more than any site has lanes.
@@ -43,6 +43,8 @@ struct Raise {
     command: CommandId,
     device: DeviceId,
     args: Values,
+    /// For the latency figures, as the loop says it.
+    of_read: bool,
 }
 
 /// Connects every link and keeps it connected. Raises come through `actions`, after their commit; what devices say and
@@ -52,7 +54,7 @@ pub fn start(
     handle: Handle,
     now: Clock,
     metrics: Arc<Metrics>,
-    actions: mpsc::Receiver<(LaneId, CommandId)>,
+    actions: mpsc::Receiver<site::Raise>,
 ) -> Devices {
     let mut tasks = JoinSet::new();
     let mut links = BTreeMap::new();
@@ -86,18 +88,18 @@ impl Devices {
 
 /// Never waits: the loop hands its raises over between two commits.
 async fn dispatch(
-    mut actions: mpsc::Receiver<(LaneId, CommandId)>,
+    mut actions: mpsc::Receiver<site::Raise>,
     barriers: BTreeMap<LaneId, BarrierPlan>,
     links: BTreeMap<String, mpsc::Sender<Raise>>,
     handle: Handle,
     metrics: Arc<Metrics>,
 ) {
     let mut answers = JoinSet::new();
-    while let Some((lane, command)) = actions.recv().await {
+    while let Some(site::Raise { lane, command, of_read }) = actions.recv().await {
         while answers.try_join_next().is_some() {}
         let handed = barriers.get(&lane).map(|barrier| {
             let (device, args) = (barrier.device.clone(), barrier.args.clone());
-            let raise = Raise { lane: lane.clone(), command: command.clone(), device, args };
+            let raise = Raise { lane: lane.clone(), command: command.clone(), device, args, of_read };
             links.get(&barrier.link).is_some_and(|link| link.try_send(raise).is_ok())
         });
         let why = match handed {

@@ -169,7 +169,7 @@ impl Raising {
                 // The connection writes in the order in which it was handed; nobody else publishes on it.
                 if let Some(next) = self.unanswered.iter_mut().find(|waiting| waiting.stage == Stage::Handed) {
                     next.stage = Stage::Sent(packet);
-                    self.metrics.raise_sent(next.raise.lane.as_str(), at);
+                    self.metrics.raise_sent(next.raise.lane.as_str(), next.raise.of_read, at);
                 }
             }
             News::Taken { packet, problem: Some(problem) } => {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::domain::lane::Direction;
+use crate::domain::lane::{Direction, PassedBy};
 
 /// Links, devices and lanes, as the settings list them.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -120,6 +120,14 @@ pub struct LaneConfig {
     pub upper_limit: Option<ContactConfig>,
     /// Closed while the arm is down.
     pub lower_limit: Option<ContactConfig>,
+    /// What tells that a vehicle has passed; the passage loop where there is one, else the camera.
+    pub passed_by: Option<Spanned<PassedBy>>,
+    /// How long after a raise a passage may take, in milliseconds; 60000 where it is not given.
+    pub pass_timeout_ms: Option<Spanned<u64>>,
+    /// How long the arrival loop must be clear before a vehicle counts as gone back; 8000 where it is not given.
+    pub back_out_ms: Option<Spanned<u64>>,
+    /// How long after a passage the same plate is still the same vehicle; 10000 where it is not given.
+    pub same_vehicle_ms: Option<Spanned<u64>>,
 }
 
 /// An output that raises a barrier.

@@ -34,7 +34,6 @@ pub struct Receipt {
 
 struct Submitted {
     answers: Vec<oneshot::Receiver<Reply>>,
-    reads: Vec<(String, String)>,
     receipt: Option<Receipt>,
 }
 
@@ -81,11 +80,8 @@ pub fn answered(metrics: &Metrics, lane: LaneId, command: CommandId, answer: Com
 
 async fn submit(handle: Handle, mut waiting: mpsc::Receiver<Delivery>, submitted: mpsc::Sender<Submitted>) {
     while let Some(delivery) = waiting.recv().await {
-        let mut next = Submitted { answers: Vec::new(), reads: Vec::new(), receipt: delivery.receipt };
+        let mut next = Submitted { answers: Vec::new(), receipt: delivery.receipt };
         for input in delivery.inputs {
-            if let Input::PlateRead(read) = &input {
-                next.reads.push((read.lane.0.clone(), read.event.clone()));
-            }
             let Ok(answer) = handle.submit(input).await else { return };
             next.answers.push(answer);
         }
@@ -103,9 +99,6 @@ async fn acknowledge(mut submitted: mpsc::Receiver<Submitted>, metrics: Arc<Metr
             if answer.await.is_err() {
                 continue 'messages;
             }
-        }
-        for (lane, event) in &next.reads {
-            metrics.plate_decided(lane, event);
         }
         if let Some(receipt) = next.receipt {
             receipt.acknowledge(&metrics);

@@ -151,7 +151,7 @@ fn mistake(right: &str, wrong: &str, expect: &str) {
 /// The rest of the box: takes inputs and answers them when the test says so.
 struct Site {
     inputs: mpsc::Receiver<Envelope>,
-    raises: mpsc::Sender<(LaneId, CommandId)>,
+    raises: mpsc::Sender<site::Raise>,
     metrics: Arc<Metrics>,
     devices: Devices,
 }
@@ -179,7 +179,8 @@ impl Site {
     }
 
     async fn raise(&self, lane: &str, command: &str) {
-        self.raises.send((LaneId::from(lane), CommandId::from(command))).await.expect("the links run");
+        let raise = site::Raise { lane: LaneId::from(lane), command: CommandId::from(command), of_read: true };
+        self.raises.send(raise).await.expect("the links run");
     }
 
     /// Waits until something can be seen in the figures.
