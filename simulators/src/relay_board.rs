@@ -236,11 +236,11 @@ impl Board {
         if reaction.read_inputs {
             self.inputs_counted.send_modify(|count| *count += 1);
         }
-        if let Some(effect) = reaction.effect {
-            self.report(BoardReport::Acted(effect, now));
-        }
         if self.report_frames {
             self.report(BoardReport::Frame { request: frame.to_vec(), answer });
+        }
+        if let Some(effect) = reaction.effect {
+            self.report(BoardReport::Acted(effect, now));
         }
     }
 
