@@ -442,7 +442,7 @@ mod tests {
         };
         let visits = vec![member, visitor, inside, backed_out];
         let mut day = Outcome { visits, sales: vec![sale], ..Outcome::default() };
-        day.sum_up(Tariff::DEMO, [("M1".to_owned(), 300)]);
+        day.sum_up(Tariff::DEMO, [("M1".to_owned(), 300), ("M2".to_owned(), 10)]);
         day
     }
 
@@ -480,6 +480,9 @@ mod tests {
     }
 
     fn cloud() -> Value {
-        json!({"members": [{"id": "M1", "credited": 428, "debited": 50, "available": 300, "outstanding": 78}]})
+        json!({"members": [
+            {"id": "M1", "credited": 428, "debited": 50, "available": 300, "outstanding": 78},
+            {"id": "M2", "credited": 10, "debited": 0, "available": 10, "outstanding": 0},
+        ]})
     }
 }
