@@ -243,12 +243,11 @@ impl Ears {
     }
 
     fn obey(&self, publish: &Publish) {
-        let Some(command) = output_command(&publish.payload) else {
+        let Some((command, reply)) = obeyed(&self.sn, &publish.payload, self.clock.now_s()) else {
             tracing::warn!(sn = self.sn, "the camera got a command that it does not understand");
             return;
         };
         let topic = format!("device/{}/message/down/gpio_out/reply", self.sn);
-        let reply = reply(&self.sn, &command.id, self.clock.now_s());
         if self.client.try_publish(topic, QoS::AtLeastOnce, false, reply.to_string()).is_err() {
             tracing::warn!(sn = self.sn, "the camera's answer found no room in its queue");
         }
@@ -325,14 +324,16 @@ fn input_payload(sn: &str, input: CameraInput, occupied: bool) -> Value {
     }}})
 }
 
-fn reply(sn: &str, id: &str, timestamp_s: i64) -> Value {
-    json!({
-        "code": 200, "id": id, "name": "gpio_out", "payload": null, "sn": sn,
+/// A command and the camera's reply to it; nothing for what is no command of this camera.
+fn obeyed(sn: &str, message: &[u8], timestamp_s: i64) -> Option<(OutputCommand, Value)> {
+    let command = output_command(message)?;
+    let reply = json!({
+        "code": 200, "id": command.id, "name": "gpio_out", "payload": null, "sn": sn,
         "timestamp": timestamp_s, "version": "1.0",
-    })
+    });
+    Some((command, reply))
 }
 
-/// Takes a command apart; nothing for what is no command of this camera.
 fn output_command(message: &[u8]) -> Option<OutputCommand> {
     let message: Value = serde_json::from_slice(message).ok()?;
     if message["name"] != "gpio_out" || message["payload"]["type"] != "gpio_out" {
@@ -395,15 +396,15 @@ mod tests {
     fn a_raise_is_understood_and_answered_with_its_own_id() {
         let recorded = br#"{"id":"NYGtiXpPy5ratyzU","sn":"917e2298-8ddf3e46","name":"gpio_out","version":"1.0",
             "timestamp":1784098020,"payload":{"type":"gpio_out","body":{"delay":1500,"io":0,"value":2}}}"#;
-        let command = output_command(recorded).expect("a command");
+        let (command, reply) = obeyed("917e2298-8ddf3e46", recorded, 1_784_098_021).expect("a command");
         assert!(command.raises());
-        assert_eq!((command.delay_ms, command.id.as_str()), (1500, "NYGtiXpPy5ratyzU"));
+        assert_eq!(command.delay_ms, 1500);
         let expect: Value = serde_json::from_str(
             r#"{"code":200,"id":"NYGtiXpPy5ratyzU","name":"gpio_out","payload":null,"sn":"917e2298-8ddf3e46",
             "timestamp":1784098021,"version":"1.0"}"#,
         )
         .unwrap();
-        assert_eq!(reply("917e2298-8ddf3e46", &command.id, 1_784_098_021), expect);
+        assert_eq!(reply, expect);
     }
 
     #[test]
@@ -415,7 +416,7 @@ mod tests {
             r#"{"id":"a","name":"reboot_dev","payload":null}"#,
             r#"{"id":"a","name":"gpio_out","payload":{"type":"gpio_out","body":{"io":"0","value":2,"delay":500}}}"#,
         ] {
-            assert_eq!(output_command(message.as_bytes()), None, "{message}");
+            assert_eq!(obeyed("c1", message.as_bytes(), 0), None, "{message}");
         }
     }
 

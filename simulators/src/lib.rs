@@ -4,6 +4,7 @@
 //! two independent implementations meet on the wire.
 
 pub mod barrier;
+pub mod books;
 pub mod camera;
 pub mod clock;
 mod driver;

@@ -213,6 +213,7 @@ impl Plan {
             rng: fastrand::Rng::with_seed(settings.seed),
             taken: BTreeSet::new(),
             members: Vec::new(),
+            an_answer_was_lost: false,
             apart_ms: ARRIVALS_APART_MS.max(ENTRY_TAKES_REAL_MS * i64::from(settings.speed)),
         };
         let roles = drawing.cast(settings.cars as usize);
@@ -261,6 +262,7 @@ struct Drawing {
     taken: BTreeSet<String>,
     members: Vec<MemberPlan>,
     apart_ms: i64,
+    an_answer_was_lost: bool,
 }
 
 impl Drawing {
@@ -355,17 +357,13 @@ impl Drawing {
             Role::TooFewPoints | Role::FreeMember | Role::FreeVisitor | Role::TillAtExit | Role::Guard => false,
             Role::MisreadForGuard | Role::MisreadForCamera | Role::BacksOutAtEntry | Role::BacksOutAtExit => false,
         };
+        if !eats {
+            return None;
+        }
+        let answer_lost = role == Role::Lunch && (!self.an_answer_was_lost || self.rng.bool());
+        self.an_answer_was_lost |= answer_lost;
         // At least 120 yuan earn 120 points, which pay two units of parking.
-        eats.then(|| Lunch {
-            fen: self.rng.i64(12_000..30_000),
-            answer_lost: role == Role::Lunch && self.lunch_number(),
-        })
-    }
-
-    /// The first of the lunches that must earn points loses its answer, and then every second one by chance.
-    fn lunch_number(&mut self) -> bool {
-        let first = self.members.iter().filter(|member| member.balance == 0).count() <= 1;
-        first || self.rng.bool()
+        Some(Lunch { fen: self.rng.i64(12_000..30_000), answer_lost })
     }
 
     /// The owner's place among the members; a pair's second car belongs to the member before.

@@ -110,6 +110,10 @@ mod tests {
             check_shape(&draw(&mut rng, kind, &mut taken), kind);
         }
         assert_eq!(taken.len(), 500);
+        for (place, plate) in taken.iter().enumerate() {
+            let alike = taken.iter().skip(place + 1).find(|other| differing_characters(plate, other) <= 2);
+            assert_eq!(alike, None, "{plate}");
+        }
     }
 
     #[test]

@@ -228,19 +228,19 @@ impl Board {
             let mut state = self.shared.state();
             (state.registers.react(frame, now), state.fault)
         };
+        if reaction.read_inputs {
+            self.inputs_counted.send_modify(|count| *count += 1);
+        }
         let answer = reaction.answer.and_then(|answer| spoil(answer, fault));
         if let Some(answer) = &answer {
             // A box that does not read its line loses the answer, as on a real line.
             let _ = rustix::io::write(&self.master, answer);
         }
-        if reaction.read_inputs {
-            self.inputs_counted.send_modify(|count| *count += 1);
+        if self.report_frames {
+            self.report(BoardReport::Frame { request: frame.to_vec(), answer });
         }
         if let Some(effect) = reaction.effect {
             self.report(BoardReport::Acted(effect, now));
-        }
-        if self.report_frames {
-            self.report(BoardReport::Frame { request: frame.to_vec(), answer });
         }
     }
 
@@ -376,9 +376,16 @@ mod tests {
         OpenOptions::new().read(true).write(true).open(board.path()).unwrap()
     }
 
+    /// The next bytes of the line, or a failure where they do not come.
     fn answer<const N: usize>(line: &mut File) -> [u8; N] {
         let mut answer = [0; N];
-        line.read_exact(&mut answer).unwrap();
+        let mut read = 0;
+        while read < N {
+            let patience = Timespec { tv_sec: 5, tv_nsec: 0 };
+            let ready = poll(&mut [PollFd::new(line, PollFlags::IN)], Some(&patience)).unwrap();
+            assert_eq!(ready, 1, "the line says no more after {:02X?}", &answer[..read]);
+            read += line.read(&mut answer[read..]).unwrap();
+        }
         answer
     }
 }

@@ -359,10 +359,13 @@ mod tests {
     async fn an_answer_that_came_too_late_is_asked_for() {
         let script = [
             Turn::Answer(503, r#"{"code":"answer-late","retryable":false,"outcome":"unknown"}"#),
+            Turn::Answer(200, r#"{"status":"in_progress"}"#),
+            Turn::Answer(409, r#"{"code":"idempotency-key-in-progress","retryable":true,"outcome":"unknown"}"#),
             Turn::Answer(200, r#"{"status":"applied","answer":{"transaction":"T3"}}"#),
         ];
-        let (found, _) = commit_against(&script).await;
+        let (found, asked) = commit_against(&script).await;
         assert_eq!(found.unwrap()["transaction"], "T3");
+        assert_eq!(asked.len(), script.len());
     }
 
     #[tokio::test]
