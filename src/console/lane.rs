@@ -123,10 +123,13 @@ pub(super) fn plate_text(plate: &Plate) -> Markup {
 fn trouble(answer: Option<&CommandAnswer>, lang: Lang) -> Option<String> {
     match answer {
         None | Some(CommandAnswer::Accepted) => None,
-        Some(CommandAnswer::Refused(words)) => Some(format!("{}{words}", lang.pick("设备拒绝:", "The device refused: "))),
-        Some(CommandAnswer::Silent(words)) => {
-            Some(format!("{}{words}", lang.pick("设备没有回应,请看道闸:", "No answer from the device; look at the barrier: ")))
+        Some(CommandAnswer::Refused(words)) => {
+            Some(format!("{}{words}", lang.pick("设备拒绝:", "The device refused: ")))
         }
+        Some(CommandAnswer::Silent(words)) => Some(format!(
+            "{}{words}",
+            lang.pick("设备没有回应,请看道闸:", "No answer from the device; look at the barrier: ")
+        )),
     }
 }
 
@@ -261,7 +264,7 @@ fn correct(lane: &LanePicture, base: &str, lang: Lang) -> Markup {
             }
         }
         details {
-            summary.button { (lang.pick("更正车牌…", "Correct plate…")) }
+            summary.button { (lang.pick("更正车牌…", "Fix plate…")) }
             form data-act={ (base) "/plate" } {
                 label {
                     span { (lang.pick("正确车牌", "The right plate")) }

@@ -197,8 +197,7 @@ fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, R
 
 /// A stored word as the enum that is written in JSON as that word.
 fn from_word<T: DeserializeOwned>(what: &'static str, word: String) -> Result<T, ReadError> {
-    serde_json::from_value(serde_json::Value::String(word))
-        .map_err(|e| ReadError::Foreign { what, why: e.to_string() })
+    serde_json::from_value(serde_json::Value::String(word)).map_err(|e| ReadError::Foreign { what, why: e.to_string() })
 }
 
 /// An unsigned number that the schema keeps positive.

@@ -83,7 +83,8 @@ pub(super) struct Attempts {
 impl Tills {
     /// The till that asks.
     pub(super) fn terminal(&self, headers: &HeaderMap) -> Result<&Terminal, Problem> {
-        let refused = || Problem::new(Code::TerminalRevoked, "Gatepost-Terminal and its Bearer token are not known here");
+        let refused =
+            || Problem::new(Code::TerminalRevoked, "Gatepost-Terminal and its Bearer token are not known here");
         let id = text_header(headers, "gatepost-terminal").ok_or_else(refused)?;
         let token = text_header(headers, header::AUTHORIZATION.as_str())
             .and_then(|value| value.strip_prefix("Bearer "))

@@ -59,7 +59,8 @@ pub(super) async fn look_up(
         let detail = "the member has not agreed to plates being matched; a member code is allowed";
         return Err(Problem::new(Code::ConsentMissing, detail));
     }
-    let member_ref = tills.refs.lock().unwrap_or_else(PoisonError::into_inner).give(terminal, &member.id, Instant::now());
+    let member_ref =
+        tills.refs.lock().unwrap_or_else(PoisonError::into_inner).give(terminal, &member.id, Instant::now());
     Ok(Json(json!({
         "member_ref": member_ref,
         "handle": member.handle,

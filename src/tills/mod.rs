@@ -7,11 +7,13 @@ mod problem;
 mod quote;
 mod receipt;
 mod refs;
+#[cfg(test)]
+mod rig;
 mod staff;
 mod status;
-mod transaction;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -44,6 +46,9 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Told the code of every refused request, for the metrics.
 pub type Reject = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// What a stay costs at a moment under the rules of its entry.
+pub type QuoteStay = Arc<dyn Fn(&Stay, UtcMs) -> Option<StayPrice> + Send + Sync>;
+
 /// What the room needs; `main` puts it together.
 #[derive(Clone)]
 pub struct Settings {
@@ -75,7 +80,7 @@ pub struct Pricing {
     /// Civil time now.
     pub now: Arc<dyn Fn() -> UtcMs + Send + Sync>,
     /// What a stay costs at a moment under the rules of its entry; `None` where those rules are not there.
-    pub quote: Arc<dyn Fn(&Stay, UtcMs) -> Option<StayPrice> + Send + Sync>,
+    pub quote: QuoteStay,
     /// The points that a sale earns.
     pub earned: Arc<dyn Fn(Fen) -> Points + Send + Sync>,
     /// The money that so many points pay at most.
@@ -104,12 +109,8 @@ struct Tills {
 /// The requests of `docs/till-api.md`, below `/api/v1`.
 pub fn router(settings: Settings) -> Router {
     let reject = settings.reject.clone();
-    let state = Arc::new(Tills {
-        settings,
-        refs: Mutex::default(),
-        in_flight: Mutex::default(),
-        attempts: Mutex::default(),
-    });
+    let state =
+        Arc::new(Tills { settings, refs: Mutex::default(), in_flight: Mutex::default(), attempts: Mutex::default() });
     let api = Router::new()
         .route("/member-lookups", post(lookup::look_up))
         .route("/quotes", post(quote::quote))

@@ -39,7 +39,11 @@ impl Applied<'_> {
     fn lines_zh(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some((_, due)) = self.stay {
-            lines.push(if due.0 == 0 { "停车费已付清".to_owned() } else { format!("停车费尚欠 {}", yuan(*due)) });
+            lines.push(if due.0 == 0 {
+                "停车费已付清".to_owned()
+            } else {
+                format!("停车费尚欠 {}", yuan(*due))
+            });
         }
         if self.spent.0 > 0 {
             lines.push(format!("使用积分 {}", self.spent.0));
@@ -57,7 +61,11 @@ impl Applied<'_> {
     fn lines_en(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some((_, due)) = self.stay {
-            lines.push(if due.0 == 0 { "Parking paid".to_owned() } else { format!("Parking still due {}", yuan(*due)) });
+            lines.push(if due.0 == 0 {
+                "Parking paid".to_owned()
+            } else {
+                format!("Parking still due {}", yuan(*due))
+            });
         }
         if self.spent.0 > 0 {
             lines.push(format!("Points used {}", self.spent.0));
@@ -99,7 +107,8 @@ mod tests {
         };
         let answer = applied.to_json();
         let zh = ["停车费尚欠 ¥3.50", "获得积分 1280", "本场可用积分 1480", "交易号 demo-1/1/9/0"];
-        let en = ["Parking still due ¥3.50", "Points earned 1280", "Points usable here 1480", "Transaction demo-1/1/9/0"];
+        let en =
+            ["Parking still due ¥3.50", "Points earned 1280", "Points usable here 1480", "Transaction demo-1/1/9/0"];
         assert_eq!(answer["receipt_lines"], json!({"zh": zh, "en": en}));
         assert_eq!(answer["stay"], json!({"stay": "S1-2", "paid_fen": 500, "due_fen": 350}));
     }

@@ -74,7 +74,10 @@ impl Tills {
     async fn act(&self, lane: &str, operator: String, what: StaffWish) -> Answer {
         let Some(lane) = self.settings.lanes.iter().find(|known| known.as_str() == lane) else {
             let known: Vec<&str> = self.settings.lanes.iter().map(LaneId::as_str).collect();
-            return Err(Problem::new(Code::LaneUnknown, format!("no lane of that name; there are {}", known.join(", "))));
+            return Err(Problem::new(
+                Code::LaneUnknown,
+                format!("no lane of that name; there are {}", known.join(", ")),
+            ));
         };
         let act = StaffAct { lane: lane.clone(), operator, what };
         let reply = self.settings.handle.try_submit(Input::Staff(act)).map_err(unavailable)?;
@@ -89,7 +92,8 @@ impl Tills {
                 Err(Problem::new(Code::NothingWaiting, "no vehicle waits in this lane"))
             }
             Reply::Staff(Err(StaffRefusal::AmountMismatch { due })) => {
-                Err(Problem::new(Code::AmountMismatch, format!("fen: what is due is {} fen", due.0)).with("due_fen", due.0))
+                Err(Problem::new(Code::AmountMismatch, format!("fen: what is due is {} fen", due.0))
+                    .with("due_fen", due.0))
             }
             Reply::Done | Reply::Till(_) => {
                 tracing::error!("the loop answered staff with another's reply");

@@ -36,7 +36,9 @@ impl Mode {
         match self {
             Mode::Online => ("一切正常", "All is well"),
             Mode::Degraded => ("离线:积分照常可用,联网后自动上传", "Offline: points still work; all is uploaded later"),
-            Mode::Quarantined => ("本机暂停使用积分,请用其他方式付款", "Points may not be spent here now; take another tender"),
+            Mode::Quarantined => {
+                ("本机暂停使用积分,请用其他方式付款", "Points may not be spent here now; take another tender")
+            }
         }
     }
 }

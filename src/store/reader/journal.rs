@@ -133,7 +133,12 @@ impl View<'_> {
             .tx
             .prepare_cached(sql)?
             .query_row((terminal.as_str(), key), |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?, row.get::<_, String>(3)?))
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, String>(1)?,
+                    row.get::<_, i64>(2)?,
+                    row.get::<_, String>(3)?,
+                ))
             })
             .optional()?;
         let Some((fingerprint, answer, seq, head)) = row else { return Ok(None) };
@@ -143,14 +148,11 @@ impl View<'_> {
 
     /// Requests for grants that the cloud has not answered, oldest first.
     pub fn open_grant_requests(&self, most: usize) -> Result<Vec<GrantRequest>, ReadError> {
-        let sql = "SELECT request, member, points FROM grant_request WHERE state = 'open' ORDER BY seq, request LIMIT ?1";
+        let sql =
+            "SELECT request, member, points FROM grant_request WHERE state = 'open' ORDER BY seq, request LIMIT ?1";
         let mut query = self.tx.prepare_cached(sql)?;
         let rows = query.query_map([most as i64], |row| {
-            Ok(GrantRequest {
-                request: OpId(row.get(0)?),
-                member: MemberId(row.get(1)?),
-                points: Points(row.get(2)?),
-            })
+            Ok(GrantRequest { request: OpId(row.get(0)?), member: MemberId(row.get(1)?), points: Points(row.get(2)?) })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

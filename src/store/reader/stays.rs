@@ -60,9 +60,8 @@ impl View<'_> {
 
     /// The plates of the vehicles inside, the newest change first.
     pub fn plates_inside(&self, most: usize) -> Result<Vec<Plate>, ReadError> {
-        let sql = format!(
-            "SELECT plate FROM stay WHERE {INSIDE} AND plate IS NOT NULL ORDER BY changed_seq DESC LIMIT ?1"
-        );
+        let sql =
+            format!("SELECT plate FROM stay WHERE {INSIDE} AND plate IS NOT NULL ORDER BY changed_seq DESC LIMIT ?1");
         let mut query = self.tx.prepare_cached(&sql)?;
         let rows = query.query_map([most as i64], |row| row.get::<_, String>(0))?;
         // A plate that this version would not take is no candidate.
@@ -121,9 +120,10 @@ impl View<'_> {
         let sql = "SELECT coalesce(sum(points), 0), coalesce(sum(fen), 0) FROM (\
                    SELECT points, fen FROM hold WHERE stay = ?1 AND state = 'held' \
                    UNION ALL SELECT points, fen FROM points_entry WHERE stay = ?1 AND kind = 'spent')";
-        let row = self.tx.prepare_cached(sql)?.query_row([stay.as_str()], |row| {
-            Ok(StayPoints { points: Points(row.get(0)?), fen: Fen(row.get(1)?) })
-        })?;
+        let row = self
+            .tx
+            .prepare_cached(sql)?
+            .query_row([stay.as_str()], |row| Ok(StayPoints { points: Points(row.get(0)?), fen: Fen(row.get(1)?) }))?;
         Ok(row)
     }
 
