@@ -124,8 +124,19 @@ async fn a_change_reaches_the_page_and_nothing_else_is_sent() {
     let mut stream = Stream::open(&rig, "?lang=en").await;
     let mut ids: Vec<String> = stream.until_beat().await.into_iter().map(|part| part.id).collect();
     ids.sort();
-    let every =
-        ["alarms", "ended", "journal", "lane-0-acts", "lane-0-now", "lane-1-acts", "lane-1-now", "overview", "reads"];
+    let every = [
+        "alarms",
+        "ended",
+        "journal",
+        "lane-0-forms",
+        "lane-0-now",
+        "lane-0-offers",
+        "lane-1-forms",
+        "lane-1-now",
+        "lane-1-offers",
+        "overview",
+        "reads",
+    ];
     assert_eq!(ids, every, "a stream begins with the whole picture");
     rig.sample.lane("E1", &json!({"phase": {"at": "raised", "cause": {"why": "entry"}}, "arm": "up"}));
     rig.versions.send_modify(|version| *version += 1);
