@@ -3,6 +3,7 @@
 
 const SILENCE_MS = 40000; // two and a half beats of the stream
 const PIN_REST_MS = 300000; // a PIN that nobody used for five minutes is forgotten
+const ANSWER_MS = 30000; // an answer is read by then, and would only mislead about the next vehicle
 const lost = document.getElementById("lost");
 const signOn = document.getElementById("sign-on");
 const waiting = new Map();
@@ -31,8 +32,9 @@ function later() {
 }
 
 function isInUse(part) {
+  if (part.querySelector("button:disabled")) return true;
   if (!("keep" in part.dataset)) return false;
-  return part.contains(document.activeElement) || part.querySelector("details[open], button:disabled") !== null;
+  return part.contains(document.activeElement) || part.querySelector("details[open]") !== null;
 }
 
 function swap(id, html) {
@@ -51,6 +53,8 @@ function swapWaiting() {
 
 async function act(form) {
   const answer = form.closest(".lane").querySelector(".answer");
+  const missing = [signOn.operator, signOn.pin].find((input) => input.value.trim() === "");
+  if (missing) { say(answer, false, signOn.dataset.first); missing.focus(); return; }
   const fields = Object.fromEntries([...new FormData(form)].filter(([, value]) => value.trim() !== ""));
   if (fields.fen) fields.fen = Number(fields.fen);
   if (fields.note) { fields.reason += ": " + fields.note; delete fields.note; }
@@ -63,16 +67,22 @@ async function act(form) {
     const said = await response.json();
     ok = response.ok;
     text = ok ? said.text : said.staff_text[document.body.dataset.lang] + " (" + said.detail + ")";
-    if (said.code === "operator-unknown" || said.field === "operator" || said.field === "pin") signOn.operator.focus();
+    if (said.code === "operator-unknown") signOn.pin.focus();
   } catch (error) {
     text = lost.textContent;
   }
   button.disabled = false;
+  say(answer, ok, text);
+  if (ok) { form.closest("details")?.removeAttribute("open"); document.activeElement?.blur(); }
+  swapWaiting();
+}
+
+function say(answer, ok, text) {
   answer.hidden = false;
   answer.className = "answer " + (ok ? "good" : "bad");
   answer.textContent = (ok ? "✓ " : "! ") + text;
-  if (ok) { form.closest("details")?.removeAttribute("open"); document.activeElement?.blur(); }
-  swapWaiting();
+  clearTimeout(answer.rest);
+  answer.rest = setTimeout(() => { answer.hidden = true; }, ANSWER_MS);
 }
 
 document.addEventListener("submit", (event) => {

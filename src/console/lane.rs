@@ -25,9 +25,14 @@ pub(super) fn now_id(number: usize) -> String {
     format!("lane-{number}-now")
 }
 
-/// The id of the part with the buttons.
-pub(super) fn acts_id(number: usize) -> String {
-    format!("lane-{number}-acts")
+/// The id of the part with what can be done at one touch.
+pub(super) fn offers_id(number: usize) -> String {
+    format!("lane-{number}-offers")
+}
+
+/// The id of the part with the forms.
+pub(super) fn forms_id(number: usize) -> String {
+    format!("lane-{number}-forms")
 }
 
 /// The whole card.
@@ -35,7 +40,8 @@ pub(super) fn card(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZon
     html! {
         article.card.lane {
             (now(number, lane, lang, zone))
-            (acts(number, lane, lang))
+            (offers(number, lane, lang))
+            (forms(number, lane, lang))
             output.answer role="status" hidden {}
         }
     }
@@ -62,43 +68,42 @@ pub(super) fn now(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZone
     }
 }
 
-/// What a guard can do.
-pub(super) fn acts(number: usize, lane: &LanePicture, lang: Lang) -> Markup {
-    let base = format!("/api/v1/staff/lanes/{}", lane.sign.id);
+/// What a guard can do at one touch: take what is due, choose a near plate.
+pub(super) fn offers(number: usize, lane: &LanePicture, lang: Lang) -> Markup {
     let due = match lane.now.phase {
         Phase::Waiting { due, .. } => due.filter(|due| due.0 > 0),
         Phase::Idle | Phase::Raised { .. } | Phase::Other(_) => None,
     };
     html! {
-        div.acts #(acts_id(number)) data-keep="" {
+        div.offers #(offers_id(number)) {
             @if let Some(due) = due {
-                form data-act={ (base) "/settle" } {
+                form data-act=(address(lane, "settle")) {
                     input type="hidden" name="fen" value=(due.0);
                     button.primary type="submit" { (lang.pick("收现金 ", "Take cash ")) b { (yuan(due)) } }
                 }
             }
-            @if lane.now.is_waiting() { (correct(lane, &base, lang)) }
-            details {
-                summary.button { (lang.pick("抬杆…", "Raise…")) }
-                form data-act={ (base) "/raise" } {
-                    label {
-                        span { (lang.pick("原因", "Reason")) }
-                        select name="reason" {
-                            @for (zh, en) in REASONS { option value={ (zh) " / " (en) } { (lang.pick(zh, en)) } }
+            @if !lane.candidates.is_empty() {
+                p.quiet { (lang.pick("可能是场内的这些车:", "It may be one of these, which are inside:")) }
+                div.candidates {
+                    @for plate in &lane.candidates {
+                        form data-act=(address(lane, "plate")) {
+                            input type="hidden" name="plate" value=(plate);
+                            input type="hidden" name="reason" value="从相近车牌中选择 / chosen among near plates";
+                            button type="submit" { (plate_text(plate)) }
                         }
                     }
-                    label {
-                        span { (lang.pick("说明(可不填)", "Note (optional)")) }
-                        input name="note" maxlength="120";
-                    }
-                    label {
-                        span { (lang.pick("车牌(可不填)", "Plate (optional)")) }
-                        input name="plate" maxlength="12" autocapitalize="characters" spellcheck="false";
-                    }
-                    button.danger type="submit" { (lang.pick("确认抬杆", "Raise the barrier")) }
-                    p.quiet { (lang.pick("抬杆会记入账本,不能撤销。", "A raise is written into the journal and cannot be undone.")) }
                 }
             }
+        }
+    }
+}
+
+/// What a guard has to fill in; the page never swaps it while somebody does.
+pub(super) fn forms(number: usize, lane: &LanePicture, lang: Lang) -> Markup {
+    html! {
+        div.forms #(forms_id(number)) data-keep="" {
+            @if lane.now.is_waiting() { (correct(lane, lang)) }
+            (raise(lane, lang))
         }
     }
 }
@@ -249,23 +254,11 @@ fn why(state: &LaneNow, lang: Lang) -> Markup {
     html! { p.why { (words) } }
 }
 
-fn correct(lane: &LanePicture, base: &str, lang: Lang) -> Markup {
+fn correct(lane: &LanePicture, lang: Lang) -> Markup {
     html! {
-        @if !lane.candidates.is_empty() {
-            div.candidates {
-                p.quiet { (lang.pick("可能是场内的这些车:", "It may be one of these, which are inside:")) }
-                @for plate in &lane.candidates {
-                    form data-act={ (base) "/plate" } {
-                        input type="hidden" name="plate" value=(plate);
-                        input type="hidden" name="reason" value="从相近车牌中选择 / chosen among near plates";
-                        button type="submit" { (plate_text(plate)) }
-                    }
-                }
-            }
-        }
         details {
-            summary.button { (lang.pick("更正车牌…", "Correct plate…")) }
-            form data-act={ (base) "/plate" } {
+            summary.button { (lang.pick("更正车牌…", "Fix plate…")) }
+            form data-act=(address(lane, "plate")) {
                 label {
                     span { (lang.pick("正确车牌", "The right plate")) }
                     input name="plate" required maxlength="12" autocapitalize="characters" spellcheck="false";
@@ -278,4 +271,35 @@ fn correct(lane: &LanePicture, base: &str, lang: Lang) -> Markup {
             }
         }
     }
+}
+
+fn raise(lane: &LanePicture, lang: Lang) -> Markup {
+    html! {
+        details {
+            summary.button { (lang.pick("抬杆…", "Raise…")) }
+            form data-act=(address(lane, "raise")) {
+                label {
+                    span { (lang.pick("原因", "Reason")) }
+                    select name="reason" {
+                        @for (zh, en) in REASONS { option value={ (zh) " / " (en) } { (lang.pick(zh, en)) } }
+                    }
+                }
+                label {
+                    span { (lang.pick("说明(可不填)", "Note (optional)")) }
+                    input name="note" maxlength="120";
+                }
+                label {
+                    span { (lang.pick("车牌(可不填)", "Plate (optional)")) }
+                    input name="plate" maxlength="12" autocapitalize="characters" spellcheck="false";
+                }
+                button.danger type="submit" { (lang.pick("确认抬杆", "Raise the barrier")) }
+                p.quiet { (lang.pick("抬杆会记入账本,不能撤销。", "A raise is written into the journal and cannot be undone.")) }
+            }
+        }
+    }
+}
+
+/// Where a form of this lane goes.
+fn address(lane: &LanePicture, verb: &str) -> String {
+    format!("/api/v1/staff/lanes/{}/{verb}", lane.sign.id)
 }

@@ -120,8 +120,10 @@ fn ended_stay(of: &EndedStay, lang: Lang, zone: &TimeZone) -> Markup {
                 span.masked { (stay.plate.as_ref().map_or_else(|| lang.pick("无车牌", "No plate").to_owned(), Plate::masked)) }
                 @if let Some(member) = &of.member { span.badge { span aria-hidden="true" { "★" } " " (member.tier) } }
                 span.quiet {
-                    (time_of_day(stay.entry, zone))
-                    @if let Some(exit) = row.exit { " – " (time_of_day(exit, zone)) " · " (lang.duration(exit.0 - stay.entry.0)) }
+                    (day_and_time(stay.entry, zone))
+                    @if let Some(exit) = row.exit {
+                        " – " (day_and_time(exit, zone)) " · " (lang.duration(exit.0 - stay.entry.0))
+                    }
                 }
                 b.total {
                     @match (stay.state, total) {

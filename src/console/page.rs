@@ -25,7 +25,8 @@ pub(super) fn parts(picture: &Picture, lang: Lang, zone: &TimeZone) -> Vec<Part>
     ];
     for (number, of) in picture.lanes.iter().enumerate() {
         parts.push(part(&lane::now_id(number), lane::now(number, of, lang, zone)));
-        parts.push(part(&lane::acts_id(number), lane::acts(number, of, lang)));
+        parts.push(part(&lane::offers_id(number), lane::offers(number, of, lang)));
+        parts.push(part(&lane::forms_id(number), lane::forms(number, of, lang)));
     }
     parts
 }
@@ -97,7 +98,8 @@ fn masthead(lang: Lang, site: &str) -> Markup {
 
 fn sign_on(lang: Lang) -> Markup {
     html! {
-        form #sign-on autocomplete="off" {
+        form #sign-on autocomplete="off"
+            data-first=(lang.pick("请先填写工号和密码", "Enter operator and PIN first")) {
             label {
                 span { (lang.pick("工号", "Operator")) }
                 input name="operator" autocomplete="off" autocapitalize="off" spellcheck="false" maxlength="64";

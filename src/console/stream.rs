@@ -19,7 +19,7 @@ use super::words::Lang;
 use super::{Asked, Console};
 
 /// Between two looks of one stream: ten pictures a second are more than an eye can follow.
-const PACE: Duration = Duration::from_millis(100);
+pub(super) const PACE: Duration = Duration::from_millis(100);
 /// How often a quiet stream says that it is alive; the page calls the line lost after two and a half of these.
 const BEAT: Duration = Duration::from_secs(15);
 /// How long a browser waits before it comes back.

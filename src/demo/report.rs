@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use simulators::outcome::{Outcome, compare};
+use simulators::books::compare;
+use simulators::outcome::Outcome;
 
 use super::mall::Accounts;
 use crate::store::journal::Verdict;

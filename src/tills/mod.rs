@@ -7,6 +7,8 @@ mod problem;
 mod quote;
 mod receipt;
 mod refs;
+#[cfg(test)]
+mod rig;
 mod staff;
 mod status;
 #[cfg(test)]
@@ -44,6 +46,9 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Told the code of every refused request, for the metrics.
 pub type Reject = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// What a stay costs at a moment under the rules of its entry.
+pub type QuoteStay = Arc<dyn Fn(&Stay, UtcMs) -> Option<StayPrice> + Send + Sync>;
+
 /// What the room needs; `main` puts it together.
 #[derive(Clone)]
 pub struct Settings {
@@ -75,7 +80,7 @@ pub struct Pricing {
     /// Civil time now.
     pub now: Arc<dyn Fn() -> UtcMs + Send + Sync>,
     /// What a stay costs at a moment under the rules of its entry; `None` where those rules are not there.
-    pub quote: Arc<dyn Fn(&Stay, UtcMs) -> Option<StayPrice> + Send + Sync>,
+    pub quote: QuoteStay,
     /// The points that a sale earns.
     pub earned: Arc<dyn Fn(Fen) -> Points + Send + Sync>,
     /// The money that so many points pay at most.

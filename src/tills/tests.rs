@@ -1,20 +1,15 @@
-//! The requests of `docs/till-api.md` through a real socket, with a loop whose decisions each test chooses.
+//! The requests of `docs/till-api.md` through a real socket.
 
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
-use super::problem::Code;
-use super::{MOST_BODY_BYTES, Operator, Pricing, Settings, StayPrice, Terminal, router};
-use crate::domain::event::{Fen, Input, Points, Reply, StaffRefusal, StaffWish, TillCommit, UtcMs};
+use super::MOST_BODY_BYTES;
+use super::rig::{Decide, Rig, Sent, applied, as_till, sale};
+use crate::domain::event::{Fen, Input, StaffWish, TillCommit, UtcMs};
 use crate::domain::plate::Plate;
-use crate::domain::tariff::{Fee, FeeLine};
-use crate::site::{Envelope, Handle};
-use crate::store::reader::sample::{NOON_MS, Sample};
+use crate::store::reader::sample::NOON_MS;
 
 #[tokio::test]
 async fn a_code_or_a_consented_plate_finds_the_member() {
@@ -348,7 +343,7 @@ async fn the_status_tells_the_cashier_what_still_works() {
     let offline = rig.till(rig.client.get(rig.url("status"))).expect(200).await;
     assert_eq!((&offline["mode"], &offline["unacknowledged_entries"]), (&json!("degraded"), &json!(3)));
     assert!(offline["staff_text"]["zh"].as_str().expect("a text").contains("离线"));
-    rig.cloud_is_up.store(true, std::sync::atomic::Ordering::Relaxed);
+    rig.cloud_is_up.store(true, Ordering::Relaxed);
     assert_eq!(rig.till(rig.client.get(rig.url("status"))).expect(200).await["mode"], "online");
     rig.sample(|sample| sample.run("INSERT INTO fact VALUES ('quarantined', 'rewound')", []));
     assert_eq!(rig.till(rig.client.get(rig.url("status"))).expect(200).await["mode"], "quarantined");
@@ -359,224 +354,4 @@ async fn an_address_that_is_not_there_is_a_problem_too() {
     let rig = Rig::new().await;
     rig.check(rig.client.get(rig.url("holds")), "not-found", 404).await;
     rig.check(rig.client.get(rig.url("quotes")), "method-not-allowed", 405).await;
-}
-
-/// What the loop of a test does with a till's commit.
-#[derive(Clone, Copy)]
-enum Decide {
-    Apply,
-    Refuse(&'static str),
-    Wait,
-}
-
-struct Rig {
-    base: String,
-    client: Client,
-    sample: Arc<Mutex<Sample>>,
-    handle: Handle,
-    inputs: Arc<Mutex<Vec<Input>>>,
-    decide: Arc<Mutex<Decide>>,
-    held: mpsc::UnboundedReceiver<Envelope>,
-    rejected: Arc<Mutex<Vec<String>>>,
-    cloud_is_up: Arc<AtomicBool>,
-}
-
-impl Rig {
-    async fn new() -> Self {
-        Self::with(64, Duration::from_secs(10)).await
-    }
-
-    async fn with(queue: usize, answer_timeout: Duration) -> Self {
-        // Another test of this process may have been first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let (inputs, mut queued) = mpsc::channel::<Envelope>(queue);
-        let (hold, held) = mpsc::unbounded_channel();
-        let sample = Sample::midday();
-        let (rejected, cloud_is_up) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let told = rejected.clone();
-        let settings = Settings {
-            handle: Handle::new(inputs),
-            reader: sample.reader(),
-            terminals: vec![terminal("T1", "token-1"), terminal("T2", "token-2")],
-            operators: vec![operator("li", "8888"), operator("zhao", "6666")],
-            lanes: vec!["E1".into(), "X1".into()],
-            pricing: pricing(),
-            zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(8)),
-            cloud_is_up: cloud_is_up.clone(),
-            reject: Arc::new(move |code| told.lock().expect("the list").push(code.to_owned())),
-            answer_timeout,
-        };
-        let handle = settings.handle.clone();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let base = format!("http://{}/api/v1/", listener.local_addr().expect("the address"));
-        tokio::spawn(axum::serve(listener, router(settings)).into_future());
-        let rig = Self {
-            base,
-            client: Client::new(),
-            sample: Arc::new(Mutex::new(sample)),
-            handle,
-            inputs: Arc::default(),
-            decide: Arc::new(Mutex::new(Decide::Apply)),
-            held,
-            rejected,
-            cloud_is_up,
-        };
-        let (sample, seen, decide) = (rig.sample.clone(), rig.inputs.clone(), rig.decide.clone());
-        tokio::spawn(async move {
-            while let Some(envelope) = queued.recv().await {
-                seen.lock().expect("the list").push(envelope.input.clone());
-                let decide = *decide.lock().expect("the choice");
-                if matches!(decide, Decide::Wait) {
-                    hold.send(envelope).expect("the test holds it");
-                    // A loop that waits reads no more, so that the queue fills.
-                    std::future::pending::<()>().await;
-                } else {
-                    answer(envelope, decide, &sample.lock().expect("the sample"));
-                }
-            }
-        });
-        rig
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
-    }
-
-    fn till(&self, request: RequestBuilder) -> Sent<'_> {
-        Sent { request: as_till(request, "T1", "token-1"), rig: self }
-    }
-
-    fn till_post(&self, verb: &str, key: &str, body: &Value) -> Sent<'_> {
-        self.till(self.client.post(self.url(verb)).header("Idempotency-Key", key).json(body))
-    }
-
-    fn staff(&self, path: &str, body: &Value) -> Sent<'_> {
-        Sent { request: self.client.post(self.url(&format!("staff/lanes/{path}"))).json(body), rig: self }
-    }
-
-    async fn check(&self, request: RequestBuilder, code: &str, status: u16) {
-        Sent { request, rig: self }.problem(code, status).await;
-    }
-
-    async fn member_ref(&self) -> Value {
-        self.till_post("member-lookups", "k", &json!({"code": "GPM1001"})).expect(200).await["member_ref"].clone()
-    }
-
-    fn decide(&self, decide: Decide) {
-        *self.decide.lock().expect("the choice") = decide;
-    }
-
-    fn inputs(&self) -> Vec<Input> {
-        self.inputs.lock().expect("the list").clone()
-    }
-
-    fn sample<T>(&self, with: impl FnOnce(&Sample) -> T) -> T {
-        with(&self.sample.lock().expect("the sample"))
-    }
-
-    fn settle(&self, held: Envelope) {
-        answer(held, Decide::Apply, &self.sample.lock().expect("the sample"));
-    }
-
-    fn fill_queue(&self) {
-        while self.handle.try_submit(Input::LaneDue { lane: "X1".into() }).is_ok() {}
-    }
-}
-
-/// A request that is about to go.
-struct Sent<'a> {
-    request: RequestBuilder,
-    rig: &'a Rig,
-}
-
-impl Sent<'_> {
-    async fn send(self) -> reqwest::Result<reqwest::Response> {
-        self.request.send().await
-    }
-
-    async fn expect(self, status: u16) -> Value {
-        let response = self.send().await.expect("an answer");
-        let (found, text) = (response.status().as_u16(), response.text().await.expect("a text"));
-        assert_eq!(found, status, "{text}");
-        serde_json::from_str(&text).expect("JSON")
-    }
-
-    /// The request is refused as the table says, and the refusal is counted.
-    async fn problem(self, code: &str, status: u16) -> Value {
-        let rejected = self.rig.rejected.clone();
-        let response = self.send().await.expect("an answer");
-        let (found, headers) = (response.status().as_u16(), response.headers().clone());
-        let problem: Value = response.json().await.expect("JSON");
-        assert_eq!((problem["code"].as_str(), found), (Some(code), status), "{problem}");
-        assert_eq!(headers["content-type"], "application/problem+json");
-        assert_eq!(problem["status"], status);
-        for field in ["type", "title", "detail", "outcome"] {
-            assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {problem}");
-        }
-        assert!(problem["retryable"].is_boolean(), "{problem}");
-        assert!(problem["staff_text"]["zh"].is_string() && problem["staff_text"]["en"].is_string(), "{problem}");
-        assert!(Code::named(code).is_some());
-        assert_eq!(rejected.lock().expect("the list").last().map(String::as_str), Some(code));
-        problem
-    }
-}
-
-fn as_till(request: RequestBuilder, id: &str, token: &str) -> RequestBuilder {
-    request.header("Gatepost-Terminal", id).header("Authorization", format!("Bearer {token}"))
-}
-
-fn sale(receipt: &str) -> Value {
-    json!({"receipt_no": receipt, "sale_fen": 500, "tenders": [{"kind": "cash", "fen": 500}]})
-}
-
-fn applied() -> Value {
-    json!({"result": "applied", "transaction": "demo-1/1/10/0", "earned": 128, "spent": 50, "usable": 256,
-        "stay": ["S1-2", 0]})
-}
-
-/// Decides as the loop would, with the answer in the ledger file before it is given.
-fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
-    let reply = match &envelope.input {
-        Input::Till(commit) => {
-            let stored = match decide {
-                Decide::Apply | Decide::Wait => applied(),
-                Decide::Refuse(code) => json!({"result": "refused", "code": code, "detail": "178 points are usable"}),
-            };
-            sample.operation(commit.terminal.as_str(), &commit.key, &commit.fingerprint, &stored);
-            Reply::Till(serde_json::from_value(stored).expect("a till's answer"))
-        }
-        Input::Staff(act) => Reply::Staff(match &act.what {
-            StaffWish::Settle { fen } if fen.0 != 800 => Err(StaffRefusal::AmountMismatch { due: Fen(800) }),
-            StaffWish::CorrectPlate { .. } => Err(StaffRefusal::NothingWaiting),
-            StaffWish::Raise { .. } | StaffWish::Settle { .. } => Ok("raised".to_owned()),
-        }),
-        other => panic!("no till or guard sent {other:?}"),
-    };
-    // A till that hung up has no ear for it.
-    let _ = envelope.reply.send(reply);
-}
-
-fn terminal(id: &str, token: &str) -> Terminal {
-    Terminal { id: id.into(), token: token.into(), merchant: None }
-}
-
-fn operator(id: &str, pin: &str) -> Operator {
-    Operator { id: id.to_owned(), pin: pin.into() }
-}
-
-/// One price for everything: ¥8.00 a stay, one point for a yuan spent, ten points pay a yuan.
-fn pricing() -> Pricing {
-    let line = FeeLine {
-        rule: "unit-price".to_owned(),
-        fen: Fen(800),
-        zh: "2小时 × ¥4.00".to_owned(),
-        en: "2 h × ¥4.00".to_owned(),
-    };
-    let price = StayPrice { fee: Fee { total: Fen(800), lines: vec![line] }, due: Fen(800), points_needed: Points(80) };
-    Pricing {
-        now: Arc::new(|| UtcMs(NOON_MS)),
-        quote: Arc::new(move |_, _| Some(price.clone())),
-        earned: Arc::new(|fen| Points(fen.0 / 100)),
-        worth: Arc::new(|points| Fen(points.0 * 10)),
-    }
 }

@@ -1,6 +1,6 @@
 //! The views against a small mall's ledger file.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::sample::{NOON_MS, Sample};
 use super::{ReadError, Reader, View};
@@ -173,14 +173,14 @@ async fn one_look_is_of_one_moment() {
 async fn a_view_that_takes_too_long_is_stopped_and_the_next_one_works() {
     let sample = Sample::midday();
     let reader = sample.reader();
-    let begun = Instant::now();
     let stopped = reader.look_within(Duration::from_millis(50), endless).await;
     assert!(matches!(stopped, Err(ReadError::Deadline(_))), "{stopped:?}");
     for _ in 0..4 {
         assert_eq!(reader.look(|view| view.inside_count()).await.expect("a view"), 2);
     }
-    assert!(begun.elapsed() < Duration::from_secs(20), "the endless query still runs");
-    assert_eq!(reader.shared.permits.available_permits(), super::CONNECTIONS);
+    let all = reader.shared.permits.acquire_many(super::CONNECTIONS as u32);
+    let all = tokio::time::timeout(Duration::from_secs(5), all).await;
+    assert!(all.is_ok(), "the endless query still runs");
 }
 
 #[test]
@@ -208,7 +208,8 @@ async fn check_tail(sample: &Sample, from: u64, most: usize, most_bytes: usize, 
     assert_eq!(tail.iter().map(|entry| entry.seq).collect::<Vec<_>>(), expect);
 }
 
+/// Half a minute of counting: endless enough, and over at last where nobody stops it.
 fn endless(view: &View<'_>) -> Result<i64, ReadError> {
-    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 150000000) SELECT max(i) FROM n";
     Ok(view.tx.query_row(sql, [], |row| row.get(0))?)
 }
