@@ -212,6 +212,7 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         | Input::BarrierMoved { .. }
         | Input::LaneDue { .. }
         | Input::LaneReconsidered { .. }
+        | Input::RulesOffered { .. }
         | Input::Cloud(_) => panic!("no till or guard sent {:?}", envelope.input),
     };
     // A till that hung up has no ear for it.
