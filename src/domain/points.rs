@@ -39,6 +39,15 @@ pub fn take(purse: &Purse, points: Points) -> Option<Vec<Part>> {
     (wanted == 0).then_some(parts)
 }
 
+/// What a purse holds after `parts`, which were taken from it, are gone.
+pub fn lower(purse: &mut Purse, parts: &[Part]) {
+    for part in parts {
+        let remaining = purse.get_mut(&part.grant).expect("parts are taken from this purse");
+        remaining.0 -= part.points.0;
+        assert!(remaining.0 >= 0, "a part is never more than its grant holds");
+    }
+}
+
 /// Everything that a purse holds, as parts.
 pub fn all(purse: &Purse) -> Vec<Part> {
     purse

@@ -31,8 +31,17 @@ pub(super) fn commit(commit: &TillCommit, facts: &Facts, now: Now) -> Decision {
 /// What a commit will do, once nothing speaks against it.
 struct Plan {
     stay: Option<(StayId, Fen)>,
-    /// Points for the cover asked, and from where.
-    spend: Option<(MemberId, Points, Vec<points::Part>)>,
+    /// Points for parking and points for the sale, each a spend of its own.
+    spends: Vec<Spend>,
+}
+
+/// Points that a commit will spend.
+struct Spend {
+    member: MemberId,
+    points: Points,
+    fen: Fen,
+    parts: Vec<points::Part>,
+    stay: Option<StayId>,
 }
 
 fn reply(answer: TillAnswer) -> Decision {
@@ -69,8 +78,8 @@ fn check(commit: &TillCommit, facts: &Facts, now: Now) -> Result<Plan, TillAnswe
         let detail = format!("the tenders make {} fen, due are {total} fen", commit.cash.0 + commit.points_cover.0);
         return Err(refuse("tender-mismatch", detail));
     }
-    let spend = if commit.points_cover.0 > 0 { Some(check_spend(commit, facts)?) } else { None };
-    Ok(Plan { stay, spend })
+    let spends = if commit.points_cover.0 > 0 { plan_spends(commit, facts, stay.as_ref())? } else { Vec::new() };
+    Ok(Plan { stay, spends })
 }
 
 fn due_of(inside: Option<&StayFacts>, id: &StayId, now: Now) -> Result<(StayId, Fen), TillAnswer> {
@@ -85,25 +94,36 @@ fn due_of(inside: Option<&StayFacts>, id: &StayId, now: Now) -> Result<(StayId, 
     Ok((id.clone(), tariff::quote(&inside.rules, &inside.stay, at).due))
 }
 
-fn check_spend(commit: &TillCommit, facts: &Facts) -> Result<(MemberId, Points, Vec<points::Part>), TillAnswer> {
+/// Points pay for parking first; what they pay of the sale is a spend of its own, so that every stay's books close.
+fn plan_spends(commit: &TillCommit, facts: &Facts, stay: Option<&(StayId, Fen)>) -> Result<Vec<Spend>, TillAnswer> {
     let Some(member) = &facts.member else {
         return Err(refuse("bad-request", "a points tender needs member_ref".to_owned()));
     };
     if facts.quarantined {
         return Err(refuse("quarantined", "this box may not spend points now; take another tender".to_owned()));
     }
-    let needed = facts.rules.points_needed(commit.points_cover);
-    let Some(parts) = points::take(&facts.purse, needed) else {
-        let usable = points::usable(&facts.purse).0;
-        return Err(refuse("insufficient-points", format!("{} points are needed, {usable} are usable here", needed.0)));
-    };
-    Ok((member.id.clone(), needed, parts))
+    let for_parking = stay.map_or(0, |(_, due)| due.0.min(commit.points_cover.0));
+    let shares = [(Fen(for_parking), stay.map(|(id, _)| id.clone())), (Fen(commit.points_cover.0 - for_parking), None)];
+    let mut purse = facts.purse.clone();
+    let mut spends = Vec::new();
+    for (fen, stay) in shares.into_iter().filter(|(fen, _)| fen.0 > 0) {
+        let points = facts.rules.points_needed(fen);
+        let Some(parts) = points::take(&purse, points) else {
+            let needed = points.0 + spends.iter().map(|spend: &Spend| spend.points.0).sum::<i64>();
+            let usable = points::usable(&facts.purse).0;
+            let detail = format!("{needed} points are needed, {usable} are usable here");
+            return Err(refuse("insufficient-points", detail));
+        };
+        points::lower(&mut purse, &parts);
+        spends.push(Spend { member: member.id.clone(), points, fen, parts, stay });
+    }
+    Ok(spends)
 }
 
 fn apply(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: Plan, now: Now) -> TillAnswer {
     let transaction = facts.ids.op(0);
     let mut purse = facts.purse.clone();
-    let spent = spend(decision, facts, &plan, &mut purse, commit.points_cover);
+    let spent = spend(decision, facts, &plan.spends, &mut purse);
     let parking = plan.stay.as_ref().map_or(Fen(0), |(_, due)| *due);
     pay_parking(decision, commit, facts, &plan, parking, now);
     // What points paid earns nothing; they pay for parking first.
@@ -127,21 +147,19 @@ fn apply(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: Plan
     TillAnswer::Applied { transaction, earned, spent, usable: points::usable(&purse), stay, replayed: false }
 }
 
-fn spend(decision: &mut Decision, facts: &Facts, plan: &Plan, purse: &mut Purse, fen: Fen) -> Points {
-    let Some((member, points, parts)) = &plan.spend else { return Points(0) };
-    for part in parts {
-        let remaining = purse.get_mut(&part.grant).expect("parts are taken from this purse");
-        remaining.0 -= part.points.0;
+fn spend(decision: &mut Decision, facts: &Facts, spends: &[Spend], purse: &mut Purse) -> Points {
+    for (n, spend) in (6..).zip(spends) {
+        points::lower(purse, &spend.parts);
+        decision.records.push(Record::PointsSpent {
+            op: facts.ids.op(n),
+            member: spend.member.clone(),
+            points: spend.points,
+            fen: spend.fen,
+            parts: spend.parts.clone(),
+            stay: spend.stay.clone(),
+        });
     }
-    decision.records.push(Record::PointsSpent {
-        op: facts.ids.op(1),
-        member: member.clone(),
-        points: *points,
-        fen,
-        parts: parts.clone(),
-        stay: plan.stay.as_ref().map(|(id, _)| id.clone()),
-    });
-    *points
+    Points(spends.iter().map(|spend| spend.points.0).sum())
 }
 
 fn pay_parking(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: &Plan, parking: Fen, now: Now) {
@@ -153,8 +171,8 @@ fn pay_parking(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan
             decision.records.push(Record::PaymentTaken { op, stay: stay.clone(), fen, tender, at: now.utc });
         }
     };
-    if let Some((member, _, _)) = &plan.spend {
-        take(facts.ids.op(2), by_points, Tender::Points { member: member.clone() });
+    if let Some(spend) = plan.spends.first() {
+        take(facts.ids.op(2), by_points, Tender::Points { member: spend.member.clone() });
     }
     take(facts.ids.op(3), by_cash, Tender::Till { terminal: commit.terminal.clone() });
 }

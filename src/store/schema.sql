@@ -118,6 +118,8 @@ CREATE TABLE points_entry (
     seq     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX points_entry_by_stay ON points_entry (stay) WHERE stay IS NOT NULL;
+
 CREATE TABLE sale (
     op        TEXT PRIMARY KEY,
     terminal  TEXT NOT NULL,

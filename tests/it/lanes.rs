@@ -444,3 +444,29 @@ fn a_changed_byte_in_the_journal_or_a_table_is_found() {
     let faults = tamper("DELETE FROM journal WHERE seq = 2");
     assert!(faults.contains("entry 2 is missing"), "{faults}");
 }
+
+#[test]
+fn points_at_the_till_pay_parking_first_and_the_books_close() {
+    let mut story = Story::new();
+    story.member("M1", &[PLATE]);
+    story.enter("in", PLATE);
+    story.grant(300);
+    story.minutes(25);
+    let stay = story.stay_of(PLATE);
+    let (_, answer) = story.till("k1", Some("M1"), 1_000, Some(&stay), 700, 800);
+    assert!(
+        matches!(answer, TillAnswer::Applied { spent, earned, .. } if (spent.0, earned.0) == (80, 7)),
+        "{answer:?}"
+    );
+    let spends = story.rows(
+        "SELECT coalesce(stay, '-') || ' ' || points || ' ' || fen FROM points_entry WHERE kind = 'spent' ORDER BY op",
+    );
+    assert_eq!(spends, [format!("{stay} 50 500"), "- 30 300".to_owned()]);
+    let (_, refused) = story.till("k2", Some("M1"), 100_000, None, 0, 100_000);
+    assert!(matches!(&refused, TillAnswer::Refused { code, .. } if code == "insufficient-points"), "{refused:?}");
+    story.minutes(5);
+    story.arrival("out", true);
+    assert_eq!(story.read("out", PLATE), 1, "paid before");
+    story.drive_through("out");
+    assert_eq!((story.points("spent"), story.points("returned"), story.usable()), (80, 227, 0));
+}

@@ -115,9 +115,11 @@ impl View<'_> {
 
     fn booked_stays(&self) -> Result<Vec<BookedStay>, ReadError> {
         let sql = "SELECT s.stay, s.plate, s.member, s.state, s.entry_lane, s.entry_ms, s.exit_lane, s.exit_ms, \
-                   s.fee_fen, s.paid_fen, s.waived_fen, coalesce(p.fen, 0), s.void_reason FROM stay s \
+                   s.fee_fen, s.paid_fen - coalesce(t.fen, 0), s.waived_fen, coalesce(p.fen, 0), s.void_reason FROM stay s \
                    LEFT JOIN (SELECT stay, sum(fen) AS fen FROM points_entry \
                               WHERE kind = 'spent' AND stay IS NOT NULL GROUP BY stay) p ON p.stay = s.stay \
+                   LEFT JOIN (SELECT stay, sum(fen) AS fen FROM payment \
+                              WHERE tender ->> '$.by' = 'points' GROUP BY stay) t ON t.stay = s.stay \
                    ORDER BY s.entry_ms, s.stay";
         let mut query = self.tx.prepare(sql)?;
         let rows = query.query_map([], |row| {

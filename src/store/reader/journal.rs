@@ -1,8 +1,8 @@
 //! The journal as others need it: its head, its tail for the upload, what the cloud already holds, stored answers.
 
 use rusqlite::OptionalExtension;
-use sha2::{Digest, Sha256};
 
+use super::super::journal::genesis;
 use super::{ReadError, View, from_json, unsigned};
 use crate::domain::event::{MemberId, OpId, Points, TerminalId, TillAnswer};
 
@@ -84,7 +84,7 @@ impl View<'_> {
             .optional()?;
         let (seq, head) = match newest {
             Some((seq, head)) => (unsigned("journal.seq", seq)?, head),
-            None => (0, genesis(&box_id, epoch)),
+            None => (0, hex::encode(genesis(&box_id, epoch))),
         };
         Ok(Head { box_id, epoch, seq, head })
     }
@@ -195,11 +195,6 @@ impl View<'_> {
         let value: Option<i64> = self.tx.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?;
         unsigned("cloud_cursor.value", value.unwrap_or(0))
     }
-}
-
-/// The head of a journal without entries, see `docs/cloud-api.md` section 1.
-fn genesis(box_id: &str, epoch: u32) -> String {
-    hex::encode(Sha256::digest(format!("gatepost-journal-v1\n{box_id}\n{epoch}")))
 }
 
 fn entry_time(body: &str) -> Option<i64> {

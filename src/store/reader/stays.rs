@@ -94,9 +94,9 @@ impl View<'_> {
         Ok(self.stays(&sql, [plate.as_str()])?.pop())
     }
 
-    /// The money that was taken for a stay, in the order of the journal.
+    /// The money that was taken for a stay, in the order of the journal. What points paid is in [`View::points_of`].
     pub fn payments(&self, stay: &StayId) -> Result<Vec<PaymentRow>, ReadError> {
-        let sql = "SELECT fen, tender FROM payment WHERE stay = ?1 ORDER BY seq, op";
+        let sql = "SELECT fen, tender FROM payment WHERE stay = ?1 AND tender ->> '$.by' <> 'points' ORDER BY seq, op";
         let mut query = self.tx.prepare_cached(sql)?;
         let mut rows = query.query([stay.as_str()])?;
         let mut payments = Vec::new();
