@@ -73,11 +73,10 @@ async fn a_commit_reaches_the_loop_once_and_a_repeat_hears_the_same() {
     assert_eq!(again.json::<Value>().await.expect("JSON"), first, "even after more entries");
     let head = rig.sample(|sample| sample.entry());
     assert_eq!(first["journal"]["seq"], head - 1);
-    assert_eq!((&first["earned_points"], &first["spent_points"], &first["assurance"]), (
-        &json!(128),
-        &json!(50),
-        &json!("grant")
-    ));
+    assert_eq!(
+        (&first["earned_points"], &first["spent_points"], &first["assurance"]),
+        (&json!(128), &json!(50), &json!("grant"))
+    );
     assert_eq!(first["stay"], json!({"stay": "S1-2", "paid_fen": 0, "due_fen": 0}));
     assert_eq!(first["receipt_lines"]["zh"][0], "停车费已付清");
     let query = rig.till(rig.client.get(rig.url("operations/k-1"))).expect(200).await;
@@ -105,7 +104,8 @@ async fn a_key_belongs_to_one_body_and_one_terminal() {
 #[tokio::test]
 async fn a_repeat_is_answered_even_when_the_members_name_is_forgotten() {
     let rig = Rig::new().await;
-    let body = json!({"receipt_no": "A", "member_ref": "m-forgotten", "sale_fen": 5, "tenders": [{"kind": "cash", "fen": 5}]});
+    let body =
+        json!({"receipt_no": "A", "member_ref": "m-forgotten", "sale_fen": 5, "tenders": [{"kind": "cash", "fen": 5}]});
     rig.till_post("transactions", "k-1", &body).problem("member-unknown", 404).await;
     let parsed = super::body::Body::of(body.clone(), "body", &["receipt_no", "member_ref", "sale_fen", "tenders"]);
     let fingerprint = parsed.map_err(|_| ()).expect("a body").fingerprint();
@@ -177,16 +177,32 @@ async fn a_wrong_body_names_the_field_and_what_is_allowed() {
         ("transactions", json!({"receipt_no": "A", "sale_fen": -5, "tenders": cash}), "sale_fen", "from 1 to"),
         ("transactions", json!({"receipt_no": "A", "sale_fen": 5}), "tenders", "1 to 16 objects"),
         ("transactions", json!({"receipt_no": "A", "sale_fen": 5, "tenders": []}), "tenders", "1 to 16 objects"),
-        ("transactions", json!({"receipt_no": "A", "sale_fen": 5, "tenders": [{"kind": "gold", "fen": 5}]}), "kind",
-            "cash and points"),
-        ("transactions", json!({"receipt_no": "A", "sale_fen": 5, "tenders": [{"kind": "cash", "fen": 0}]}), "fen",
-            "from 1 to"),
+        (
+            "transactions",
+            json!({"receipt_no": "A", "sale_fen": 5, "tenders": [{"kind": "gold", "fen": 5}]}),
+            "kind",
+            "cash and points",
+        ),
+        (
+            "transactions",
+            json!({"receipt_no": "A", "sale_fen": 5, "tenders": [{"kind": "cash", "fen": 0}]}),
+            "fen",
+            "from 1 to",
+        ),
         ("transactions", json!({"receipt_no": "A", "sale_fen": 5, "tip": 1, "tenders": cash}), "tip", "allowed are"),
         ("transactions", json!({"receipt_no": "A\n", "sale_fen": 5, "tenders": cash}), "receipt_no", "1 to 64"),
-        ("transactions", json!({"receipt_no": "A", "sale_fen": 5, "occurred_at": "noon", "tenders": cash}),
-            "occurred_at", "RFC 3339"),
-        ("transactions", json!({"receipt_no": "A", "sale_fen": 5, "tenders": [{"kind": "points", "fen": 5}]}),
-            "member_ref", "needs the member"),
+        (
+            "transactions",
+            json!({"receipt_no": "A", "sale_fen": 5, "occurred_at": "noon", "tenders": cash}),
+            "occurred_at",
+            "RFC 3339",
+        ),
+        (
+            "transactions",
+            json!({"receipt_no": "A", "sale_fen": 5, "tenders": [{"kind": "points", "fen": 5}]}),
+            "member_ref",
+            "needs the member",
+        ),
         ("member-lookups", json!({"code": "A", "plate": "粤B12345"}), "code", "exactly one"),
         ("member-lookups", json!({"plate": "CAMERA"}), "plate", "no digit"),
         ("quotes", json!({}), "stay", "exactly one"),
@@ -317,7 +333,9 @@ async fn a_pin_cannot_be_guessed() {
 #[tokio::test]
 async fn the_books_are_for_operators() {
     let rig = Rig::new().await;
-    let ask = |pin: &str| rig.client.get(rig.url("staff/books")).header("Gatepost-Operator", "li").header("Gatepost-Pin", pin);
+    let ask = |pin: &str| {
+        rig.client.get(rig.url("staff/books")).header("Gatepost-Operator", "li").header("Gatepost-Pin", pin)
+    };
     let books: Value = ask("8888").send().await.expect("an answer").json().await.expect("JSON");
     assert_eq!((&books["box"], &books["stays"].as_array().map(Vec::len)), (&json!("demo-1"), &Some(4)));
     rig.check(ask("1111"), "operator-unknown", 401).await;
@@ -554,11 +572,7 @@ fn pricing() -> Pricing {
         zh: "2小时 × ¥4.00".to_owned(),
         en: "2 h × ¥4.00".to_owned(),
     };
-    let price = StayPrice {
-        fee: Fee { total: Fen(800), lines: vec![line] },
-        due: Fen(800),
-        points_needed: Points(80),
-    };
+    let price = StayPrice { fee: Fee { total: Fen(800), lines: vec![line] }, due: Fen(800), points_needed: Points(80) };
     Pricing {
         now: Arc::new(|| UtcMs(NOON_MS)),
         quote: Arc::new(move |_, _| Some(price.clone())),

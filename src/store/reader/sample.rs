@@ -102,12 +102,10 @@ impl Sample {
 
     fn stays(&self) {
         let entry = NOON_MS - 125 * MINUTE_MS;
-        let due = fee(&[("free-minutes", 0, "前30分钟免费", "first 30 min free"), (
-            "unit-price",
-            800,
-            "2小时 × ¥4.00",
-            "2 h × ¥4.00",
-        )]);
+        let due = fee(&[
+            ("free-minutes", 0, "前30分钟免费", "first 30 min free"),
+            ("unit-price", 800, "2小时 × ¥4.00", "2 h × ¥4.00"),
+        ]);
         let points = fee(&[("unit-price", 400, "1小时 × ¥4.00", "1 h × ¥4.00")]);
         let daily = fee(&[
             ("unit-price", 6400, "16小时 × ¥4.00", "16 h × ¥4.00"),
@@ -116,22 +114,86 @@ impl Sample {
         let sql = "INSERT INTO stay VALUES (?1, ?2, ?3, ?4, 'E1', ?5, ?6, ?7, 1, ?8, ?9, ?10, ?11, ?12, \
                    'passage_loop', ?13, ?14, ?15)";
         let none = None::<&str>;
-        self.run(sql, (
-            "S1-2", "粤B12345", "M1001", "pending_exit", entry, "X1", NOON_MS, 800, due.to_string(), 0, None::<i64>, 0,
-            none, none, 9,
-        ));
-        self.run(sql, (
-            "S1-3", "粤A88888", none, "open", entry + MINUTE_MS, none, None::<i64>, None::<i64>, none, 0, None::<i64>,
-            0, none, none, 3,
-        ));
-        self.run(sql, (
-            "S1-1", "粤BD12345", "M1001", "closed", entry, "X1", NOON_MS - 60 * MINUTE_MS, 400, points.to_string(), 0,
-            None::<i64>, 0, "passage_loop", none, 7,
-        ));
-        self.run(sql, (
-            "S1-0", "粤B66666", none, "closed", entry - 900 * MINUTE_MS, "X1", NOON_MS - 30 * MINUTE_MS, 5000,
-            daily.to_string(), 2000, NOON_MS, 3000, "unconfirmed", none, 8,
-        ));
+        self.run(
+            sql,
+            (
+                "S1-2",
+                "粤B12345",
+                "M1001",
+                "pending_exit",
+                entry,
+                "X1",
+                NOON_MS,
+                800,
+                due.to_string(),
+                0,
+                None::<i64>,
+                0,
+                none,
+                none,
+                9,
+            ),
+        );
+        self.run(
+            sql,
+            (
+                "S1-3",
+                "粤A88888",
+                none,
+                "open",
+                entry + MINUTE_MS,
+                none,
+                None::<i64>,
+                None::<i64>,
+                none,
+                0,
+                None::<i64>,
+                0,
+                none,
+                none,
+                3,
+            ),
+        );
+        self.run(
+            sql,
+            (
+                "S1-1",
+                "粤BD12345",
+                "M1001",
+                "closed",
+                entry,
+                "X1",
+                NOON_MS - 60 * MINUTE_MS,
+                400,
+                points.to_string(),
+                0,
+                None::<i64>,
+                0,
+                "passage_loop",
+                none,
+                7,
+            ),
+        );
+        self.run(
+            sql,
+            (
+                "S1-0",
+                "粤B66666",
+                none,
+                "closed",
+                entry - 900 * MINUTE_MS,
+                "X1",
+                NOON_MS - 30 * MINUTE_MS,
+                5000,
+                daily.to_string(),
+                2000,
+                NOON_MS,
+                3000,
+                "unconfirmed",
+                none,
+                8,
+            ),
+        );
     }
 
     fn lanes(&self) {

@@ -38,7 +38,10 @@ async fn what_the_cloud_does_not_hold_yet_is_counted() {
     let look = |view: &View<'_>| Ok((view.acknowledged()?, view.feed_cursor()?, view.unacknowledged()?));
     assert_eq!(see(&sample, look).await, (6, 12, 3));
     let open = see(&sample, |view| view.open_grant_requests(10)).await;
-    assert_eq!(open.iter().map(|r| (r.request.as_str(), r.points)).collect::<Vec<_>>(), [("demo-1/1/5/0", Points(120))]);
+    assert_eq!(
+        open.iter().map(|r| (r.request.as_str(), r.points)).collect::<Vec<_>>(),
+        [("demo-1/1/5/0", Points(120))]
+    );
 }
 
 #[tokio::test]
@@ -68,10 +71,10 @@ async fn those_inside_and_those_gone_come_newest_first() {
 async fn a_stay_knows_how_it_was_paid() {
     let sample = Sample::midday();
     let paid = see(&sample, |view| view.payments(&"S1-0".into())).await;
-    assert_eq!(paid.iter().map(|p| (p.fen, p.tender.clone())).collect::<Vec<_>>(), [(
-        Fen(2000),
-        Tender::Guard { operator: "li".to_owned() }
-    )]);
+    assert_eq!(
+        paid.iter().map(|p| (p.fen, p.tender.clone())).collect::<Vec<_>>(),
+        [(Fen(2000), Tender::Guard { operator: "li".to_owned() })]
+    );
     let points = see(&sample, |view| view.points_of(&"S1-1".into())).await;
     assert_eq!((points.points, points.fen), (Points(40), Fen(400)), "the hold became the spend and counts once");
     sample.run("INSERT INTO hold VALUES ('h', 'S1-2', 'M1001', 30, 300, '[]', 'held')", []);
@@ -115,10 +118,10 @@ async fn a_stored_answer_comes_with_its_entry() {
 async fn reads_alarms_rules_and_facts_are_there() {
     let sample = Sample::midday();
     let reads = see(&sample, |view| view.last_reads(2)).await;
-    assert_eq!(reads.iter().map(|r| (r.seq, r.outcome)).collect::<Vec<_>>(), [
-        (9, ReadOutcome::Taken),
-        (4, ReadOutcome::NoPlate)
-    ]);
+    assert_eq!(
+        reads.iter().map(|r| (r.seq, r.outcome)).collect::<Vec<_>>(),
+        [(9, ReadOutcome::Taken), (4, ReadOutcome::NoPlate)]
+    );
     let alarm = see(&sample, |view| view.alarms(5)).await.remove(0);
     assert_eq!((alarm.code.as_str(), alarm.at_ms), ("unconfirmed-exit", Some(NOON_MS + 8000)));
     let look = |view: &View<'_>| Ok((view.rules_text(1)?, view.rules_text(2)?, view.fact("quarantined")?));
@@ -133,10 +136,10 @@ async fn the_books_hold_everything_that_was_counted() {
     let by_points = books.stays.iter().find(|stay| stay.stay == "S1-1").expect("the stay");
     assert_eq!((by_points.fee_fen, by_points.paid_fen, by_points.points_fen), (Some(400), 0, 400));
     assert_eq!(books.payments.iter().map(|p| p.fen).sum::<i64>(), 2000);
-    assert_eq!(books.points.iter().map(|p| (p.kind.as_str(), p.points)).collect::<Vec<_>>(), [
-        ("earned", 128),
-        ("spent", 40)
-    ]);
+    assert_eq!(
+        books.points.iter().map(|p| (p.kind.as_str(), p.points)).collect::<Vec<_>>(),
+        [("earned", 128), ("spent", 40)]
+    );
     assert_eq!(books.sales.iter().map(|sale| sale.fen).sum::<i64>(), 12800);
     let staff = RaiseCause::Staff { operator: "li".to_owned(), reason: "Fee waived".to_owned() };
     assert_eq!((&books.raises[0].cause, books.raises[0].passed), (&staff, true));
