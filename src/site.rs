@@ -98,8 +98,8 @@ pub struct Step {
     pub reply: Reply,
     /// Raises and wakes.
     pub actions: Vec<Action>,
-    /// Whether anything was written.
-    pub changed: bool,
+    /// What was written; worth telling only once it is on disk.
+    pub records: Vec<Record>,
 }
 
 impl Core {
@@ -113,7 +113,7 @@ impl Core {
     pub fn step(&mut self, input: Input, now: Now) -> anyhow::Result<Step> {
         let mut waiting = VecDeque::from([input]);
         let mut reply = None;
-        let mut step = Step { reply: Reply::Done, actions: Vec::new(), changed: false };
+        let mut step = Step { reply: Reply::Done, actions: Vec::new(), records: Vec::new() };
         let mut decided = 0;
         while let Some(input) = waiting.pop_front() {
             decided += 1;
@@ -125,8 +125,7 @@ impl Core {
             let decision = decide(&input, &facts, &self.lanes, now);
             if !decision.records.is_empty() {
                 self.store.append(&input, &decision.records, now)?;
-                step.changed = true;
-                decision.records.iter().for_each(log);
+                step.records.extend(decision.records);
             }
             for action in decision.actions {
                 match action {
@@ -216,7 +215,7 @@ impl Site {
         Ok(())
     }
 
-    /// One fsync, and only then the actions and the answers.
+    /// One fsync, and only then the actions, the answers and the log.
     fn finish(&mut self, batch: Batch) -> anyhow::Result<()> {
         self.core.commit()?;
         let mut unsent = Vec::new();
@@ -232,9 +231,10 @@ impl Site {
             // Whoever asked may have gone; what was decided stands.
             let _ = reply.send(answer);
         }
-        if batch.changed {
+        if !batch.records.is_empty() {
             self.outputs.version.send_modify(|version| *version += 1);
         }
+        batch.records.iter().for_each(log);
         self.own_up(unsent)
     }
 
@@ -259,7 +259,7 @@ struct Batch {
     raises: Vec<Raise>,
     wakes: Vec<(u64, LaneId)>,
     replies: Vec<(oneshot::Sender<Reply>, Reply)>,
-    changed: bool,
+    records: Vec<Record>,
 }
 
 impl Batch {
@@ -271,7 +271,7 @@ impl Batch {
                 Action::Then(_) => unreachable!("followed before the commit"),
             }
         }
-        self.changed |= step.changed;
+        self.records.extend(step.records);
         step.reply
     }
 }

@@ -1,5 +1,8 @@
 //! One integration-test binary: stories of lanes, tables of cases, and the tidiness of the source.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod boxed;
+mod foreign;
+mod kill;
 mod lanes;
 mod story;
