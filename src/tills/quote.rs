@@ -61,10 +61,12 @@ impl Tills {
         });
         let unknown = || Problem::new(Code::StayUnknown, "no stay of that id or plate is open");
         let (row, usable) = look.await?.ok_or_else(unknown)?;
-        let stay = row.stay;
         let pricing = &self.settings.pricing;
-        let now = (pricing.now)();
-        let price = (pricing.quote)(&stay, now).ok_or_else(|| {
+        // A vehicle that stands at the exit owes what it owed when it was read there, as in a commit.
+        let at_exit = row.exit.filter(|_| row.stay.state == StayState::PendingExit);
+        let at = at_exit.unwrap_or_else(|| (pricing.now)());
+        let stay = row.stay;
+        let price = (pricing.quote)(&stay, at).ok_or_else(|| {
             tracing::error!(stay = %stay.id, rules = stay.rules, "the rules of a stay are missing");
             Problem::new(Code::Internal, format!("rules version {} of this stay are not on this box", stay.rules))
         })?;
@@ -72,7 +74,7 @@ impl Tills {
             "stay": stay.id,
             "plate_masked": stay.plate.as_ref().map(Plate::masked),
             "entered_at": local_time(stay.entry, &self.settings.zone),
-            "minutes": (now.0 - stay.entry.0).max(0) / 60_000,
+            "minutes": (at.0 - stay.entry.0).max(0) / 60_000,
             "fee_fen": price.fee.total,
             "paid_fen": stay.paid,
             "due_fen": price.due,

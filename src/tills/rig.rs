@@ -14,6 +14,8 @@ use crate::domain::event::{Fen, Input, Points, Reply, StaffRefusal, StaffWish, U
 use crate::domain::tariff::{Fee, FeeLine};
 use crate::site::{Envelope, Handle};
 use crate::store::reader::sample::{NOON_MS, Sample};
+/// The rig's clock stands after the last read of its waiting vehicle, as it does at a site.
+const LATER_MS: i64 = 600_000;
 
 /// What the loop of a test does with a till's commit.
 #[derive(Clone, Copy)]
@@ -237,7 +239,7 @@ fn pricing() -> Pricing {
     };
     let price = StayPrice { fee: Fee { total: Fen(800), lines: vec![line] }, due: Fen(800), points_needed: Points(80) };
     Pricing {
-        now: Arc::new(|| UtcMs(NOON_MS)),
+        now: Arc::new(|| UtcMs(NOON_MS + LATER_MS)),
         quote: Arc::new(move |_, _| Some(price.clone())),
         earned: Arc::new(|fen| Points(fen.0 / 100)),
         worth: Arc::new(|points| Fen(points.0 * 10)),

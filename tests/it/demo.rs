@@ -1,0 +1,37 @@
+//! The main job as a newcomer runs it: one command, and its last line says that the books match the world.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+#[test]
+fn a_headless_day_ends_with_books_that_match_the_world() {
+    let keep = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+        .args(["demo", "--headless", "--cars", "60", "--seed", "7", "--speed", "60", "--json", "--keep"])
+        .arg(keep.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let last = text.lines().last().unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let report: Value = serde_json::from_str(last).unwrap();
+    assert!(output.status.success(), "{report:#}");
+    assert_eq!(report["books_match_world"], true, "{report:#}");
+    assert_eq!((&report["overspent_points"], &report["unacknowledged_records"]), (&0.into(), &0.into()));
+    for counted in ["cars", "entries", "exits", "raised_automatically", "points_spent", "points_earned", "cash_fen"] {
+        assert!(report[counted].as_i64().is_some_and(|n| n > 0), "{counted} in {report:#}");
+    }
+    assert!(report["manual"].is_u64() && report["latency_ms"]["p50"].is_f64() && report["latency_ms"]["p99"].is_f64());
+
+    let daemon_log = std::fs::read_to_string(keep.path().join("gatepost.log")).unwrap();
+    assert!(daemon_log.matches("ready address=").count() == 2, "killed and started again");
+    assert!(daemon_log.contains("the line to the cloud ledger up=false"), "cut off and back");
+    assert_no_plate(&daemon_log);
+}
+
+/// No plate above DEBUG, and the daemon logs at INFO.
+fn assert_no_plate(log: &str) {
+    let provinces = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼";
+    let shown = log.lines().find(|line| line.chars().any(|c| provinces.contains(c)));
+    assert_eq!(shown, None, "a plate in the log");
+}
