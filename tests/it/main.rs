@@ -4,6 +4,7 @@
 mod boxed;
 mod demo;
 mod foreign;
+mod group_commit;
 mod kill;
 mod lanes;
 mod story;
