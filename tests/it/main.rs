@@ -6,4 +6,7 @@ mod demo;
 mod foreign;
 mod kill;
 mod lanes;
+mod packaging;
+mod source;
 mod story;
+mod tidy;
