@@ -7,4 +7,7 @@ mod foreign;
 mod group_commit;
 mod kill;
 mod lanes;
+mod packaging;
+mod source;
 mod story;
+mod tidy;

@@ -1,0 +1,84 @@
+//! What is installed beside the daemon: the default settings are right, and they show every setting that there is.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::boxed::{gatepost, root};
+
+/// Settings that a site must not have, with the reason.
+const NOT_FOR_SITES: [(&str, &str); 1] = [("clock", "a faster clock is for demos and testers")];
+
+#[test]
+fn the_default_settings_are_right() {
+    let (is_right, said) = check(&root().join("systemd/gatepost.toml"));
+    assert!(is_right, "{said}");
+    assert!(said.contains("box box-1, 2 lanes"), "{said}");
+}
+
+#[test]
+fn the_default_settings_are_right_with_everything_switched_on() {
+    let (is_right, said) = check_text(&switched_on());
+    assert!(is_right, "{said}");
+}
+
+/// The daemon itself tells which names it allows in each table.
+#[test]
+fn the_default_settings_show_every_setting() {
+    let all = switched_on();
+    let mut shown = BTreeSet::new();
+    for line in all.lines().filter(|line| !line.starts_with('#')) {
+        shown.extend(line.split(['=', '{', ',', '[', ']']).map(|name| name.trim().to_owned()));
+    }
+    let mut missing = Vec::new();
+    for (number, line) in all.lines().enumerate().filter(|(_, line)| line.starts_with('[')) {
+        for name in allowed_after(&all, number) {
+            if !shown.contains(&name) && NOT_FOR_SITES.iter().all(|(other, _)| *other != name) {
+                missing.push(format!("{line} {name}"));
+            }
+        }
+    }
+    assert_eq!(missing, [""; 0], "systemd/gatepost.toml does not show them");
+}
+
+#[test]
+fn a_wrong_setting_is_told_with_its_line_and_what_is_allowed() {
+    let text = switched_on().replace("kind = \"mqtt\"", "kind = \"mqqt\"");
+    let line = 1 + text.lines().position(|line| line == "kind = \"mqqt\"").unwrap();
+    let (is_right, said) = check_text(&text);
+    assert!(!is_right && said.contains(&format!("gatepost.toml:{line}:")) && said.contains("mqtt"), "{said}");
+}
+
+/// The names that are allowed in the table whose header stands in this line.
+fn allowed_after(text: &str, number: usize) -> Vec<String> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.insert(number + 1, "no_such_setting = 1");
+    let (is_right, said) = check_text(&lines.join("\n"));
+    assert!(!is_right && said.contains("no_such_setting"), "{said}");
+    let (_, allowed) = said.split_once("no_such_setting").unwrap();
+    allowed.split('`').skip(2).step_by(2).map(str::to_owned).collect()
+}
+
+/// The default settings with every line that is off switched on.
+fn switched_on() -> String {
+    let text = std::fs::read_to_string(root().join("systemd/gatepost.toml")).unwrap();
+    let lines = text.lines().map(|line| {
+        let is_off = line.starts_with('#') && line.chars().nth(1).is_some_and(|c| c.is_ascii_alphabetic() || c == '[');
+        // A folder that no build machine has.
+        if is_off && !line.starts_with("#directory") && !line.starts_with("#[profiles]") { &line[1..] } else { line }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn check_text(settings: &str) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gatepost.toml");
+    std::fs::write(&file, settings).unwrap();
+    std::fs::copy(root().join("systemd/rules.toml"), folder.path().join("rules.toml")).unwrap();
+    check(&file)
+}
+
+fn check(settings: &Path) -> (bool, String) {
+    let checked = gatepost().arg("check").arg("--config").arg(settings).output().unwrap();
+    let said = [checked.stdout, checked.stderr].concat();
+    (checked.status.success(), String::from_utf8(said).unwrap())
+}
