@@ -141,7 +141,8 @@ fn announce(address: SocketAddr, settings: &Settings) {
     }
 }
 
-async fn told_to_stop() -> anyhow::Result<&'static str> {
+/// Waits until systemd or a person asks this process to end, and says how.
+pub(crate) async fn told_to_stop() -> anyhow::Result<&'static str> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     Ok(tokio::select! {

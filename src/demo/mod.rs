@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
+use crate::daemon::told_to_stop;
 use daemon::Daemon;
 use mall::{BOX_ID, Mall};
 use report::Report;
@@ -108,6 +109,7 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
             tokio::select! {
                 outcome = &mut day => break outcome.context("run the simulated day")?,
                 Some(ask) = asks.recv() => obey(ask, &mut daemon, &mall).await?,
+                signal = told_to_stop() => anyhow::bail!("{} before the day was over", signal?),
             }
         }
     };
@@ -116,7 +118,7 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
     let latency = daemon.latency_us().await?;
     if !options.headless {
         say_unless(is_quiet, &format!("The day is done; the page stays open at {base} until Ctrl-C."));
-        tokio::signal::ctrl_c().await.context("wait for Ctrl-C")?;
+        told_to_stop().await?;
     }
     daemon.stop().await?;
     let verdict = crate::store::journal::verify(&folder.path.join("ledger.db")).context("verify the journal")?;
