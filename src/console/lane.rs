@@ -3,10 +3,10 @@
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
-use super::picture::{LaneNow, LanePicture, Phase};
+use super::picture::LanePicture;
 use super::words::{Lang, time_of_day, yuan};
 use crate::domain::event::{ArmPosition, CommandAnswer, Fen, RaiseCause};
-use crate::domain::lane::Direction;
+use crate::domain::lane::{Direction, Lane, Phase, Raised, WaitReason, Waiting};
 use crate::domain::plate::Plate;
 use crate::store::reader::members::MemberRow;
 
@@ -49,18 +49,30 @@ pub(super) fn card(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZon
 
 /// What the lane does now.
 pub(super) fn now(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZone) -> Markup {
-    let state = &lane.now;
-    let (tone, sign, words) = headline(state, lang);
+    let (tone, sign, words) = headline(&lane.now, lang);
     html! {
         div.now #(now_id(number)) .(tone) aria-live="polite" {
             (title(lane, lang))
             p.phase { span.sign aria-hidden="true" { (sign) } span { (words) } }
             div.vehicle {
-                (plate_or_none(state, lang))
+                (plate_or_none(&lane.now, lang))
                 @if let Some(member) = &lane.member { (badge(member, lane.usable.0, lang)) }
             }
             (money(lane, lang))
-            (why(state, lang))
+            @match &lane.now.phase {
+                Phase::Idle => (last(&lane.now, lang, zone)),
+                Phase::Waiting(waiting) => (missing(waiting, lang)),
+                Phase::Raised(raised) => (why(raised, lane.now.arm, lang)),
+            }
+            @if let Some(next) = &lane.now.next {
+                p.next {
+                    span { (lang.pick("后面一辆", "Next behind it")) } " "
+                    @match &next.plate {
+                        Some(plate) => (plate_text(plate)),
+                        None => span.plate.none { (lang.pick("无车牌", "No plate")) },
+                    }
+                }
+            }
             @if let (Direction::Exit, Some(row)) = (lane.sign.direction, &lane.stay) {
                 p.quiet { (lang.pick("入场 ", "Entered ")) (time_of_day(row.stay.entry, zone)) " · " (row.stay.entry_lane) " · " (row.stay.id) }
             }
@@ -70,10 +82,7 @@ pub(super) fn now(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZone
 
 /// What a guard can do at one touch: take what is due, choose a near plate.
 pub(super) fn offers(number: usize, lane: &LanePicture, lang: Lang) -> Markup {
-    let due = match lane.now.phase {
-        Phase::Waiting { due, .. } => due.filter(|due| due.0 > 0),
-        Phase::Idle | Phase::Raised { .. } | Phase::Other(_) => None,
-    };
+    let due = lane.waiting().and_then(|waiting| waiting.due).filter(|due| *due > Fen(0));
     html! {
         div.offers #(offers_id(number)) {
             @if let Some(due) = due {
@@ -83,7 +92,7 @@ pub(super) fn offers(number: usize, lane: &LanePicture, lang: Lang) -> Markup {
                 }
             }
             @if !lane.candidates.is_empty() {
-                p.quiet { (lang.pick("可能是场内的这些车:", "It may be one of these, which are inside:")) }
+                p.quiet { (lang.pick("可能是场内的这些车：", "It may be one of these, which are inside:")) }
                 div.candidates {
                     @for plate in &lane.candidates {
                         form data-act=(address(lane, "plate")) {
@@ -102,7 +111,7 @@ pub(super) fn offers(number: usize, lane: &LanePicture, lang: Lang) -> Markup {
 pub(super) fn forms(number: usize, lane: &LanePicture, lang: Lang) -> Markup {
     html! {
         div.forms #(forms_id(number)) data-keep="" {
-            @if lane.now.is_waiting() { (correct(lane, lang)) }
+            @if lane.waiting().is_some() { (correct(lane, lang)) }
             (raise(lane, lang))
         }
     }
@@ -124,41 +133,66 @@ pub(super) fn plate_text(plate: &Plate) -> Markup {
     }
 }
 
-/// What came back for a raise, where it is not simply well.
-fn trouble(answer: Option<&CommandAnswer>, lang: Lang) -> Option<String> {
-    match answer {
-        None | Some(CommandAnswer::Accepted) => None,
-        Some(CommandAnswer::Refused(words)) => {
-            Some(format!("{}{words}", lang.pick("设备拒绝:", "The device refused: ")))
+/// The tone, the sign and the words that are read first.
+fn headline(lane: &Lane, lang: Lang) -> (&'static str, &'static str, &'static str) {
+    match &lane.phase {
+        Phase::Idle if lane.arrival => {
+            ("idle", "●", lang.pick("有车，等待识别", "A vehicle is here; waiting for its plate"))
         }
-        Some(CommandAnswer::Silent(words)) => Some(format!(
-            "{}{words}",
-            lang.pick("设备没有回应,请看道闸:", "No answer from the device; look at the barrier: ")
-        )),
+        Phase::Idle => ("idle", "○", lang.pick("空闲", "Free")),
+        Phase::Waiting(waiting) => ("waiting", "▲", waiting_words(waiting.why, lang)),
+        Phase::Raised(raised) if raised.is_uncertain() => {
+            ("trouble", "!", lang.pick("不确定是否抬杆", "Nobody knows if the arm went up"))
+        }
+        Phase::Raised(raised) if raised.on_passage => ("raised", "✓", lang.pick("正在通过", "Driving through")),
+        Phase::Raised(raised) if raised.told => {
+            ("waiting", "▲", lang.pick("已抬杆，车未开走", "Raised, but it does not drive on"))
+        }
+        Phase::Raised(_) => ("raised", "✓", lang.pick("已抬杆，请通行", "Raised; go ahead")),
     }
 }
 
-fn headline(state: &LaneNow, lang: Lang) -> (&'static str, &'static str, String) {
-    match &state.phase {
-        Phase::Idle if state.arrival => {
-            ("idle", "●", lang.pick("有车,等待识别", "A vehicle is here; waiting for its plate").to_owned())
-        }
-        Phase::Idle => ("idle", "○", lang.pick("空闲", "Free").to_owned()),
-        Phase::Waiting { why, .. } => ("waiting", "▲", waiting_words(why.as_deref(), lang).to_owned()),
-        Phase::Raised { answer, .. } => match trouble(answer.as_ref(), lang) {
-            None => ("raised", "✓", lang.pick("已抬杆,请通行", "Raised; go ahead").to_owned()),
-            Some(words) => ("trouble", "!", words),
-        },
-        Phase::Other(word) => ("waiting", "?", word.clone()),
-    }
-}
-
-fn waiting_words(why: Option<&str>, lang: Lang) -> &'static str {
+fn waiting_words(why: WaitReason, lang: Lang) -> &'static str {
     match why {
-        Some("fee_due") => lang.pick("等待付款", "Waiting for payment"),
-        Some("no_entry_found") => lang.pick("没有入场记录", "No entry found"),
-        Some("no_plate") => lang.pick("看不清车牌", "Plate not readable"),
-        Some(_) | None => lang.pick("等待处理", "Waiting for a person"),
+        WaitReason::FeeDue => lang.pick("等待付款", "Waiting for payment"),
+        WaitReason::NoEntryFound => lang.pick("没有入场记录", "No entry found"),
+        WaitReason::NoPlate => lang.pick("看不清车牌", "Plate not readable"),
+        WaitReason::LeavingElsewhere => lang.pick("正从另一车道离场", "Leaving by another lane"),
+    }
+}
+
+/// What happens about the thing that is missing, and what a guard can do.
+fn missing(waiting: &Waiting, lang: Lang) -> Markup {
+    let todo = match waiting.why {
+        WaitReason::FeeDue => None,
+        WaitReason::NoEntryFound => Some(
+            lang.pick("请核对车牌，或选择场内的相近车牌。", "Check the plate, or choose a near one that is inside."),
+        ),
+        WaitReason::NoPlate => Some(lang.pick("请看车牌并填写。", "Look at the plate and enter it.")),
+        WaitReason::LeavingElsewhere => Some(lang.pick(
+            "同一车牌此刻在另一出口。请核对车牌，可能是误读或套牌。",
+            "The same plate is at another exit at this moment. Check it: misread, or a copied plate.",
+        )),
+    };
+    html! {
+        @if waiting.asked_for_points {
+            p.asked {
+                span.sign aria-hidden="true" { "…" } " "
+                (lang.pick("正在向云端申请更多积分", "Asking the cloud for more points"))
+            }
+        }
+        @if let Some(todo) = todo { p.todo { (todo) } }
+    }
+}
+
+/// The vehicle before, which somebody may ask about.
+fn last(lane: &Lane, lang: Lang, zone: &TimeZone) -> Markup {
+    html! {
+        @if let Some(last) = &lane.last {
+            p.quiet {
+                (lang.pick("上一辆 ", "Last ")) span.masked { (last.plate.masked()) } " · " (time_of_day(last.at, zone))
+            }
+        }
     }
 }
 
@@ -197,11 +231,11 @@ fn loop_mark(occupied: bool, name: &str, lang: Lang) -> Markup {
     html! { span.loop .on[occupied] title={ (name) ": " (word) } aria-label={ (name) ": " (word) } role="img" {} }
 }
 
-fn plate_or_none(state: &LaneNow, lang: Lang) -> Markup {
-    match (&state.plate, &state.phase) {
+fn plate_or_none(lane: &Lane, lang: Lang) -> Markup {
+    match (lane.visit().and_then(|visit| visit.plate.as_ref()), &lane.phase) {
         (Some(plate), _) => plate_text(plate),
         (None, Phase::Idle) => html! { span.plate.none aria-hidden="true" { "— — —" } },
-        (None, Phase::Waiting { .. } | Phase::Raised { .. } | Phase::Other(_)) => {
+        (None, Phase::Waiting(_) | Phase::Raised(_)) => {
             html! { span.plate.none { (lang.pick("无车牌", "No plate")) } }
         }
     }
@@ -217,17 +251,21 @@ fn badge(member: &MemberRow, usable: i64, lang: Lang) -> Markup {
 }
 
 fn money(lane: &LanePicture, lang: Lang) -> Markup {
-    let due = match lane.now.phase {
-        Phase::Waiting { due, .. } => due,
-        Phase::Idle | Phase::Raised { .. } | Phase::Other(_) => None,
+    let (due, waived) = match &lane.now.phase {
+        Phase::Idle => (None, None),
+        Phase::Waiting(waiting) => (waiting.due.filter(|due| *due > Fen(0)), None),
+        Phase::Raised(raised) => (None, Some(raised.waived).filter(|waived| *waived > Fen(0))),
     };
     let fee = lane.stay.as_ref().and_then(|row| row.stay.fee.as_ref());
     let fee = fee.filter(|_| lane.sign.direction == Direction::Exit);
     html! {
-        @if due.is_some() || fee.is_some() {
+        @if due.is_some() || waived.is_some() || fee.is_some() {
             div.money {
-                @if let Some(due) = due.filter(|due| *due > Fen(0)) {
+                @if let Some(due) = due {
                     p.due { span { (lang.pick("应付", "Due")) } b { (yuan(due)) } }
+                }
+                @if let Some(waived) = waived {
+                    p.waived { span { (lang.pick("▲ 未收 ", "▲ Let go unpaid ")) } b { (yuan(waived)) } }
                 }
                 @if let Some(fee) = fee {
                     ul.lines {
@@ -239,19 +277,47 @@ fn money(lane: &LanePicture, lang: Lang) -> Markup {
     }
 }
 
-fn why(state: &LaneNow, lang: Lang) -> Markup {
-    let Phase::Raised { cause: Some(cause), .. } = &state.phase else { return html! {} };
-    let words = match cause {
+/// Why it was raised, and what a guard can do where that is not certain or not enough.
+fn why(raised: &Raised, arm: Option<ArmPosition>, lang: Lang) -> Markup {
+    let words = match &raised.cause {
         RaiseCause::Entry => lang.pick("欢迎入场", "Welcome in").to_owned(),
         RaiseCause::NothingDue => lang.pick("无需付费", "Nothing is due").to_owned(),
         RaiseCause::Points => lang.pick("积分已抵扣停车费", "Points pay the fee").to_owned(),
         RaiseCause::Paid => lang.pick("停车费已付清", "The fee is paid").to_owned(),
-        RaiseCause::StillThere => lang.pick("车还在,再次抬杆", "The vehicle is still there; raised again").to_owned(),
+        RaiseCause::StillThere => lang.pick("车还在，再次抬杆", "The vehicle is still there; raised again").to_owned(),
         RaiseCause::Staff { operator, reason } => {
-            format!("{}{operator}:{reason}", lang.pick("人工放行 · ", "Raised by hand · "))
+            format!("{}{operator}{}{reason}", lang.pick("人工放行 · ", "Raised by hand · "), lang.pick("：", ": "))
         }
     };
-    html! { p.why { (words) } }
+    html! {
+        @if raised.is_uncertain() { (look_at_the_barrier(raised.answer.as_ref(), arm, lang)) }
+        p.why { (words) }
+    }
+}
+
+/// What a guard can do about a raise of which nobody knows the end, and what the device said.
+fn look_at_the_barrier(answer: Option<&CommandAnswer>, arm: Option<ArmPosition>, lang: Lang) -> Markup {
+    let todo = match arm {
+        Some(ArmPosition::Up) => {
+            lang.pick("限位显示杆在上：请让车通行。", "Its limit switch shows the arm up: let the vehicle through.")
+        }
+        Some(ArmPosition::Down | ArmPosition::Between) | None => lang.pick(
+            "请看道闸。杆在上：让车通行。杆未抬：按下面的“抬杆…”再抬一次，或手动开闸。",
+            "Look at the barrier. Arm up: let the vehicle through. Not up: press “Raise…” below once more, or open it \
+             by hand.",
+        ),
+    };
+    let said = match answer {
+        Some(CommandAnswer::Refused(words)) => Some((lang.pick("设备拒绝：", "The device refused: "), words)),
+        Some(CommandAnswer::Silent(words)) => Some((lang.pick("设备没有回应：", "No answer from the device: "), words)),
+        Some(CommandAnswer::Accepted) | None => None,
+    };
+    html! {
+        div.todo {
+            p { (todo) }
+            @if let Some((who, words)) = said { p.quiet { (who) (words) } }
+        }
+    }
 }
 
 fn correct(lane: &LanePicture, lang: Lang) -> Markup {
@@ -285,15 +351,15 @@ fn raise(lane: &LanePicture, lang: Lang) -> Markup {
                     }
                 }
                 label {
-                    span { (lang.pick("说明(可不填)", "Note (optional)")) }
+                    span { (lang.pick("说明（可不填）", "Note (optional)")) }
                     input name="note" maxlength="120";
                 }
                 label {
-                    span { (lang.pick("车牌(可不填)", "Plate (optional)")) }
+                    span { (lang.pick("车牌（可不填）", "Plate (optional)")) }
                     input name="plate" maxlength="12" autocapitalize="characters" spellcheck="false";
                 }
                 button.danger type="submit" { (lang.pick("确认抬杆", "Raise the barrier")) }
-                p.quiet { (lang.pick("抬杆会记入账本,不能撤销。", "A raise is written into the journal and cannot be undone.")) }
+                p.quiet { (lang.pick("抬杆会记入账本，不能撤销。", "A raise is written into the journal and cannot be undone.")) }
             }
         }
     }

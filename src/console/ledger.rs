@@ -13,7 +13,7 @@ use crate::store::reader::lanes::ReadRow;
 
 /// The state at a glance.
 pub(super) fn overview(picture: &Picture, lang: Lang) -> Markup {
-    let waiting = picture.lanes.iter().filter(|lane| lane.now.is_waiting()).count();
+    let waiting = picture.lanes.iter().filter(|lane| lane.waiting().is_some()).count();
     let (cloud, sign, tone) = match (&picture.quarantined, picture.cloud_is_up) {
         (Some(_), _) => (lang.pick("积分已停用", "Points stopped"), "!", "bad"),
         (None, true) => (lang.pick("云端在线", "Cloud online"), "✓", "good"),
@@ -22,7 +22,7 @@ pub(super) fn overview(picture: &Picture, lang: Lang) -> Markup {
     let note = match (&picture.quarantined, picture.cloud_is_up) {
         (Some(reason), _) => reason.as_str(),
         (None, true) => lang.pick("账本实时上传", "The journal is uploaded as it grows"),
-        (None, false) => lang.pick("一切照常,恢复后自动上传", "Everything works; uploads when the line is back"),
+        (None, false) => lang.pick("一切照常，恢复后自动上传", "Everything works; uploads when the line is back"),
     };
     html! {
         dl.overview #overview {
@@ -74,7 +74,7 @@ pub(super) fn alarms(picture: &Picture, lang: Lang, zone: &TimeZone) -> Markup {
 pub(super) fn ended(picture: &Picture, lang: Lang, zone: &TimeZone) -> Markup {
     html! {
         section.card #ended aria-labelledby="ended-title" {
-            h2 #ended-title { (lang.pick("最近离场:费用和原因", "Left lately: each fee and why")) }
+            h2 #ended-title { (lang.pick("最近离场：费用和原因", "Left lately: each fee and why")) }
             @if picture.ended.is_empty() { p.quiet { (lang.pick("还没有车离场", "No vehicle has left yet")) } }
             @for stay in &picture.ended { (ended_stay(stay, lang, zone)) }
         }

@@ -93,7 +93,7 @@ async fn index(State(console): State<Arc<Console>>, Query(asked): Query<Asked>, 
         }
         Err(error) => {
             tracing::warn!(error = %error, "could not look at the ledger file for a page");
-            (StatusCode::SERVICE_UNAVAILABLE, "账本暂时无法读取,请稍后再试 · the ledger cannot be read now; try again")
+            (StatusCode::SERVICE_UNAVAILABLE, "账本暂时无法读取，请稍后再试 · the ledger cannot be read now; try again")
                 .into_response()
         }
     }

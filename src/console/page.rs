@@ -47,7 +47,7 @@ pub(super) fn page(picture: &Picture, lang: Lang, zone: &TimeZone, site: &str) -
             }
             body data-lang=(lang.code()) {
                 p #lost role="alert" hidden {
-                    (lang.pick("与本机的连接已断开,画面不是最新的。正在重新连接…",
+                    (lang.pick("与本机的连接已断开，画面不是最新的。正在重新连接…",
                         "The connection to the box is lost; what you see is old. Connecting again…"))
                 }
                 (masthead(lang, site))

@@ -1,10 +1,10 @@
 //! The picture: everything that the page shows, read from the ledger file in one look.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
 
 use super::candidates;
-use crate::domain::event::{ArmPosition, CommandAnswer, Fen, LaneId, Points, RaiseCause, StayId};
-use crate::domain::lane::Direction;
+use crate::domain::event::{LaneId, Points};
+use crate::domain::lane::{Direction, Lane, Phase, Waiting};
 use crate::domain::plate::Plate;
 use crate::store::reader::journal::{Alarm, Head};
 use crate::store::reader::lanes::ReadRow;
@@ -46,7 +46,7 @@ pub struct Picture {
 /// One lane.
 pub struct LanePicture {
     pub sign: LaneSign,
-    pub now: LaneNow,
+    pub now: Lane,
     pub stay: Option<StayRow>,
     pub member: Option<MemberRow>,
     pub usable: Points,
@@ -59,61 +59,6 @@ pub struct EndedStay {
     pub payments: Vec<PaymentRow>,
     pub points: StayPoints,
     pub member: Option<MemberRow>,
-}
-
-/// What a lane is doing, as far as this page understands it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Nobody is there.
-    Idle,
-    /// A vehicle stands and may not go yet.
-    Waiting {
-        /// What is due, where it is known.
-        due: Option<Fen>,
-        /// Why it waits, in the domain's word.
-        why: Option<String>,
-    },
-    /// The barrier was commanded up.
-    Raised {
-        /// Why.
-        cause: Option<RaiseCause>,
-        /// What the device said.
-        answer: Option<CommandAnswer>,
-    },
-    /// A word that this page does not know.
-    Other(String),
-}
-
-/// A lane's state, as far as this page understands it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaneNow {
-    pub phase: Phase,
-    pub plate: Option<Plate>,
-    pub stay: Option<StayId>,
-    pub arrival: bool,
-    pub passage: bool,
-    pub arm: Option<ArmPosition>,
-}
-
-impl LaneNow {
-    /// The state from its stored form. What is missing or strange is shown as unknown: a screen never stops a lane.
-    fn of(state: &Value) -> Self {
-        let phase = &state["phase"];
-        let visit = &phase["visit"];
-        Self {
-            phase: phase_of(phase),
-            plate: part(&visit["plate"]),
-            stay: part(&visit["stay"]),
-            arrival: state["arrival"].as_bool().unwrap_or(false),
-            passage: state["passage"].as_bool().unwrap_or(false),
-            arm: part(&state["arm"]),
-        }
-    }
-
-    /// Whether a vehicle waits for money or a person.
-    pub fn is_waiting(&self) -> bool {
-        matches!(self.phase, Phase::Waiting { .. })
-    }
 }
 
 impl Picture {
@@ -133,26 +78,32 @@ impl Picture {
     }
 }
 
-fn lanes(view: &View<'_>, signs: &[LaneSign]) -> Result<Vec<LanePicture>, ReadError> {
-    let rows = view.lanes()?;
-    let mut lanes = Vec::new();
-    for sign in signs {
-        let state = rows.iter().find(|row| row.lane == sign.id).map_or(&Value::Null, |row| &row.state);
-        lanes.push(lane(view, sign.clone(), LaneNow::of(state))?);
+impl LanePicture {
+    /// The vehicle that waits for money or a person.
+    pub fn waiting(&self) -> Option<&Waiting> {
+        match &self.now.phase {
+            Phase::Waiting(waiting) => Some(waiting),
+            Phase::Idle | Phase::Raised(_) => None,
+        }
     }
-    Ok(lanes)
 }
 
-fn lane(view: &View<'_>, sign: LaneSign, now: LaneNow) -> Result<LanePicture, ReadError> {
-    let stay = now.stay.as_ref().map(|stay| view.stay(stay)).transpose()?.flatten();
+/// The lanes of the settings; one of which the ledger knows nothing yet is idle.
+fn lanes(view: &View<'_>, signs: &[LaneSign]) -> Result<Vec<LanePicture>, ReadError> {
+    let mut known: BTreeMap<LaneId, Lane> = view.lanes()?.into_iter().map(|row| (row.lane, row.state)).collect();
+    signs.iter().map(|sign| lane(view, sign.clone(), known.remove(&sign.id).unwrap_or_default())).collect()
+}
+
+fn lane(view: &View<'_>, sign: LaneSign, now: Lane) -> Result<LanePicture, ReadError> {
+    let stay = now.stay().map(|stay| view.stay(stay)).transpose()?.flatten();
     let member_id = stay.as_ref().and_then(|row| row.stay.member.clone());
     let member = member_id.as_ref().map(|id| view.member(id)).transpose()?.flatten();
     let usable = member_id.as_ref().map(|id| view.usable_points(id)).transpose()?.unwrap_or_default();
-    let candidates = match (&now.plate, now.is_waiting()) {
-        (Some(plate), true) => candidates::near(plate.as_str(), &view.plates_inside(MOST_COMPARED)?),
-        (Some(_), false) | (None, true | false) => Vec::new(),
-    };
-    Ok(LanePicture { sign, now, stay, member, usable, candidates })
+    let mut lane = LanePicture { sign, now, stay, member, usable, candidates: Vec::new() };
+    if let Some(plate) = lane.waiting().and_then(|waiting| waiting.visit.plate.as_ref()) {
+        lane.candidates = candidates::near(plate.as_str(), &view.plates_inside(MOST_COMPARED)?);
+    }
+    Ok(lane)
 }
 
 fn ended(view: &View<'_>) -> Result<Vec<EndedStay>, ReadError> {
@@ -163,17 +114,4 @@ fn ended(view: &View<'_>) -> Result<Vec<EndedStay>, ReadError> {
         ended.push(EndedStay { payments: view.payments(&id)?, points: view.points_of(&id)?, member, row });
     }
     Ok(ended)
-}
-
-fn phase_of(phase: &Value) -> Phase {
-    match phase["at"].as_str() {
-        Some("idle") | None => Phase::Idle,
-        Some("waiting") => Phase::Waiting { due: part(&phase["due"]), why: part(&phase["why"]) },
-        Some("raised") => Phase::Raised { cause: part(&phase["cause"]), answer: part(&phase["answer"]) },
-        Some(other) => Phase::Other(other.to_owned()),
-    }
-}
-
-fn part<T: serde::de::DeserializeOwned>(value: &Value) -> Option<T> {
-    serde_json::from_value(value.clone()).ok()
 }

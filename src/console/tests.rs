@@ -6,8 +6,9 @@ use reqwest::{Client, Response};
 use serde_json::Value;
 
 use super::*;
-use crate::domain::lane::Direction;
-use crate::store::reader::sample::Sample;
+use crate::domain::event::{ArmPosition, CommandAnswer, CommandId, Fen, PlateRead, RaiseCause, UtcMs};
+use crate::domain::lane::{Direction, Lane, Phase, Raised, Served, WaitReason, Waiting};
+use crate::store::reader::sample::{NOON_MS, Sample, visit, waiting};
 
 #[tokio::test]
 async fn the_page_shows_the_lanes_the_fees_and_why() {
@@ -60,8 +61,8 @@ async fn nothing_from_outside_becomes_markup() {
     rig.sample.run("UPDATE cloud_member SET handle = ?1, tier = ?1", [evil]);
     rig.sample.run("UPDATE stay SET void_reason = ?1 WHERE stay = 'S1-0'", [evil]);
     rig.sample.run("UPDATE plate_read SET plate = ?1 WHERE event = 'e-3'", [evil]);
-    let cause = json!({"why": "staff", "operator": evil, "reason": evil});
-    rig.sample.lane("E1", &json!({"phase": {"at": "raised", "cause": cause, "answer": {"refused": evil}}}));
+    let cause = RaiseCause::Staff { operator: evil.to_owned(), reason: evil.to_owned() };
+    rig.sample.lane("E1", &raised(cause, Some(CommandAnswer::Refused(evil.to_owned()))));
     let page = rig.client.get(rig.url("/")).send().await.expect("an answer").text().await.expect("a text");
     assert!(page.contains("&lt;script&gt;alert(1)"), "{page}");
     assert!(!page.contains("<script>alert"), "{page}");
@@ -97,9 +98,9 @@ async fn the_page_loads_only_its_own_files() {
 #[tokio::test]
 async fn a_guard_finds_the_near_plates_of_those_inside() {
     let rig = Rig::new().await;
-    let visit = json!({"plate": "粤A8888B", "stay": null});
-    let phase = json!({"at": "waiting", "visit": visit, "due": null, "why": "no_entry_found"});
-    rig.sample.lane("X1", &json!({"phase": phase, "arrival": true, "passage": false, "arm": null}));
+    let unknown = visit(Some("粤A8888B"), None);
+    let why = WaitReason::NoEntryFound;
+    rig.sample.lane("X1", &waiting(Waiting { visit: unknown, due: None, why, asked_for_points: false }));
     let page = rig.client.get(rig.url("/?lang=en")).send().await.expect("an answer").text().await.expect("a text");
     assert!(page.contains(r#"data-act="/api/v1/staff/lanes/X1/plate""#), "{page}");
     assert!(page.contains(r#"name="plate" value="粤A88888""#), "{page}");
@@ -107,15 +108,95 @@ async fn a_guard_finds_the_near_plates_of_those_inside() {
 }
 
 #[tokio::test]
-async fn a_state_that_this_page_does_not_know_stops_nothing() {
+async fn a_lane_of_the_settings_is_there_before_its_first_word() {
     let rig = Rig::new().await;
-    for state in [json!([]), json!({"phase": {"at": "dancing", "visit": 7}}), json!({"phase": 3, "arm": "bent"})] {
-        rig.sample.lane("X1", &state);
-        let page = rig.text("/?lang=en").await;
-        assert!(page.contains("Exit X1") && page.contains("Raise the barrier"), "{state}: {page}");
-    }
     rig.sample.run("DELETE FROM lane", []);
-    assert!(rig.text("/?lang=en").await.contains("Exit X1"), "a lane of the settings is there before its first word");
+    let page = rig.text("/?lang=en").await;
+    assert!(page.contains("Exit X1") && page.contains("Free") && page.contains("Raise the barrier"), "{page}");
+}
+
+#[tokio::test]
+async fn whatever_a_vehicle_waits_for_is_said_in_both_languages() {
+    let rig = Rig::new().await;
+    check_waiting(&rig, WaitReason::FeeDue, "等待付款", "Waiting for payment").await;
+    check_waiting(&rig, WaitReason::NoEntryFound, "没有入场记录", "No entry found").await;
+    check_waiting(&rig, WaitReason::NoPlate, "看不清车牌", "Plate not readable").await;
+    check_waiting(&rig, WaitReason::LeavingElsewhere, "正从另一车道离场", "Leaving by another lane").await;
+}
+
+#[tokio::test]
+async fn points_that_were_asked_for_and_the_vehicle_behind_are_shown() {
+    let rig = Rig::new().await;
+    let mut due = due_at_noon(WaitReason::FeeDue);
+    rig.sample.lane("X1", &waiting(due.clone()));
+    let page = rig.text("/?lang=en").await;
+    assert!(!page.contains("Asking the cloud") && !page.contains("Next behind it"), "{page}");
+    due.asked_for_points = true;
+    let next = PlateRead {
+        lane: "X1".into(),
+        device: "cam-x1".into(),
+        event: "e-10".to_owned(),
+        plate: Some("粤C77777".parse().expect("a plate")),
+        confidence: 97,
+        captured: UtcMs(NOON_MS),
+        stored_offline: false,
+    };
+    rig.sample.lane("X1", &Lane { next: Some(next), ..waiting(due) });
+    let page = rig.text("/?lang=en").await;
+    assert!(page.contains("Asking the cloud for more points"), "{page}");
+    assert!(page.contains("Next behind it 粤C·77777"), "{page}");
+    assert!(rig.text("/?lang=zh").await.contains("正在向云端申请更多积分"));
+}
+
+#[tokio::test]
+async fn a_raise_that_nobody_is_sure_of_says_what_a_guard_can_do() {
+    let rig = Rig::new().await;
+    let uncertain = "Nobody knows if the arm went up";
+    for (answer, is_uncertain, words) in [
+        (None, false, "Raised; go ahead"),
+        (Some(CommandAnswer::Accepted), false, "Raised; go ahead"),
+        (
+            Some(CommandAnswer::Silent("no answer in time".to_owned())),
+            true,
+            "No answer from the device: no answer in time",
+        ),
+        (Some(CommandAnswer::Refused("code 500".to_owned())), true, "The device refused: code 500"),
+    ] {
+        let down = Lane { arm: Some(ArmPosition::Down), ..raised(RaiseCause::Paid, answer.clone()) };
+        rig.sample.lane("X1", &down);
+        let page = rig.text("/?lang=en").await;
+        assert!(page.contains(words), "{answer:?}: {page}");
+        assert_eq!(page.contains(uncertain), is_uncertain, "{answer:?}: {page}");
+        assert_eq!(page.contains("press “Raise…” below once more"), is_uncertain, "{answer:?}: {page}");
+        rig.sample.lane("X1", &Lane { arm: Some(ArmPosition::Up), ..down });
+        let page = rig.text("/?lang=en").await;
+        assert_eq!(page.contains("limit switch shows the arm up"), is_uncertain, "{answer:?}: {page}");
+        assert!(!page.contains("below once more"), "an arm that is seen up is not raised again: {page}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_guard_lets_go_unpaid_is_shown_at_the_lane() {
+    let rig = Rig::new().await;
+    let staff = RaiseCause::Staff { operator: "li".to_owned(), reason: "Fee waived".to_owned() };
+    let mut lane = raised(staff, Some(CommandAnswer::Accepted));
+    rig.sample.lane("X1", &lane);
+    assert!(!rig.text("/?lang=en").await.contains("Let go unpaid ¥8.00"));
+    if let Phase::Raised(raised) = &mut lane.phase {
+        raised.waived = Fen(800);
+    }
+    rig.sample.lane("X1", &lane);
+    let page = rig.text("/?lang=en").await;
+    assert!(page.contains("Let go unpaid ¥8.00") && page.contains("Raised by hand · li: Fee waived"), "{page}");
+}
+
+#[tokio::test]
+async fn the_vehicle_before_is_shown_masked() {
+    let rig = Rig::new().await;
+    let last = Served { plate: "粤B66666".parse().expect("a plate"), at: UtcMs(NOON_MS) };
+    rig.sample.lane("E1", &Lane { last: Some(last), ..Lane::default() });
+    let page = rig.text("/?lang=en").await;
+    assert!(page.contains("Last 粤B·••••6 · 12:00:00"), "{page}");
 }
 
 #[tokio::test]
@@ -138,7 +219,7 @@ async fn a_change_reaches_the_page_and_nothing_else_is_sent() {
         "reads",
     ];
     assert_eq!(ids, every, "a stream begins with the whole picture");
-    rig.sample.lane("E1", &json!({"phase": {"at": "raised", "cause": {"why": "entry"}}, "arm": "up"}));
+    rig.sample.lane("E1", &Lane { arm: Some(ArmPosition::Up), ..raised(RaiseCause::Entry, None) });
     rig.versions.send_modify(|version| *version += 1);
     let changed = stream.until_beat().await;
     assert_eq!(changed.iter().map(|part| part.id.as_str()).collect::<Vec<_>>(), ["lane-0-now"]);
@@ -198,6 +279,34 @@ async fn health_says_whether_the_ledger_can_be_read() {
     rig.sample.run("DROP TABLE box", []);
     assert_eq!(rig.client.get(rig.url("/healthz")).send().await.expect("an answer").status(), 503);
     assert_eq!(rig.client.get(rig.url("/")).send().await.expect("an answer").status(), 503);
+}
+
+async fn check_waiting(rig: &Rig, why: WaitReason, zh: &str, en: &str) {
+    rig.sample.lane("X1", &waiting(due_at_noon(why)));
+    for (lang, words) in [("zh", zh), ("en", en)] {
+        let page = rig.text(&format!("/?lang={lang}")).await;
+        assert!(page.contains(words), "{why:?}: {words:?} is not on the page: {page}");
+    }
+}
+
+fn due_at_noon(why: WaitReason) -> Waiting {
+    let visit = visit(Some("粤B12345"), Some("S1-2"));
+    Waiting { visit, due: Some(Fen(800)), why, asked_for_points: false }
+}
+
+/// A lane that was commanded up for nobody that the box knows.
+fn raised(cause: RaiseCause, answer: Option<CommandAnswer>) -> Lane {
+    let phase = Phase::Raised(Raised {
+        visit: None,
+        command: CommandId::from("demo-1/1/9/0"),
+        cause,
+        answer,
+        on_passage: false,
+        waived: Fen(0),
+        since_ms: 0,
+        told: false,
+    });
+    Lane { phase, ..Lane::default() }
 }
 
 struct Rig {

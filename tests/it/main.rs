@@ -8,6 +8,7 @@ mod group_commit;
 mod kill;
 mod lanes;
 mod packaging;
+mod page;
 mod source;
 mod story;
 mod tidy;

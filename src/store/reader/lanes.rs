@@ -2,14 +2,15 @@
 
 use super::{ReadError, View, from_json, from_word, unsigned};
 use crate::domain::event::{LaneId, ReadOutcome, UtcMs};
+use crate::domain::lane::Lane;
 
 /// A lane's stored state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneRow {
     /// The lane.
     pub lane: LaneId,
-    /// Its state as it is written in the ledger file.
-    pub state: serde_json::Value,
+    /// What it is doing.
+    pub state: Lane,
 }
 
 /// A plate read and what its lane made of it.

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Reader;
+use crate::domain::event::{ArmPosition, Fen, StayId, UtcMs};
+use crate::domain::lane::{Lane, Phase, Visit, WaitReason, Waiting};
 
 /// 2026-03-01 12:00 in Shanghai.
 pub const NOON_MS: i64 = 1_772_337_600_000;
@@ -68,8 +70,9 @@ impl Sample {
     }
 
     /// Writes a lane's state.
-    pub fn lane(&self, lane: &str, state: &Value) {
-        self.run("INSERT OR REPLACE INTO lane VALUES (?1, ?2)", (lane, state.to_string()));
+    pub fn lane(&self, lane: &str, state: &Lane) {
+        let state = serde_json::to_string(state).expect("a lane is JSON");
+        self.run("INSERT OR REPLACE INTO lane VALUES (?1, ?2)", (lane, state));
     }
 
     /// Stores a till's answer as the loop does, in an entry of its own.
@@ -197,12 +200,14 @@ impl Sample {
     }
 
     fn lanes(&self) {
-        self.lane("E1", &json!({"phase": {"at": "idle"}, "arrival": false, "passage": false, "arm": "down"}));
-        self.lane(
-            "X1",
-            &json!({"phase": {"at": "waiting", "visit": {"plate": "粤B12345", "stay": "S1-2"}, "due": 800,
-                "why": "fee_due"}, "arrival": true, "passage": false, "arm": "down"}),
-        );
+        self.lane("E1", &Lane { arm: Some(ArmPosition::Down), ..Lane::default() });
+        let due = Waiting {
+            visit: visit(Some("粤B12345"), Some("S1-2")),
+            due: Some(Fen(800)),
+            why: WaitReason::FeeDue,
+            asked_for_points: false,
+        };
+        self.lane("X1", &waiting(due));
         let sql = "INSERT INTO plate_read VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         self.run(sql, (3, "cam-e1", "e-3", "E1", "粤A88888", 97, NOON_MS - 124 * MINUTE_MS, "taken"));
         self.run(sql, (4, "cam-e1", "e-4", "E1", None::<&str>, 0, NOON_MS - 100 * MINUTE_MS, "no_plate"));
@@ -225,6 +230,23 @@ impl Sample {
             )
             .expect("write the rest");
     }
+}
+
+/// A vehicle in a lane at noon.
+pub fn visit(plate: Option<&str>, stay: Option<&str>) -> Visit {
+    Visit {
+        plate: plate.map(|plate| plate.parse().expect("a plate")),
+        event: "e-9".to_owned(),
+        captured: UtcMs(NOON_MS),
+        stay: stay.map(StayId::from),
+        left_at_ms: None,
+    }
+}
+
+/// A lane where a vehicle stands before the lowered arm.
+pub fn waiting(waiting: Waiting) -> Lane {
+    let phase = Phase::Waiting(waiting);
+    Lane { phase, arrival: true, arm: Some(ArmPosition::Down), ..Lane::default() }
 }
 
 /// A fee with its lines.

@@ -129,6 +129,19 @@ async fn reads_alarms_rules_and_facts_are_there() {
 }
 
 #[tokio::test]
+async fn a_lane_comes_with_its_state_and_a_foreign_one_is_an_error() {
+    let sample = Sample::midday();
+    let lanes = see(&sample, |view| view.lanes()).await;
+    assert_eq!(lanes.iter().map(|row| row.lane.as_str()).collect::<Vec<_>>(), ["E1", "X1"]);
+    assert_eq!(lanes[1].state.stay(), Some(&StayId::from("S1-2")));
+    for foreign in ["[]", r#"{"phase": {"at": "dancing"}, "arrival": false, "passage": false}"#] {
+        sample.run("UPDATE lane SET state = ?1 WHERE lane = 'X1'", [foreign]);
+        let lanes = sample.reader().look(|view| view.lanes()).await;
+        assert!(matches!(lanes, Err(ReadError::Foreign { what: "lane.state", .. })), "{foreign}: {lanes:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_books_hold_everything_that_was_counted() {
     let sample = Sample::midday();
     let books = see(&sample, |view| view.books()).await;

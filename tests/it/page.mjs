@@ -1,0 +1,79 @@
+// A guard at the booth, as far as a browser goes: watches a vehicle arrive, raises for it, sees it drive away.
+// Says each step on a line of its own, so that the test can do the camera's part.
+import { createRequire } from "node:module";
+
+const [home, base, operator, pin] = process.argv.slice(2);
+const { chromium } = createRequire(home + "/")("playwright-core");
+
+const PATIENCE_MS = 30000; // a busy machine, and nothing here waits for the clock
+const SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+  "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: SWITCHES });
+const page = await browser.newPage({ viewport: { width: 1500, height: 1000 } });
+page.setDefaultTimeout(PATIENCE_MS);
+const faults = [];
+page.on("pageerror", (error) => faults.push(String(error)));
+page.on("console", (message) => { if (message.type() === "error") faults.push(message.text()); });
+
+try {
+  await story();
+} catch (error) {
+  console.error(String(error), "\nOn the page:\n" + await page.locator("body").innerText());
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
+
+async function story() {
+  await page.goto(base + "/?lang=en", { waitUntil: "domcontentloaded" });
+  const lane = page.locator("article.lane", { hasText: "exit-1" });
+  await sees(lane, ".phase", "Free");
+  await page.evaluate(() => { window.isTheSameDocument = true; });
+  say("opened");
+
+  await sees(lane, ".phase", "Waiting for payment");
+  await sees(lane, ".plate", "粤B·12345");
+  await sees(lane, ".due", "¥10.00");
+  await sees(page, ".overview", "Waiting at a lane");
+  say("waiting");
+
+  await lane.getByText("Raise…", { exact: true }).click();
+  await lane.getByLabel("Reason").selectOption({ label: "Device fault" });
+  await lane.getByLabel("Note").fill("the loop is stuck");
+  const confirm = lane.getByRole("button", { name: "Raise the barrier" });
+  await confirm.click();
+  await sees(lane, ".answer.bad", "Enter operator and PIN first");
+  await page.getByLabel("Operator").fill(operator);
+  await page.getByLabel("PIN").fill(pin + "0");
+  await confirm.click();
+  await sees(lane, ".answer.bad", "(");
+  faults.length = 0; // the browser's own line about the refused request
+  await sees(lane, ".phase", "Waiting for payment");
+  say("refused");
+
+  await page.getByLabel("PIN").fill(pin);
+  await confirm.click();
+  await sees(lane, ".answer.good", "✓");
+  await sees(lane, ".phase", "Raised; go ahead");
+  await sees(lane, ".why", "Raised by hand · " + operator);
+  await sees(lane, ".waived", "¥10.00");
+  say("raised");
+
+  await sees(lane, ".phase", "Driving through");
+  say("passing");
+
+  await sees(lane, ".phase", "Free");
+  await sees(page, "#ended", "Let go unpaid ¥10.00");
+  if (!await page.evaluate(() => window.isTheSameDocument)) throw new Error("the page was loaded again");
+  if (faults.length > 0) throw new Error("the browser complains: " + faults.join("; "));
+  say("gone");
+}
+
+async function sees(where, selector, words) {
+  await where.locator(selector, { hasText: words }).first().waitFor();
+}
+
+function say(step) {
+  console.log(step);
+}
