@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::domain::decide::decide;
-use crate::domain::event::{Action, CommandAnswer, CommandId, Input, LaneId, Now, Record, Reply};
+use crate::domain::event::{Action, CloudNews, CommandAnswer, CommandId, Input, LaneId, Now, Record, Reply};
 use crate::domain::lane::Lanes;
 use crate::domain::rules::Rules;
 use crate::store::Store;
@@ -139,6 +139,16 @@ impl Core {
         Ok(step)
     }
 
+    /// What the daemon tells itself when it starts: each lane takes up what it was doing, also one that the settings
+    /// no longer have, and a ledger file that is behind the cloud is doubted.
+    pub fn first_inputs(&mut self) -> anyhow::Result<Vec<Input>> {
+        let mut lanes = self.store.lanes()?;
+        lanes.extend(self.lanes.keys().cloned());
+        let mut inputs: Vec<Input> = lanes.into_iter().map(|lane| Input::Started { lane }).collect();
+        inputs.extend(self.store.rewound().map(|reason| Input::Cloud(CloudNews::Doubted { reason })));
+        Ok(inputs)
+    }
+
     /// Makes the batch durable.
     pub fn commit(&mut self) -> anyhow::Result<()> {
         self.store.commit()
@@ -200,9 +210,8 @@ impl Site {
     /// Every lane takes up what it was doing when the box stopped.
     fn start_lanes(&mut self) -> anyhow::Result<()> {
         let mut batch = Batch::default();
-        let lanes: Vec<LaneId> = self.core.lanes.keys().cloned().collect();
-        for lane in lanes {
-            batch.take(self.core.step(Input::Started { lane }, self.clock.now())?, false);
+        for input in self.core.first_inputs()? {
+            batch.take(self.core.step(input, self.clock.now())?, false);
         }
         self.finish(batch)
     }

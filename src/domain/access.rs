@@ -24,13 +24,12 @@ fn raise(work: &mut Work<'_>, operator: &str, reason: &str, plate: Option<&Plate
     match work.lane.phase.clone() {
         Phase::Raised(raised) => raise_once_more(work, raised, cause),
         Phase::Waiting(waiting) => {
-            let waived = waiting.due.unwrap_or(Fen(0));
-            let visit = visit_for_raise(work, Some(waiting), plate);
-            arrival::raise(work, visit, cause, waived);
+            let (visit, due) = visit_for_raise(work, Some(waiting), plate);
+            arrival::raise(work, visit, cause, due);
         }
         Phase::Idle if plate.is_some() => {
-            let visit = visit_for_raise(work, None, plate);
-            arrival::raise(work, visit, cause, Fen(0));
+            let (visit, due) = visit_for_raise(work, None, plate);
+            arrival::raise(work, visit, cause, due);
         }
         Phase::Idle => raise_for_nobody(work, cause),
     }
@@ -60,9 +59,16 @@ fn raise_for_nobody(work: &mut Work<'_>, cause: RaiseCause) {
     });
 }
 
-/// The vehicle that a guard lets through: an entry begins a stay even without a plate, an exit ends the stay that the
-/// plate names.
-fn visit_for_raise(work: &mut Work<'_>, waiting: Option<Waiting>, plate: Option<&Plate>) -> Visit {
+/// The vehicle that a guard lets through and what it owes: an entry begins a stay even without a plate, an exit ends the
+/// stay that the plate names. A plate that the guard names outranks what the camera read.
+fn visit_for_raise(work: &mut Work<'_>, waiting: Option<Waiting>, plate: Option<&Plate>) -> (Visit, Fen) {
+    let is_as_read = |visit: &Visit| plate.is_none() || plate == visit.plate.as_ref();
+    if let Some(waiting) = waiting.as_ref().filter(|waiting| waiting.visit.stay.is_some()) {
+        if is_as_read(&waiting.visit) {
+            return (waiting.visit.clone(), waiting.due.unwrap_or(Fen(0)));
+        }
+        arrival::withdraw(work, "a guard named another plate");
+    }
     let now = work.now.utc;
     let mut visit = waiting.map_or_else(
         || Visit {
@@ -72,24 +78,27 @@ fn visit_for_raise(work: &mut Work<'_>, waiting: Option<Waiting>, plate: Option<
             stay: None,
             left_at_ms: None,
         },
-        |waiting| waiting.visit,
+        |waiting| Visit { stay: None, ..waiting.visit },
     );
     visit.plate = plate.cloned().or(visit.plate);
-    if visit.stay.is_some() {
-        return visit;
-    }
     match (work.settings.direction, work.facts.named_stay.clone()) {
         (Direction::Entry, None) => {
-            visit.stay = Some(arrival::open_stay(work, visit.plate.clone(), None, visit.captured));
+            visit.stay = Some(arrival::open_stay(work, visit.plate.clone(), visit.captured));
         }
         // It is inside already by the books; a second stay would be wrong, the guard's raise is on record.
         (Direction::Entry, Some(_)) | (Direction::Exit, None) => {}
-        (Direction::Exit, Some(inside)) => {
-            arrival::charge(work, &inside, visit.captured);
-            visit.stay = Some(inside.stay.id);
-        }
+        (Direction::Exit, Some(inside)) => match arrival::take_over(work) {
+            Ok(()) => {
+                let due = arrival::charge(work, &inside, visit.captured);
+                visit.stay = Some(inside.stay.id);
+                return (visit, due);
+            }
+            Err(other) => {
+                work.alarm("leaving_elsewhere", format!("{} is served by {other} already", inside.stay.id));
+            }
+        },
     }
-    visit
+    (visit, Fen(0))
 }
 
 fn take_cash(work: &mut Work<'_>, operator: &str, fen: Fen) -> Result<String, StaffRefusal> {

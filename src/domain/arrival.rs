@@ -1,12 +1,17 @@
 //! A vehicle before the arm: whose read it is, whether it may go, and what it waits for.
 
 use super::decide::{StayFacts, Work};
-use super::event::{Action, Fen, Input, PlateRead, Points, RaiseCause, ReadOutcome, Record, StayId, UtcMs};
-use super::lane::{Direction, Phase, Raised, Visit, WaitReason, Waiting};
+use super::event::{
+    Action, Evidence, Fen, Input, LaneId, MemberId, PlateRead, Points, RaiseCause, ReadOutcome, Record, StayId, UtcMs,
+};
+use super::lane::{Direction, Lane, Phase, Raised, Visit, WaitReason, Waiting};
 use super::plate::Plate;
-use super::points;
+use super::points::{self, POINTS_MAX};
 use super::stay::{Stay, StayState};
 use super::tariff;
+
+/// How long before the end of a passage a late read of the same vehicle may have been taken.
+const LATE_READ_MS: i64 = 600_000;
 
 /// A camera's statement.
 pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
@@ -58,17 +63,33 @@ fn read_in_idle_lane(work: &mut Work<'_>, read: &PlateRead) {
 /// A camera often reads a vehicle again while it drives off.
 fn is_still_the_last_vehicle(work: &Work<'_>, plate: &Plate, captured: UtcMs) -> bool {
     let window = work.settings.same_vehicle_ms;
-    work.lane.last.as_ref().is_some_and(|last| last.plate == *plate && captured.0 <= last.at.0 + window)
+    work.lane.last.as_ref().is_some_and(|last| {
+        let since = captured.0.saturating_sub(last.at.0);
+        // A vehicle that was done in the far future was done before the clock was put right.
+        last.plate == *plate && since <= window && since >= -LATE_READ_MS
+    })
 }
 
 fn read_while_waiting(work: &mut Work<'_>, read: &PlateRead, waiting: &Waiting) {
-    if read.plate.is_none() || read.plate == waiting.visit.plate {
+    let is_same = read.plate.is_none() || read.plate == waiting.visit.plate;
+    let is_of_the_last = read.plate.as_ref().is_some_and(|plate| is_still_the_last_vehicle(work, plate, read.captured));
+    if (is_same && !may_go_on(work, read, waiting)) || (!is_same && is_of_the_last) {
         take(work, read, ReadOutcome::SameVehicle);
         return;
     }
     // The same vehicle read better, or another one after the first has gone: nothing was decided for good either way.
     withdraw(work, "another plate was read in the lane");
     work.actions.push(Action::Then(Box::new(Input::PlateRead(read.clone()))));
+}
+
+/// Whether what a waiting vehicle lacked has come about since.
+fn may_go_on(work: &Work<'_>, read: &PlateRead, waiting: &Waiting) -> bool {
+    let is_free = read.plate.is_some() && served_elsewhere(work).is_none();
+    match waiting.why {
+        WaitReason::LeavingElsewhere => is_free,
+        WaitReason::NoEntryFound => is_free && work.facts.named_stay.is_some(),
+        WaitReason::FeeDue | WaitReason::NoPlate => false,
+    }
 }
 
 fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
@@ -80,23 +101,40 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
     }
     if read.plate == visit.plate {
         take(work, read, ReadOutcome::SameVehicle);
-        if raised.is_uncertain() && !raised.on_passage {
-            raise_again(work, raised);
-        }
-        return;
+        return still_there(work, raised);
     }
-    if raised.on_passage || !work.settings.has_arrival_loop {
+    if raised.on_passage && !raised.told || !work.settings.has_arrival_loop {
         return queue(work, read);
     }
-    if visit.left_at_ms.is_none() {
+    if !raised.on_passage && visit.left_at_ms.is_none() {
         // It has not moved since, so this is a second reading of the same vehicle. A raised barrier is never re-decided.
         return take(work, read, ReadOutcome::SameVehicle);
     }
-    super::passage::back_out(work, "another vehicle stands in its place");
+    if super::passage::can_tell_a_return(work, &raised) {
+        super::passage::back_out(work, "another vehicle stands in its place");
+    } else {
+        super::passage::passed(work, &raised, Evidence::NextVehicle);
+    }
     work.actions.push(Action::Then(Box::new(Input::PlateRead(read.clone()))));
 }
 
-/// A fresh read proves that the vehicle still stands there, so raising once more is not blind.
+/// A fresh read proves that the vehicle still stands there, or has come back.
+fn still_there(work: &mut Work<'_>, mut raised: Raised) {
+    if raised.on_passage {
+        return;
+    }
+    if raised.is_uncertain() {
+        return raise_again(work, raised);
+    }
+    if work.lane.arrival
+        && let Some(visit) = &mut raised.visit
+    {
+        visit.left_at_ms = None;
+        work.lane.phase = Phase::Raised(raised);
+    }
+}
+
+/// Raising once more is not blind where a fresh read has proved that the vehicle still stands there.
 fn raise_again(work: &mut Work<'_>, mut raised: Raised) {
     let stay = raised.visit.as_ref().and_then(|visit| visit.stay.clone());
     raised.command = work.command_raise(RaiseCause::StillThere, stay);
@@ -114,39 +152,56 @@ fn queue(work: &mut Work<'_>, read: &PlateRead) {
 
 /// A vehicle at an entry: its stay begins, pending until it has passed.
 pub(super) fn enter(work: &mut Work<'_>, read: &PlateRead, plate: &Plate) {
-    if let Some(inside) = &work.facts.named_stay {
-        let age = read.captured.0 - inside.stay.entry.0;
-        if inside.stay.entry_lane == work.lane_id && age <= work.settings.same_vehicle_ms {
+    if let Some(inside) = work.facts.named_stay.clone() {
+        let age = read.captured.0.saturating_sub(inside.stay.entry.0);
+        let window = work.settings.same_vehicle_ms;
+        if inside.stay.entry_lane == work.lane_id && (-window..=window).contains(&age) {
             return;
         }
-        let id = inside.stay.id.clone();
-        work.alarm("repeat_entry", format!("{} entered again; its stay {id} had no exit", plate.masked()));
-        if let Some(hold) = &inside.hold {
-            work.records.push(Record::HoldVoided { op: hold.op.clone(), reason: "the stay had no exit".to_owned() });
+        if let Some((other, _)) = served_elsewhere(work) {
+            return wait_for_the_other(work, read, &inside, &other);
         }
-        work.records.push(Record::StayVoided { stay: id, reason: "its exit was never seen".to_owned() });
+        end_without_exit(work, &inside, plate);
     }
-    let member = work.facts.member.as_ref().filter(|member| member.consent_plates).map(|member| member.id.clone());
-    let stay = open_stay(work, Some(plate.clone()), member.clone(), read.captured);
-    if let Some(member) = member.filter(|_| !work.facts.quarantined) {
-        let points = Points(work.facts.rules.grants.visit_points);
-        let request = work.op();
-        work.records.push(Record::GrantRequested { request, member, points });
-    }
+    let stay = open_stay(work, Some(plate.clone()), read.captured);
     raise(work, visit(read, Some(stay)), RaiseCause::Entry, Fen(0));
 }
 
-/// Opens a stay that waits for its vehicle to pass.
-pub(super) fn open_stay(
-    work: &mut Work<'_>,
-    plate: Option<Plate>,
-    member: Option<super::event::MemberId>,
-    entry: UtcMs,
-) -> StayId {
+/// The lane besides this one that serves the named stay, and its state.
+pub(super) fn served_elsewhere(work: &Work<'_>) -> Option<(LaneId, Lane)> {
+    work.facts.serving.clone().filter(|(other, _)| *other != work.lane_id)
+}
+
+/// One vehicle does not stand in two lanes. Which of the two was misread is for staff to see; neither stay is touched.
+fn wait_for_the_other(work: &mut Work<'_>, read: &PlateRead, inside: &StayFacts, other: &LaneId) {
+    work.alarm("leaving_elsewhere", format!("{} is served by {other} already", inside.stay.id));
+    wait(work, visit(read, None), None, WaitReason::LeavingElsewhere);
+}
+
+/// A vehicle comes in whose stay is still open: nobody saw it leave.
+fn end_without_exit(work: &mut Work<'_>, inside: &StayFacts, plate: &Plate) {
+    let id = inside.stay.id.clone();
+    work.alarm("repeat_entry", format!("{} entered again; its stay {id} had no exit", plate.masked()));
+    work.records.push(Record::StayVoided { stay: id, reason: "its exit was never seen".to_owned() });
+    // The plate may be another member's by now, and then nobody would need the first one's points here.
+    if let Some(member) = inside.stay.member.as_ref().filter(|_| !inside.member_has_another)
+        && Some(member) != consenting_member(work).as_ref()
+    {
+        work.return_points(member, &inside.purse);
+    }
+}
+
+fn consenting_member(work: &Work<'_>) -> Option<MemberId> {
+    work.facts.member.as_ref().filter(|member| member.consent_plates).map(|member| member.id.clone())
+}
+
+/// Opens a stay that waits for its vehicle to pass, and asks for the points of its visit where it is a member's.
+pub(super) fn open_stay(work: &mut Work<'_>, plate: Option<Plate>, entry: UtcMs) -> StayId {
+    let member = consenting_member(work).filter(|_| plate.is_some());
     let stay = Stay {
         id: work.facts.ids.stay(),
         plate,
-        member,
+        member: member.clone(),
         state: StayState::PendingEntry,
         entry_lane: work.lane_id.clone(),
         entry,
@@ -157,7 +212,17 @@ pub(super) fn open_stay(
     };
     let id = stay.id.clone();
     work.records.push(Record::StayOpened { stay });
+    if let Some(member) = member {
+        ask_for_points(work, member, Points(work.facts.rules.grants.visit_points));
+    }
     id
+}
+
+fn ask_for_points(work: &mut Work<'_>, member: MemberId, points: Points) {
+    if !work.facts.quarantined {
+        let request = work.op();
+        work.records.push(Record::GrantRequested { request, member, points: Points(points.0.min(POINTS_MAX)) });
+    }
 }
 
 /// A vehicle at an exit: find its stay, compute what it owes, and let it go if that is covered.
@@ -166,25 +231,27 @@ fn leave(work: &mut Work<'_>, read: &PlateRead) {
         wait(work, visit(read, None), None, WaitReason::NoEntryFound);
         return;
     };
-    if let Some((other, state)) = work.facts.serving.clone()
-        && other != work.lane_id
-    {
-        match state.phase {
-            Phase::Idle => {}
-            Phase::Waiting(_) => {
-                let state = super::lane::Lane { phase: Phase::Idle, ..state };
-                work.records.push(Record::LaneMoved { lane: other, state });
-            }
-            Phase::Raised(_) => {
-                work.alarm("leaving_elsewhere", format!("{} is leaving by {other} already", inside.stay.id));
-                wait(work, visit(read, None), None, WaitReason::LeavingElsewhere);
-                return;
-            }
-        }
+    if let Err(other) = take_over(work) {
+        return wait_for_the_other(work, read, &inside, &other);
     }
     let visit = visit(read, Some(inside.stay.id.clone()));
     let due = charge(work, &inside, read.captured);
     settle(work, &inside, visit, due, false);
+}
+
+/// Takes the named stay from a lane where it only waits: the vehicle has come over here. Where the barrier is up for it
+/// already, that lane keeps it and is named.
+pub(super) fn take_over(work: &mut Work<'_>) -> Result<(), LaneId> {
+    let Some((other, state)) = served_elsewhere(work) else { return Ok(()) };
+    match state.phase {
+        Phase::Idle => {}
+        Phase::Waiting(_) => {
+            let state = Lane { phase: Phase::Idle, ..state };
+            work.records.push(Record::LaneMoved { lane: other, state });
+        }
+        Phase::Raised(_) => return Err(other),
+    }
+    Ok(())
 }
 
 /// Computes and records what a stay owes at the exit.
@@ -215,9 +282,7 @@ fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, due: Fen, asked
             return raise(work, visit, RaiseCause::Points, Fen(0));
         }
         if !asked {
-            let missing = Points(needed.0 - points::usable(&inside.purse).0);
-            let request = work.op();
-            work.records.push(Record::GrantRequested { request, member, points: missing });
+            ask_for_points(work, member, Points(needed.0 - points::usable(&inside.purse).0));
             asked = true;
         }
     }

@@ -6,8 +6,8 @@ use super::event::{
     Action, CloudNews, CommandId, Decision, Fen, GrantId, Ids, Input, LaneId, MemberId, Now, OpId, Points, Purse,
     RaiseCause, ReadOutcome, Record, Reply, UtcMs,
 };
-use super::lane::{Lane, LaneSettings, Lanes, Phase};
-use super::points::{self, Part};
+use super::lane::{Lane, LaneSettings, Lanes};
+use super::points::{self, POINTS_MAX, Part};
 use super::rules::Rules;
 use super::stay::Stay;
 use super::{access, arrival, passage, sale};
@@ -29,7 +29,7 @@ pub struct Facts {
     pub visit_stay: Option<StayFacts>,
     /// The stay that the input names by its plate or id.
     pub named_stay: Option<StayFacts>,
-    /// The lane that serves the named stay at this moment, and its state.
+    /// The lane that serves the named stay at this moment, whether it enters or leaves there, and its state.
     pub serving: Option<(LaneId, Lane)>,
     /// The member whose plate or code the input names.
     pub member: Option<KnownMember>,
@@ -39,8 +39,10 @@ pub struct Facts {
     pub member_inside: bool,
     /// The stored answer for the input's idempotency key.
     pub operation: Option<StoredOperation>,
-    /// Whether the input's request for a grant is still unanswered.
+    /// Whether the input's request for a grant is one of that member's and still unanswered.
     pub request_is_open: bool,
+    /// Whether the grant that the input brings was accepted before.
+    pub grant_is_known: bool,
     /// Lanes where a vehicle of the input's member waits for money or points.
     pub waiting_lanes: Vec<LaneId>,
     /// Up to where the cloud holds the journal.
@@ -97,6 +99,9 @@ pub struct StoredOperation {
     pub answer: super::event::TillAnswer,
 }
 
+/// The highest cursor of the feed: what the ledger file can hold.
+const CURSOR_MAX: u64 = i64::MAX as u64;
+
 /// Decides one input.
 pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
     let Some(lane_id) = input.lane() else {
@@ -116,8 +121,21 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         };
     };
     let Some(settings) = lanes.get(lane_id) else {
-        // A lane that the settings no longer have: an old queued message, nothing to serve.
-        return Decision::nothing();
+        return match input {
+            Input::Started { .. } => passage::removed(lane_id, facts),
+            // A lane that the settings no longer have: an old queued message, nothing to serve.
+            Input::PlateRead(_)
+            | Input::LoopChanged { .. }
+            | Input::VehicleSeen { .. }
+            | Input::BarrierAnswered { .. }
+            | Input::BarrierMoved { .. }
+            | Input::LaneDue { .. }
+            | Input::LaneReconsidered { .. }
+            | Input::Staff(_)
+            | Input::Till(_)
+            | Input::Cloud(_)
+            | Input::RulesOffered { .. } => Decision::nothing(),
+        };
     };
     let mut work = Work::new(lane_id.clone(), settings, facts, now);
     match input {
@@ -233,26 +251,40 @@ fn cloud(news: &CloudNews, facts: &Facts) -> Decision {
             }
         }
         CloudNews::Acknowledged { seq } => {
-            if *seq > facts.acknowledged {
+            let newest = facts.ids.seq - 1;
+            if *seq > newest {
+                doubt(&mut decision, facts, &format!("the cloud holds {seq} entries and this journal only {newest}"));
+            } else if *seq > facts.acknowledged {
                 decision.records.push(Record::Acknowledged { seq: *seq });
             }
         }
         CloudNews::Fed { changes, next } => {
-            decision.records.push(Record::Fed { changes: changes.clone(), next: *next });
-        }
-        CloudNews::Doubted { reason } => {
-            if !facts.quarantined {
-                decision.records.push(Record::Quarantined { reason: reason.clone() });
-                decision.records.push(Record::AlarmRaised {
-                    code: "quarantined".to_owned(),
-                    text: format!("This box spends no points until it has a new epoch: {reason}"),
-                    lane: None,
-                    stay: None,
-                });
+            if *next <= CURSOR_MAX {
+                decision.records.push(Record::Fed { changes: changes.clone(), next: *next });
             }
+        }
+        CloudNews::Doubted { reason } => doubt(&mut decision, facts, reason),
+        CloudNews::Refusing { reason } => {
+            let text = format!("The cloud ledger refuses what this box sends, and is asked again and again: {reason}");
+            decision.records.push(alarm("cloud_refuses", text));
         }
     }
     decision
+}
+
+/// From here on this box spends no points; said once.
+fn doubt(decision: &mut Decision, facts: &Facts, reason: &str) {
+    if facts.quarantined {
+        return;
+    }
+    decision.records.push(Record::Quarantined { reason: reason.to_owned() });
+    let text = format!("This box spends no points until it has a new epoch: {reason}");
+    decision.records.push(alarm("quarantined", text));
+}
+
+/// Something for staff that is not about one lane.
+fn alarm(code: &str, text: String) -> Record {
+    Record::AlarmRaised { code: code.to_owned(), text, lane: None, stay: None }
 }
 
 fn granted(
@@ -268,6 +300,13 @@ fn granted(
         decision.records.push(Record::GrantRefused { request: request.clone() });
         return;
     };
+    let room = POINTS_MAX - points::usable(&facts.purse).0;
+    if facts.grant_is_known || !points::is_clouds(grant) || points.0 > room {
+        decision.records.push(Record::GrantRefused { request: request.clone() });
+        let text = format!("The cloud ledger gave a grant that cannot be taken: {} points as {grant}", points.0);
+        decision.records.push(alarm("grant_unusable", text));
+        return;
+    }
     decision.records.push(Record::GrantAccepted {
         request: request.clone(),
         grant: grant.clone(),
@@ -302,12 +341,5 @@ impl Input {
             | Input::LaneReconsidered { lane } => Some(lane),
             Input::Till(_) | Input::Cloud(_) | Input::RulesOffered { .. } => None,
         }
-    }
-}
-
-impl Facts {
-    /// Whether nothing is being served in the lane.
-    pub fn lane_is_idle(&self) -> bool {
-        self.lane.phase == Phase::Idle
     }
 }

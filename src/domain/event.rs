@@ -261,6 +261,11 @@ pub enum CloudNews {
         /// The cursor after them.
         next: u64,
     },
+    /// The ledger will not take what this box sends; told once, until something was taken again.
+    Refusing {
+        /// The refusal in words.
+        reason: String,
+    },
     /// The handshake failed: this journal may have been rewound.
     Doubted {
         /// The verdict in words.

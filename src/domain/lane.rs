@@ -116,7 +116,7 @@ pub enum WaitReason {
     NoEntryFound,
     /// A readable plate.
     NoPlate,
-    /// Its stay is leaving by another lane at this moment.
+    /// Its stay is entering or leaving by another lane at this moment, so one of the two was misread.
     LeavingElsewhere,
 }
 
@@ -163,6 +163,15 @@ impl Lane {
             Phase::Idle => None,
             Phase::Waiting(waiting) => Some(&waiting.visit),
             Phase::Raised(raised) => raised.visit.as_ref(),
+        }
+    }
+
+    /// Whether a read may still lead to a stay: nothing is being served, or something without one.
+    pub fn may_find_a_stay(&self) -> bool {
+        match &self.phase {
+            Phase::Idle => true,
+            Phase::Waiting(waiting) => waiting.visit.stay.is_none(),
+            Phase::Raised(_) => false,
         }
     }
 

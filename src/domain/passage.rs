@@ -1,9 +1,12 @@
 //! From the raise to the passage: loops, the arm, time-outs, backing out, and coming back after a restart.
 
 use super::arrival;
-use super::decide::Work;
-use super::event::{Action, ArmPosition, CommandAnswer, CommandId, Evidence, Input, Record, VehicleSign};
-use super::lane::{Direction, LoopRole, PassedBy, Phase, Raised, Served};
+use super::decide::{Facts, StayFacts, Work};
+use super::event::{
+    Action, ArmPosition, CommandAnswer, CommandId, Decision, Evidence, Fen, Input, LaneId, Record, VehicleSign,
+};
+use super::lane::{Direction, Lane, LoopRole, PassedBy, Phase, Raised, Served};
+use super::stay::StayState;
 
 /// A loop detector changed.
 pub(super) fn loop_changed(work: &mut Work<'_>, role: LoopRole, occupied: bool) {
@@ -119,11 +122,11 @@ pub(super) fn due(work: &mut Work<'_>) {
                 serve_next(work);
             }
         }
-        Phase::Raised(raised) if raised.on_passage => {}
         Phase::Raised(raised) => {
             let left_at = raised.visit.as_ref().and_then(|visit| visit.left_at_ms);
-            if left_at.is_some_and(|left| now_ms >= left + work.settings.back_out_ms) {
-                back_out(work, "it left the lane backwards");
+            let is_gone = left_at.is_some_and(|left| now_ms >= left + work.settings.back_out_ms);
+            if is_gone && !raised.on_passage && !work.lane.arrival {
+                gone(work, &raised);
             } else if now_ms >= raised.since_ms + work.settings.pass_timeout_ms {
                 overdue(work, &raised);
             }
@@ -131,22 +134,42 @@ pub(super) fn due(work: &mut Work<'_>) {
     }
 }
 
+/// The arrival loop is clear and the vehicle was not seen to pass.
+fn gone(work: &mut Work<'_>, raised: &Raised) {
+    if can_tell_a_return(work, raised) {
+        back_out(work, "it left the lane backwards");
+    } else {
+        passed(work, raised, Evidence::Unconfirmed);
+    }
+}
+
+/// Whether a vehicle that has left the arrival loop must have gone back, because it would have been seen to pass. A lane
+/// that sees no passage, or whose passage loop is covered all the time, cannot tell; most vehicles then drove on.
+pub(super) fn can_tell_a_return(work: &Work<'_>, raised: &Raised) -> bool {
+    match work.settings.passed_by {
+        PassedBy::PassageLoop => !raised.on_passage && !work.lane.passage,
+        PassedBy::Camera => !raised.on_passage,
+        PassedBy::Timeout => false,
+    }
+}
+
 /// The vehicle should have passed by now.
 fn overdue(work: &mut Work<'_>, raised: &Raised) {
-    if !work.lane.arrival {
+    if !work.lane.arrival && !raised.on_passage {
         return passed(work, raised, Evidence::Unconfirmed);
     }
+    let place = if raised.on_passage { "beyond" } else { "before" };
     if let Phase::Raised(standing) = &mut work.lane.phase
         && !standing.told
     {
         standing.told = true;
-        work.alarm("not_driving_on", format!("A vehicle stands before the raised barrier of {}", work.lane_id));
+        work.alarm("not_driving_on", format!("A vehicle stands {place} the raised barrier of {}", work.lane_id));
     }
     work.wake_in(work.settings.pass_timeout_ms);
 }
 
 /// The vehicle has passed: what was pending is now posted.
-fn passed(work: &mut Work<'_>, raised: &Raised, evidence: Evidence) {
+pub(super) fn passed(work: &mut Work<'_>, raised: &Raised, evidence: Evidence) {
     let command = Some(raised.command.clone());
     work.records.push(Record::PassageSeen { lane: work.lane_id.clone(), command });
     if evidence == Evidence::Unconfirmed {
@@ -154,9 +177,10 @@ fn passed(work: &mut Work<'_>, raised: &Raised, evidence: Evidence) {
     }
     if let Some(inside) = work.facts.visit_stay.clone() {
         let stay = inside.stay.id.clone();
-        match work.settings.direction {
-            Direction::Entry => work.records.push(Record::StayEntered { stay, evidence }),
-            Direction::Exit => {
+        let waived = let_go(&inside, raised.waived);
+        match inside.stay.state {
+            StayState::PendingEntry => work.records.push(Record::StayEntered { stay, evidence }),
+            StayState::PendingExit => {
                 if let Some(hold) = inside.hold {
                     work.records.push(Record::PointsSpent {
                         op: hold.op,
@@ -167,17 +191,25 @@ fn passed(work: &mut Work<'_>, raised: &Raised, evidence: Evidence) {
                         stay: Some(stay.clone()),
                     });
                 }
-                work.records.push(Record::StayClosed { stay, evidence, waived: raised.waived });
+                work.records.push(Record::StayClosed { stay, evidence, waived });
                 if let Some(member) = inside.stay.member.filter(|_| !inside.member_has_another) {
                     work.return_points(&member, &inside.purse);
                 }
             }
+            StayState::Open | StayState::Closed | StayState::Void => {}
         }
     }
     let plate = raised.visit.as_ref().and_then(|visit| visit.plate.clone());
     work.lane.last = plate.map(|plate| Served { plate, at: work.now.utc });
     work.lane.phase = Phase::Idle;
     serve_next(work);
+}
+
+/// What a guard let go of a fee and nobody has paid meanwhile.
+fn let_go(inside: &StayFacts, waived: Fen) -> Fen {
+    let fee = inside.stay.fee.as_ref().map_or(Fen(0), |fee| fee.total);
+    let by_points = inside.hold.as_ref().map_or(Fen(0), |hold| hold.fen);
+    Fen((fee.0 - inside.stay.paid.0 - by_points.0).clamp(0, waived.0))
 }
 
 /// The vehicle went back: what was pending is void, and nothing was spent.
@@ -187,14 +219,15 @@ pub(super) fn back_out(work: &mut Work<'_>, why: &str) {
         if let Some(hold) = &inside.hold {
             work.records.push(Record::HoldVoided { op: hold.op.clone(), reason: why.to_owned() });
         }
-        match work.settings.direction {
-            Direction::Entry => {
+        match inside.stay.state {
+            StayState::PendingEntry => {
                 work.records.push(Record::StayVoided { stay, reason: why.to_owned() });
                 if let Some(member) = inside.stay.member.filter(|_| !inside.member_has_another) {
                     work.return_points(&member, &inside.purse);
                 }
             }
-            Direction::Exit => work.records.push(Record::StayResumed { stay }),
+            StayState::PendingExit => work.records.push(Record::StayResumed { stay }),
+            StayState::Open | StayState::Closed | StayState::Void => {}
         }
     }
     work.lane.phase = Phase::Idle;
@@ -209,6 +242,11 @@ fn serve_next(work: &mut Work<'_>) {
 
 /// The daemon started: deadlines begin anew, and a raise that was not answered before is uncertain.
 pub(super) fn started(work: &mut Work<'_>) {
+    if fits_no_more(work) {
+        work.records = put_down(&work.lane_id, work.facts);
+        work.lane = Lane::default();
+        return;
+    }
     let now_ms = work.now.uptime_ms;
     match work.lane.phase.clone() {
         Phase::Idle => return,
@@ -232,4 +270,44 @@ pub(super) fn started(work: &mut Work<'_>) {
         }
     }
     work.records.insert(0, Record::Started { lane: work.lane_id.clone() });
+}
+
+/// Whether the lane was rebuilt while it served a vehicle, an entry into an exit or the other way round.
+fn fits_no_more(work: &Work<'_>) -> bool {
+    work.facts.visit_stay.as_ref().is_some_and(|inside| match (inside.stay.state, work.settings.direction) {
+        (StayState::PendingEntry, Direction::Entry) | (StayState::PendingExit, Direction::Exit) => false,
+        (StayState::PendingEntry, Direction::Exit) | (StayState::PendingExit, Direction::Entry) => true,
+        (StayState::Open | StayState::Closed | StayState::Void, Direction::Entry | Direction::Exit) => true,
+    })
+}
+
+/// The daemon started without a lane that served a vehicle when it stopped: its stay must not stay pending for ever.
+pub(super) fn removed(lane_id: &LaneId, facts: &Facts) -> Decision {
+    let mut decision = Decision::nothing();
+    if facts.lane.phase != Phase::Idle || facts.lane.next.is_some() {
+        decision.records = put_down(lane_id, facts);
+        decision.records.push(Record::LaneMoved { lane: lane_id.clone(), state: Lane::default() });
+    }
+    decision
+}
+
+/// The lane's vehicle is inside as far as anybody knows: it was let in, or it has not left.
+fn put_down(lane_id: &LaneId, facts: &Facts) -> Vec<Record> {
+    let stay = facts.lane.stay().cloned();
+    let text = format!("The settings no longer have {lane_id} as it was when it served a vehicle");
+    let mut records = vec![
+        Record::Started { lane: lane_id.clone() },
+        Record::AlarmRaised { code: "lane_rebuilt".to_owned(), text, lane: Some(lane_id.clone()), stay },
+    ];
+    let Some(inside) = &facts.visit_stay else { return records };
+    let stay = inside.stay.id.clone();
+    if let Some(hold) = &inside.hold {
+        records.push(Record::HoldVoided { op: hold.op.clone(), reason: "its lane was rebuilt".to_owned() });
+    }
+    match inside.stay.state {
+        StayState::PendingEntry => records.push(Record::StayEntered { stay, evidence: Evidence::Unconfirmed }),
+        StayState::PendingExit => records.push(Record::StayResumed { stay }),
+        StayState::Open | StayState::Closed | StayState::Void => {}
+    }
+    records
 }

@@ -13,6 +13,17 @@ pub struct Part {
     pub points: Points,
 }
 
+/// The most that one amount of points may be, as in `docs/cloud-api.md`: a larger one is a mistake, and keeps every sum
+/// far inside 64 bits.
+pub const POINTS_MAX: i64 = 1_000_000_000;
+/// The longest name of a grant, as in `docs/cloud-api.md`.
+const GRANT_CHARS_MAX: usize = 128;
+
+/// Whether a grant may have this name: not one of the pockets that are born here, and no longer than the ledger says.
+pub fn is_clouds(grant: &GrantId) -> bool {
+    !grant.0.is_empty() && !grant.0.starts_with("born:") && grant.0.chars().count() <= GRANT_CHARS_MAX
+}
+
 /// The pocket for what this box's tills earned for a member: it needs no grant, it was born here.
 pub fn born(member: &MemberId) -> GrantId {
     GrantId(format!("born:{member}"))

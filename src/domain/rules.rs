@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::event::{Fen, Points, UtcMs};
+use super::points::POINTS_MAX;
 use super::tariff;
 
 /// A bundle that was read and proved itself.
@@ -143,7 +144,7 @@ impl Rules {
             return Err(BadRules("no [[golden]] case; a bundle proves itself with at least one".to_owned()));
         }
         for (n, case) in bundle.golden.iter().enumerate() {
-            let fee = tariff::fee(&rules.tariff, UtcMs(0), UtcMs(case.stay_seconds * 1000));
+            let fee = tariff::fee(&rules.tariff, UtcMs(0), UtcMs(case.stay_seconds.saturating_mul(1000)));
             if fee.total != Fen(case.fee_fen) {
                 return Err(BadRules(format!(
                     "golden case {}: a stay of {} s must cost {} fen, but this box computes {} fen",
@@ -187,25 +188,33 @@ impl Rules {
     /// How many points pay for an amount of money: rounded up to the granularity.
     pub fn points_needed(&self, fen: Fen) -> Points {
         assert!(fen.0 >= 0, "a negative amount is not paid with points");
-        let exact = div_ceil(fen.0 * self.points.points, self.points.fen);
-        Points(div_ceil(exact, self.points.granularity) * self.points.granularity)
+        let (fen, granule) = (i128::from(fen.0), i128::from(self.points.granularity));
+        let exact = div_ceil(fen * i128::from(self.points.points), i128::from(self.points.fen));
+        Points(at_most_64_bits(div_ceil(exact, granule) * granule))
     }
 
     /// The money that so many points pay at most: whole granules only, rounded down.
     pub fn points_worth(&self, points: Points) -> Fen {
         let granules = points.0.max(0) / self.points.granularity;
-        Fen(granules * self.points.granularity * self.points.fen / self.points.points)
+        let whole = i128::from(granules * self.points.granularity);
+        Fen(at_most_64_bits(whole * i128::from(self.points.fen) / i128::from(self.points.points)))
     }
 
-    /// How many points a sale earns: rounded down.
+    /// How many points a sale earns: rounded down, and never more than one amount may be.
     pub fn points_earned(&self, fen: Fen) -> Points {
         assert!(fen.0 >= 0, "a negative sale earns nothing");
-        Points(fen.0 * self.earn.points / self.earn.fen)
+        let exact = i128::from(fen.0) * i128::from(self.earn.points) / i128::from(self.earn.fen);
+        Points(at_most_64_bits(exact).min(POINTS_MAX))
     }
 }
 
-fn div_ceil(a: i64, b: i64) -> i64 {
+fn div_ceil(a: i128, b: i128) -> i128 {
     (a + b - 1) / b
+}
+
+/// An amount that no purse can hold stays one, where a wrapped one would be a small or a negative one.
+fn at_most_64_bits(amount: i128) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

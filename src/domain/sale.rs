@@ -64,7 +64,15 @@ fn refuse(code: &str, detail: String) -> TillAnswer {
     TillAnswer::Refused { code: code.to_owned(), detail }
 }
 
+/// The most that one amount of a commit may be, ¥1,000,000: far above any receipt, far below where sums could overflow.
+const FEN_MAX: i64 = 100_000_000;
+
 fn check(commit: &TillCommit, facts: &Facts, now: Now) -> Result<Plan, TillAnswer> {
+    for (name, fen) in [("sale", commit.sale), ("cash", commit.cash), ("points", commit.points_cover)] {
+        if !(0..=FEN_MAX).contains(&fen.0) {
+            return Err(refuse("bad-request", format!("{name}: {} fen; allowed are 0 to {FEN_MAX} fen", fen.0)));
+        }
+    }
     if commit.member.is_some() && facts.member.is_none() {
         return Err(refuse("member-unknown", "no such member".to_owned()));
     }

@@ -7,6 +7,8 @@ use super::rules::{CapPeriod, FreeReading, Rules, Tariff};
 use super::stay::Stay;
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
+/// The longest stay that is charged, ten years: only a wrong clock makes a longer one, and no product of it overflows.
+const STAY_SECONDS_MAX: i64 = 3650 * DAY_SECONDS;
 
 /// One line of a fee.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +46,7 @@ pub fn quote(rules: &Rules, stay: &Stay, at: UtcMs) -> Quote {
     let mut fee = fee(&rules.tariff, stay.entry, at);
     let unpaid = fee.total.0 - stay.paid.0;
     let grace_ms = i64::from(rules.tariff.grace_minutes) * 60_000;
-    if unpaid > 0 && stay.paid_at.is_some_and(|paid_at| at.0 <= paid_at.0 + grace_ms) {
+    if unpaid > 0 && stay.paid_at.is_some_and(|paid_at| at.0 <= paid_at.0.saturating_add(grace_ms)) {
         fee.lines.push(FeeLine {
             rule: format!("{}.grace", rules.tariff.id),
             fen: Fen(-unpaid),
@@ -58,9 +60,9 @@ pub fn quote(rules: &Rules, stay: &Stay, at: UtcMs) -> Quote {
 }
 
 /// What a stay from `entry` to `exit` costs by `tariff` alone. Whole seconds count; an exit before the entry is a stay
-/// of no length.
+/// of no length, and one of more than ten years costs ten years.
 pub fn fee(tariff: &Tariff, entry: UtcMs, exit: UtcMs) -> Fee {
-    let seconds = ((exit.0 - entry.0) / 1000).max(0);
+    let seconds = (exit.0.saturating_sub(entry.0) / 1000).clamp(0, STAY_SECONDS_MAX);
     let free_seconds = i64::from(tariff.free_minutes) * 60;
     let mut lines = Vec::new();
     let charged = match tariff.free {

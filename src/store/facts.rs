@@ -36,6 +36,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         member_inside: false,
         operation: None,
         request_is_open: false,
+        grant_is_known: false,
         waiting_lanes: Vec::new(),
         acknowledged: store.acknowledged,
     };
@@ -48,13 +49,20 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
     match input {
         Input::PlateRead(read) => look_up_read(store, &mut facts, read)?,
         Input::Staff(act) => match &act.what {
-            StaffWish::Raise { plate: Some(plate), .. } => look_up_plate(store, &mut facts, plate)?,
-            StaffWish::Raise { plate: None, .. } | StaffWish::Settle { .. } | StaffWish::CorrectPlate { .. } => {}
+            StaffWish::Raise { plate, .. } => {
+                let read =
+                    facts.lane.visit().filter(|visit| visit.stay.is_none()).and_then(|visit| visit.plate.clone());
+                if let Some(plate) = plate.clone().or(read) {
+                    look_up_plate(store, &mut facts, &plate)?;
+                }
+            }
+            StaffWish::Settle { .. } | StaffWish::CorrectPlate { .. } => {}
         },
         Input::Till(commit) => look_up_commit(store, &mut facts, commit)?,
-        Input::Cloud(CloudNews::Granted { request, member, .. }) => {
+        Input::Cloud(CloudNews::Granted { request, member, grant, .. }) => {
             look_up_member(store, &mut facts, member)?;
-            facts.request_is_open = request_is_open(&store.db, request)?;
+            facts.request_is_open = request_is_open(&store.db, request, member)?;
+            facts.grant_is_known = grant.as_ref().map_or(Ok(false), |grant| grant_is_known(&store.db, grant))?;
             facts.waiting_lanes = lanes_waiting_for(&store.db, member)?;
         }
         Input::Started { .. }
@@ -65,7 +73,12 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         | Input::LaneDue { .. }
         | Input::LaneReconsidered { .. }
         | Input::RulesOffered { .. }
-        | Input::Cloud(CloudNews::Acknowledged { .. } | CloudNews::Fed { .. } | CloudNews::Doubted { .. }) => {}
+        | Input::Cloud(
+            CloudNews::Acknowledged { .. }
+            | CloudNews::Fed { .. }
+            | CloudNews::Refusing { .. }
+            | CloudNews::Doubted { .. },
+        ) => {}
     }
     Ok(facts)
 }
@@ -80,7 +93,7 @@ fn look_up_read(store: &Store, facts: &mut Facts, read: &PlateRead) -> anyhow::R
     facts.read_before = outcome.map(|name| parse::<ReadOutcome>(&format!("\"{name}\""))).transpose()?;
     // A vehicle that is being served already needs no search: a new one starts only in an idle lane.
     match &read.plate {
-        Some(plate) if facts.lane_is_idle() => look_up_plate(store, facts, plate),
+        Some(plate) if facts.lane.may_find_a_stay() => look_up_plate(store, facts, plate),
         Some(_) | None => Ok(()),
     }
 }
@@ -128,16 +141,17 @@ fn look_up_member(store: &Store, facts: &mut Facts, member: &MemberId) -> anyhow
 /// The lane that serves the named stay now, if any does.
 fn find_serving_lane(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
     let Some(inside) = &facts.named_stay else { return Ok(()) };
-    if inside.stay.state != StayState::PendingExit {
-        return Ok(());
-    }
-    let sql = "SELECT exit_lane FROM stay WHERE stay = ?1";
-    let id: Option<String> = store
-        .db
-        .prepare_cached(sql)?
-        .query_row([inside.stay.id.as_str()], |row| row.get(0))
-        .context("find the lane")?;
-    if let Some(id) = id.map(LaneId) {
+    let id = match inside.stay.state {
+        StayState::PendingEntry => Some(inside.stay.entry_lane.clone()),
+        StayState::PendingExit => store
+            .db
+            .prepare_cached("SELECT exit_lane FROM stay WHERE stay = ?1")?
+            .query_row([inside.stay.id.as_str()], |row| row.get::<_, Option<String>>(0))
+            .context("find the lane")?
+            .map(LaneId),
+        StayState::Open | StayState::Closed | StayState::Void => None,
+    };
+    if let Some(id) = id {
         let state = lane(&store.db, &id)?;
         facts.serving = (state.stay() == Some(&inside.stay.id)).then_some((id, state));
     }
@@ -229,9 +243,14 @@ fn stays_inside(db: &Connection, member: &MemberId) -> anyhow::Result<u32> {
     Ok(db.prepare_cached(sql)?.query_row([member.as_str()], |row| row.get(0))?)
 }
 
-fn request_is_open(db: &Connection, request: &OpId) -> anyhow::Result<bool> {
-    let sql = "SELECT count(*) FROM grant_request WHERE request = ?1 AND state = 'open'";
-    Ok(db.prepare_cached(sql)?.query_row([request.as_str()], |row| row.get::<_, u32>(0))? > 0)
+fn request_is_open(db: &Connection, request: &OpId, member: &MemberId) -> anyhow::Result<bool> {
+    let sql = "SELECT count(*) FROM grant_request WHERE request = ?1 AND member = ?2 AND state = 'open'";
+    Ok(db.prepare_cached(sql)?.query_row([request.as_str(), member.as_str()], |row| row.get::<_, u32>(0))? > 0)
+}
+
+fn grant_is_known(db: &Connection, grant: &GrantId) -> anyhow::Result<bool> {
+    let sql = "SELECT count(*) FROM points_grant WHERE grant_id = ?1";
+    Ok(db.prepare_cached(sql)?.query_row([grant.as_str()], |row| row.get::<_, u32>(0))? > 0)
 }
 
 fn lanes_waiting_for(db: &Connection, member: &MemberId) -> anyhow::Result<Vec<LaneId>> {

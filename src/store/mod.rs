@@ -5,7 +5,7 @@ pub mod journal;
 pub mod reader;
 mod tables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::domain::decide::Facts;
-use crate::domain::event::{Input, Now, Record};
+use crate::domain::event::{Input, LaneId, Now, Record};
 use crate::domain::rules::Rules;
 use journal::{EntryRef, Head};
 
@@ -139,6 +139,21 @@ impl Store {
         Ok(self.db.query_row(sql, [version], |row| row.get(0)).optional()?)
     }
 
+    /// The lanes whose state is on disk, whether the settings still have them or not.
+    pub fn lanes(&self) -> anyhow::Result<BTreeSet<LaneId>> {
+        let mut statement = self.db.prepare("SELECT lane FROM lane")?;
+        let lanes = statement.query_map((), |row| row.get(0).map(LaneId))?;
+        lanes.collect::<Result<_, _>>().context("list the lanes")
+    }
+
+    /// Why this file is not what it was, where it is behind what the cloud has acknowledged. The barriers go on without
+    /// points: a box that refused to start would strand every driver.
+    pub fn rewound(&self) -> Option<String> {
+        (self.acknowledged > self.seq).then(|| {
+            format!("the cloud holds {} entries and this ledger only {}: rewound", self.acknowledged, self.seq)
+        })
+    }
+
     fn begin(&mut self) -> anyhow::Result<()> {
         if !self.in_batch {
             self.db.prepare_cached("BEGIN IMMEDIATE")?.execute(()).context("begin a batch")?;
@@ -193,12 +208,6 @@ impl Store {
         self.quarantined = self.fact("quarantined")?.is_some();
         let sql = "SELECT value FROM cloud_cursor WHERE name = 'acknowledged'";
         self.acknowledged = self.db.query_row(sql, (), |row| row.get(0)).optional()?.unwrap_or(0);
-        anyhow::ensure!(
-            self.acknowledged <= self.seq,
-            "the cloud holds {} entries and this ledger only {}: the file was rewound",
-            self.acknowledged,
-            self.seq
-        );
         Ok(())
     }
 

@@ -27,13 +27,23 @@ pub struct Story {
     /// Commands given so far, newest last.
     pub commands: Vec<CommandId>,
     wakes: Vec<(u64, LaneId)>,
+    /// As the settings have them at the next start.
+    pub lanes: Lanes,
 }
 
 impl Story {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut story =
-            Self { dir, core: None, uptime_ms: 1000, utc: BEGIN, events: 0, commands: Vec::new(), wakes: Vec::new() };
+        let mut story = Self {
+            dir,
+            core: None,
+            uptime_ms: 1000,
+            utc: BEGIN,
+            events: 0,
+            commands: Vec::new(),
+            wakes: Vec::new(),
+            lanes: lanes(),
+        };
         story.open();
         story
     }
@@ -49,9 +59,9 @@ impl Story {
     fn open(&mut self) {
         let mut store = Store::open(&self.path(), "box-1").unwrap();
         activate_rules(&mut store, include_str!("../../systemd/rules.toml"), &Clock::new(None)).unwrap();
-        self.core = Some(Core::new(store, lanes()));
-        for lane in lanes().into_keys() {
-            self.feed(Input::Started { lane });
+        self.core = Some(Core::new(store, self.lanes.clone()));
+        for input in self.core.as_mut().unwrap().first_inputs().unwrap() {
+            self.feed(input);
         }
     }
 
@@ -279,6 +289,8 @@ fn lanes() -> Lanes {
     };
     Lanes::from([
         (LaneId::from("in"), lane(Direction::Entry, true, PassedBy::PassageLoop)),
+        (LaneId::from("in-2"), lane(Direction::Entry, true, PassedBy::PassageLoop)),
+        (LaneId::from("in-blind"), lane(Direction::Entry, true, PassedBy::Timeout)),
         (LaneId::from("out"), lane(Direction::Exit, true, PassedBy::PassageLoop)),
         (LaneId::from("out-2"), lane(Direction::Exit, true, PassedBy::PassageLoop)),
         (LaneId::from("out-bare"), lane(Direction::Exit, false, PassedBy::Camera)),

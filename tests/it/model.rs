@@ -1,0 +1,285 @@
+//! A naive account of what a journal says, kept beside the product's own tables: it shares no code with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use gatepost::domain::event::{CommandId, Fen, GrantId, Input, LaneId, MemberId, OpId, Points, Record, StayId, UtcMs};
+use gatepost::domain::lane::{Direction, Lane, Lanes, Phase};
+use gatepost::domain::points::Part;
+use gatepost::domain::rules::Rules;
+use gatepost::domain::stay::{Stay, StayState};
+use gatepost::domain::tariff;
+use gatepost::store::journal::Entry;
+use rusqlite::Connection;
+
+#[derive(Default)]
+pub struct Model {
+    pub seq: u64,
+    pub commanded: BTreeSet<CommandId>,
+    pub stays: BTreeMap<StayId, Visit>,
+    pub grants: BTreeMap<GrantId, Pocket>,
+    lanes: BTreeMap<LaneId, Lane>,
+    requests: BTreeMap<OpId, (MemberId, i64)>,
+    holds: BTreeMap<OpId, (StayId, Vec<Part>)>,
+    ops: BTreeSet<OpId>,
+    quarantined: bool,
+    db: Option<Connection>,
+}
+
+pub struct Visit {
+    stay: Stay,
+    exit: Option<UtcMs>,
+    fee: i64,
+    by_points: i64,
+    waived: i64,
+}
+
+pub struct Pocket {
+    member: MemberId,
+    granted: i64,
+    remaining: i64,
+    held: i64,
+    spent: i64,
+    returned: i64,
+}
+
+impl Model {
+    /// Takes in what the journal has gained, and checks everything that must hold between two commits.
+    pub fn read(&mut self, path: &Path, lanes: &Lanes) {
+        let db = self.db.take().unwrap_or_else(|| Connection::open(path).unwrap());
+        let mut statement = db.prepare_cached("SELECT seq, body FROM journal WHERE seq > ?1 ORDER BY seq").unwrap();
+        let rows = statement.query_map([self.seq], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+        for row in rows.unwrap() {
+            let (seq, body) = row.unwrap();
+            assert!(body.len() < 64 << 10, "entry {seq} has {} bytes", body.len());
+            self.seq = seq;
+            let entry: Entry = serde_json::from_slice(&body).unwrap();
+            entry.records.iter().for_each(|record| self.take(&entry.input, record));
+        }
+        drop(statement);
+        self.db = Some(db);
+        self.check(lanes);
+    }
+
+    pub fn phase(&self, lane: &LaneId) -> &'static str {
+        match self.lanes.get(lane).map(|lane| &lane.phase) {
+            None | Some(Phase::Idle) => "idle",
+            Some(Phase::Waiting(_)) => "waiting",
+            Some(Phase::Raised(_)) => "raised",
+        }
+    }
+
+    /// What the vehicle that waits in a lane owes.
+    pub fn due_at(&self, lane: &LaneId) -> Option<Fen> {
+        match &self.lanes.get(lane)?.phase {
+            Phase::Waiting(waiting) => waiting.due,
+            Phase::Idle | Phase::Raised(_) => None,
+        }
+    }
+
+    /// What a till would take for a stay now.
+    pub fn due_of(&self, stay: &StayId, utc: i64) -> Fen {
+        let rules = Rules::parse(include_str!("../../systemd/rules.toml")).unwrap();
+        let visit = &self.stays[stay];
+        tariff::quote(&rules, &visit.stay, visit.exit.unwrap_or(UtcMs(utc))).due
+    }
+
+    /// A request for a grant, answered or not.
+    pub fn some_request(&self, dice: u64) -> Option<(OpId, (MemberId, i64))> {
+        let n = dice.checked_rem(self.requests.len() as u64)?;
+        self.requests.iter().nth(usize::try_from(n).unwrap()).map(|(op, wanted)| (op.clone(), wanted.clone()))
+    }
+
+    fn take(&mut self, input: &Input, record: &Record) {
+        match record {
+            Record::LaneMoved { lane, state } => {
+                self.lanes.insert(lane.clone(), state.clone());
+            }
+            Record::StayOpened { stay } => {
+                let visit = Visit { stay: stay.clone(), exit: None, fee: 0, by_points: 0, waived: 0 };
+                assert!(self.stays.insert(stay.id.clone(), visit).is_none(), "{} opens once", stay.id);
+            }
+            Record::StayEntered { stay, .. } => self.go(stay, &[StayState::PendingEntry], StayState::Open),
+            Record::StayExiting { stay, at, fee, .. } => {
+                let from = [StayState::PendingEntry, StayState::Open, StayState::PendingExit];
+                self.go(stay, &from, StayState::PendingExit);
+                let visit = self.stays.get_mut(stay).unwrap();
+                (visit.exit, visit.fee) = (Some(*at), fee.total.0);
+            }
+            Record::StayResumed { stay } => {
+                self.go(stay, &[StayState::PendingExit], StayState::Open);
+                self.stays.get_mut(stay).unwrap().exit = None;
+            }
+            Record::StayClosed { stay, waived, .. } => {
+                self.go(stay, &[StayState::PendingExit], StayState::Closed);
+                self.stays.get_mut(stay).unwrap().waived = waived.0;
+            }
+            Record::StayVoided { stay, .. } => {
+                let from = [StayState::PendingEntry, StayState::Open, StayState::PendingExit];
+                self.go(stay, &from, StayState::Void);
+            }
+            Record::PaymentTaken { op, stay, fen, at, .. } => {
+                self.once(op);
+                assert!(fen.0 > 0);
+                let visit = self.stays.get_mut(stay).unwrap();
+                assert!(!matches!(visit.stay.state, StayState::Closed | StayState::Void), "{stay} is over");
+                visit.stay.paid.0 += fen.0;
+                visit.stay.paid_at = Some(*at);
+            }
+            Record::BarrierCommanded { command, .. } => {
+                assert!(self.commanded.insert(command.clone()), "{command} is given once");
+                let is_reason = matches!(input, Input::PlateRead(_) | Input::Staff(_) | Input::LaneReconsidered { .. });
+                assert!(is_reason, "{input:?} is no reason to raise");
+            }
+            Record::Quarantined { .. } => self.quarantined = true,
+            Record::GrantRequested { request, member, points } => {
+                self.once(request);
+                assert!((1..=1_000_000_000).contains(&points.0), "{points:?} is what may be asked for");
+                self.requests.insert(request.clone(), (member.clone(), points.0));
+            }
+            Record::HoldPlaced { .. }
+            | Record::HoldVoided { .. }
+            | Record::PointsSpent { .. }
+            | Record::PointsEarned { .. }
+            | Record::PointsReturned { .. }
+            | Record::GrantAccepted { .. } => self.take_points(record),
+            Record::Started { .. }
+            | Record::ReadTaken { .. }
+            | Record::GrantRefused { .. }
+            | Record::SaleCommitted { .. }
+            | Record::OperationAnswered { .. }
+            | Record::BarrierAnswered { .. }
+            | Record::BarrierMoved { .. }
+            | Record::PassageSeen { .. }
+            | Record::AlarmRaised { .. }
+            | Record::RulesActivated { .. } => {}
+            Record::Fed { .. } | Record::Acknowledged { .. } => panic!("what the cloud owns is not journaled"),
+        }
+    }
+
+    fn take_points(&mut self, record: &Record) {
+        match record {
+            Record::HoldPlaced { op, stay, points, fen, parts, .. } => {
+                self.once(op);
+                assert!(!self.quarantined, "a doubted journal spends nothing");
+                self.move_points(points, parts, |pocket, n| {
+                    (pocket.remaining, pocket.held) = (pocket.remaining - n, pocket.held + n)
+                });
+                assert_eq!(self.holds.values().filter(|(held, _)| held == stay).count(), 0, "one hold for {stay}");
+                self.holds.insert(op.clone(), (stay.clone(), parts.clone()));
+                assert!(fen.0 > 0);
+            }
+            Record::HoldVoided { op, .. } => {
+                let (_, parts) = self.holds.remove(op).expect("an open hold");
+                for part in parts {
+                    let pocket = self.grants.get_mut(&part.grant).unwrap();
+                    (pocket.remaining, pocket.held) = (pocket.remaining + part.points.0, pocket.held - part.points.0);
+                }
+            }
+            Record::PointsSpent { op, points, parts, fen, stay, .. } => {
+                if let Some((held_for, held)) = self.holds.remove(op) {
+                    assert_eq!((&held, Some(&held_for)), (parts, stay.as_ref()));
+                    self.stays.get_mut(&held_for).unwrap().by_points += fen.0;
+                    self.move_points(points, parts, |pocket, n| {
+                        (pocket.held, pocket.spent) = (pocket.held - n, pocket.spent + n)
+                    });
+                } else {
+                    self.once(op);
+                    assert!(!self.quarantined, "a doubted journal spends nothing");
+                    self.move_points(points, parts, |pocket, n| {
+                        (pocket.remaining, pocket.spent) = (pocket.remaining - n, pocket.spent + n)
+                    });
+                }
+            }
+            Record::PointsReturned { op, points, parts, .. } => {
+                self.once(op);
+                self.move_points(points, parts, |pocket, n| {
+                    (pocket.remaining, pocket.returned) = (pocket.remaining - n, pocket.returned + n)
+                });
+            }
+            Record::PointsEarned { op, member, points } => {
+                self.once(op);
+                let born = GrantId(format!("born:{member}"));
+                let pocket = self.grants.entry(born).or_insert_with(|| Pocket::of(member));
+                (pocket.granted, pocket.remaining) = (pocket.granted + points.0, pocket.remaining + points.0);
+            }
+            Record::GrantAccepted { request, grant, member, points } => {
+                let (asker, _) = &self.requests[request];
+                assert_eq!(asker, member, "who asked for it");
+                let mut pocket = Pocket::of(member);
+                (pocket.granted, pocket.remaining) = (points.0, points.0);
+                assert!(self.grants.insert(grant.clone(), pocket).is_none(), "{grant} is accepted once");
+            }
+            other => panic!("{other:?} moves no points"),
+        }
+    }
+
+    fn go(&mut self, id: &StayId, from: &[StayState], to: StayState) {
+        let visit = self.stays.get_mut(id).expect("a known stay");
+        assert!(from.contains(&visit.stay.state), "{id} goes from {:?} to {to:?}", visit.stay.state);
+        visit.stay.state = to;
+    }
+
+    fn once(&mut self, op: &OpId) {
+        assert!(self.ops.insert(op.clone()), "{op} happens once");
+    }
+
+    fn move_points(&mut self, points: &Points, parts: &[Part], how: impl Fn(&mut Pocket, i64)) {
+        assert_eq!(points.0, parts.iter().map(|part| part.points.0).sum::<i64>());
+        for part in parts {
+            assert!(part.points.0 > 0);
+            how(self.grants.get_mut(&part.grant).expect("a known grant"), part.points.0);
+        }
+    }
+
+    fn check(&self, lanes: &Lanes) {
+        for (id, pocket) in &self.grants {
+            let Pocket { granted, remaining, held, spent, returned, member } = pocket;
+            assert_eq!(*granted, remaining + held + spent + returned, "{id}");
+            assert!([remaining, held, spent, returned].into_iter().all(|n| *n >= 0), "{id}");
+            let is_inside = self.inside().any(|visit| visit.stay.member.as_ref() == Some(member));
+            assert!(
+                *remaining == 0 || is_inside || self.quarantined,
+                "{id} is kept for {member}, who has no vehicle here"
+            );
+        }
+        let mut served = BTreeMap::new();
+        for (id, lane) in &self.lanes {
+            let Some(stay) = lane.stay() else { continue };
+            assert!(served.insert(stay.clone(), id.clone()).is_none(), "two lanes serve {stay}");
+            let state = self.stays[stay].stay.state;
+            let expect = match lanes[id].direction {
+                Direction::Entry => StayState::PendingEntry,
+                Direction::Exit => StayState::PendingExit,
+            };
+            assert_eq!(state, expect, "{id} serves {stay}");
+        }
+        let mut plates = BTreeSet::new();
+        for visit in self.inside() {
+            let id = &visit.stay.id;
+            let is_new = visit.stay.plate.as_ref().is_none_or(|plate| plates.insert(plate.clone()));
+            assert!(is_new, "two stays with the plate of {id}");
+            assert!(visit.stay.state == StayState::Open || served.contains_key(id), "nobody serves {id}");
+        }
+        for (op, (stay, _)) in &self.holds {
+            let lane = served.get(stay).unwrap_or_else(|| panic!("{op} is held for nobody"));
+            assert_eq!(self.phase(lane), "raised", "{op} is held only until the vehicle has passed");
+        }
+        for visit in self.stays.values().filter(|visit| visit.stay.state == StayState::Closed) {
+            let covered = visit.stay.paid.0 + visit.by_points + visit.waived;
+            assert!(covered >= visit.fee, "{} is closed with {covered} of {} fen", visit.stay.id, visit.fee);
+            let beyond = visit.waived > 0 && covered > visit.fee;
+            assert!(!beyond, "{} lets go what was paid", visit.stay.id);
+        }
+    }
+
+    fn inside(&self) -> impl Iterator<Item = &Visit> {
+        self.stays.values().filter(|visit| !matches!(visit.stay.state, StayState::Closed | StayState::Void))
+    }
+}
+
+impl Pocket {
+    fn of(member: &MemberId) -> Self {
+        Self { member: member.clone(), granted: 0, remaining: 0, held: 0, spent: 0, returned: 0 }
+    }
+}
