@@ -31,11 +31,11 @@ fn main() {
     let daemon = Daemon::start(folder.path(), broker.port);
     let mut lane = Lane::start(broker.port);
     let floor = Floor::start(folder.path(), broker.port);
-    lane.take(WARM_UP);
+    lane.take(WARM_UP, &daemon);
     floor.take(WARM_UP);
     let (mut ours, mut least) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        ours.extend(lane.take(SAMPLES));
+        ours.extend(lane.take(SAMPLES, &daemon));
         least.extend(floor.take(SAMPLES));
     }
     let inside = daemon.histogram();
@@ -81,7 +81,8 @@ impl Broker {
         let name = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
         let child = Command::new(name).arg("-c").arg(&file).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("mosquitto is installed by ./test");
-        heard(&mut child, " running");
+        let [running] = lines(&mut child, [" running"]);
+        running.recv_timeout(PATIENCE).expect("the broker runs");
         Self { port, child }
     }
 }
@@ -96,6 +97,8 @@ impl Drop for Broker {
 struct Daemon {
     address: SocketAddr,
     child: Child,
+    /// One line for every car that has passed.
+    entered: Receiver<String>,
 }
 
 impl Daemon {
@@ -127,9 +130,10 @@ impl Daemon {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
         let child = command.arg("run").arg("--config").arg(&file).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the daemon starts");
-        let (ready, _) = (heard(&mut child, "ready address="), ());
+        let [ready, entered] = lines(&mut child, ["ready address=", "a vehicle is inside"]);
+        let ready = ready.recv_timeout(PATIENCE).expect("the daemon gets ready");
         let address = ready.split("address=").nth(1).and_then(|rest| rest.split(' ').next()).expect("an address");
-        Self { address: address.parse().expect("an address"), child }
+        Self { address: address.parse().expect("an address"), child, entered }
     }
 
     /// What the daemon itself measured, without broker and network.
@@ -150,18 +154,19 @@ impl Drop for Daemon {
     }
 }
 
-/// Waits for a line, then goes on reading in the background, so that the program never waits for us.
-fn heard(child: &mut Child, words: &str) -> String {
-    let (tell, told) = channel();
-    let (pipe, words) = (child.stderr.take().expect("it was asked for"), words.to_owned());
+/// The lines with these words, each kind on its own; read in the background, so that the program never waits for us.
+fn lines<const KINDS: usize>(child: &mut Child, words: [&'static str; KINDS]) -> [Receiver<String>; KINDS] {
+    let pipe = child.stderr.take().expect("it was asked for");
+    let (tell, told): (Vec<_>, Vec<_>) = words.iter().map(|_| channel()).unzip();
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            if line.contains(&words) && tell.send(line).is_err() {
-                // Nobody waits any more; the pipe must be emptied all the same.
+            if let Some(kind) = words.iter().position(|words| line.contains(words)) {
+                // Where nobody waits any more, the pipe must be emptied all the same.
+                let _ = tell[kind].send(line);
             }
         }
     });
-    told.recv_timeout(PATIENCE).expect("the program starts")
+    told.try_into().expect("one for each of the words")
 }
 
 fn end(child: &mut Child) {
@@ -187,11 +192,11 @@ impl Lane {
     }
 
     /// So many cars, one after the other; each has passed before the next comes.
-    fn take(&mut self, samples: usize) -> Vec<Duration> {
-        (0..samples).map(|_| self.one_car()).collect()
+    fn take(&mut self, samples: usize, daemon: &Daemon) -> Vec<Duration> {
+        (0..samples).map(|_| self.one_car(daemon)).collect()
     }
 
-    fn one_car(&mut self) -> Duration {
+    fn one_car(&mut self, daemon: &Daemon) -> Duration {
         let n = self.cars;
         self.cars += 1;
         let (at, license) = (self.begun_ms + n as u128, base64_of(&format!("粤B{n:05}")));
@@ -211,6 +216,7 @@ impl Lane {
         for level in [1, 0] {
             self.say("up/gpio_in", format!(r#"{{"id":"b1","bv":12378,"sn":"{CAMERA}","name":"gpio_in","version":"1.0","timestamp":1,"payload":{{"body":{{"AlarmGioIn":{{"deviceName":"IVS","serialno":"{CAMERA}","result":{{"TriggerResult":{{"source":1,"value":{level}}}}}}}}}}}}}"#));
         }
+        daemon.entered.recv_timeout(PATIENCE).expect("every car gets inside");
         took
     }
 
