@@ -46,7 +46,7 @@ pub(super) fn overview(picture: &Picture, lang: Lang) -> Markup {
 /// What staff should look at.
 pub(super) fn alarms(picture: &Picture, lang: Lang, zone: &TimeZone) -> Markup {
     html! {
-        section.card.alarms #alarms aria-labelledby="alarms-title" {
+        section.card.alarms .calm[picture.alarms.is_empty()] #alarms aria-labelledby="alarms-title" {
             h2 #alarms-title { (lang.pick("需要查看", "To be looked at")) }
             @if picture.alarms.is_empty() {
                 p.quiet { span.sign aria-hidden="true" { "✓" } " " (lang.pick("没有需要处理的事项", "Nothing needs your attention")) }
@@ -122,7 +122,7 @@ fn ended_stay(of: &EndedStay, lang: Lang, zone: &TimeZone) -> Markup {
                 span.quiet {
                     (day_and_time(stay.entry, zone))
                     @if let Some(exit) = row.exit {
-                        " – " (day_and_time(exit, zone)) " · " (lang.duration(exit.0 - stay.entry.0))
+                        " – " (until(stay.entry, exit, zone)) " · " (lang.duration(exit.0 - stay.entry.0))
                     }
                 }
                 b.total {
@@ -134,7 +134,15 @@ fn ended_stay(of: &EndedStay, lang: Lang, zone: &TimeZone) -> Markup {
                 }
             }
             @if let Some(fee) = &stay.fee {
-                ul.lines { @for line in &fee.lines { li { span { (lang.pick(&line.zh, &line.en)) } b { (yuan(line.fen)) } } } }
+                ul.lines {
+                    @for line in &fee.lines {
+                        li {
+                            span { (lang.pick(&line.zh, &line.en)) }
+                            // One line alone is the total, which stands beside it already.
+                            @if fee.lines.len() > 1 { b { (yuan(line.fen)) } }
+                        }
+                    }
+                }
             }
             ul.tenders {
                 @for payment in &of.payments {
@@ -151,6 +159,15 @@ fn ended_stay(of: &EndedStay, lang: Lang, zone: &TimeZone) -> Markup {
                 @if let Some(lane) = &row.exit_lane { li.quiet { (lane) " · " (stay.id) } }
             }
         }
+    }
+}
+
+/// The end of a stretch of time, with its day only where that is another one.
+fn until(from: UtcMs, to: UtcMs, zone: &TimeZone) -> String {
+    let (begun, ended) = (day_and_time(from, zone), day_and_time(to, zone));
+    match (begun.split_once(' '), ended.split_once(' ')) {
+        (Some((day, _)), Some((same, time))) if day == same => time.to_owned(),
+        (Some(_) | None, Some(_) | None) => ended,
     }
 }
 
