@@ -21,6 +21,8 @@ pub const QUEUE_INPUTS: usize = 1024;
 const BATCH_INPUTS: usize = 64;
 /// How many inputs one input may lead to before the loop calls it a mistake of ours.
 const THEN_INPUTS: usize = 32;
+/// The largest file of rules: the journal's entries must fit into an upload.
+const RULES_BYTES_MAX: usize = 256 << 10;
 /// Commits after which an idle moment is used to write the WAL back.
 const TIDY_COMMITS: u32 = 200;
 
@@ -327,6 +329,11 @@ impl Deadlines {
 /// Puts the rules of the settings in force where they are new. A version stands for one text for ever, because stays
 /// pin it.
 pub fn activate_rules(store: &mut Store, text: &str, clock: &Clock) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        text.len() <= RULES_BYTES_MAX,
+        "the rules have {} bytes; allowed are {RULES_BYTES_MAX}, because they go into the journal whole",
+        text.len()
+    );
     let rules = Rules::parse(text)?;
     let hash = hex::encode(Sha256::digest(text));
     let version = rules.version;

@@ -235,6 +235,16 @@ pub mod tests {
     }
 
     #[test]
+    fn an_amount_beyond_64_bits_stays_large() {
+        let mut rules = Rules::parse(DEMO).expect("the shipped bundle is right");
+        (rules.points.points, rules.points.fen, rules.earn.points, rules.earn.fen) = (AMOUNT_MAX, 1, AMOUNT_MAX, 1);
+        assert_eq!(rules.points_needed(Fen(i64::MAX)), Points(i64::MAX));
+        assert_eq!(rules.points_earned(Fen(i64::MAX)), Points(POINTS_MAX));
+        (rules.points.points, rules.points.fen) = (1, AMOUNT_MAX);
+        assert_eq!(rules.points_worth(Points(i64::MAX)), Fen(i64::MAX));
+    }
+
+    #[test]
     fn a_wrong_bundle_says_what_is_wrong_and_what_is_allowed() {
         check("fee_fen = 500", "fee_fen = 501", "must cost 501 fen, but this box computes 500 fen");
         check("unit_minutes = 30", "unit_minutes = 0", "tariff.unit_minutes is 0; allowed are 1 to");

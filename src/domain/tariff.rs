@@ -171,6 +171,16 @@ mod tests {
     }
 
     #[test]
+    fn a_stay_of_wrong_clocks_costs_ten_years_at_most() {
+        let mut dear = tariff(0, FreeReading::Threshold, 100_000_000, None);
+        dear.unit_minutes = 1;
+        let ten_years = Fen(3650 * 1440 * 100_000_000);
+        assert_eq!(fee(&dear, UtcMs(0), UtcMs(i64::MAX)).total, ten_years);
+        assert_eq!(fee(&dear, UtcMs(i64::MIN), UtcMs(i64::MAX)).total, ten_years);
+        assert_eq!(fee(&dear, UtcMs(i64::MAX), UtcMs(i64::MIN)).total, Fen(0));
+    }
+
+    #[test]
     fn grace_after_paying_then_the_difference() {
         let rules = Rules::parse(super::super::rules::tests::DEMO).expect("the shipped bundle");
         let minute = 60_000;

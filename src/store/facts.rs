@@ -254,8 +254,9 @@ fn grant_is_known(db: &Connection, grant: &GrantId) -> anyhow::Result<bool> {
 }
 
 fn lanes_waiting_for(db: &Connection, member: &MemberId) -> anyhow::Result<Vec<LaneId>> {
-    let sql = "SELECT exit_lane FROM stay WHERE member = ?1 AND state = 'pending_exit' AND exit_lane IS NOT NULL
-               ORDER BY stay";
+    // The three states are named as the index names them, so that it is used and not the whole table.
+    let sql = "SELECT exit_lane FROM stay WHERE member = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')
+               AND state = 'pending_exit' AND exit_lane IS NOT NULL ORDER BY stay";
     let mut statement = db.prepare_cached(sql)?;
     let rows = statement.query_map([member.as_str()], |row| Ok(LaneId(row.get(0)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)

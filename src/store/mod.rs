@@ -2,6 +2,8 @@
 
 mod facts;
 pub mod journal;
+#[cfg(test)]
+mod plans;
 pub mod reader;
 mod tables;
 

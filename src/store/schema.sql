@@ -67,7 +67,9 @@ CREATE TABLE stay (
 CREATE UNIQUE INDEX stay_inside_by_plate ON stay (plate)
     WHERE state IN ('pending_entry', 'open', 'pending_exit') AND plate IS NOT NULL;
 CREATE INDEX stay_inside_by_member ON stay (member) WHERE state IN ('pending_entry', 'open', 'pending_exit');
-CREATE INDEX stay_by_change ON stay (changed_seq);
+-- Two, so that neither list has to read through the other's: years of stays are over, and few are inside.
+CREATE INDEX stay_inside_by_change ON stay (changed_seq DESC) WHERE state IN ('pending_entry', 'open', 'pending_exit');
+CREATE INDEX stay_ended_by_change ON stay (changed_seq DESC) WHERE state IN ('closed', 'void');
 
 CREATE TABLE payment (
     op      TEXT PRIMARY KEY,
@@ -117,6 +119,7 @@ CREATE TABLE points_entry (
     stay    TEXT,
     seq     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX points_entry_by_stay ON points_entry (stay) WHERE stay IS NOT NULL;
 
 CREATE INDEX points_entry_by_stay ON points_entry (stay) WHERE stay IS NOT NULL;
 

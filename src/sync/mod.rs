@@ -19,8 +19,9 @@ use wire::{Cloud, Failure, Verdict};
 
 /// Entries in one upload, as `docs/cloud-api.md` allows.
 const BATCH_ENTRIES: usize = 500;
-/// Bytes in one upload: below the ledger's limit of 4 MiB with room for the envelope.
-const BATCH_BYTES: usize = 3 << 20;
+/// Bytes in one upload: below the ledger's limit of 4 MiB with room for the envelope, in which every quote of an entry
+/// takes two bytes.
+const BATCH_BYTES: usize = 2 << 20;
 /// Changes in one page of the feed.
 const PAGE_CHANGES: usize = 500;
 /// Requests for grants looked at in one round.
@@ -29,6 +30,8 @@ const ROUND_REQUESTS: usize = 64;
 const FEED_PERIOD: Duration = Duration::from_secs(1);
 /// How often the ledger is greeted when there is nothing to upload, so that a doubt is noticed in time.
 const GREETING_PERIOD: Duration = Duration::from_secs(30);
+/// How much of a refusal's words staff are told.
+const REASON_CHARS: usize = 300;
 /// The first wait after a failure; doubled up to `retry_max_s`.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 
@@ -84,6 +87,8 @@ struct Sync {
 enum Pause {
     /// The line or the ledger failed: try again after a wait that grows.
     Failed(anyhow::Error),
+    /// The ledger refuses what it was sent: the same, and staff are told.
+    Refused(String),
     /// This journal is in doubt: points are no longer spent, and the ledger is asked again now and then.
     Doubted,
     /// The loop has stopped.
@@ -98,28 +103,48 @@ impl From<anyhow::Error> for Pause {
 
 impl From<Failure> for Pause {
     fn from(failure: Failure) -> Self {
-        Pause::Failed(failure.into())
+        match failure {
+            Failure::Refused { code, detail } => Pause::Refused(format!("{code}: {detail}")),
+            Failure::Gap(_) | Failure::Fork(_) | Failure::MemberUnknown | Failure::Line(_) => {
+                Pause::Failed(failure.into())
+            }
+        }
     }
 }
 
 impl Sync {
     /// Runs one stream for ever, with a wait after each failure.
     async fn keep(&self, stream: &str, run: impl AsyncFn(&Self, &mut u32) -> Result<(), Pause>) {
-        let mut failures = 0;
+        let (mut failures, mut was_told) = (0, false);
         loop {
             let Err(pause) = run(self, &mut failures).await else { continue };
             match pause {
                 Pause::Stopped => return,
-                Pause::Doubted => tokio::time::sleep(GREETING_PERIOD).await,
+                Pause::Doubted => {
+                    self.line_is(stream, false);
+                    tokio::time::sleep(GREETING_PERIOD).await;
+                    continue;
+                }
                 Pause::Failed(error) => {
                     if failures == 0 {
                         warn!(stream, "the cloud ledger cannot be used: {error:#}");
                     }
-                    self.line_is(stream, false);
-                    tokio::time::sleep(self.wait(failures)).await;
-                    failures = failures.saturating_add(1);
+                }
+                Pause::Refused(why) => {
+                    // Once, until the ledger has taken something again: what is refused stays in line.
+                    was_told &= failures > 0;
+                    if !was_told {
+                        let reason = format!("{stream}: {}", why.chars().take(REASON_CHARS).collect::<String>());
+                        if self.tell(CloudNews::Refusing { reason }).await.is_err() {
+                            return;
+                        }
+                        was_told = true;
+                    }
                 }
             }
+            self.line_is(stream, false);
+            tokio::time::sleep(self.wait(failures)).await;
+            failures = failures.saturating_add(1);
         }
     }
 
@@ -160,19 +185,23 @@ impl Sync {
         let hello = self.cloud.hello(head.epoch, head.seq, &head.head).await?;
         if hello.verdict != Verdict::Ok {
             let cursor = hello.cursor;
-            return Err(self.doubt(format!("{:?}: the ledger holds {} entries", hello.verdict, cursor.seq)).await);
+            let doubt = self.doubt(format!("{:?}: the ledger holds {} entries", hello.verdict, cursor.seq)).await;
+            // What the box did in an epoch that was ended is still a fact, and the ledger takes it.
+            let goes_on = hello.verdict == Verdict::WrongEpoch && cursor.epoch == head.epoch;
+            if !goes_on || matches!(doubt, Pause::Stopped) {
+                return Err(doubt);
+            }
         }
-        *failures = 0;
-        self.line_is("journal", true);
         let mut cursor = hello.cursor.seq;
         self.tell(CloudNews::Acknowledged { seq: cursor }).await?;
         let mut versions = self.settings.version.subscribe();
         loop {
             versions.mark_unchanged();
-            let from = cursor + 1;
+            let from = cursor.saturating_add(1);
             let look = move |view: &crate::store::reader::View<'_>| view.entries(from, BATCH_ENTRIES, BATCH_BYTES);
             let entries = self.settings.reader.look(look).await.context("read the journal's tail")?;
             if entries.is_empty() {
+                self.works("journal", failures);
                 match tokio::time::timeout(GREETING_PERIOD, versions.changed()).await {
                     Ok(Ok(())) => continue,
                     Ok(Err(_)) => return Err(Pause::Stopped),
@@ -180,22 +209,37 @@ impl Sync {
                 }
             }
             match self.cloud.upload(head.epoch, &entries).await {
-                Ok(applied) => cursor = applied.seq,
-                Err(Failure::Gap(ledger)) => cursor = ledger.seq,
+                Ok(applied) if applied.seq >= from => cursor = applied.seq,
+                Ok(applied) => {
+                    let error = anyhow::anyhow!("it was sent entry {from} and says that it holds {}", applied.seq);
+                    return Err(error.into());
+                }
                 Err(Failure::Fork(ledger)) => {
                     return Err(self.doubt(format!("fork after entry {}", ledger.seq)).await);
                 }
                 Err(other) => return Err(other.into()),
             }
+            self.works("journal", failures);
             self.tell(CloudNews::Acknowledged { seq: cursor }).await?;
         }
+    }
+
+    /// The ledger took or had what it was asked for.
+    fn works(&self, stream: &str, failures: &mut u32) {
+        *failures = 0;
+        self.line_is(stream, true);
     }
 
     /// Follows the feed of members.
     async fn follow(&self, failures: &mut u32) -> Result<(), Pause> {
         let after = self.settings.reader.look(|view| view.feed_cursor()).await.context("read the feed's cursor")?;
         let page = self.cloud.feed(after, PAGE_CHANGES).await?;
-        *failures = 0;
+        let goes_on = page.next > after || (page.next == after && !page.more && page.changes.is_empty());
+        if !goes_on || i64::try_from(page.next).is_err() {
+            let more = page.more;
+            return Err(anyhow::anyhow!("the feed goes from {after} to {}, with more: {more}", page.next).into());
+        }
+        self.works("feed", failures);
         if page.next > after {
             self.tell(CloudNews::Fed { changes: page.changes, next: page.next }).await?;
         }
@@ -215,14 +259,21 @@ impl Sync {
         if requests.is_empty() {
             return versions.changed().await.map_err(|_| Pause::Stopped);
         }
+        let mut failed = None;
         for wanted in requests {
             let given = match self.cloud.grant(head.epoch, &wanted).await {
                 Ok(given) => given,
-                // The ledger does not know the member any more, so it will never give any: that is an answer too.
-                Err(Failure::MemberUnknown) => wire::Given { grant: None, points: Points(0), epoch: head.epoch },
+                Err(why) if is_no(&why) => {
+                    warn!(request = wanted.request.as_str(), "no points for this request: {why}");
+                    wire::Given { grant: None, points: Points(0), epoch: head.epoch }
+                }
+                // One request must not keep the points from everybody else.
+                Err(why @ Failure::Refused { .. }) => {
+                    failed = Some(why);
+                    continue;
+                }
                 Err(other) => return Err(other.into()),
             };
-            *failures = 0;
             self.tell(CloudNews::Granted {
                 request: wanted.request,
                 grant: given.grant,
@@ -232,6 +283,23 @@ impl Sync {
             })
             .await?;
         }
+        if let Some(why) = failed {
+            return Err(why.into());
+        }
+        self.works("grants", failures);
         Ok(())
     }
 }
+
+/// Whether a refusal answers a request for good: the ledger does not know the member any more, or can make no sense of
+/// this request, so it will never give any points for it.
+fn is_no(why: &Failure) -> bool {
+    match why {
+        Failure::MemberUnknown => true,
+        Failure::Refused { code, .. } => code == "bad-request" || code == "request-reused",
+        Failure::Gap(_) | Failure::Fork(_) | Failure::Line(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

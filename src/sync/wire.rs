@@ -37,8 +37,9 @@ pub(super) enum Failure {
     Fork(Cursor),
     #[error("the ledger does not know the member")]
     MemberUnknown,
-    #[error("the ledger refused: {0}")]
-    Refused(String),
+    /// What was sent will not be taken, however often it is sent again.
+    #[error("the ledger refused: {code}: {detail}")]
+    Refused { code: String, detail: String },
     #[error(transparent)]
     Line(#[from] anyhow::Error),
 }
@@ -46,6 +47,9 @@ pub(super) enum Failure {
 /// How far the ledger is.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(super) struct Cursor {
+    /// 0 where the ledger does not say.
+    #[serde(default)]
+    pub epoch: u32,
     pub seq: u64,
 }
 
@@ -168,15 +172,24 @@ impl Cloud {
         if status == StatusCode::OK {
             return Ok(serde_json::from_slice(&bytes).context("read the cloud ledger's answer")?);
         }
-        let problem: Problem = serde_json::from_slice(&bytes)
-            .with_context(|| format!("read the cloud ledger's problem (status {status})"))?;
+        let problem: Problem = serde_json::from_slice(&bytes).unwrap_or_else(|_| Problem {
+            code: format!("status {status}"),
+            detail: "no reason was given".to_owned(),
+            cursor: None,
+        });
         Err(match (problem.code.as_str(), problem.cursor) {
             ("gap", Some(cursor)) => Failure::Gap(cursor),
             ("fork", Some(cursor)) => Failure::Fork(cursor),
             ("member-unknown", _) => Failure::MemberUnknown,
-            (code, _) => Failure::Refused(format!("{code}: {}", problem.detail)),
+            _ if is_for_good(status) => Failure::Refused { code: problem.code, detail: problem.detail },
+            (code, _) => Failure::Line(anyhow::anyhow!("the ledger failed: {code}: {}", problem.detail)),
         })
     }
+}
+
+/// Whether the same request would be answered the same again. A ledger that is slow or broken is not.
+fn is_for_good(status: StatusCode) -> bool {
+    status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT && status != StatusCode::TOO_MANY_REQUESTS
 }
 
 async fn read(mut response: Response) -> anyhow::Result<Vec<u8>> {

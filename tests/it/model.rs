@@ -20,9 +20,12 @@ pub struct Model {
     pub grants: BTreeMap<GrantId, Pocket>,
     lanes: BTreeMap<LaneId, Lane>,
     requests: BTreeMap<OpId, (MemberId, i64)>,
+    answered: BTreeSet<OpId>,
     holds: BTreeMap<OpId, (StayId, Vec<Part>)>,
     ops: BTreeSet<OpId>,
     quarantined: bool,
+    /// How often each kind of record came.
+    pub kinds: BTreeMap<String, u32>,
     db: Option<Connection>,
 }
 
@@ -69,6 +72,10 @@ impl Model {
         }
     }
 
+    pub fn plates_inside(&self) -> BTreeSet<String> {
+        self.inside().filter_map(|visit| visit.stay.plate.as_ref().map(ToString::to_string)).collect()
+    }
+
     /// What the vehicle that waits in a lane owes.
     pub fn due_at(&self, lane: &LaneId) -> Option<Fen> {
         match &self.lanes.get(lane)?.phase {
@@ -84,13 +91,23 @@ impl Model {
         tariff::quote(&rules, &visit.stay, visit.exit.unwrap_or(UtcMs(utc))).due
     }
 
-    /// A request for a grant, answered or not.
+    /// A request for a grant, answered or not, and mostly one of the newest.
     pub fn some_request(&self, dice: u64) -> Option<(OpId, (MemberId, i64))> {
         let n = dice.checked_rem(self.requests.len() as u64)?;
+        if dice >> 62 > 0 {
+            return self
+                .requests
+                .iter()
+                .filter(|(op, _)| !self.answered.contains(*op))
+                .last()
+                .map(|(op, wanted)| (op.clone(), wanted.clone()));
+        }
         self.requests.iter().nth(usize::try_from(n).unwrap()).map(|(op, wanted)| (op.clone(), wanted.clone()))
     }
 
     fn take(&mut self, input: &Input, record: &Record) {
+        let kind = serde_json::to_value(record).unwrap()["kind"].as_str().unwrap().to_owned();
+        *self.kinds.entry(kind).or_default() += 1;
         match record {
             Record::LaneMoved { lane, state } => {
                 self.lanes.insert(lane.clone(), state.clone());
@@ -137,6 +154,9 @@ impl Model {
                 assert!((1..=1_000_000_000).contains(&points.0), "{points:?} is what may be asked for");
                 self.requests.insert(request.clone(), (member.clone(), points.0));
             }
+            Record::GrantRefused { request } => {
+                assert!(self.answered.insert(request.clone()), "{request} is answered once")
+            }
             Record::HoldPlaced { .. }
             | Record::HoldVoided { .. }
             | Record::PointsSpent { .. }
@@ -145,7 +165,6 @@ impl Model {
             | Record::GrantAccepted { .. } => self.take_points(record),
             Record::Started { .. }
             | Record::ReadTaken { .. }
-            | Record::GrantRefused { .. }
             | Record::SaleCommitted { .. }
             | Record::OperationAnswered { .. }
             | Record::BarrierAnswered { .. }
@@ -206,10 +225,12 @@ impl Model {
             Record::GrantAccepted { request, grant, member, points } => {
                 let (asker, _) = &self.requests[request];
                 assert_eq!(asker, member, "who asked for it");
+                assert!(self.answered.insert(request.clone()), "{request} is answered once");
                 let mut pocket = Pocket::of(member);
                 (pocket.granted, pocket.remaining) = (points.0, points.0);
                 assert!(self.grants.insert(grant.clone(), pocket).is_none(), "{grant} is accepted once");
             }
+            #[allow(clippy::wildcard_enum_match_arm, reason = "the caller passes these six")]
             other => panic!("{other:?} moves no points"),
         }
     }

@@ -1,5 +1,6 @@
 //! Random days in a car park: whatever comes in, in whatever order, the books stay right and every lane can go on.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use gatepost::clock::Clock;
@@ -16,7 +17,7 @@ use crate::model::Model;
 
 /// Stories of one run; each has a seed of its own, which a failure prints. `GATEPOST_SEED=17` tells one again,
 /// `GATEPOST_SEED=300..9000` tells more.
-const STORIES: u64 = 300;
+const STORIES: u64 = 250;
 const BEGIN: i64 = 1_772_409_600_000;
 const LANES: [&str; 6] = ["in", "in-2", "in-bare", "out", "out-2", "out-bare"];
 const PLATES: [&str; 7] = ["粤B12345", "粤B12346", "粤BD98765", "粤A00001", "粤A00002", "粤C77777", "粤C77778"];
@@ -29,18 +30,27 @@ fn whatever_happens_the_books_stay_right_and_every_lane_goes_on() {
         Ok(seeds) => {
             let (from, to) = seeds.split_once("..").unwrap_or((&seeds, ""));
             let from: u64 = from.parse().unwrap();
-            (from..to.parse().unwrap_or(from + 1)).for_each(tell);
+            (from..to.parse().unwrap_or(from + 1)).for_each(|seed| drop(tell(seed)));
         }
-        Err(_) => (0..STORIES).for_each(tell),
+        Err(_) => {
+            let mut kinds = BTreeMap::<String, u32>::new();
+            for (kind, n) in (0..STORIES).flat_map(tell) {
+                *kinds.entry(kind).or_default() += n;
+            }
+            let rare: Vec<_> = kinds.iter().filter(|(_, n)| u64::from(**n) < STORIES / 20).collect();
+            assert!(kinds.len() == 27 && rare.is_empty(), "stories that hardly tell of {rare:?} in {kinds:?}");
+        }
     }
 }
 
-fn tell(seed: u64) {
+/// How often each kind of record came in the story.
+fn tell(seed: u64) -> BTreeMap<String, u32> {
     let mut day = Day::new(seed);
-    for _ in 0..60 + day.dice.below(90) {
+    for _ in 0..60 + day.dice.below(80) {
         day.something();
     }
     day.end();
+    std::mem::take(&mut day.model.kinds)
 }
 
 /// A small generator of numbers, so that a seed is the same story for ever (SplitMix64).
@@ -171,7 +181,10 @@ impl Day {
         let lane = LaneId::from(self.dice.pick(&LANES));
         match self.dice.below(100) {
             0..=24 => self.some_read(lane),
-            25..=39 => self.drive(&lane),
+            25..=39 => {
+                let lane = self.raised_lane().unwrap_or(lane);
+                self.drive(&lane);
+            }
             40..=54 => {
                 let role = self.dice.pick(&[LoopRole::Arrival, LoopRole::Passage]);
                 let occupied = self.dice.one_in(2);
@@ -190,8 +203,8 @@ impl Day {
                 self.step(Input::LaneDue { lane });
             }
             72..=79 => self.some_wish(lane),
-            80..=86 => self.some_sale(),
-            87..=92 => self.some_grant(),
+            80..=84 => self.some_sale(),
+            85..=92 => self.some_grant(),
             93..=96 => self.some_change(),
             97 => self.some_news(),
             98 => {
@@ -206,7 +219,10 @@ impl Day {
     }
 
     fn pass_time(&mut self) {
-        let ms = self.dice.pick(&[0, 200, 3000, 6000, 61_000, 26 * 60_000]);
+        let mut ms = self.dice.pick(&[0, 0, 200, 200, 1000, 3000, 6000, 61_000, 2 * 60_000]);
+        if self.dice.one_in(14) {
+            ms = 20 * 60_000;
+        }
         self.uptime_ms += ms;
         self.utc += i64::try_from(ms).unwrap();
         if self.dice.one_in(40) {
@@ -222,18 +238,33 @@ impl Day {
             return;
         }
         self.events += 1;
-        let plate = (!self.dice.one_in(8)).then(|| self.dice.pick(&PLATES).parse().unwrap());
+        let plate = (!self.dice.one_in(8)).then(|| self.likely_plate(&lane).parse().unwrap());
         let read = PlateRead {
             device: DeviceId(format!("camera-{lane}")),
             lane,
             event: format!("event-{}", self.events),
             plate,
             confidence: 97,
-            captured: UtcMs(self.utc - self.dice.pick(&[0, 0, 0, 900, 2 * 60 * 60_000])),
+            captured: UtcMs(self.utc - self.dice.pick(&[0, 0, 0, 0, 0, 900, 900, 2 * 60 * 60_000])),
             stored_offline: self.dice.one_in(15),
         };
         self.read.push(read.clone());
         self.step(Input::PlateRead(read));
+    }
+
+    /// Mostly one that may be there: at an exit one that is inside, at an entry one that is not.
+    fn likely_plate(&mut self, lane: &LaneId) -> String {
+        let wants_inside = self.lanes[lane].direction == Direction::Exit;
+        let inside = self.model.plates_inside();
+        let likely: Vec<&str> = PLATES.into_iter().filter(|plate| inside.contains(*plate) == wants_inside).collect();
+        let from = if likely.is_empty() || self.dice.one_in(4) { &PLATES[..] } else { &likely[..] };
+        self.dice.pick(from).to_owned()
+    }
+
+    fn raised_lane(&mut self) -> Option<LaneId> {
+        let raised: Vec<LaneId> =
+            LANES.map(LaneId::from).into_iter().filter(|l| self.model.phase(l) == "raised").collect();
+        (!raised.is_empty() && !self.dice.one_in(4)).then(|| self.dice.pick(&raised))
     }
 
     /// A vehicle drives over both loops, as it should.
@@ -309,22 +340,22 @@ impl Day {
 
     fn some_grant(&mut self) {
         let Some((request, (member, asked))) = self.model.some_request(self.dice.next()) else { return };
-        let points = self.dice.pick(&[asked, asked, asked / 2, 0, 50, -20, i64::MAX, asked + 100]);
+        let points = self.dice.pick(&[asked, asked, asked, asked, asked / 2, 0, 50, -20, i64::MAX, asked + 100]);
         let known: Vec<GrantId> = self.model.grants.keys().cloned().collect();
-        let grant = match self.dice.below(8) {
+        let grant = match self.dice.below(12) {
             0 => None,
             1 if !known.is_empty() => Some(self.dice.pick(&known)),
             2 => Some(GrantId::from("born:M1")),
             _ => Some(GrantId(format!("G-{request}"))),
         };
         let member = if self.dice.one_in(10) { MemberId::from("M2") } else { member };
-        let epoch = if self.dice.one_in(10) { 2 } else { 1 };
+        let epoch = if self.dice.one_in(12) { 2 } else { 1 };
         self.step(Input::Cloud(CloudNews::Granted { request, grant, member, epoch, points: Points(points) }));
     }
 
     fn some_change(&mut self) {
         let (id, plates) = self.dice.pick(&MEMBERS);
-        match self.dice.below(4) {
+        match self.dice.below(6) {
             0 => {
                 self.feed += 1;
                 let changes = vec![FeedChange::MemberRemoved { id: MemberId::from(id) }];
@@ -355,7 +386,7 @@ impl Day {
             id: MemberId::from(id),
             handle: "王**".to_owned(),
             tier: "gold".to_owned(),
-            consent_plates: !self.dice.one_in(6),
+            consent_plates: !self.dice.one_in(15),
             plates: plates.iter().map(|plate| plate.parse().unwrap()).collect(),
             codes: vec![format!("GP{id}"), format!("GP{id}")],
         };
