@@ -144,8 +144,7 @@ impl Core {
     /// What the daemon tells itself when it starts: each lane takes up what it was doing, also one that the settings
     /// no longer have, and a ledger file that is behind the cloud is doubted.
     pub fn first_inputs(&mut self) -> anyhow::Result<Vec<Input>> {
-        let mut lanes = self.store.lanes()?;
-        lanes.extend(self.lanes.keys().cloned());
+        let lanes: BTreeSet<LaneId> = self.store.lanes().chain(self.lanes.keys()).cloned().collect();
         let mut inputs: Vec<Input> = lanes.into_iter().map(|lane| Input::Started { lane }).collect();
         inputs.extend(self.store.rewound().map(|reason| Input::Cloud(CloudNews::Doubted { reason })));
         Ok(inputs)

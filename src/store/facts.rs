@@ -41,7 +41,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         acknowledged: store.acknowledged,
     };
     if let Some(id) = input.lane() {
-        facts.lane = lane(&store.db, id)?;
+        facts.lane = lane(store, id);
         if let Some(stay) = facts.lane.stay().cloned() {
             facts.visit_stay = stay_where(store, "stay = ?1", stay.as_str())?;
         }
@@ -152,7 +152,7 @@ fn find_serving_lane(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
         StayState::Open | StayState::Closed | StayState::Void => None,
     };
     if let Some(id) = id {
-        let state = lane(&store.db, &id)?;
+        let state = lane(store, &id);
         facts.serving = (state.stay() == Some(&inside.stay.id)).then_some((id, state));
     }
     Ok(())
@@ -219,12 +219,9 @@ fn open_hold(db: &Connection, stay: &StayId) -> anyhow::Result<Option<Hold>> {
     }))
 }
 
-fn lane(db: &Connection, id: &LaneId) -> anyhow::Result<Lane> {
-    let state: Option<String> = db
-        .prepare_cached("SELECT state FROM lane WHERE lane = ?1")?
-        .query_row([id.as_str()], |row| row.get(0))
-        .optional()?;
-    state.map_or_else(|| Ok(Lane::default()), |text| parse(&text))
+/// A lane that never served a vehicle is idle.
+fn lane(store: &Store, id: &LaneId) -> Lane {
+    store.lanes.get(id).cloned().unwrap_or_default()
 }
 
 fn known_member(row: &Row<'_>) -> rusqlite::Result<KnownMember> {

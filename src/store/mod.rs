@@ -7,7 +7,7 @@ mod plans;
 pub mod reader;
 mod tables;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::domain::decide::Facts;
 use crate::domain::event::{Input, LaneId, Now, Record};
+use crate::domain::lane::Lane;
 use crate::domain::rules::Rules;
 use journal::{EntryRef, Head};
 
@@ -47,6 +48,8 @@ pub struct Store {
     rules_version: u32,
     quarantined: bool,
     acknowledged: u64,
+    /// The lanes' states as the file has them, so that the hot path need not read them back.
+    lanes: BTreeMap<LaneId, Lane>,
     in_batch: bool,
     /// Held as long as the store lives, so that a second daemon cannot open the same ledger.
     _lock: File,
@@ -73,6 +76,7 @@ impl Store {
             rules_version: 0,
             quarantined: false,
             acknowledged: 0,
+            lanes: BTreeMap::new(),
             in_batch: false,
             db,
             _lock: lock,
@@ -142,10 +146,8 @@ impl Store {
     }
 
     /// The lanes whose state is on disk, whether the settings still have them or not.
-    pub fn lanes(&self) -> anyhow::Result<BTreeSet<LaneId>> {
-        let mut statement = self.db.prepare("SELECT lane FROM lane")?;
-        let lanes = statement.query_map((), |row| row.get(0).map(LaneId))?;
-        lanes.collect::<Result<_, _>>().context("list the lanes")
+    pub fn lanes(&self) -> impl Iterator<Item = &LaneId> {
+        self.lanes.keys()
     }
 
     /// Why this file is not what it was, where it is behind what the cloud has acknowledged. The barriers go on without
@@ -181,6 +183,8 @@ impl Store {
             self.quarantined = true;
         } else if let Record::Acknowledged { seq } = record {
             self.acknowledged = *seq;
+        } else if let Record::LaneMoved { lane, state } = record {
+            self.lanes.insert(lane.clone(), state.clone());
         }
         Ok(())
     }
@@ -206,11 +210,25 @@ impl Store {
         }
         drop(rows);
         drop(statement);
+        self.lanes = self.stored_lanes()?;
         self.rules_version = self.fact("rules_version")?.map_or(Ok(0), |text| text.parse())?;
         self.quarantined = self.fact("quarantined")?.is_some();
         let sql = "SELECT value FROM cloud_cursor WHERE name = 'acknowledged'";
         self.acknowledged = self.db.query_row(sql, (), |row| row.get(0)).optional()?.unwrap_or(0);
         Ok(())
+    }
+
+    fn stored_lanes(&self) -> anyhow::Result<BTreeMap<LaneId, Lane>> {
+        let mut statement = self.db.prepare("SELECT lane, state FROM lane")?;
+        let mut rows = statement.query(())?;
+        let mut lanes = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            let (lane, state): (String, String) = (row.get(0)?, row.get(1)?);
+            let state =
+                serde_json::from_str(&state).with_context(|| format!("read the stored state of lane {lane}"))?;
+            lanes.insert(LaneId(lane), state);
+        }
+        Ok(lanes)
     }
 
     fn fact(&self, name: &str) -> anyhow::Result<Option<String>> {

@@ -66,7 +66,8 @@ CREATE TABLE stay (
 -- One vehicle has one visit at a time.
 CREATE UNIQUE INDEX stay_inside_by_plate ON stay (plate)
     WHERE state IN ('pending_entry', 'open', 'pending_exit') AND plate IS NOT NULL;
-CREATE INDEX stay_inside_by_member ON stay (member) WHERE state IN ('pending_entry', 'open', 'pending_exit');
+CREATE INDEX stay_inside_by_member ON stay (member)
+    WHERE state IN ('pending_entry', 'open', 'pending_exit') AND member IS NOT NULL;
 -- Two, so that neither list has to read through the other's: years of stays are over, and few are inside.
 CREATE INDEX stay_inside_by_change ON stay (changed_seq DESC) WHERE state IN ('pending_entry', 'open', 'pending_exit');
 CREATE INDEX stay_ended_by_change ON stay (changed_seq DESC) WHERE state IN ('closed', 'void');
@@ -121,7 +122,6 @@ CREATE TABLE points_entry (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX points_entry_by_stay ON points_entry (stay) WHERE stay IS NOT NULL;
 
-CREATE INDEX points_entry_by_stay ON points_entry (stay) WHERE stay IS NOT NULL;
 
 CREATE TABLE sale (
     op        TEXT PRIMARY KEY,
