@@ -176,6 +176,7 @@ impl Model {
         }
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the caller passes six kinds")]
     fn take_points(&mut self, record: &Record) {
         match record {
             Record::HoldPlaced { op, stay, points, fen, parts, .. } => {
@@ -230,7 +231,6 @@ impl Model {
                 (pocket.granted, pocket.remaining) = (points.0, points.0);
                 assert!(self.grants.insert(grant.clone(), pocket).is_none(), "{grant} is accepted once");
             }
-            #[allow(clippy::wildcard_enum_match_arm, reason = "the caller passes these six")]
             other => panic!("{other:?} moves no points"),
         }
     }
