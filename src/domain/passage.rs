@@ -234,8 +234,10 @@ pub(super) fn back_out(work: &mut Work<'_>, why: &str) {
     serve_next(work);
 }
 
+/// The vehicle behind, where it still stands there.
 fn serve_next(work: &mut Work<'_>) {
-    if let Some(next) = work.lane.next.take() {
+    let is_there = work.lane.arrival || !work.settings.has_arrival_loop;
+    if let Some(next) = work.lane.next.take().filter(|_| is_there) {
         work.actions.push(Action::Then(Box::new(Input::PlateRead(next))));
     }
 }

@@ -107,8 +107,13 @@ fn charge_block(tariff: &Tariff, times: i64, seconds: i64, lines: &mut Vec<FeeLi
     lines.push(FeeLine {
         rule: format!("{}.unit", tariff.id),
         fen: Fen(times * block),
-        zh: format!("{of_zh}{}:{units}个{}分钟×¥{}", clock(seconds), tariff.unit_minutes, yuan(tariff.unit_fen)),
-        en: format!("{of_en}{}: {units} × {} min × ¥{}", clock(seconds), tariff.unit_minutes, yuan(tariff.unit_fen)),
+        zh: format!("{of_zh}停车{},{units}个{}分钟×¥{}", clock(seconds), tariff.unit_minutes, yuan(tariff.unit_fen)),
+        en: format!(
+            "{of_en}{} parked, {units} × {} min × ¥{}",
+            clock(seconds),
+            tariff.unit_minutes,
+            yuan(tariff.unit_fen)
+        ),
     });
     if let Some(cap) = tariff.cap_fen.filter(|cap| *cap < block) {
         lines.push(FeeLine {

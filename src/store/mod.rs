@@ -32,8 +32,9 @@ const SCHEMA_VERSION: i32 = 1;
 const SQLITE_LEAST: i32 = 3_051_003;
 const SQLITE_WITHDRAWN: i32 = 3_052_000;
 
-/// Pages in the WAL after which an idle moment is used to write them back.
-const CHECKPOINT_PAGES: i32 = 1000;
+/// Pages in the WAL after which a commit writes them back itself. The loop does it earlier, in an idle moment, so that
+/// no commit has to.
+const CHECKPOINT_PAGES: i32 = 4000;
 /// Prepared statements kept: all of the loop's, with room.
 const STATEMENTS_KEPT: usize = 128;
 

@@ -170,6 +170,18 @@ fn the_next_vehicle_waits_until_the_first_has_passed() {
 }
 
 #[test]
+fn a_next_vehicle_that_has_gone_is_not_let_in() {
+    let mut story = Story::new();
+    story.arrival("in", true);
+    story.read("in", PLATE);
+    story.passage("in", true);
+    assert_eq!(story.read("in", "粤B12346"), 0, "its own rear plate, misread");
+    story.arrival("in", false);
+    story.passage("in", false);
+    assert_eq!((story.commands.len(), story.phase("in").as_str()), (1, "idle"), "nobody stands there");
+}
+
+#[test]
 fn a_misread_at_the_exit_is_corrected_by_the_camera_or_by_staff() {
     let mut story = Story::new();
     story.enter("in", PLATE);
