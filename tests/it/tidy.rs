@@ -114,7 +114,7 @@ fn each_rule_catches_what_it_is_for() {
     }
     passes(integers, "src/metrics.rs", "//! A\nlet seconds: f64 = 0.1;\n");
     catches(length, "src/tills/mod.rs", &("//! A\n".to_owned() + &"\n".repeat(700)), LINES_MAX + 1);
-    passes(length, "src/domain/event.rs", &("//! A\n".to_owned() + &"\n".repeat(700)));
+    passes(length, "src/tills/mod.rs", &("//! A\n".to_owned() + &"\n".repeat(500)));
     catches(unfinished, "src/site.rs", "//! A\ntodo!()\n", 2);
     catches(unfinished, "src/site.rs", "//! A\nunimplemented!()\n", 2);
     catches(unfinished, "src/site.rs", "//! A\nlet a = b.unwrap();\n", 2);
@@ -230,13 +230,11 @@ fn integers(file: &SourceFile) -> Vec<Fault> {
     })
 }
 
-const LINES_MAX: usize = 600;
-/// Files that may be longer, each with its reason.
-const LONG: [(&str, &str); 1] = [("src/domain/event.rs", "the language that the rooms share is one table")];
+/// About 500, with a little room for the file that grows a line today.
+const LINES_MAX: usize = 520;
 
 fn length(file: &SourceFile) -> Vec<Fault> {
-    let may = LONG.iter().any(|(path, _)| *path == file.path);
-    if file.lines.len() <= LINES_MAX || may {
+    if file.lines.len() <= LINES_MAX {
         return Vec::new();
     }
     let wrong = format!("{} lines", file.lines.len());

@@ -1,0 +1,263 @@
+//! What can happen to a box.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CommandId, DeviceId, Fen, GrantId, LaneId, MemberId, OpId, Points, StayId, TerminalId, UtcMs};
+use crate::domain::lane::LoopRole;
+use crate::domain::plate::Plate;
+
+/// One statement of one camera about one vehicle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlateRead {
+    /// The lane that the camera looks at.
+    pub lane: LaneId,
+    /// The camera.
+    pub device: DeviceId,
+    /// The camera's identity of the event; the same for a repeat of the same statement.
+    pub event: String,
+    /// The plate as read; `None` where the camera saw a vehicle without a readable plate.
+    pub plate: Option<Plate>,
+    /// The camera's confidence, 0 to 100.
+    pub confidence: u8,
+    /// When the camera says that it happened, by the clock that the profile trusts.
+    pub captured: UtcMs,
+    /// Whether the camera stored it while it was cut off, so that no vehicle need be there now.
+    pub stored_offline: bool,
+}
+
+/// What a camera or a barrier says about a vehicle besides its plate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VehicleSign {
+    /// The vehicle went back.
+    TurnedBack,
+    /// The vehicle has passed the barrier.
+    Passed,
+    /// A second vehicle followed through one raise.
+    Tailgated,
+}
+
+/// What came back for a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandAnswer {
+    /// The device says that it took the command; it does not mean that the arm moved.
+    Accepted,
+    /// The device refused, with its own words.
+    Refused(String),
+    /// Nothing came back in time, or the command could not be sent: uncertain, never retried blindly.
+    Silent(String),
+}
+
+/// Where the arm was seen to be, by its own limit switches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArmPosition {
+    /// At the upper limit.
+    Up,
+    /// At the lower limit.
+    Down,
+    /// Between the limits.
+    Between,
+}
+
+/// What a person at the booth or the service desk asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaffAct {
+    /// The lane it is about.
+    pub lane: LaneId,
+    /// Who does it; already verified by the room that took the request.
+    pub operator: String,
+    /// What is asked.
+    pub what: StaffWish,
+}
+
+/// The wishes of staff.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "wish", rename_all = "snake_case")]
+pub enum StaffWish {
+    /// Raise the barrier now, whatever is due, for a reason.
+    Raise {
+        /// Why, in the operator's words.
+        reason: String,
+        /// The plate, where the operator could read it and the camera could not.
+        plate: Option<Plate>,
+    },
+    /// Take cash for the waiting vehicle.
+    Settle {
+        /// The amount taken; must be what is due.
+        fen: Fen,
+    },
+    /// Say which plate the waiting vehicle really has.
+    CorrectPlate {
+        /// The right plate.
+        plate: Plate,
+        /// How the operator knows.
+        reason: String,
+    },
+}
+
+/// One commit of a till.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TillCommit {
+    /// The terminal, already verified.
+    pub terminal: TerminalId,
+    /// The idempotency key.
+    pub key: String,
+    /// SHA-256 of the canonical body, in hex.
+    pub fingerprint: String,
+    /// The till's own receipt number.
+    pub receipt: String,
+    /// When the till says that it happened.
+    pub occurred: Option<UtcMs>,
+    /// Who buys, where the till knows.
+    pub member: Option<MemberId>,
+    /// What was bought and earns points.
+    pub sale: Fen,
+    /// The stay whose due is paid.
+    pub stay: Option<StayId>,
+    /// Money taken by the till.
+    pub cash: Fen,
+    /// Money to be covered with points.
+    pub points_cover: Fen,
+}
+
+/// A change that the cloud ledger's feed brings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum FeedChange {
+    /// The whole member as it now is.
+    Member {
+        /// The member.
+        member: Member,
+    },
+    /// The member is gone.
+    MemberRemoved {
+        /// Whose.
+        id: MemberId,
+    },
+}
+
+/// A member as the box knows it: the cloud ledger's fact, cached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The id.
+    pub id: MemberId,
+    /// A masked name that a till may show.
+    pub handle: String,
+    /// The tier's name.
+    pub tier: String,
+    /// Whether the member agreed that plates are matched and points spent at the barrier.
+    pub consent_plates: bool,
+    /// The member's plates.
+    pub plates: Vec<Plate>,
+    /// The codes that a till may scan.
+    pub codes: Vec<String>,
+}
+
+/// What the cloud ledger says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "news", rename_all = "snake_case")]
+pub enum CloudNews {
+    /// The answer to a request for a grant.
+    Granted {
+        /// The request.
+        request: OpId,
+        /// The grant, if any was given.
+        grant: Option<GrantId>,
+        /// For whom.
+        member: MemberId,
+        /// The epoch it was made for.
+        epoch: u32,
+        /// How much.
+        points: Points,
+    },
+    /// The ledger holds the journal up to here.
+    Acknowledged {
+        /// The highest entry number applied.
+        seq: u64,
+    },
+    /// A part of the feed.
+    Fed {
+        /// The changes, in order.
+        changes: Vec<FeedChange>,
+        /// The cursor after them.
+        next: u64,
+    },
+    /// The ledger will not take what this box sends; told once, until something was taken again.
+    Refusing {
+        /// The refusal in words.
+        reason: String,
+    },
+    /// The handshake failed: this journal may have been rewound.
+    Doubted {
+        /// The verdict in words.
+        reason: String,
+    },
+}
+
+/// Everything that can happen to a box.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Input {
+    /// The daemon has started; asked once for each lane.
+    Started {
+        /// The lane to look at.
+        lane: LaneId,
+    },
+    /// A camera made a statement.
+    PlateRead(PlateRead),
+    /// A loop detector changed.
+    LoopChanged {
+        /// The lane.
+        lane: LaneId,
+        /// Which loop.
+        role: LoopRole,
+        /// Whether a vehicle stands on it.
+        occupied: bool,
+    },
+    /// A camera or barrier said something about a vehicle.
+    VehicleSeen {
+        /// The lane.
+        lane: LaneId,
+        /// What.
+        sign: VehicleSign,
+    },
+    /// A device answered a command, or did not.
+    BarrierAnswered {
+        /// The lane.
+        lane: LaneId,
+        /// Which command.
+        command: CommandId,
+        /// What came back.
+        answer: CommandAnswer,
+    },
+    /// A limit switch changed.
+    BarrierMoved {
+        /// The lane.
+        lane: LaneId,
+        /// Where the arm is.
+        position: ArmPosition,
+    },
+    /// A lane's deadline has come.
+    LaneDue {
+        /// The lane.
+        lane: LaneId,
+    },
+    /// Something changed that may let a waiting vehicle go; look again.
+    LaneReconsidered {
+        /// The lane.
+        lane: LaneId,
+    },
+    /// The rules in the settings are not the ones in force.
+    RulesOffered {
+        /// Their version.
+        version: u32,
+    },
+    /// A person acts.
+    Staff(StaffAct),
+    /// A till commits.
+    Till(TillCommit),
+    /// The cloud speaks.
+    Cloud(CloudNews),
+}
