@@ -2,7 +2,7 @@
 
 mod wire;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -39,7 +39,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CloudConfig {
-    /// Its address, such as https://ledger.example/
+    /// Its address, such as <https://ledger.example/>
     pub url: String,
     /// The file that holds this box's token, on one line.
     pub token_file: PathBuf,
@@ -70,12 +70,26 @@ pub struct Settings {
 
 /// Runs until the loop stops.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
-    let file = &settings.cloud.token_file;
-    let token = std::fs::read_to_string(file).with_context(|| format!("read the token file {}", file.display()))?;
+    let token = token(&settings.cloud.token_file).await;
     let cloud = Cloud::new(&settings.cloud.url, &settings.box_id, token.trim()).context("set up the cloud's client")?;
     let sync = Sync { cloud, settings };
     tokio::join!(sync.keep("journal", Sync::upload), sync.keep("feed", Sync::follow), sync.keep("grants", Sync::ask));
     Ok(())
+}
+
+/// This box's token, waited for: barriers and tills work without the cloud, and a file that is put right needs no
+/// restart.
+async fn token(file: &Path) -> String {
+    let mut is_told = false;
+    loop {
+        match std::fs::read_to_string(file) {
+            Ok(token) => return token,
+            Err(error) if !is_told => error!("the cloud is not used: token file {}: {error}", file.display()),
+            Err(_) => {}
+        }
+        is_told = true;
+        tokio::time::sleep(GREETING_PERIOD).await;
+    }
 }
 
 struct Sync {
