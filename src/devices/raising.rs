@@ -20,8 +20,8 @@ use crate::profile::template::{Value, Values};
 
 /// How long a broker may hold a raise for a device that is away. Later, another vehicle could stand there.
 const EXPIRY_S: u32 = 5;
-/// Raises of one link without an answer yet: more than any site has lanes.
-const UNANSWERED_MAX: usize = 32;
+/// Raises of one link whose answers are waited for: more than any site has lanes. Beyond it the oldest is given up.
+pub const UNANSWERED_MAX: usize = 32;
 
 /// What the connection tells about commands.
 #[derive(Debug)]
@@ -124,15 +124,29 @@ impl Raising {
     }
 
     async fn raise(&mut self, raise: Raise) {
+        self.make_room().await;
         if let Err((raise, why)) = self.send(raise) {
             self.answer(raise, CommandAnswer::Silent(why.to_owned())).await;
+        }
+    }
+
+    /// A driver who waits matters more than an old command's answer. One that is not yet on the socket stays: its turn
+    /// there tells which packet it is.
+    async fn make_room(&mut self) {
+        if self.unanswered.len() < UNANSWERED_MAX {
+            return;
+        }
+        if let Some(oldest) = self.unanswered.iter().position(|waiting| waiting.stage != Stage::Handed) {
+            let forgotten = self.unanswered.remove(oldest);
+            let why = "newer raises came before its answer".to_owned();
+            self.answer(forgotten.raise, CommandAnswer::Silent(why)).await;
         }
     }
 
     fn send(&mut self, raise: Raise) -> Result<(), (Raise, &'static str)> {
         let Some(client) = &self.client else { return Err((raise, "not connected to the broker")) };
         if self.unanswered.len() >= UNANSWERED_MAX {
-            return Err((raise, "too many raises have no answer yet"));
+            return Err((raise, "the connection takes no more raises"));
         }
         let Some(device) = self.devices.iter().position(|device| device.wiring.device == raise.device) else {
             return Err((raise, "the device is not on this link"));

@@ -74,6 +74,20 @@ async fn a_camera_that_does_not_answer_leaves_the_outcome_unknown() {
 }
 
 #[tokio::test]
+async fn a_camera_that_never_answers_still_gets_every_raise() {
+    let mut broker = Mosquitto::start().await;
+    let mut site = broker.site(None).await;
+    let mut camera = Camera::connect(broker.port).await;
+    for n in 0..=super::super::raising::UNANSWERED_MAX {
+        site.raise("entry-1", &format!("box/1/{n}/0")).await;
+        camera.told().await;
+        site.until(|metrics| metrics.raises_sent("entry-1") == u64::try_from(n).expect("small") + 1).await;
+    }
+    let forgotten = "newer raises came before its answer".to_owned();
+    assert_eq!(site.answer("box/1/0/0").await, CommandAnswer::Silent(forgotten));
+}
+
+#[tokio::test]
 async fn a_raise_that_nobody_hears_is_known_at_once() {
     let mut broker = Mosquitto::start().await;
     let mut site = broker.site(None).await;
