@@ -23,8 +23,8 @@ const BATCH_INPUTS: usize = 64;
 const THEN_INPUTS: usize = 32;
 /// The largest file of rules: the journal's entries must fit into an upload.
 const RULES_BYTES_MAX: usize = 256 << 10;
-/// Commits after which an idle moment is used to write the WAL back: about 600 pages.
-const TIDY_COMMITS: u32 = 64;
+/// Commits after which an idle moment is used to write the WAL back: about 2500 pages.
+const TIDY_COMMITS: u32 = 256;
 
 /// A raise for the devices.
 #[derive(Clone, Debug, PartialEq, Eq)]

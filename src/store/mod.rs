@@ -34,7 +34,7 @@ const SQLITE_WITHDRAWN: i32 = 3_052_000;
 
 /// Pages in the WAL after which a commit writes them back itself. The loop does it earlier, in an idle moment, so that
 /// no commit has to.
-const CHECKPOINT_PAGES: i32 = 4000;
+const CHECKPOINT_PAGES: i32 = 8000;
 /// Prepared statements kept: all of the loop's, with room.
 const STATEMENTS_KEPT: usize = 128;
 
