@@ -189,11 +189,11 @@ impl Bus {
             self.answer(raise, silent("the profile cannot raise")).await;
             return Ok(());
         };
-        tracing::info!(lane = %raise.lane, command = %raise.command, device = %raise.device, "raising the barrier");
         let within = board.reply_within();
         let answer = match port.write(&request).await {
             Ok(at) => {
                 self.metrics.raise_sent(raise.lane.as_str(), raise.of_read, at);
+                tracing::info!(lane = %raise.lane, command = %raise.command, device = %raise.device, "raising the barrier");
                 port.answer(&request, within).await
             }
             Err(fault) => Err(fault),

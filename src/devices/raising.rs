@@ -161,11 +161,12 @@ impl Raising {
         };
         let expiry = PublishProperties { message_expiry_interval: Some(EXPIRY_S), ..PublishProperties::default() };
         let topic = publication.topic;
-        tracing::info!(lane = %raise.lane, command = %raise.command, id, topic, "raising the barrier");
-        let handed = client.try_publish_with_properties(topic, QoS::AtLeastOnce, false, publication.body, expiry);
+        let handed = client.try_publish_with_properties(&topic, QoS::AtLeastOnce, false, publication.body, expiry);
         if handed.is_err() {
             return Err((raise, "not connected to the broker"));
         }
+        // After it is handed over: a slow log must not keep a driver waiting.
+        tracing::info!(lane = %raise.lane, command = %raise.command, id, topic, "raising the barrier");
         let until = tokio::time::Instant::now() + Duration::from_millis(codec.reply_timeout_ms(CommandName::Raise));
         self.unanswered.push(Unanswered { raise, device, id, until, stage: Stage::Handed });
         Ok(())
