@@ -274,11 +274,62 @@ fn people(file: &File, source: &Source<'_>, mistakes: &mut Vec<Mistake>) {
     let staff = file.operators.iter().map(|operator| ("operator", operator.id.as_str()));
     let mut seen = std::collections::BTreeSet::new();
     for (what, id) in tills.chain(staff) {
+        // The room that owns these settings keeps no places; the name's last mention is the one that is wrong.
+        let at = source.text.rfind(&format!("\"{id}\"")).unwrap_or(0);
+        let at = at..at + id.len();
         if !is_name(id) {
-            mistakes.push(source.whole(format!("{id:?} cannot name a {what}"), NAME_ALLOWED));
+            mistakes.push(source.mistake(at.clone(), format!("{id:?} is no {what}'s name"), NAME_ALLOWED));
         }
         if !seen.insert((what, id)) {
-            mistakes.push(source.whole(format!("two {what}s have the name {id:?}"), "one name each"));
+            mistakes.push(source.mistake(at, format!("two {what}s have the name {id:?}"), "one name each"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: &str = include_str!("../examples/gatepost.toml");
+
+    #[test]
+    fn every_mistake_has_a_place_and_says_what_is_allowed() {
+        check("id = \"example-1\"", "id = \"\"", ":5:6: \"\" cannot name a box; allowed: 1 to 40 letters");
+        check("name = \"Harbour Mall\"", "nmae = \"x\"", ":8:1: unknown field `nmae`; allowed: `name` or `timezone`");
+        check("name = \"Harbour Mall\"", "timezone = \"Mars/Base\"", ":8:12: ");
+        check("file = \"../systemd/rules.toml\"", "file = \"no.toml\"", "no.toml cannot be read");
+        check(
+            "direction = \"entry\"",
+            "direction = \"sideways\"",
+            "unknown variant `sideways`; allowed: `entry` or `exit`",
+        );
+        check("camera = \"camera-in\"", "camera = \"camera-9\"", "allowed: camera-in, camera-out");
+        check("id = \"guard-1\"", "id = \"no guard\"", "\"no guard\" is no operator's name");
+        check(
+            "[[operators]]",
+            "[[terminals]]\nid = \"till-1\"\ntoken = \"b\"\n[[operators]]",
+            "two terminals have the name",
+        );
+        check(
+            "passage_loop = { device = \"camera-in\", input = 1 }",
+            "passed_by = \"passage_loop\"",
+            "this lane has no passage_loop",
+        );
+    }
+
+    fn check(from: &str, to: &str, expect: &str) {
+        assert!(SETTINGS.contains(from), "{from} is in the settings");
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("site")).expect("a folder");
+        std::fs::create_dir(folder.path().join("systemd")).expect("a folder");
+        std::fs::write(folder.path().join("systemd/rules.toml"), include_str!("../systemd/rules.toml")).expect("rules");
+        let path = folder.path().join("site/gatepost.toml");
+        std::fs::write(&path, SETTINGS).expect("settings");
+        assert!(load(&path).is_ok(), "right as they stand");
+        std::fs::write(&path, SETTINGS.replacen(from, to, 1)).expect("settings");
+        let found: Vec<String> = load(&path).expect_err(to).iter().map(ToString::to_string).collect();
+        let all = found.join("\n");
+        assert!(all.contains(expect), "{all}\nshould say\n{expect}");
+        assert!(found.iter().all(|line| line.contains("gatepost.toml:")), "a line without its place:\n{all}");
     }
 }
