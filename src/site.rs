@@ -143,21 +143,16 @@ impl Core {
 
     /// What the daemon tells itself when it starts: each lane takes up what it was doing, also one that the settings
     /// no longer have, and a ledger file that is behind the cloud is doubted.
-    pub fn first_inputs(&mut self) -> anyhow::Result<Vec<Input>> {
+    pub fn first_inputs(&self) -> Vec<Input> {
         let lanes: BTreeSet<LaneId> = self.store.lanes().chain(self.lanes.keys()).cloned().collect();
         let mut inputs: Vec<Input> = lanes.into_iter().map(|lane| Input::Started { lane }).collect();
         inputs.extend(self.store.rewound().map(|reason| Input::Cloud(CloudNews::Doubted { reason })));
-        Ok(inputs)
+        inputs
     }
 
     /// Makes the batch durable.
     pub fn commit(&mut self) -> anyhow::Result<()> {
         self.store.commit()
-    }
-
-    /// The ledger.
-    pub fn store(&mut self) -> &mut Store {
-        &mut self.store
     }
 }
 
@@ -211,7 +206,7 @@ impl Site {
     /// Every lane takes up what it was doing when the box stopped.
     fn start_lanes(&mut self) -> anyhow::Result<()> {
         let mut batch = Batch::default();
-        for input in self.core.first_inputs()? {
+        for input in self.core.first_inputs() {
             batch.take(self.core.step(input, self.clock.now())?, false);
         }
         self.finish(batch)

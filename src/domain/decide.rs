@@ -56,6 +56,8 @@ pub struct StayFacts {
     pub stay: Stay,
     /// The rules that it pinned at entry.
     pub rules: Arc<Rules>,
+    /// The lane where it is pending, if it is.
+    pub at_lane: Option<LaneId>,
     /// When it was read at the exit where it now stands.
     pub exit_read: Option<UtcMs>,
     /// Points set aside for it.

@@ -101,7 +101,7 @@ fn look_up_read(store: &Store, facts: &mut Facts, read: &PlateRead) -> anyhow::R
 fn look_up_plate(store: &Store, facts: &mut Facts, plate: &Plate) -> anyhow::Result<()> {
     let inside = "plate = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
     facts.named_stay = stay_where(store, inside, plate.as_str())?;
-    find_serving_lane(store, facts)?;
+    find_serving_lane(store, facts);
     let sql =
         "SELECT m.member, m.consent_plates FROM cloud_plate p JOIN cloud_member m USING (member) WHERE p.plate = ?1";
     facts.member = store.db.prepare_cached(sql)?.query_row([plate.as_str()], known_member).optional()?;
@@ -125,7 +125,7 @@ fn look_up_commit(store: &Store, facts: &mut Facts, commit: &TillCommit) -> anyh
     if let Some(stay) = &commit.stay {
         let inside = "stay = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
         facts.named_stay = stay_where(store, inside, stay.as_str())?;
-        find_serving_lane(store, facts)?;
+        find_serving_lane(store, facts);
     }
     Ok(())
 }
@@ -139,23 +139,12 @@ fn look_up_member(store: &Store, facts: &mut Facts, member: &MemberId) -> anyhow
 }
 
 /// The lane that serves the named stay now, if any does.
-fn find_serving_lane(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
-    let Some(inside) = &facts.named_stay else { return Ok(()) };
-    let id = match inside.stay.state {
-        StayState::PendingEntry => Some(inside.stay.entry_lane.clone()),
-        StayState::PendingExit => store
-            .db
-            .prepare_cached("SELECT exit_lane FROM stay WHERE stay = ?1")?
-            .query_row([inside.stay.id.as_str()], |row| row.get::<_, Option<String>>(0))
-            .context("find the lane")?
-            .map(LaneId),
-        StayState::Open | StayState::Closed | StayState::Void => None,
-    };
-    if let Some(id) = id {
+fn find_serving_lane(store: &Store, facts: &mut Facts) {
+    let Some(inside) = &facts.named_stay else { return };
+    if let Some(id) = inside.at_lane.clone() {
         let state = lane(store, &id);
         facts.serving = (state.stay() == Some(&inside.stay.id)).then_some((id, state));
     }
-    Ok(())
 }
 
 fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Option<StayFacts>> {
@@ -165,6 +154,11 @@ fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Opt
     let Some(row) = rows.next()? else { return Ok(None) };
     let stay = stay_of(row)?;
     let exit_read: Option<i64> = row.get("exit_ms")?;
+    let at_lane = match stay.state {
+        StayState::PendingEntry => Some(stay.entry_lane.clone()),
+        StayState::PendingExit => row.get::<_, Option<String>>("exit_lane")?.map(LaneId),
+        StayState::Open | StayState::Closed | StayState::Void => None,
+    };
     let (purse, others) = match &stay.member {
         Some(member) => (purse(&store.db, member)?, stays_inside(&store.db, member)?),
         None => (Purse::new(), 0),
@@ -175,6 +169,7 @@ fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Opt
     };
     Ok(Some(StayFacts {
         rules: rules_of(store, stay.rules)?,
+        at_lane,
         exit_read: exit_read.filter(|_| stay.state == StayState::PendingExit).map(UtcMs),
         hold: open_hold(&store.db, &stay.id)?,
         purse,

@@ -131,7 +131,7 @@ impl Day {
         let mut store = Store::open(&self.path(), "box-1").unwrap();
         activate_rules(&mut store, include_str!("../../systemd/rules.toml"), &Clock::new(None)).unwrap();
         self.core = Some(Core::new(store, self.lanes.clone()));
-        for input in self.core.as_mut().unwrap().first_inputs().unwrap() {
+        for input in self.core.as_ref().unwrap().first_inputs() {
             self.step(input);
         }
         self.commit();
