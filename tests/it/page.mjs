@@ -1,6 +1,9 @@
 // A guard at the booth, as far as a browser goes: watches a vehicle arrive, raises for it, sees it drive away.
-// Says each step on a line of its own, so that the test can do the camera's part.
+// Says each step on a line of its own, so that the test can do the camera's part; after "refused" it waits for a line,
+// so that the test can look at the books before the barrier is raised.
+import { once } from "node:events";
 import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
 
 const [home, base, operator, pin] = process.argv.slice(2);
 const { chromium } = createRequire(home + "/")("playwright-core");
@@ -23,6 +26,7 @@ try {
   process.exitCode = 1;
 } finally {
   await browser.close();
+  process.stdin.destroy(); // an open input would keep the program alive
 }
 
 async function story() {
@@ -51,6 +55,7 @@ async function story() {
   faults.length = 0; // the browser's own line about the refused request
   await sees(lane, ".phase", "Waiting for payment");
   say("refused");
+  await once(createInterface({ input: process.stdin }), "line");
 
   await page.getByLabel("PIN").fill(pin);
   await confirm.click();

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 /// A busy machine and a browser's first start; nothing here waits for the clock.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -39,7 +39,9 @@ async fn a_guard_sees_a_vehicle_arrive_and_lets_it_go_with_a_reason() {
     cameras.stands_at(EXIT, Duration::ZERO).await;
     page.step("waiting").await;
     page.step("refused").await;
-    assert_eq!(daemon.raises().await.len(), 1, "a wrong PIN raised the exit");
+    let raises = daemon.raises().await;
+    assert_eq!(raises.len(), 1, "a wrong PIN raised the exit: {raises:#?}\n{}", daemon.said());
+    page.go_on().await;
 
     page.step("raised").await;
     assert_eq!(cameras.told().await, EXIT);
@@ -74,7 +76,7 @@ impl Broker {
         let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest stderr\nlog_type all\n");
         std::fs::write(&file, text).unwrap();
         let mut command = Command::new("/usr/sbin/mosquitto");
-        command.arg("-c").arg(&file).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = start(&mut command, "mosquitto");
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut broker = Self { _child: child, log, port };
@@ -99,7 +101,7 @@ impl Cameras {
     async fn connect(broker: &mut Broker) -> Self {
         let mut command = Command::new("mosquitto_sub");
         command.args(["-h", "127.0.0.1", "-p", &broker.port.to_string(), "-q", "1", "-i", "cameras"]);
-        command.args(["-t", "device/+/message/down/gpio_out"]).stdout(Stdio::piped());
+        command.args(["-t", "device/+/message/down/gpio_out"]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = start(&mut command, "mosquitto-clients");
         let commands = BufReader::new(child.stdout.take().unwrap()).lines();
         broker.log("Sending SUBACK to cameras").await;
@@ -147,7 +149,7 @@ impl Cameras {
     async fn publish(&self, topic: &str, message: &Value) {
         let mut command = Command::new("mosquitto_pub");
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-q", "1"]);
-        command.args(["-t", topic, "-m", &message.to_string()]);
+        command.args(["-t", topic, "-m", &message.to_string()]).stdin(Stdio::null());
         let mut child = start(&mut command, "mosquitto-clients");
         assert!(within("mosquitto_pub", child.wait()).await.unwrap().success(), "{topic} was not published");
     }
@@ -169,12 +171,16 @@ impl Daemon {
         std::fs::copy(rules, folder.join("rules.toml")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
         command.args(["run", "--config"]).arg(&config).env_remove("RUST_LOG").env("NO_COLOR", "1");
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = start(&mut command, "gatepost");
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let ready = line_with(&mut log, "address=").await;
         let address = ready.split("address=").nth(1).unwrap().split(' ').next().unwrap();
         Self { _child: child, base: format!("http://{address}"), log: keep(log, folder.join("gatepost.log")) }
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
     }
 
     /// The raises in the books.
@@ -185,7 +191,7 @@ impl Daemon {
         let request = http.get(format!("{}/api/v1/staff/books", self.base));
         let request = request.header("Gatepost-Operator", OPERATOR).header("Gatepost-Pin", PIN);
         let answer = request.send().await.unwrap();
-        assert!(answer.status().is_success(), "{}: {}", answer.status(), std::fs::read_to_string(&self.log).unwrap());
+        assert!(answer.status().is_success(), "{}: {}", answer.status(), self.said());
         let books: Value = answer.json().await.unwrap();
         books["raises"].as_array().unwrap().clone()
     }
@@ -194,6 +200,7 @@ impl Daemon {
 /// Chromium with the page open; `page.mjs` says what it sees.
 struct Page {
     child: Child,
+    words: ChildStdin,
     steps: Lines<BufReader<ChildStdout>>,
 }
 
@@ -206,15 +213,21 @@ impl Page {
         }
         let mut command = Command::new("node");
         command.arg(root.join("tests/it/page.mjs")).arg(browser).args([base, OPERATOR, PIN]);
-        let mut child = start(command.stdout(Stdio::piped()), "nodejs");
+        let mut child = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()), "nodejs");
         let steps = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, steps }
+        let words = child.stdin.take().unwrap();
+        Self { child, words, steps }
     }
 
     /// Waits until the page has come so far.
     async fn step(&mut self, name: &str) {
         let step = within(name, self.steps.next_line()).await.unwrap();
         assert_eq!(step.as_deref(), Some(name), "the browser's own words are above");
+    }
+
+    /// The page waits for this where the books are looked at first.
+    async fn go_on(&mut self) {
+        within("the page", self.words.write_all(b"go on\n")).await.unwrap();
     }
 
     async fn ended(mut self) {
@@ -266,7 +279,7 @@ passage_loop = {{ device = "camera-{direction}", input = {PASSAGE_LOOP} }}
 }
 
 fn start(command: &mut Command, package: &str) -> Child {
-    let child = command.stdin(Stdio::null()).kill_on_drop(true).spawn();
+    let child = command.kill_on_drop(true).spawn();
     child.unwrap_or_else(|error| panic!("{package} does not start ({error}); ./test installs it"))
 }
 
