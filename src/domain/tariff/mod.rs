@@ -10,6 +10,100 @@ const DAY_SECONDS: i64 = 24 * 60 * 60;
 /// The longest stay that is charged, ten years: only a wrong clock makes a longer one, and no product of it overflows.
 const STAY_SECONDS_MAX: i64 = 3650 * DAY_SECONDS;
 
+/// Everything that a fee follows from, besides the tariffs themselves. The same question always has the same answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// When the vehicle was read at the entry.
+    pub entry: UtcMs,
+    /// When it leaves, or would leave.
+    pub exit: UtcMs,
+    /// What kind of vehicle it is, by a name that the tariffs know; an unknown one pays what every other vehicle pays.
+    pub class: String,
+    /// How many bays it takes up, at least 1.
+    pub bays: u32,
+    /// The parts of the stay spent in inner lots, in the order of time and without overlaps.
+    pub zones: Vec<ZonePart>,
+    /// Earlier visits of the same plate that may share a cap or the free minutes of a day.
+    pub prior: Vec<PriorVisit>,
+    /// Time that a benefit takes from the start of what is still charged, before rounding; in the order of use.
+    pub free: Vec<FreeTime>,
+    /// What has been paid.
+    pub paid: Fen,
+    /// When it was last paid; a grace period runs from then.
+    pub paid_at: Option<UtcMs>,
+}
+
+impl Question {
+    /// A stay of an ordinary vehicle in one bay, without benefits and with nothing paid.
+    pub fn of(entry: UtcMs, exit: UtcMs) -> Self {
+        Self {
+            entry,
+            exit,
+            class: ORDINARY.to_owned(),
+            bays: 1,
+            zones: Vec::new(),
+            prior: Vec::new(),
+            free: Vec::new(),
+            paid: Fen(0),
+            paid_at: None,
+        }
+    }
+}
+
+/// The class of a vehicle that is nothing special.
+pub const ORDINARY: &str = "car";
+
+/// A part of a stay spent in an inner lot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZonePart {
+    /// The lot, by its name in the tariffs.
+    pub zone: String,
+    /// When it was entered.
+    pub from: UtcMs,
+    /// When it was left.
+    pub to: UtcMs,
+}
+
+/// An earlier visit of the same plate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriorVisit {
+    /// When it came in.
+    pub entry: UtcMs,
+    /// When it left.
+    pub exit: UtcMs,
+    /// What it was charged under each shared cap: [`Fee::caps`] of its own answer.
+    #[serde(default)]
+    pub caps: Vec<CapUse>,
+}
+
+/// What was charged under a cap that the visits of a day share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CapUse {
+    /// The cap's rule, `<tariff>.cap.<period>`.
+    pub rule: String,
+    /// The civil day, counted from 1970-01-01 in the site's time zone.
+    pub day: i32,
+    /// How much, after the cap.
+    pub fen: Fen,
+}
+
+/// Time that need not be paid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FreeTime {
+    /// The benefit's rule; it names the line.
+    pub source: String,
+    /// How much, in seconds; more than the stay is the whole stay.
+    pub seconds: i64,
+    /// What the driver reads, in Chinese.
+    pub zh: String,
+    /// What the driver reads, in English.
+    pub en: String,
+}
+
 /// One line of a fee.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeeLine {
@@ -24,12 +118,28 @@ pub struct FeeLine {
 }
 
 /// A fee: lines that sum to the total.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fee {
     /// The sum of the lines, never negative.
     pub total: Fen,
-    /// The lines, in the order of evaluation.
+    /// The lines in the order of evaluation: units, caps, multipliers, then a line for each [`FreeTime`] (what it
+    /// lowers the fee by, negative or 0, in the order of the question), then the grace after a payment.
     pub lines: Vec<FeeLine>,
+    /// Which reading of each rule that can be read in two ways was used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<Reading>,
+    /// What was charged under the caps that a later visit of the same day shares.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caps: Vec<CapUse>,
+}
+
+/// A rule that can be read in two ways, and how it was read: the tariff's own switch.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Reading {
+    /// The switch, `<tariff>.<key>`.
+    pub switch: String,
+    /// Its position.
+    pub reading: String,
 }
 
 /// A fee and what of it is still to be paid.
@@ -41,27 +151,47 @@ pub struct Quote {
     pub due: Fen,
 }
 
-/// What `stay` costs if it leaves at `at`, less what has been paid. Inside the grace after a payment nothing more is due.
-pub fn quote(rules: &Rules, stay: &Stay, at: UtcMs) -> Quote {
-    let mut fee = fee(&rules.tariff, stay.entry, at);
-    let unpaid = fee.total.0 - stay.paid.0;
+/// Answers a question under the tariffs of `rules`. Total: every question has an answer, and it is never negative.
+pub fn fee(rules: &Rules, question: &Question) -> Fee {
+    let gross = plain_fee(&rules.tariff, question.entry, question.exit);
+    let mut fee = gross.clone();
+    let mut shift = 0_i64;
+    for benefit in &question.free {
+        shift = shift.saturating_add(benefit.seconds.max(0));
+        let from = UtcMs(question.entry.0.saturating_add(shift.saturating_mul(1000)));
+        let lowered = plain_fee(&rules.tariff, from, question.exit).total.min(fee.total);
+        fee.lines.push(FeeLine {
+            rule: benefit.source.clone(),
+            fen: Fen(lowered.0 - fee.total.0),
+            zh: benefit.zh.clone(),
+            en: benefit.en.clone(),
+        });
+        fee.total = lowered;
+    }
+    let unpaid = fee.total.0 - question.paid.0;
     let grace_ms = i64::from(rules.tariff.grace_minutes) * 60_000;
-    if unpaid > 0 && stay.paid_at.is_some_and(|paid_at| at.0 <= paid_at.0.saturating_add(grace_ms)) {
+    if unpaid > 0 && question.paid_at.is_some_and(|paid_at| question.exit.0 <= paid_at.0.saturating_add(grace_ms)) {
         fee.lines.push(FeeLine {
             rule: format!("{}.grace", rules.tariff.id),
             fen: Fen(-unpaid),
             zh: format!("缴费后{}分钟内离场,免补差额", rules.tariff.grace_minutes),
             en: format!("leaving within {} min of paying", rules.tariff.grace_minutes),
         });
-        fee.total = stay.paid;
+        fee.total = question.paid;
     }
+    fee
+}
+
+/// What `stay` costs if it leaves at `at`, less what has been paid. Inside the grace after a payment nothing more is due.
+pub fn quote(rules: &Rules, stay: &Stay, at: UtcMs) -> Quote {
+    let fee = fee(rules, &Question { paid: stay.paid, paid_at: stay.paid_at, ..Question::of(stay.entry, at) });
     let due = Fen((fee.total.0 - stay.paid.0).max(0));
     Quote { fee, due }
 }
 
 /// What a stay from `entry` to `exit` costs by `tariff` alone. Whole seconds count; an exit before the entry is a stay
 /// of no length, and one of more than ten years costs ten years.
-pub fn fee(tariff: &Tariff, entry: UtcMs, exit: UtcMs) -> Fee {
+fn plain_fee(tariff: &Tariff, entry: UtcMs, exit: UtcMs) -> Fee {
     let seconds = (exit.0.saturating_sub(entry.0) / 1000).clamp(0, STAY_SECONDS_MAX);
     let free_seconds = i64::from(tariff.free_minutes) * 60;
     let mut lines = Vec::new();
@@ -83,7 +213,7 @@ pub fn fee(tariff: &Tariff, entry: UtcMs, exit: UtcMs) -> Fee {
     }
     let total = Fen(lines.iter().map(|line| line.fen.0).sum());
     assert!(total.0 >= 0, "a cap never takes more than the units gave");
-    Fee { total, lines }
+    Fee { total, lines, ..Fee::default() }
 }
 
 fn charge_by_day(tariff: &Tariff, charged: i64, lines: &mut Vec<FeeLine>) {
@@ -180,9 +310,9 @@ mod tests {
         let mut dear = tariff(0, FreeReading::Threshold, 100_000_000, None);
         dear.unit_minutes = 1;
         let ten_years = Fen(3650 * 1440 * 100_000_000);
-        assert_eq!(fee(&dear, UtcMs(0), UtcMs(i64::MAX)).total, ten_years);
-        assert_eq!(fee(&dear, UtcMs(i64::MIN), UtcMs(i64::MAX)).total, ten_years);
-        assert_eq!(fee(&dear, UtcMs(i64::MAX), UtcMs(i64::MIN)).total, Fen(0));
+        assert_eq!(plain_fee(&dear, UtcMs(0), UtcMs(i64::MAX)).total, ten_years);
+        assert_eq!(plain_fee(&dear, UtcMs(i64::MIN), UtcMs(i64::MAX)).total, ten_years);
+        assert_eq!(plain_fee(&dear, UtcMs(i64::MAX), UtcMs(i64::MIN)).total, Fen(0));
     }
 
     #[test]
@@ -202,15 +332,15 @@ mod tests {
         #[test]
         fn lines_sum_and_a_longer_stay_never_costs_less(seconds in 0_i64..400_000, more in 0_i64..100_000) {
             let tariff = tariff(15, FreeReading::Threshold, 500, Some(6000));
-            let short = fee(&tariff, UtcMs(0), UtcMs(seconds * 1000));
-            let long = fee(&tariff, UtcMs(0), UtcMs((seconds + more) * 1000));
+            let short = plain_fee(&tariff, UtcMs(0), UtcMs(seconds * 1000));
+            let long = plain_fee(&tariff, UtcMs(0), UtcMs((seconds + more) * 1000));
             prop_assert_eq!(short.total.0, short.lines.iter().map(|l| l.fen.0).sum::<i64>());
             prop_assert!(short.total <= long.total);
         }
     }
 
     fn check(tariff: &Tariff, seconds: i64, expect: i64) {
-        let found = fee(tariff, UtcMs(1_000_000), UtcMs(1_000_000 + seconds * 1000));
+        let found = plain_fee(tariff, UtcMs(1_000_000), UtcMs(1_000_000 + seconds * 1000));
         assert_eq!(found.total, Fen(expect), "{seconds} s: {found:?}");
     }
 

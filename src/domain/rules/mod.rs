@@ -144,7 +144,8 @@ impl Rules {
             return Err(BadRules("no [[golden]] case; a bundle proves itself with at least one".to_owned()));
         }
         for (n, case) in bundle.golden.iter().enumerate() {
-            let fee = tariff::fee(&rules.tariff, UtcMs(0), UtcMs(case.stay_seconds.saturating_mul(1000)));
+            let fee =
+                tariff::fee(&rules, &tariff::Question::of(UtcMs(0), UtcMs(case.stay_seconds.saturating_mul(1000))));
             if fee.total != Fen(case.fee_fen) {
                 return Err(BadRules(format!(
                     "golden case {}: a stay of {} s must cost {} fen, but this box computes {} fen",
@@ -222,7 +223,7 @@ pub mod tests {
     use super::*;
 
     /// The bundle of the demo: 15 minutes free, 5 yuan a started half hour, 60 yuan a day, 10 points a yuan.
-    pub const DEMO: &str = include_str!("../../systemd/rules.toml");
+    pub const DEMO: &str = include_str!("../../../systemd/rules.toml");
 
     #[test]
     fn the_shipped_bundle_proves_itself() {
