@@ -173,10 +173,28 @@ pub struct Lot {
     pub weekdays: BTreeSet<Weekday>,
 }
 
+/// What kind of thing a benefit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A tier's or a plan's.
+    Entitlement,
+    /// A merchant's gift.
+    Validation,
+    /// A pass.
+    Pass,
+    /// A coupon.
+    Coupon,
+    /// Points.
+    Points,
+}
+
 /// One use of one benefit: held when the vehicle is let out, posted when it has passed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Use {
-    /// The rule in the bundle; for points `points.<source>`.
+    /// What kind of thing it is.
+    pub source: Source,
+    /// The rule in the bundle; for points the source of the lot.
     pub benefit: String,
     /// The coupon's, pass's or validation's own number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -209,7 +227,7 @@ pub struct Use {
 impl Use {
     /// Everybody for whom this use counts.
     pub fn counted_for(&self) -> Vec<(Dimension, String)> {
-        let pass = self.instance.clone().filter(|_| self.class == "pass" || self.benefit.starts_with("pass."));
+        let pass = self.instance.clone().filter(|_| self.source == Source::Pass);
         [
             (Dimension::Plate, self.plate.clone()),
             (Dimension::Member, self.member.as_ref().map(|member| member.0.clone())),
@@ -246,7 +264,7 @@ pub struct CountKey {
     pub day: Date,
     /// The class of the benefit.
     pub class: String,
-    /// The benefit.
+    /// The benefit; for a pass the merchant where it was used.
     pub benefit: String,
 }
 
@@ -258,8 +276,9 @@ impl Counters {
     /// Counts one use for everybody whom it concerns.
     pub fn count(&mut self, used: &Use) {
         for (on, who) in used.counted_for() {
-            let key =
-                CountKey { on, who, day: used.day, class: used.class.clone(), benefit: used.benefit.clone() };
+            let merchant = used.merchant.as_ref().filter(|_| on == Dimension::Pass);
+            let benefit = merchant.unwrap_or(&used.benefit).clone();
+            let key = CountKey { on, who, day: used.day, class: used.class.clone(), benefit };
             let count = self.0.entry(key).or_default();
             count.uses += 1;
             count.minutes += used.minutes;

@@ -456,6 +456,13 @@ pub struct LotPolicy {
     pub min_life_days: u32,
 }
 
+impl Table {
+    /// Whether the stacking rules keep two classes apart.
+    pub fn denies(&self, one: &str, other: &str) -> bool {
+        self.stacking.deny.iter().any(|(a, b)| a == one && b == other || b == one && a == other)
+    }
+}
+
 fn tier_class() -> String {
     "tier".to_owned()
 }

@@ -1,0 +1,6 @@
+//! Tables of stays with what they must cost, each under the row of the requirements that it shows.
+
+mod cases;
+mod properties;
+
+use super::*;
