@@ -13,8 +13,8 @@ use crate::domain::event::Fen;
 pub(super) struct Bound {
     /// Uses, fen and minutes that are left, each where it is bounded.
     pub uses: Option<i64>,
-    fen: Option<i64>,
-    minutes: Option<i64>,
+    pub fen: Option<i64>,
+    pub minutes: Option<i64>,
     /// Whether what goes beyond is refused whole instead of being cut: somebody must agree to it.
     pub is_whole: bool,
     covered: BTreeSet<usize>,
@@ -25,11 +25,6 @@ pub(super) struct Bound {
 impl Bound {
     pub fn covers(&self, candidate: usize) -> bool {
         self.covered.contains(&candidate)
-    }
-
-    /// How many candidates it covers.
-    pub fn covered(&self) -> i64 {
-        i64::try_from(self.covered.len()).unwrap_or(i64::MAX)
     }
 
     /// How many of these it covers.
@@ -154,7 +149,8 @@ fn limit_bounds(limit: &Limit, facts: &Facts, candidates: &[Candidate<'_>]) -> V
         Beyond::Deny => (false, Reason::limit_reached(limit)),
     };
     let counted = |candidate: &Candidate<'_>| counts(limit, candidate.class, candidate.rule);
-    let whos: BTreeSet<&str> = candidates.iter().filter(|c| counted(c)).filter_map(|c| who(limit.on, c, facts)).collect();
+    let whos: BTreeSet<&str> =
+        candidates.iter().filter(|c| counted(c)).filter_map(|c| who(limit.on, c, facts)).collect();
     let bound = |name: &str| {
         let before = before(limit, name, facts);
         Bound {

@@ -96,9 +96,7 @@ fn check_give(place: &str, give: &Give) -> Result<(), String> {
             in_range(&format!("{place}: minutes"), i64::from(*minutes), 1, i64::from(MINUTES_MAX))
         }
         Give::Fen(fen) => in_range(&format!("{place}: fen"), *fen, 1, AMOUNT_MAX),
-        Give::PercentBps(bps) => {
-            in_range(&format!("{place}: percent_bps"), i64::from(*bps), 1, i64::from(WHOLE_BPS))
-        }
+        Give::PercentBps(bps) => in_range(&format!("{place}: percent_bps"), i64::from(*bps), 1, i64::from(WHOLE_BPS)),
         Give::FixedPriceFen(fen) => in_range(&format!("{place}: fixed_price_fen"), *fen, 0, AMOUNT_MAX),
         Give::Full | Give::Zone(_) | Give::Greeting { .. } | Give::PriceLevel(_) | Give::Service(_) => Ok(()),
     }

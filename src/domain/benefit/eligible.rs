@@ -5,8 +5,8 @@ use jiff::civil::DateTime;
 use super::facts::{CouponState, Facts, HeldCoupon, HeldPass, MemberFacts, Source, Validation};
 use super::reason::{NotUsed, Reason};
 use super::table::{
-    Birthday, Bonus, Campaign, CouponKind, Dimension, Entitlement, Give, PassKind, Table, ValidationKind, Vehicles, Weekday,
-    When, Window,
+    Birthday, Bonus, Campaign, CouponKind, Dimension, Entitlement, Give, PassKind, Table, ValidationKind, Vehicles,
+    Weekday, When, Window,
 };
 use crate::domain::event::{Fen, UtcMs};
 
@@ -174,7 +174,8 @@ impl<'a> Look<'a> {
         if rule.vehicles == Vehicles::FirstIn && member.is_some_and(|member| member.has_earlier_vehicle) {
             return Err(Reason::other_vehicle());
         }
-        let mut candidate = self.candidate(Source::Entitlement, &rule.id, (&rule.zh, &rule.en), &rule.class, &rule.give);
+        let mut candidate =
+            self.candidate(Source::Entitlement, &rule.id, (&rule.zh, &rule.en), &rule.class, &rule.give);
         candidate.funder = rule.funder.as_deref().unwrap_or(UNFUNDED);
         candidate.campaign = self.campaign(rule.campaign.as_deref())?;
         if let (Give::Minutes(minutes), true) = (&rule.give, rule.per != Window::Visit) {
@@ -339,11 +340,9 @@ impl<'a> Look<'a> {
             | Give::PercentBps(_)
             | Give::FixedPriceFen(_)
             | Give::Full => Ok(()),
-            Give::Zone(_)
-            | Give::GraceMinutes(_)
-            | Give::Greeting { .. }
-            | Give::PriceLevel(_)
-            | Give::Service(_) => Err(Reason::not_for_parking()),
+            Give::Zone(_) | Give::GraceMinutes(_) | Give::Greeting { .. } | Give::PriceLevel(_) | Give::Service(_) => {
+                Err(Reason::not_for_parking())
+            }
         }
     }
 
@@ -414,12 +413,15 @@ impl<'a> Look<'a> {
             None => true,
             // On 28 February for those born on the 29th, in the years without one.
             Some(Birthday::Day) => birthday.is_some_and(|(month, day)| {
-                today.month() == month && (today.day() == day || day > today.days_in_month() && today.day() == today.days_in_month())
+                today.month() == month
+                    && (today.day() == day || day > today.days_in_month() && today.day() == today.days_in_month())
             }),
             Some(Birthday::Month) => birthday.is_some_and(|(month, _)| today.month() == month),
         };
         let is_variant = when.variant.is_none_or(|variant| {
-            member.is_some_and(|member| stable_hash(member.id.as_str()) % u64::from(variant.of.max(1)) == u64::from(variant.is))
+            member.is_some_and(|member| {
+                stable_hash(member.id.as_str()) % u64::from(variant.of.max(1)) == u64::from(variant.is)
+            })
         });
         is_birthday
             && is_variant

@@ -129,6 +129,7 @@ pub fn evaluate(terms: &Terms<'_>, facts: &Facts) -> Outcome {
     let against = points_denied_by(terms.table, &gathered.candidates, &plan);
     let (points, lots_not_used) = match against {
         None => points::offer(terms.table, terms.rate, facts, due),
+        Some(_) if facts.lots.is_empty() => (None, Vec::new()),
         Some(other) => (None, vec![Reason::not_combinable(other).about(points::CLASS, None)]),
     };
     let cash = Fen(due.0 - points.as_ref().map_or(0, |offer| offer.fen.0));
@@ -166,7 +167,8 @@ impl Outcome {
         assert_eq!(lines, self.fee.total.0, "the lines of a fee sum to it");
         let legs: i64 = self.legs.iter().map(|leg| leg.fen.0).sum();
         assert_eq!(legs, self.gross.0, "the legs of a stay sum to its gross");
-        let is_sane = self.fee.total.0 >= 0 && self.due.0 >= 0 && self.cash.0 >= 0 && self.legs.iter().all(|leg| leg.fen.0 >= 0);
+        let is_sane =
+            self.fee.total.0 >= 0 && self.due.0 >= 0 && self.cash.0 >= 0 && self.legs.iter().all(|leg| leg.fen.0 >= 0);
         assert!(is_sane, "nobody is owed money by a stay");
     }
 

@@ -58,6 +58,12 @@ pub(super) struct Plan {
     refused: Vec<(usize, usize)>,
 }
 
+impl Plan {
+    fn seconds_of(&self, candidate: usize) -> i64 {
+        self.steps.iter().find(|step| step.candidate == candidate).map_or(0, |step| step.seconds)
+    }
+}
+
 /// A choice among candidates.
 pub(super) struct Choice<'a> {
     pub table: &'a Table,
@@ -141,14 +147,17 @@ impl Choice<'_> {
         in_order(order, &chosen)
     }
 
-    /// Leaves out, from the last to the first, what changes nothing: a coupon is not used up for nothing.
+    /// Leaves out, from the last to the first, what changes nothing: a coupon is not used up for nothing. But free time
+    /// of one is not kept by using up more of another's.
     fn without_idle(&self, mut chosen: Vec<usize>) -> Vec<usize> {
-        let left = self.reckon(&chosen).left;
+        let mut plan = self.reckon(&chosen);
         for place in (0..chosen.len()).rev() {
-            let mut without = chosen.clone();
-            without.remove(place);
-            if self.reckon(&without).left <= left {
-                chosen = without;
+            let mut fewer = chosen.clone();
+            fewer.remove(place);
+            let without = self.reckon(&fewer);
+            let uses_more = |step: &Step| plan.seconds_of(step.candidate) < step.seconds;
+            if without.left <= plan.left && !without.steps.iter().any(uses_more) {
+                (chosen, plan) = (fewer, without);
             }
         }
         chosen
@@ -159,20 +168,34 @@ impl Choice<'_> {
         let class = self.candidates[candidate].class;
         let is_denied = (0..self.candidates.len())
             .any(|other| other != candidate && self.table.denies(class, self.candidates[other].class));
-        let is_short = |bound: &Bound| {
-            bound.covers(candidate) && (bound.is_whole || bound.uses.is_some_and(|uses| uses < bound.covered()))
-        };
-        is_denied || self.bounds.iter().any(is_short)
+        is_denied || self.bounds.iter().any(|bound| bound.covers(candidate) && self.is_short(bound))
+    }
+
+    /// Whether a bound may not have room for everything that it covers.
+    fn is_short(&self, bound: &Bound) -> bool {
+        let covered: Vec<usize> = (0..self.candidates.len()).filter(|candidate| bound.covers(*candidate)).collect();
+        if bound.is_whole || bound.uses.is_some_and(|uses| uses < bound.count(&covered)) {
+            return true;
+        }
+        if covered.len() < 2 {
+            return false;
+        }
+        let gross = self.price.with_free(0);
+        let free = Choice { bounds: &[], ..*self };
+        let (time, amounts): (Vec<usize>, Vec<usize>) = covered.iter().partition(|c| self.candidates[**c].is_time());
+        // Time of several adds up before it is rounded; amounts never take more together than each alone.
+        let most = gross - free.reckon(&time).left
+            + amounts.iter().map(|candidate| gross - free.reckon(&[*candidate]).left).sum::<i64>();
+        bound.fen.is_some_and(|fen| fen < most) || bound.minutes.is_some() && time.len() > 1
     }
 
     fn is_allowed(&self, chosen: &[usize]) -> bool {
         let class = |candidate: usize| self.candidates[candidate].class;
-        let stack = chosen.iter().enumerate().all(|(n, a)| {
-            chosen[n + 1..].iter().all(|b| !self.table.denies(class(*a), class(*b)))
-        });
-        let in_bounds = self.bounds.iter().all(|bound| {
-            bound.uses.is_none_or(|uses| bound.count(chosen) <= uses)
-        });
+        let stack = chosen
+            .iter()
+            .enumerate()
+            .all(|(n, a)| chosen[n + 1..].iter().all(|b| !self.table.denies(class(*a), class(*b))));
+        let in_bounds = self.bounds.iter().all(|bound| bound.uses.is_none_or(|uses| bound.count(chosen) <= uses));
         stack && in_bounds
     }
 

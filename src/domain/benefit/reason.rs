@@ -55,7 +55,11 @@ impl Reason {
     }
 
     pub fn clock_doubtful() -> Self {
-        Self::new("clock_doubtful", "设备时间待核实,核实后补给", "the box is unsure of the time; made good once it is sure")
+        Self::new(
+            "clock_doubtful",
+            "设备时间待核实,核实后补给",
+            "the box is unsure of the time; made good once it is sure",
+        )
     }
 
     pub fn not_yet(from: DateTime) -> Self {
@@ -83,15 +87,27 @@ impl Reason {
     }
 
     pub fn needs_fee(need: Fen, had: Fen) -> Self {
-        Self::new("needs_fee", format!("停车费满¥{}可用,本次¥{}", yuan(need.0), yuan(had.0)), format!("needs a parking fee of ¥{}, this one is ¥{}", yuan(need.0), yuan(had.0)))
+        Self::new(
+            "needs_fee",
+            format!("停车费满¥{}可用,本次¥{}", yuan(need.0), yuan(had.0)),
+            format!("needs a parking fee of ¥{}, this one is ¥{}", yuan(need.0), yuan(had.0)),
+        )
     }
 
     pub fn needs_spend(need: Fen, had: Fen) -> Self {
-        Self::new("needs_spend", format!("消费满¥{}可用,当前¥{}", yuan(need.0), yuan(had.0)), format!("needs spend of ¥{}, you had ¥{}", yuan(need.0), yuan(had.0)))
+        Self::new(
+            "needs_spend",
+            format!("消费满¥{}可用,当前¥{}", yuan(need.0), yuan(had.0)),
+            format!("needs spend of ¥{}, you had ¥{}", yuan(need.0), yuan(had.0)),
+        )
     }
 
     pub fn tier_stale(tier: &str) -> Self {
-        Self::new("tier_stale", format!("等级{tier}待核实,核实后补给"), format!("tier {tier} could not be confirmed; made good once it is"))
+        Self::new(
+            "tier_stale",
+            format!("等级{tier}待核实,核实后补给"),
+            format!("tier {tier} could not be confirmed; made good once it is"),
+        )
     }
 
     pub fn other_vehicle() -> Self {
@@ -99,7 +115,11 @@ impl Reason {
     }
 
     pub fn allowance_used(minutes: u32, per: Window) -> Self {
-        Self::new("allowance_used", format!("{}{minutes}分钟已用完", window_zh(per)), format!("the {minutes} min {} are used up", window_en(per)))
+        Self::new(
+            "allowance_used",
+            format!("{}{minutes}分钟已用完", window_zh(per)),
+            format!("the {minutes} min {} are used up", window_en(per)),
+        )
     }
 
     pub fn limit_reached(limit: &Limit) -> Self {
@@ -123,7 +143,11 @@ impl Reason {
     }
 
     pub fn cap_reached(cap: Fen) -> Self {
-        Self::new("cap_reached", format!("优惠合计上限¥{}", yuan(cap.0)), format!("benefits take off ¥{} at most", yuan(cap.0)))
+        Self::new(
+            "cap_reached",
+            format!("优惠合计上限¥{}", yuan(cap.0)),
+            format!("benefits take off ¥{} at most", yuan(cap.0)),
+        )
     }
 
     pub fn campaign_stopped(id: &str) -> Self {
@@ -131,7 +155,11 @@ impl Reason {
     }
 
     pub fn campaign_silent(id: &str, hours: u32) -> Self {
-        Self::new("campaign_silent", format!("活动{id}超过{hours}小时未能确认"), format!("campaign {id} was not confirmed for {hours} h"))
+        Self::new(
+            "campaign_silent",
+            format!("活动{id}超过{hours}小时未能确认"),
+            format!("campaign {id} was not confirmed for {hours} h"),
+        )
     }
 
     pub fn campaign_over(id: &str) -> Self {
@@ -183,7 +211,11 @@ impl Reason {
     }
 
     pub fn points_excluded(source: &str) -> Self {
-        Self::new("points_excluded", format!("来源为{source}的积分不可抵停车费"), format!("points from {source} do not pay for parking"))
+        Self::new(
+            "points_excluded",
+            format!("来源为{source}的积分不可抵停车费"),
+            format!("points from {source} do not pay for parking"),
+        )
     }
 }
 

@@ -80,8 +80,8 @@ fn check_tenders(name: &str, expect: &Expect, outcome: &Outcome) {
         assert_eq!(outcome.cash.0, cash, "{name}: cash");
     }
     if let Some(lots) = &expect.lots {
-        let taken: Vec<(String, i64)> =
-            points.map_or(Vec::new(), |offer| offer.lots.iter().map(|part| (part.lot.clone(), part.points.0)).collect());
+        let taken: Vec<(String, i64)> = points
+            .map_or(Vec::new(), |offer| offer.lots.iter().map(|part| (part.lot.clone(), part.points.0)).collect());
         assert_eq!(&taken, lots, "{name}: lots");
     }
     if let Some(legs) = &expect.legs {
@@ -184,7 +184,15 @@ struct CaseRate {
 
 impl Default for CaseRate {
     fn default() -> Self {
-        Self { points: 10, fen: 100, granularity: 10, cap_bps: 10_000, cap_fen_day: None, min_cash_fen: 0, rounds_up: false }
+        Self {
+            points: 10,
+            fen: 100,
+            granularity: 10,
+            cap_bps: 10_000,
+            cap_fen_day: None,
+            min_cash_fen: 0,
+            rounds_up: false,
+        }
     }
 }
 
