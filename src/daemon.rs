@@ -200,7 +200,7 @@ impl Rooms {
             now: Arc::new(move || clock.utc()),
             quote: Arc::new(move |stay, at| {
                 let rules = of_stay.get(&stay.rules)?;
-                let quote = crate::domain::tariff::quote(rules, stay, at);
+                let quote = crate::domain::tariff::quote(rules, stay, &[], at);
                 let points_needed = rules.points_needed(quote.due);
                 Some(tills::StayPrice { fee: quote.fee, due: quote.due, points_needed })
             }),
