@@ -16,11 +16,12 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 24] = [
+const KEPT_KINDS: [&str; 25] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
     "barrier_moved",
+    "emergency_changed",
     "grant_refused",
     "grant_requested",
     "hold_placed",

@@ -4,6 +4,7 @@ mod access;
 mod arrival;
 pub mod benefit;
 pub mod decide;
+pub mod emergency;
 pub mod event;
 pub mod lane;
 mod passage;
