@@ -2,6 +2,7 @@
 
 mod access;
 mod arrival;
+pub mod benefit;
 pub mod decide;
 pub mod emergency;
 pub mod event;
