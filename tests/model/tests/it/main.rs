@@ -1,0 +1,3 @@
+//! The model's table in every test run, and the real box and ledger held to the model.
+
+mod table;
