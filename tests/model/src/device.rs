@@ -9,10 +9,7 @@ impl Protocol {
     #[allow(clippy::wildcard_enum_match_arm, reason = "the caller passes what a box writes")]
     pub(crate) fn box_writes(&self, state: &mut State, at: usize, action: Action) -> bool {
         let here = &state.devices[at];
-        // What a raised barrier has begun is ended also by a box in doubt: it only ever books more than was spent.
-        let ends_a_hold = matches!(action, Action::Post { .. });
-        let may_write = ends_a_hold || (!here.is_quarantined() && here.journal.len() < self.bounds.journal);
-        if here.is_dirty || !may_write {
+        if here.is_dirty || !self.may_write(here, action) {
             return false;
         }
         match action {
@@ -26,8 +23,11 @@ impl Protocol {
             Action::Void { pocket, amount, .. } => {
                 let can = amount > 0 && here.held(pocket) >= amount;
                 if can {
-                    let member = owner(state, pocket);
-                    state.truth.goods[member] -= amount;
+                    // A box in doubt may have let this vehicle pass already: nothing is taken off what was handed out.
+                    if !here.is_quarantined() {
+                        let member = owner(state, pocket);
+                        state.truth.goods[member] -= amount;
+                    }
                     write(&mut state.devices[at], Entry::Void(pocket, amount));
                 }
                 can
@@ -120,6 +120,21 @@ impl Protocol {
                 can
             }
             other => unreachable!("{other:?} is not done by a box"),
+        }
+    }
+
+    /// Whether the journal has room, and the box trusts it enough. In doubt it neither hands out nor gives back: what
+    /// it has forgotten may have spent the same points. What a raised barrier has begun is ended in any case.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the caller passes what a box writes")]
+    fn may_write(&self, here: &Device, action: Action) -> bool {
+        let has_room = here.journal.len() < self.bounds.journal;
+        match action {
+            Action::Void { .. } | Action::Post { .. } => true,
+            Action::Accept { .. } | Action::Earn { .. } => {
+                has_room && (self.bounds.writes_in_doubt || !here.is_quarantined())
+            }
+            Action::Return { .. } => has_room && (self.is(Broken::ReturnInDoubt) || !here.is_quarantined()),
+            _ => has_room && !here.is_quarantined(),
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Bounds {
     pub has_holds: bool,
     /// Whether leases run out.
     pub has_leases: bool,
+    /// Whether a box in doubt still takes grants in and lets members earn.
+    pub writes_in_doubt: bool,
 }
 
 /// What may be done with the points of an epoch that has ended.
@@ -81,6 +83,8 @@ pub enum Broken {
     ReversedForBox,
     /// A return takes what is bound by a raised barrier.
     ReturnTakesHeld,
+    /// A box in doubt gives points back.
+    ReturnInDoubt,
     /// Two clones of a box run at once.
     TwoClones,
     /// The ledger loses a commit that it has answered.
@@ -247,10 +251,12 @@ impl Protocol {
         self.broken == Some(broken)
     }
 
-    /// What may be tried at a device. `next` refuses what the rules do not allow.
+    /// What may be tried at a device: `next` has the last word, and what it would surely refuse is left out for speed.
     fn at_device(&self, state: &State, device: u8, actions: &mut Vec<Action>) {
         let here = &state.devices[usize::from(device)];
-        actions.extend((0..state.ledger.grants.len()).map(|grant| Action::Accept { device, grant: small(grant) }));
+        let grants = state.ledger.grants.iter().enumerate();
+        let mine = grants.filter(|(_, grant)| grant.name == here.name && grant.epoch == here.epoch);
+        actions.extend(mine.map(|(grant, _)| Action::Accept { device, grant: small(grant) }));
         for pocket in here.pockets() {
             let remaining = here.remaining(pocket);
             for amount in 1..=remaining.min(2) {
@@ -278,15 +284,22 @@ impl Protocol {
             }
             actions.push(Action::ReverseElsewhere { device, member });
         }
-        if let Some(epoch) = state.ledger.boxes[usize::from(here.name)].get(usize::from(here.epoch)) {
-            actions.push(Action::Sync { device, seq: epoch.cursor + 1 });
+        let cursor = state.ledger.cursor(here.name, here.epoch);
+        if cursor < here.length() {
+            actions.push(Action::Sync { device, seq: cursor + 1 });
+        }
+        let is_behind = here.epoch != state.ledger.epoch(here.name) || here.length() < cursor;
+        if is_behind || here.is_quarantined() {
+            actions.push(Action::Handshake { device });
+        }
+        if here.backup.is_none() {
+            actions.push(Action::Backup { device });
+        } else {
+            actions.push(Action::Restore { device });
         }
         actions.extend([
             Action::Lapse { device },
             Action::Renew { device },
-            Action::Backup { device },
-            Action::Restore { device },
-            Action::Handshake { device },
             Action::Clone { device },
             Action::Fsync { device },
             Action::CrashLoses { device },
@@ -325,10 +338,15 @@ impl Protocol {
             }
         }
         for message in &state.network {
-            actions.push(match *message {
-                Message::Upload(upload) => Action::Apply(upload),
-                Message::BareReturn(grant, amount) => Action::BareReturn { grant, amount },
-            });
+            match *message {
+                Message::Upload(upload) => {
+                    let cursor = state.ledger.cursor(upload.name, upload.epoch);
+                    if upload.seq == cursor + 1 || self.is(Broken::UploadAppliedTwice) {
+                        actions.push(Action::Apply(upload));
+                    }
+                }
+                Message::BareReturn(grant, amount) => actions.push(Action::BareReturn { grant, amount }),
+            }
         }
     }
 }
