@@ -214,10 +214,13 @@ impl Protocol {
     }
 }
 
-/// Writes an entry durably; whoever is told of it remembers how long the journal is now. A witness that is ahead stays.
+/// Writes an entry durably; whoever is told of it remembers how long the journal is now. A box in doubt stays in doubt,
+/// however much it writes.
 fn write(device: &mut Device, entry: Entry) {
+    let was_in_doubt = device.is_quarantined();
     device.journal.push(entry);
-    device.witness = device.witness.max((device.epoch, device.length()));
+    device.witness =
+        if was_in_doubt { (device.witness.0, device.witness.1 + 1) } else { (device.epoch, device.length()) };
 }
 
 /// A receipt of any box is taken back, once at each box; the goods come back once only.
