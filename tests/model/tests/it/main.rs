@@ -1,0 +1,4 @@
+//! The model's table in every test run, and the real box and ledger held to the model.
+
+mod table;
+mod walk;
