@@ -5,6 +5,7 @@ mod arrival;
 pub mod decide;
 pub mod event;
 pub mod lane;
+pub mod matching;
 mod passage;
 pub mod plate;
 pub mod points;
