@@ -1,6 +1,7 @@
 //! The ledger file: journal and tables, one writer; the only place with SQL.
 
 mod facts;
+mod inside;
 pub mod journal;
 #[cfg(test)]
 mod plans;
@@ -20,6 +21,7 @@ use crate::domain::emergency::Called;
 use crate::domain::event::{Input, LaneId, Now, Record};
 use crate::domain::lane::Lane;
 use crate::domain::rules::Rules;
+use inside::InsideNow;
 use journal::{EntryRef, Head};
 
 /// The tables, as they are made in a new file.
@@ -53,6 +55,8 @@ pub struct Store {
     acknowledged: u64,
     /// The lanes' states as the file has them, so that the hot path need not read them back.
     lanes: BTreeMap<LaneId, Lane>,
+    /// The vehicles inside, for the matching.
+    inside: InsideNow,
     in_batch: bool,
     /// Held as long as the store lives, so that a second daemon cannot open the same ledger.
     _lock: File,
@@ -81,6 +85,7 @@ impl Store {
             emergency: Called::default(),
             acknowledged: 0,
             lanes: BTreeMap::new(),
+            inside: InsideNow::read(&db).context("read who is inside")?,
             in_batch: false,
             db,
             _lock: lock,
@@ -180,6 +185,8 @@ impl Store {
     }
 
     fn remember(&mut self, record: &Record) -> anyhow::Result<()> {
+        let before = if let Record::LaneMoved { lane, .. } = record { self.lanes.get(lane) } else { None };
+        self.inside.follow(record, before);
         if let Record::RulesActivated { version, text, .. } = record {
             self.rules.insert(*version, Arc::new(Rules::parse(text)?));
             self.rules_version = *version;

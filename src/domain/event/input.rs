@@ -88,6 +88,13 @@ pub enum StaffWish {
         /// The amount taken; must be what is due.
         fen: Fen,
     },
+    /// Say which of the stays that it may be the waiting vehicle is.
+    ChooseStay {
+        /// Which.
+        stay: StayId,
+        /// How the operator knows.
+        reason: String,
+    },
     /// Say which plate the waiting vehicle really has.
     CorrectPlate {
         /// The right plate.
