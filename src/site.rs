@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::domain::decide::decide;
 use crate::domain::event::{
     Action, CloudNews, CommandAnswer, CommandId, EpochReason, Input, JournalHead, LaneId, Now, Record, Reply, UtcMs,
+    Witnessed,
 };
 use crate::domain::lane::Lanes;
 use crate::domain::rules::Rules;
@@ -195,6 +196,10 @@ pub struct Outputs {
     pub deadlines: Arc<Deadlines>,
     /// Told a new number after every commit that changed something: the console redraws, the sync wakes.
     pub version: watch::Sender<u64>,
+    /// Told where the journal stands after every commit that changed something.
+    pub head: watch::Sender<JournalHead>,
+    /// What a witness on another disk remembers, from before this start.
+    pub witnessed: Option<JournalHead>,
 }
 
 impl Site {
@@ -229,7 +234,9 @@ impl Site {
     /// Every lane takes up what it was doing when the box stopped.
     fn start_lanes(&mut self) -> anyhow::Result<()> {
         let mut batch = Batch::default();
-        for input in self.core.first_inputs() {
+        let seen = self.outputs.witnessed.take();
+        let seen = seen.map(|head| Input::Witnessed(Witnessed { by: "the witness file".to_owned(), head }));
+        for input in seen.into_iter().chain(self.core.first_inputs()) {
             batch.take(self.core.step(input, self.clock.now())?, false);
         }
         self.finish(batch)
@@ -260,6 +267,7 @@ impl Site {
             let _ = reply.send(answer);
         }
         if !batch.records.is_empty() {
+            self.outputs.head.send_replace(self.core.head());
             self.outputs.version.send_modify(|version| *version += 1);
         }
         batch.records.iter().for_each(log);

@@ -72,7 +72,8 @@ pub(super) fn witnessed(seen: &Witnessed, facts: &Facts) -> Decision {
         Place::Held { head: ours, .. } => *ours != head.head,
         Place::Unknown => false,
     };
-    if is_missed && !facts.quarantined {
+    // What an epoch that has ended had is spent here no more, whatever of it was lost.
+    if is_missed && !facts.quarantined && head.epoch >= facts.ids.epoch {
         decision.records.push(Record::WitnessSeen { by: by.clone(), head: head.clone() });
         let JournalHead { epoch, seq, .. } = head;
         let text = format!("{by} remembers entry {seq} of epoch {epoch}, which this journal does not hold");
@@ -198,31 +199,24 @@ fn lapse(decision: &mut Decision, until_ms: UtcMs) {
 }
 
 /// The old epoch's last entry. What is held for a vehicle before a raised arm cannot wait for its passage: where the
-/// journal is whole the points are spent now, covered by the grants of the epoch that ends; where it was rewound nobody
-/// knows whether the grants still hold them, so the hold is void and the vehicle's plate will owe the money. A whole
-/// journal also gives back all that is left, a rewound one gives back nothing: its escrow stays with the ledger.
+/// journal is whole the points are spent now, covered by the grants of the epoch that ends, and all that is left goes
+/// back. A journal that was rewound says nothing more: it does not know what its grants still hold, so its escrow stays
+/// with the ledger, and what is held for a vehicle is void in the new epoch, where its plate will owe the money.
 fn close_epoch(decision: &mut Decision, facts: &Facts, news: &CloudNews, epoch: u32, why: EpochReason, now: Now) {
-    let mut next = 0;
-    let mut op = || {
-        next += 1;
-        facts.ids.op(next - 1)
-    };
-    for (stay, hold) in &facts.escrow.holds {
-        if why.is_whole() {
-            spend_now(decision, stay, hold, op(), now);
-        } else {
-            let reason = "the journal that holds its points was rewound".to_owned();
-            decision.records.push(Record::HoldVoided { op: hold.op.clone(), reason });
-        }
-    }
-    let mut is_more = false;
     if why.is_whole() {
+        let mut next = 0;
+        let mut op = || {
+            next += 1;
+            facts.ids.op(next - 1)
+        };
+        for (stay, hold) in &facts.escrow.holds {
+            spend_now(decision, stay, hold, op(), now);
+        }
         for (member, purse) in &facts.escrow.purses {
             decision.records.push(returned(op(), member, points::all(purse)));
         }
-        is_more = facts.escrow.has_more_purses;
     }
-    let then = if is_more { news.clone() } else { CloudNews::EpochBegins { epoch, why } };
+    let then = if why.is_whole() && facts.escrow.has_more_purses { news.clone() } else { CloudNews::EpochBegins { epoch, why } };
     decision.actions.push(Action::Then(Box::new(Input::Cloud(then))));
 }
 
@@ -243,6 +237,10 @@ fn begin_epoch(decision: &mut Decision, facts: &Facts, epoch: u32, why: EpochRea
         previous: previous.clone(),
         passed_over: *passed_over,
     });
+    for (_, hold) in &facts.escrow.holds {
+        let reason = "the journal that holds its points was rewound".to_owned();
+        decision.records.push(Record::HoldVoided { op: hold.op.clone(), reason });
+    }
     if !why.is_whole() {
         let text = format!("The box works with a new epoch, {epoch}; what it held before stays with the cloud ledger");
         decision.records.push(alarm("epoch_began", text));

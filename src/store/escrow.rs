@@ -34,6 +34,7 @@ pub(super) fn look_up_news(store: &Store, facts: &mut Facts, news: &CloudNews) -
             if *epoch > store.epoch {
                 (facts.ids.epoch, facts.ids.seq) = (*epoch, 1);
             }
+            facts.escrow.holds = holds(store)?;
             facts.escrow.previous = (store.entry > 0).then(|| store.head());
             facts.escrow.members_inside = members_inside(store)?;
             facts.escrow.usual_spend = usual_spend(store, None)?;

@@ -1,5 +1,6 @@
 //! The ledger file: journal and tables, one writer; the only place with SQL.
 
+pub mod copy;
 mod escrow;
 mod facts;
 pub mod journal;
@@ -355,8 +356,7 @@ fn create(db: &Connection, box_id: &str) -> anyhow::Result<()> {
         db.execute_batch("BEGIN IMMEDIATE")?;
         db.execute_batch(SCHEMA)?;
         tables::found(db, box_id, FIRST_EPOCH)?;
-        db.pragma_update(None, "application_id", APPLICATION_ID)?;
-        db.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        mark(db)?;
         db.execute_batch("COMMIT")?;
         return Ok(());
     }
@@ -365,6 +365,13 @@ fn create(db: &Connection, box_id: &str) -> anyhow::Result<()> {
         version == SCHEMA_VERSION,
         "this ledger has the form {version}, this daemon reads the form {SCHEMA_VERSION}"
     );
+    Ok(())
+}
+
+/// Marks a file as a Gatepost ledger of this form.
+fn mark(db: &Connection) -> anyhow::Result<()> {
+    db.pragma_update(None, "application_id", APPLICATION_ID)?;
+    db.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     Ok(())
 }
 

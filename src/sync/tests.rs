@@ -157,6 +157,7 @@ fn fill(path: &std::path::Path) {
         pass_timeout_ms: 60_000,
         back_out_ms: 5_000,
         same_vehicle_ms: 10_000,
+        unpaid: crate::domain::lane::Unpaid::Wait,
     };
     let lanes: Lanes = (1..=3).map(|n| (LaneId(format!("in-{n}")), lane.clone())).collect();
     let mut core = Core::new(store, lanes);
@@ -169,6 +170,7 @@ fn fill(path: &std::path::Path) {
             consent_plates: true,
             plates: vec![plate.clone()],
             codes: Vec::new(),
+            home: None,
         };
         let read = PlateRead {
             lane: LaneId(format!("in-{n}")),

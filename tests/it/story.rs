@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use gatepost::domain::event::{
-    Action, CloudNews, CommandAnswer, CommandId, DeviceId, FeedChange, Fen, GrantId, Input, LaneId, Member, MemberId,
-    Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAnswer, TillCommit, UtcMs,
+    Action, CloudNews, CommandAnswer, CommandId, DeviceId, FeedChange, Fen, Given, GrantId, Input, LaneId, Member,
+    MemberId, Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAnswer, TillCommit, UtcMs,
     VehicleSign,
 };
-use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy};
+use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy, Unpaid};
+use gatepost::domain::points::Lot;
 use gatepost::site::{Core, activate_rules};
 use gatepost::store::{Store, journal};
 use gatepost::{clock::Clock, store::journal::Verdict};
@@ -167,6 +168,7 @@ impl Story {
             consent_plates: true,
             plates: plates.iter().map(|plate| plate.parse().unwrap()).collect(),
             codes: vec![format!("GP{id}")],
+            home: None,
         };
         let changes = vec![FeedChange::Member { member }];
         self.feed(Input::Cloud(CloudNews::Fed { changes, next: 1 }));
@@ -182,10 +184,9 @@ impl Story {
             raises += self
                 .feed(Input::Cloud(CloudNews::Granted {
                     request: OpId::from(request),
-                    grant: Some(GrantId(format!("G-{request}"))),
                     member: MemberId::from(member),
-                    epoch: 1,
-                    points: Points(points),
+                    epoch: self.epoch(),
+                    grants: vec![given(&format!("G-{request}"), points)],
                 }))
                 .0;
         }
@@ -250,7 +251,7 @@ impl Story {
 
     /// Points that this box can still spend, of everybody.
     pub fn usable(&self) -> i64 {
-        self.rows("SELECT CAST(coalesce(sum(remaining), 0) AS TEXT) FROM points_grant")[0].parse().unwrap()
+        self.rows("SELECT CAST(coalesce(sum(remaining), 0) AS TEXT) FROM points_grant WHERE epoch = (SELECT epoch FROM box)")[0].parse().unwrap()
     }
 
     pub fn points(&self, kind: &str) -> i64 {
@@ -262,6 +263,11 @@ impl Story {
     pub fn stay_of(&self, plate: &str) -> String {
         let sql = format!("SELECT stay FROM stay WHERE plate = '{plate}' AND state NOT IN ('closed', 'void')");
         self.rows(&sql).pop().unwrap()
+    }
+
+    /// The epoch in which the box works.
+    pub fn epoch(&self) -> u32 {
+        self.rows("SELECT CAST(epoch AS TEXT) FROM box")[0].parse().unwrap()
     }
 
     pub fn verdict(&self) -> Verdict {
@@ -278,6 +284,11 @@ impl Drop for Story {
     }
 }
 
+/// A grant without restrictions.
+pub fn given(grant: &str, points: i64) -> Given {
+    Given { grant: GrantId::from(grant), points: Points(points), lot: Lot::default() }
+}
+
 fn lanes() -> Lanes {
     let lane = |direction, has_arrival_loop, passed_by| LaneSettings {
         direction,
@@ -286,6 +297,7 @@ fn lanes() -> Lanes {
         pass_timeout_ms: 60_000,
         back_out_ms: 5_000,
         same_vehicle_ms: 10_000,
+        unpaid: Unpaid::Wait,
     };
     Lanes::from([
         (LaneId::from("in"), lane(Direction::Entry, true, PassedBy::PassageLoop)),

@@ -3,8 +3,8 @@
 use rusqlite::OptionalExtension;
 
 use super::super::journal::genesis;
-use super::{ReadError, View, from_json, unsigned};
-use crate::domain::event::{MemberId, OpId, Points, TerminalId, TillAnswer};
+use super::{ReadError, View, from_json, from_word, unsigned};
+use crate::domain::event::{EpochReason, MemberId, OpId, Points, TerminalId, TillAnswer, UtcMs};
 
 /// Where the journal stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,6 +245,20 @@ impl View<'_> {
     pub fn fact(&self, name: &str) -> Result<Option<String>, ReadError> {
         let sql = "SELECT value FROM fact WHERE name = ?1";
         Ok(self.tx.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?)
+    }
+
+    /// Why this box spends no points, in a word; none where it may.
+    pub fn quarantined_why(&self) -> Result<Option<EpochReason>, ReadError> {
+        let Some(_) = self.fact("quarantined")? else { return Ok(None) };
+        let word = self.fact("quarantined_why")?;
+        // A doubt of an older version said no word: the worst is assumed.
+        Ok(Some(word.map_or(Ok(EpochReason::Fork), |word| from_word("fact.quarantined_why", word))?))
+    }
+
+    /// How late it is at least by the cloud ledger's time, where it was ever heard.
+    pub fn ledgers_time(&self) -> Result<Option<UtcMs>, ReadError> {
+        let latest = self.cursor("lease_latest")?;
+        Ok((latest > 0).then(|| UtcMs(i64::try_from(latest).unwrap_or(i64::MAX))))
     }
 
     /// The rules file of a version, as it was activated.
