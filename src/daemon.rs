@@ -159,6 +159,15 @@ pub(crate) async fn told_to_stop() -> anyhow::Result<&'static str> {
     })
 }
 
+/// What this box could still spend is looked up when somebody wants to know.
+async fn exposing<'a>(reader: &Reader, metrics: &'a Metrics) -> &'a Metrics {
+    match reader.look(|view| view.exposure()).await {
+        Ok(points) => metrics.exposed(points.0),
+        Err(error) => warn!(%error, "the exposure cannot be read"),
+    }
+    metrics
+}
+
 /// What the rooms share.
 struct Rooms {
     handle: Handle,
@@ -193,11 +202,12 @@ impl Rooms {
             zone: settings.zone.clone(),
             site: settings.site.clone(),
         };
+        let reader = self.reader.clone();
         let text = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
         Router::new()
             .merge(tills::router(tills))
             .merge(console::router(console))
-            .route("/metrics", get(async move || (text, metrics.text())))
+            .route("/metrics", get(async move || (text, exposing(&reader, &metrics).await.text())))
             .route("/metrics/plate-to-raise.json", get(async move || axum::Json(samples.latency_samples_us())))
     }
 

@@ -16,6 +16,8 @@ use rusqlite::Connection;
 
 pub const MINUTE: i64 = 60_000;
 
+const RULES: &str = include_str!("../../systemd/rules.toml");
+
 /// The story's beginning: 2026-03-02T08:00:00+08:00.
 const BEGIN: i64 = 1_772_409_600_000;
 
@@ -59,7 +61,7 @@ impl Story {
 
     fn open(&mut self) {
         let mut store = Store::open(&self.path(), "box-1").unwrap();
-        activate_rules(&mut store, include_str!("../../systemd/rules.toml"), &Clock::new(None)).unwrap();
+        activate_rules(&mut store, RULES, &Clock::new(None)).unwrap();
         self.core = Some(Core::new(store, self.lanes.clone()));
         for input in self.core.as_ref().unwrap().first_inputs() {
             self.feed(input);
@@ -161,7 +163,12 @@ impl Story {
     }
 
     pub fn member(&mut self, id: &str, plates: &[&str]) {
-        let member = Member {
+        let changes = vec![FeedChange::Member { member: self.member_of(id, plates) }];
+        self.feed(Input::Cloud(CloudNews::Fed { changes, next: 1 }));
+    }
+
+    pub fn member_of(&self, id: &str, plates: &[&str]) -> Member {
+        Member {
             id: MemberId::from(id),
             handle: "王**".to_owned(),
             tier: "gold".to_owned(),
@@ -169,9 +176,21 @@ impl Story {
             plates: plates.iter().map(|plate| plate.parse().unwrap()).collect(),
             codes: vec![format!("GP{id}")],
             home: None,
-        };
-        let changes = vec![FeedChange::Member { member }];
-        self.feed(Input::Cloud(CloudNews::Fed { changes, next: 1 }));
+        }
+    }
+
+    /// Civil time now.
+    pub fn now(&self) -> UtcMs {
+        UtcMs(self.utc)
+    }
+
+    /// Puts changed rules in force, as version 2.
+    pub fn rules(&mut self, change: impl Fn(&str) -> String) {
+        self.core = None;
+        let mut store = Store::open(&self.path(), "box-1").unwrap();
+        let text = change(RULES).replace("version = 1 ", "version = 2 ");
+        activate_rules(&mut store, &text, &Clock::new(None)).unwrap();
+        self.core = Some(Core::new(store, self.lanes.clone()));
     }
 
     /// Answers every open request for a grant with `points`.

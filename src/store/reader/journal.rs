@@ -247,6 +247,12 @@ impl View<'_> {
         Ok(self.tx.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?)
     }
 
+    /// Why this box spends no points, in words; none where it does.
+    pub fn points_stopped(&self) -> Result<Option<String>, ReadError> {
+        let lapsed = || "The cloud ledger's leave to spend points here has run out".to_owned();
+        Ok(self.fact("quarantined")?.or(self.fact("lease_lapsed")?.map(|_| lapsed())))
+    }
+
     /// Why this box spends no points, in a word; none where it may.
     pub fn quarantined_why(&self) -> Result<Option<EpochReason>, ReadError> {
         let Some(_) = self.fact("quarantined")? else { return Ok(None) };

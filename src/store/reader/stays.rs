@@ -116,6 +116,13 @@ impl View<'_> {
         Ok(Fen(self.tx.prepare_cached(sql)?.query_row((stay.as_str(), seq), |row| row.get(0))?))
     }
 
+    /// How many debts are open, and what they come to.
+    pub fn open_debts(&self) -> Result<(u64, Fen), ReadError> {
+        let sql = "SELECT count(*), coalesce(sum(fen - paid_fen), 0) FROM debt WHERE paid_fen < fen";
+        let (count, fen) = self.tx.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok((unsigned("count of debts", count)?, Fen(fen)))
+    }
+
     /// The points that a stay took or holds. A hold that became a spend is no longer held, so
     /// nothing counts twice.
     pub fn points_of(&self, stay: &StayId) -> Result<StayPoints, ReadError> {
