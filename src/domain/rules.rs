@@ -89,8 +89,14 @@ pub struct EarnRate {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrantSize {
-    /// Points for one visit.
+    /// Points for what is bought in one visit, until there are spends enough to tell.
     pub visit_points: i64,
+    /// Points kept at a member's home between visits; the ledger may give less. 0: none are kept.
+    #[serde(default)]
+    pub standing_points: i64,
+    /// With fewer points than this at home, more are asked for.
+    #[serde(default)]
+    pub low_water_points: i64,
 }
 
 /// A mistake in a bundle, for the person who wrote it.
@@ -174,6 +180,8 @@ impl Rules {
             ("tariff.cap_fen", self.tariff.cap_fen.unwrap_or(0)),
             ("tariff.grace_minutes", i64::from(self.tariff.grace_minutes)),
             ("earn.points", self.earn.points),
+            ("grants.standing_points", self.grants.standing_points),
+            ("grants.low_water_points", self.grants.low_water_points),
         ];
         for (least, values) in [(1, &from_one[..]), (0, &from_zero[..])] {
             for (name, value) in values {
@@ -198,6 +206,11 @@ impl Rules {
         let granules = points.0.max(0) / self.points.granularity;
         let whole = i128::from(granules * self.points.granularity);
         Fen(at_most_64_bits(whole * i128::from(self.points.fen) / i128::from(self.points.points)))
+    }
+
+    /// The most that a day of parking can cost in points; none where there is no cap.
+    pub fn cap_in_points(&self) -> Option<Points> {
+        self.tariff.cap_fen.map(|fen| self.points_needed(Fen(fen)))
     }
 
     /// How many points a sale earns: rounded down, and never more than one amount may be.

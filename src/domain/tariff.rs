@@ -44,6 +44,7 @@ pub struct Quote {
 /// What `stay` costs if it leaves at `at`, less what has been paid. Inside the grace after a payment nothing more is due.
 pub fn quote(rules: &Rules, stay: &Stay, at: UtcMs) -> Quote {
     let mut fee = fee(&rules.tariff, stay.entry, at);
+    add_debts(&mut fee, stay.debts);
     let unpaid = fee.total.0 - stay.paid.0;
     let grace_ms = i64::from(rules.tariff.grace_minutes) * 60_000;
     if unpaid > 0 && stay.paid_at.is_some_and(|paid_at| at.0 <= paid_at.0.saturating_add(grace_ms)) {
@@ -57,6 +58,19 @@ pub fn quote(rules: &Rules, stay: &Stay, at: UtcMs) -> Quote {
     }
     let due = Fen((fee.total.0 - stay.paid.0).max(0));
     Quote { fee, due }
+}
+
+/// What earlier stays of the plate left unpaid is a line of its own.
+fn add_debts(fee: &mut Fee, debts: Fen) {
+    if debts.0 > 0 {
+        fee.lines.push(FeeLine {
+            rule: "debt".to_owned(),
+            fen: debts,
+            zh: "此前停车未付金额".to_owned(),
+            en: "unpaid from earlier stays".to_owned(),
+        });
+        fee.total.0 += debts.0;
+    }
 }
 
 /// What a stay from `entry` to `exit` costs by `tariff` alone. Whole seconds count; an exit before the entry is a stay
@@ -239,6 +253,7 @@ mod tests {
             fee: None,
             paid: Fen(0),
             paid_at: None,
+            debts: Fen(0),
         }
     }
 }

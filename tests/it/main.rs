@@ -3,6 +3,7 @@
 
 mod boxed;
 mod demo;
+mod escrow;
 mod foreign;
 mod group_commit;
 mod kill;
@@ -12,6 +13,7 @@ mod model;
 mod packaging;
 mod page;
 mod random;
+mod recovery;
 mod source;
 mod story;
 mod tidy;

@@ -46,6 +46,10 @@ pub enum StaffRefusal {
         /// What is due.
         due: Fen,
     },
+    /// This box's journal holds no such spend: only the cloud ledger can undo it.
+    SpentElsewhere,
+    /// What it paid for is being settled at a lane at this moment.
+    BusyAtLane,
 }
 
 /// A till's answer: stored, and given again for the same key.
