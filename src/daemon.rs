@@ -82,7 +82,12 @@ async fn serve(settings: Settings, store: Store, clock: Clock) -> anyhow::Result
         witnessed: rooms.remembered(&settings)?,
     };
     rooms.keep_witness(&settings, outputs.head.subscribe())?;
-    let site = Site::new(Core::new(store, settings.lanes.clone()).in_zone(settings.zone.clone()), rooms.clock.clone(), inputs, outputs);
+    let site = Site::new(
+        Core::new(store, settings.lanes.clone()).in_zone(settings.zone.clone()),
+        rooms.clock.clone(),
+        inputs,
+        outputs,
+    );
     let mut stopped = start_loop(site)?;
     let (timer_clock, timer_handle) = (rooms.clock.clone(), rooms.handle.clone());
     tokio::spawn(async move { deadlines.keep(&timer_clock, &timer_handle).await });

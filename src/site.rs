@@ -24,7 +24,7 @@ pub const QUEUE_INPUTS: usize = 1024;
 /// How many inputs one commit may carry: enough to ride out a slow disk, few enough that the first never waits long.
 const BATCH_INPUTS: usize = 64;
 /// How many inputs one input may lead to before the loop calls it a mistake of ours.
-const THEN_INPUTS: usize = 32;
+const THEN_INPUTS: usize = 256;
 /// The largest file of rules: the journal's entries must fit into an upload.
 const RULES_BYTES_MAX: usize = 256 << 10;
 /// Commits after which an idle moment is used to write the WAL back: about 2500 pages.
@@ -162,7 +162,9 @@ impl Core {
     pub fn first_inputs(&self) -> Vec<Input> {
         let lanes: BTreeSet<LaneId> = self.store.lanes().chain(self.lanes.keys()).cloned().collect();
         let mut inputs: Vec<Input> = lanes.into_iter().map(|lane| Input::Started { lane }).collect();
-        inputs.extend(self.store.rewound().map(|reason| Input::Cloud(CloudNews::Doubted { why: EpochReason::Behind, reason })));
+        inputs.extend(
+            self.store.rewound().map(|reason| Input::Cloud(CloudNews::Doubted { why: EpochReason::Behind, reason })),
+        );
         inputs
     }
 
@@ -406,6 +408,8 @@ fn log(record: &Record) {
         Record::DebtBooked { stay, fen, .. } => info!(%stay, fen = fen.0, "left unpaid; booked as a debt"),
         Record::DebtPaid { debt, fen, .. } => info!(%debt, fen = fen.0, "a debt was paid"),
         Record::PointsReversed { of, points, .. } => info!(%of, points = points.0, "a spend was undone"),
+        Record::EmergencyChanged { active: true, .. } => error!("emergency: every barrier is held up"),
+        Record::EmergencyChanged { active: false, .. } => warn!("a call of an emergency has ended"),
         Record::Started { lane } => info!(%lane, "took up a lane in mid-work"),
         Record::ReadTaken { .. }
         | Record::LaneMoved { .. }

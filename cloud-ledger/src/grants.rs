@@ -17,8 +17,7 @@ pub const GRANTS_MAX: usize = 64;
 const WHOLE_BPS: i64 = 10_000;
 
 /// The columns of a lot, in the order that [`lot_of`] reads.
-pub(crate) const LOT_COLUMNS: &str =
-    "id, issuer, funder, source, settle_bps, expires_ms, valid_from_ms, places, times";
+pub(crate) const LOT_COLUMNS: &str = "id, issuer, funder, source, settle_bps, expires_ms, valid_from_ms, places, times";
 
 /// A wish for points.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -119,8 +118,7 @@ impl Ledger {
         let (epoch, points) = (ask.epoch.to_string(), granted.points.to_string());
         let Granted { grant, lot, .. } = granted;
         let terms = lot.terms.lines();
-        let mut lines =
-            vec!["gatepost-grant-v1", box_name, &epoch, &ask.request, &ask.member, grant, &points, &lot.id];
+        let mut lines = vec!["gatepost-grant-v1", box_name, &epoch, &ask.request, &ask.member, grant, &points, &lot.id];
         lines.extend(terms.iter().map(String::as_str));
         self.key.sign(&lines)
     }
@@ -211,13 +209,7 @@ fn stored_grant(tx: &mut Tx<'_>, box_name: &str, ask: &GrantAsk) -> Result<Optio
     Ok(Some(answer(ask, stored.int(4), cut.iter().map(granted).collect())))
 }
 
-fn reserve(
-    tx: &mut Tx<'_>,
-    box_name: &str,
-    ask: &GrantAsk,
-    cuts: Vec<Cut>,
-    now_ms: i64,
-) -> Result<Grant, Refusal> {
+fn reserve(tx: &mut Tx<'_>, box_name: &str, ask: &GrantAsk, cuts: Vec<Cut>, now_ms: i64) -> Result<Grant, Refusal> {
     let points = cuts.iter().map(|cut| cut.points).sum();
     let number = tx.only(
         "INSERT INTO grant_request (box, request, epoch, member, asked, standing, granted)
@@ -262,10 +254,7 @@ fn reserve(
 }
 
 /// Lowers what is available of lots. The table refuses what would go below nothing.
-pub(crate) fn take_from_lots<'a>(
-    tx: &mut Tx<'_>,
-    taken: impl Iterator<Item = (&'a str, i64)>,
-) -> Result<(), Refusal> {
+pub(crate) fn take_from_lots<'a>(tx: &mut Tx<'_>, taken: impl Iterator<Item = (&'a str, i64)>) -> Result<(), Refusal> {
     let rows: Vec<_> = taken.map(|(lot, points)| values![lot, points].to_vec()).collect();
     tx.each(
         "WITH taken (id, points) AS ({rows})

@@ -64,10 +64,15 @@ fn from_cloud(settings: &Settings) -> anyhow::Result<()> {
     let progress = |text: &str| say(&format!("{:>5} s  {text}", begun.elapsed().as_secs()));
     let restored = runtime.block_on(restore.run(progress))?;
     let journal = &restored.journal;
-    say(&format!("{} entries up to epoch {}; the box goes on in epoch {}", journal.entries, journal.epoch, restored.epoch));
+    say(&format!(
+        "{} entries up to epoch {}; the box goes on in epoch {}",
+        journal.entries, journal.epoch, restored.epoch
+    ));
     if !journal.passed_over.is_empty() {
         let count = journal.passed_over.len();
-        say(&format!("{count} records follow from a branch that the cloud ledger does not apply, and were passed over:"));
+        say(&format!(
+            "{count} records follow from a branch that the cloud ledger does not apply, and were passed over:"
+        ));
         journal.passed_over.iter().take(10).for_each(|why| say(&format!("  {why}")));
     }
     Ok(())

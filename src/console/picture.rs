@@ -40,6 +40,7 @@ pub struct Picture {
     pub exposure: Points,
     /// How many debts are open, and of how much.
     pub debts: (u64, Fen),
+    pub is_emergency: bool,
     pub inside: u64,
     pub lanes: Vec<LanePicture>,
     pub reads: Vec<ReadRow>,
@@ -75,6 +76,7 @@ impl Picture {
             quarantined: view.points_stopped()?,
             exposure: view.exposure()?,
             debts: view.open_debts()?,
+            is_emergency: view.is_emergency()?,
             inside: view.inside_count()?,
             lanes: lanes(view, signs)?,
             reads: view.last_reads(READS_SHOWN)?,

@@ -1,12 +1,12 @@
 //! What staff may do at a lane: raise with a reason, take cash, say which plate it really is.
 
-use super::arrival;
 use super::decide::Work;
 use super::event::{
     Action, Fen, Input, PlateRead, RaiseCause, Record, Reply, StaffAct, StaffRefusal, StaffWish, Tender,
 };
 use super::lane::{Direction, Phase, Raised, Visit, WaitReason, Waiting};
 use super::plate::Plate;
+use super::{arrival, emergency};
 
 /// A person acts.
 pub(super) fn staff(work: &mut Work<'_>, act: &StaffAct) {
@@ -26,6 +26,10 @@ fn raise(
     plate: Option<&Plate>,
     debt: bool,
 ) -> Result<String, StaffRefusal> {
+    if work.lane.emergency.is_some() {
+        emergency::hold(work);
+        return Ok(format!("{} is held up by an emergency", work.lane_id));
+    }
     let let_go = |due: Fen| if debt { Fen(0) } else { due };
     let cause = RaiseCause::Staff { operator: operator.to_owned(), reason: reason.to_owned() };
     match work.lane.phase.clone() {

@@ -1,21 +1,24 @@
 //! A vehicle before the arm: whose read it is, whether it may go, and what it waits for.
 
 use super::decide::{StayFacts, Work};
+use super::escrow;
 use super::event::{
     Action, Evidence, Fen, Input, LaneId, MemberId, PlateRead, Points, RaiseCause, ReadOutcome, Record, StayId, UtcMs,
 };
 use super::lane::{Direction, Lane, Phase, Raised, Unpaid, Visit, WaitReason, Waiting};
-use super::escrow;
 use super::plate::Plate;
 use super::points::{self, POINTS_MAX};
 use super::stay::{Stay, StayState};
-use super::tariff;
+use super::{emergency, tariff};
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;
 
 /// A camera's statement.
 pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
+    if work.lane.emergency.is_some() && !read.stored_offline {
+        return emergency::read(work, read);
+    }
     if let Some(outcome) = work.facts.read_before
         && !read_is_news(work, read, outcome)
     {

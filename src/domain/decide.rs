@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::emergency::Called;
 use super::event::{
     Action, CommandId, Decision, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId, Now, OpId, Points,
     RaiseCause, ReadOutcome, Record, Reply, StayId, UtcMs,
@@ -10,7 +11,7 @@ use super::lane::{Lane, LaneSettings, Lanes};
 use super::points::{self, Part, Purse, Till};
 use super::rules::Rules;
 use super::stay::{Stay, StayState};
-use super::{access, arrival, escrow, passage, sale};
+use super::{access, arrival, emergency, escrow, passage, sale};
 
 /// What the store looked up for one input, before anything is decided.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Facts {
     pub ids: Ids,
     /// Whether this box may spend no points.
     pub quarantined: bool,
+    /// Who has called an emergency.
+    pub emergency: Called,
     /// The rules in force.
     pub rules: Arc<Rules>,
     /// The state of the lane that the input speaks of.
@@ -225,6 +228,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             Input::Cloud(news) => escrow::cloud(news, facts, now),
             Input::Witnessed(seen) => escrow::witnessed(seen, facts),
             Input::Undo(undo) => escrow::undo(undo, facts),
+            Input::Emergency { source, active } => emergency::spoken(source, *active, facts, lanes),
             Input::RulesOffered { .. } => Decision::nothing(),
             Input::Started { .. }
             | Input::PlateRead(_)
@@ -234,6 +238,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::BarrierMoved { .. }
             | Input::LaneDue { .. }
             | Input::LaneReconsidered { .. }
+            | Input::LaneEmergency { .. }
             | Input::Staff(_) => unreachable!("these name a lane"),
         };
     };
@@ -248,11 +253,13 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::BarrierMoved { .. }
             | Input::LaneDue { .. }
             | Input::LaneReconsidered { .. }
+            | Input::LaneEmergency { .. }
             | Input::Staff(_)
             | Input::Till(_)
             | Input::Cloud(_)
             | Input::Witnessed(_)
             | Input::Undo(_)
+            | Input::Emergency { .. }
             | Input::RulesOffered { .. } => Decision::nothing(),
         };
     };
@@ -266,8 +273,14 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         Input::BarrierMoved { position, .. } => passage::arm_moved(&mut work, *position),
         Input::LaneDue { .. } => passage::due(&mut work),
         Input::LaneReconsidered { .. } => arrival::reconsider(&mut work),
+        Input::LaneEmergency { active, .. } => emergency::lane_told(&mut work, *active),
         Input::Staff(act) => access::staff(&mut work, act),
-        Input::Till(_) | Input::Cloud(_) | Input::Witnessed(_) | Input::Undo(_) | Input::RulesOffered { .. } => {
+        Input::Till(_)
+        | Input::Cloud(_)
+        | Input::Witnessed(_)
+        | Input::Undo(_)
+        | Input::Emergency { .. }
+        | Input::RulesOffered { .. } => {
             unreachable!("these name no lane")
         }
     }
@@ -376,8 +389,14 @@ impl Input {
             | Input::BarrierAnswered { lane, .. }
             | Input::BarrierMoved { lane, .. }
             | Input::LaneDue { lane }
-            | Input::LaneReconsidered { lane } => Some(lane),
-            Input::Till(_) | Input::Cloud(_) | Input::Witnessed(_) | Input::Undo(_) | Input::RulesOffered { .. } => None,
+            | Input::LaneReconsidered { lane }
+            | Input::LaneEmergency { lane, .. } => Some(lane),
+            Input::Till(_)
+            | Input::Cloud(_)
+            | Input::Witnessed(_)
+            | Input::Undo(_)
+            | Input::Emergency { .. }
+            | Input::RulesOffered { .. } => None,
         }
     }
 }

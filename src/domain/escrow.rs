@@ -101,14 +101,7 @@ pub(super) fn returned(op: OpId, member: &MemberId, parts: Vec<Part>) -> Record 
     Record::PointsReturned { op, member: member.clone(), points: points::sum(&parts), parts }
 }
 
-fn granted(
-    decision: &mut Decision,
-    facts: &Facts,
-    request: &OpId,
-    member: &MemberId,
-    epoch: u32,
-    grants: &[Given],
-) {
+fn granted(decision: &mut Decision, facts: &Facts, request: &OpId, member: &MemberId, epoch: u32, grants: &[Given]) {
     let grants: Vec<&Given> = grants.iter().filter(|given| given.points.0 > 0).collect();
     if grants.is_empty() || epoch != facts.ids.epoch {
         decision.records.push(Record::GrantRefused { request: request.clone() });
@@ -200,7 +193,8 @@ fn time_passed(decision: &mut Decision, escrow: &EscrowFacts, server_ms: UtcMs) 
 
 fn lapse(decision: &mut Decision, until_ms: UtcMs) {
     decision.records.push(Record::LeaseLapsed { until_ms });
-    let text = "The cloud ledger has not given this box leave to spend points, or too long ago; none are spent until it does";
+    let text =
+        "The cloud ledger has not given this box leave to spend points, or too long ago; none are spent until it does";
     decision.records.push(alarm("lease_lapsed", text.to_owned()));
 }
 
@@ -222,7 +216,11 @@ fn close_epoch(decision: &mut Decision, facts: &Facts, news: &CloudNews, epoch: 
             decision.records.push(returned(op(), member, points::all(purse)));
         }
     }
-    let then = if why.is_whole() && facts.escrow.has_more_purses { news.clone() } else { CloudNews::EpochBegins { epoch, why } };
+    let then = if why.is_whole() && facts.escrow.has_more_purses {
+        news.clone()
+    } else {
+        CloudNews::EpochBegins { epoch, why }
+    };
     decision.actions.push(Action::Then(Box::new(Input::Cloud(then))));
 }
 

@@ -3,6 +3,7 @@
 mod access;
 mod arrival;
 pub mod decide;
+pub mod emergency;
 mod escrow;
 pub mod event;
 pub mod lane;

@@ -1,15 +1,18 @@
 //! From the raise to the passage: loops, the arm, time-outs, backing out, and coming back after a restart.
 
-use super::arrival;
 use super::decide::{Facts, StayFacts, Work};
 use super::event::{
     Action, ArmPosition, CommandAnswer, CommandId, Decision, Evidence, Fen, Input, LaneId, Record, VehicleSign,
 };
 use super::lane::{Direction, Lane, LoopRole, PassedBy, Phase, Raised, Served};
 use super::stay::StayState;
+use super::{arrival, emergency};
 
 /// A loop detector changed.
 pub(super) fn loop_changed(work: &mut Work<'_>, role: LoopRole, occupied: bool) {
+    if work.lane.emergency.is_some() {
+        return emergency::loop_changed(work, role, occupied);
+    }
     match (role, occupied) {
         (LoopRole::Arrival, true) if !work.lane.arrival => arrived(work),
         (LoopRole::Arrival, false) if work.lane.arrival => left(work),
@@ -93,6 +96,9 @@ pub(super) fn arm_moved(work: &mut Work<'_>, position: ArmPosition) {
 
 /// What came back for a command. It never means that the arm moved.
 pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &CommandAnswer) {
+    if work.lane.emergency.is_some() {
+        return emergency::answered(work, command, answer);
+    }
     let Phase::Raised(raised) = &mut work.lane.phase else { return };
     if raised.command != *command || raised.answer.is_some() {
         return;
@@ -113,6 +119,9 @@ pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &Comman
 
 /// A deadline came. Which one is seen from the state: an early or late call does no harm.
 pub(super) fn due(work: &mut Work<'_>) {
+    if work.lane.emergency.is_some() {
+        return emergency::due(work);
+    }
     let now_ms = work.now.uptime_ms;
     match work.lane.phase.clone() {
         Phase::Idle => {}
@@ -233,6 +242,16 @@ impl Unsettled {
     }
 }
 
+/// A stay ends although nobody saw its vehicle pass, and what it still costs is waived; what earlier stays left is owed.
+pub(super) fn let_go(work: &mut Work<'_>, inside: &StayFacts, due: Fen) {
+    let debts = inside.stay.debts.0;
+    let old = due.0.min(debts);
+    let open = Unsettled { waived: Fen(due.0 - old), booked: Fen(0), old: Fen(old), paid_debts: Fen(debts - old) };
+    let (stay, evidence) = (inside.stay.id.clone(), Evidence::Unconfirmed);
+    work.records.push(Record::StayClosed { stay, evidence, waived: open.waived, owed: open.old });
+    book_debts(work, inside, &open);
+}
+
 fn book_debts(work: &mut Work<'_>, inside: &StayFacts, open: &Unsettled) {
     let stay = &inside.stay.id;
     let mut paid = open.paid_debts.0;
@@ -287,6 +306,10 @@ pub(super) fn started(work: &mut Work<'_>) {
         work.records = put_down(&work.lane_id, work.facts);
         work.lane = Lane::default();
         return;
+    }
+    if work.lane.emergency.is_some() {
+        work.records.push(Record::Started { lane: work.lane_id.clone() });
+        return emergency::hold(work);
     }
     let now_ms = work.now.uptime_ms;
     match work.lane.phase.clone() {

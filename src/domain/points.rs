@@ -273,9 +273,12 @@ mod tests {
         assert_eq!(usable(&purse.valid(&till("box-2", 999))), Points(60));
         let mut lot = Lot { valid_from_ms: Some(UtcMs(7)), ..Lot::default() };
         assert!(!lot.is_valid(&till("box-1", 6)) && lot.is_valid(&till("box-1", 7)));
-        for (days, from_min, to_min, expect) in
-            [(vec![6, 7], 600, 601, true), (vec![6], 601, 700, false), (vec![5], 0, 1440, false), (vec![6], 0, 600, false)]
-        {
+        for (days, from_min, to_min, expect) in [
+            (vec![6, 7], 600, 601, true),
+            (vec![6], 601, 700, false),
+            (vec![5], 0, 1440, false),
+            (vec![6], 0, 600, false),
+        ] {
             lot.times = Some(vec![Window { days, from_min, to_min }]);
             assert_eq!(lot.is_valid(&till("box-1", 7)), expect, "{lot:?}");
         }

@@ -173,7 +173,8 @@ pub fn salvage(
 ) -> anyhow::Result<Salvaged> {
     let db = open_damaged(path)?;
     let named: Option<String> = db.query_row("SELECT box_id FROM box", (), |row| row.get(0)).ok();
-    let box_id = named.or(box_id.map(str::to_owned)).context("the file does not say whose it is; name it with --box")?;
+    let box_id =
+        named.or(box_id.map(str::to_owned)).context("the file does not say whose it is; name it with --box")?;
     let mut found = Salvaged::default();
     let (mut entry, mut gap) = (0, 0);
     let mut before: Option<Before> = None;
@@ -192,7 +193,11 @@ pub fn salvage(
         }
         let links = row.links_to(&box_id, before.as_ref());
         if links {
-            if is_proven { found.proven += 1 } else { found.loose += 1 }
+            if is_proven {
+                found.proven += 1
+            } else {
+                found.loose += 1
+            }
             let Row { epoch, seq, body, head } = &row;
             if let Ok(body) = std::str::from_utf8(body) {
                 write(&Line { box_id: &box_id, epoch: *epoch, seq: *seq, body, head: hex::encode(head) })?;

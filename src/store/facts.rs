@@ -26,6 +26,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
     let mut facts = Facts {
         ids: Ids { box_id: store.box_id.clone(), epoch: store.epoch, seq: store.seq + 1 },
         quarantined: store.quarantined,
+        emergency: store.emergency,
         rules: store.rules.get(&store.rules_version).context("find the rules in force")?.clone(),
         lane: Lane::default(),
         read_before: None,
@@ -82,6 +83,8 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         | Input::BarrierMoved { .. }
         | Input::LaneDue { .. }
         | Input::LaneReconsidered { .. }
+        | Input::Emergency { .. }
+        | Input::LaneEmergency { .. }
         | Input::RulesOffered { .. } => {}
     }
     Ok(facts)
@@ -175,7 +178,7 @@ fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Opt
         None => (Purse::new(), 0, Points(0)),
     };
     let debts = match (&stay.plate, stay.state) {
-        (Some(plate), StayState::PendingExit) => open_debts(&store.db, plate)?,
+        (Some(plate), StayState::Open | StayState::PendingExit) => open_debts(&store.db, plate)?,
         (Some(_) | None, _) => Vec::new(),
     };
     let is_inside = match stay.state {

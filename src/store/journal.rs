@@ -70,11 +70,8 @@ impl Chain {
 
     /// Takes in the next entry, or says why it cannot be the next one.
     pub fn take(&mut self, epoch: u32, seq: u64, body: &[u8], head: &[u8]) -> Result<(), String> {
-        let (number, before) = if epoch > self.epoch {
-            (1, genesis(&self.box_id, epoch))
-        } else {
-            (self.seq + 1, self.head)
-        };
+        let (number, before) =
+            if epoch > self.epoch { (1, genesis(&self.box_id, epoch)) } else { (self.seq + 1, self.head) };
         if epoch < self.epoch || seq != number {
             let wanted = if epoch < self.epoch { self.epoch } else { epoch };
             return Err(format!("entry {number} of epoch {wanted} is missing; the next one is {seq} of epoch {epoch}"));

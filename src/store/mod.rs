@@ -18,6 +18,7 @@ use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::domain::decide::{Facts, Lease};
+use crate::domain::emergency::Called;
 use crate::domain::event::{Input, JournalHead, LaneId, Now, Points, Record, UtcMs};
 use crate::domain::lane::Lane;
 use crate::domain::rules::Rules;
@@ -60,6 +61,7 @@ pub struct Store {
     rules: BTreeMap<u32, Arc<Rules>>,
     rules_version: u32,
     quarantined: bool,
+    emergency: Called,
     acknowledged: u64,
     lease: Option<Lease>,
     has_lapsed: bool,
@@ -94,6 +96,7 @@ impl Store {
             rules: BTreeMap::new(),
             rules_version: 0,
             quarantined: false,
+            emergency: Called::default(),
             acknowledged: 0,
             lease: None,
             has_lapsed: false,
@@ -222,6 +225,8 @@ impl Store {
             self.rules_version = *version;
         } else if let Record::Quarantined { .. } = record {
             self.quarantined = true;
+        } else if let Record::EmergencyChanged { source, active } = record {
+            self.emergency = self.emergency.after(source, *active);
         } else if let Record::EpochBegan { .. } = record {
             self.quarantined = false;
         } else if let Record::Acknowledged { entry } = record {
@@ -283,6 +288,9 @@ impl Store {
             let at = |ms: u64| UtcMs(i64::try_from(ms).unwrap_or(i64::MAX));
             self.lease = Some(Lease { until_ms: at(until), latest_ms: at(latest) });
         }
+        let is_on = |value: Option<String>| value.is_some_and(|value| value == tables::ON);
+        self.emergency.by_contact = is_on(self.fact(tables::EMERGENCY_BY_CONTACT)?);
+        self.emergency.by_staff = is_on(self.fact(tables::EMERGENCY_BY_STAFF)?);
         Ok(())
     }
 

@@ -24,7 +24,8 @@ CREATE TABLE epoch (
     reason  TEXT NOT NULL
 ) STRICT;
 
--- What the box knows of itself by name: 'quarantined' (reason), 'quarantined_why', 'lease_lapsed', 'rules_version'.
+-- What the box knows of itself by name: 'quarantined' (reason), 'quarantined_why', 'lease_lapsed', 'rules_version',
+-- 'emergency_by_contact' and 'emergency_by_staff' ('on' or 'off').
 CREATE TABLE fact (
     name   TEXT PRIMARY KEY,
     value  TEXT NOT NULL

@@ -50,8 +50,8 @@ impl Restore<'_> {
     pub async fn run(&self, mut progress: impl FnMut(&str)) -> anyhow::Result<Restored> {
         let cloud = Cloud::new(&self.cloud.url, self.box_id, Identity::open(self.key_file)?)?;
         let file = &self.cloud.token_file;
-        let token = std::fs::read_to_string(file)
-            .with_context(|| format!("read the enrolment token in {}", file.display()))?;
+        let token =
+            std::fs::read_to_string(file).with_context(|| format!("read the enrolment token in {}", file.display()))?;
         cloud.enrol(token.trim(), self.cloud.ledger_key.as_deref()).await.context("enrol this box")?;
         progress("enrolled");
         let journal = self.fetch(&cloud, &mut progress).await?;
@@ -81,12 +81,7 @@ impl Restore<'_> {
         remake.finish()
     }
 
-    async fn follow(
-        &self,
-        cloud: &Cloud,
-        core: &mut Core,
-        progress: &mut impl FnMut(&str),
-    ) -> anyhow::Result<u64> {
+    async fn follow(&self, cloud: &Cloud, core: &mut Core, progress: &mut impl FnMut(&str)) -> anyhow::Result<u64> {
         let (mut after, mut changes) = (0, 0);
         loop {
             let page = cloud.feed(0, after, PAGE_CHANGES).await.context("follow the feed")?;

@@ -60,10 +60,11 @@ async fn a_feed_that_stands_still_or_goes_back_is_a_failure() {
 #[tokio::test]
 async fn a_box_whose_epoch_has_ended_hands_in_its_facts_and_takes_the_next() {
     let mut rig = Rig::start(|path, _| match path {
-        "/v1/boxes/box-1/hello" => {
-            (200, json!({"verdict": "wrong-epoch", "epoch": 2, "lease": null, "recalls": [], "wants": {"epoch": 2},
-                         "cursor": {"epoch": 1, "seq": 0, "head": GENESIS}}))
-        }
+        "/v1/boxes/box-1/hello" => (
+            200,
+            json!({"verdict": "wrong-epoch", "epoch": 2, "lease": null, "recalls": [], "wants": {"epoch": 2},
+                         "cursor": {"epoch": 1, "seq": 0, "head": GENESIS}}),
+        ),
         "/v1/boxes/box-1/epochs" => {
             (200, json!({"box": "box-1", "ended": 1, "epoch": 2, "cursor": {"epoch": 2, "seq": 0, "head": "00"}}))
         }
@@ -80,10 +81,16 @@ async fn a_box_whose_epoch_has_ended_hands_in_its_facts_and_takes_the_next() {
 #[tokio::test]
 async fn what_another_key_has_signed_is_not_believed() {
     let forged = |path: &str, _: u32| match path {
-        "/v1/boxes/box-1/hello" => (200, json!({"verdict": "ok", "epoch": 1, "lease": null, "recalls": [], "wants": null,
-                                         "cursor": {"epoch": 1, "seq": 0, "head": GENESIS}, "signature": FALSE})),
-        "/v1/boxes/box-1/grants" => (200, json!({"grants": [{"grant": "G-1", "points": 500, "lot": {},
-                                                     "signature": FALSE}]})),
+        "/v1/boxes/box-1/hello" => (
+            200,
+            json!({"verdict": "ok", "epoch": 1, "lease": null, "recalls": [], "wants": null,
+                                         "cursor": {"epoch": 1, "seq": 0, "head": GENESIS}, "signature": FALSE}),
+        ),
+        "/v1/boxes/box-1/grants" => (
+            200,
+            json!({"grants": [{"grant": "G-1", "points": 500, "lot": {},
+                                                     "signature": FALSE}]}),
+        ),
         _ => (500, json!({"code": "internal"})),
     };
     let mut rig = Rig::start(forged).await;
@@ -91,7 +98,8 @@ async fn what_another_key_has_signed_is_not_believed() {
         asked.get("/v1/boxes/box-1/hello") >= Some(&3) && asked.get("/v1/boxes/box-1/grants") >= Some(&6)
     })
     .await;
-    let only_refusals = |news: &CloudNews| matches!(news, CloudNews::Refusing { reason } if reason.contains("signature"));
+    let only_refusals =
+        |news: &CloudNews| matches!(news, CloudNews::Refusing { reason } if reason.contains("signature"));
     assert!(!rig.told.is_empty() && rig.told.iter().all(only_refusals), "{:?}", rig.told);
 }
 
@@ -236,8 +244,15 @@ impl Ledger {
             let recalls: Vec<String> = said["recalls"].as_array().into_iter().flatten().map(text).collect();
             let lease = of(&said["lease"], &["length_ms", "server_ms"]);
             let end = vec![recalls.join(","), text(&said["wants"]["epoch"])];
-            [first("hello"), of(&request, &["epoch", "seq", "head"]), of(&said, &["verdict", "epoch"]), cursor, lease, end]
-                .concat()
+            [
+                first("hello"),
+                of(&request, &["epoch", "seq", "head"]),
+                of(&said, &["verdict", "epoch"]),
+                cursor,
+                lease,
+                end,
+            ]
+            .concat()
         } else if path.ends_with("/epochs") {
             [first("epoch"), of(&said, &["ended", "epoch"]), cursor].concat()
         } else {
@@ -248,7 +263,8 @@ impl Ledger {
         }
         for given in said["grants"].as_array_mut().into_iter().flatten().filter(|given| given["signature"].is_null()) {
             let asked = of(&request, &["epoch", "request", "member"]);
-            let mut lines = [first("grant"), asked, of(given, &["grant", "points"]), of(&given["lot"], &["id"])].concat();
+            let mut lines =
+                [first("grant"), asked, of(given, &["grant", "points"]), of(&given["lot"], &["id"])].concat();
             lines.extend(["", "", "", "-", "-", "-", "", ""].map(str::to_owned));
             given["signature"] = sign(lines);
         }

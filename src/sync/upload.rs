@@ -212,8 +212,8 @@ impl Sync {
 
     async fn enrol_again(&self) -> Result<(), Pause> {
         let file = &self.settings.cloud.token_file;
-        let token = std::fs::read_to_string(file)
-            .with_context(|| format!("read the enrolment token in {}", file.display()))?;
+        let token =
+            std::fs::read_to_string(file).with_context(|| format!("read the enrolment token in {}", file.display()))?;
         let cursor = self.cloud.enrol(token.trim(), self.settings.cloud.ledger_key.as_deref()).await?;
         info!(epoch = cursor.epoch, "this box is enrolled at the cloud ledger");
         self.enrolled.send_replace(true);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use reqwest::{Client, Method, Response, StatusCode, Url, header};
-use serde::de::DeserializeOwned;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tracing::warn;
@@ -276,15 +276,15 @@ impl Cloud {
     ) -> Result<T, Failure> {
         let url = self.url(path)?;
         let is_large = body.len() >= COMPRESS_BYTES;
-        let body = if is_large { zstd::encode_all(&body[..], COMPRESS_LEVEL).context("compress a body")? } else { body };
+        let body =
+            if is_large { zstd::encode_all(&body[..], COMPRESS_LEVEL).context("compress a body")? } else { body };
         let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
         let (epoch, signature) = {
             let identity = self.identity();
             // A key opens the epochs from its enrolment on; the journal may still be in an older one.
             let epoch = epoch.max(identity.epoch()).to_string();
             let digest = hex::encode(Sha256::digest(&body));
-            let text =
-                lines(&["gatepost-request-v1", method.as_str(), &target, &self.box_id, &epoch, &digest]);
+            let text = lines(&["gatepost-request-v1", method.as_str(), &target, &self.box_id, &epoch, &digest]);
             (epoch, identity.sign(&text))
         };
         let mut request = self.client.request(method, url);

@@ -123,6 +123,7 @@ pub fn router(settings: Settings) -> Router {
         .route("/staff/lanes/{lane}/plate", post(staff::correct_plate))
         .route("/reversals", post(staff::reverse_at_till))
         .route("/staff/reversals", post(staff::reverse))
+        .route("/staff/emergency", post(staff::emergency))
         .route("/staff/books", get(staff::books))
         .fallback(no_such_request)
         .method_not_allowed_fallback(no_such_method)

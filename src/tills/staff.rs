@@ -15,7 +15,7 @@ use super::access::{idempotency_key, text_header};
 use super::body::Body;
 use super::problem::{Code, Problem};
 use super::transaction::unavailable;
-use crate::domain::event::{Input, LaneId, OpId, Reply, StaffAct, StaffRefusal, StaffWish, Undo};
+use crate::domain::event::{EmergencySource, Input, LaneId, OpId, Reply, StaffAct, StaffRefusal, StaffWish, Undo};
 use crate::store::reader::BOOKS_TIMEOUT;
 
 /// Longest reason: a sentence or two.
@@ -74,6 +74,16 @@ pub(super) async fn reverse_at_till(State(tills): State<Arc<Tills>>, headers: He
     tills.undo(&body, by).await
 }
 
+/// `POST /staff/emergency`: raises and holds every barrier, or ends what staff have called.
+pub(super) async fn emergency(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
+    let body = Body::parse(body, &["operator", "pin", "active", "reason"])?;
+    let operator = tills.operator_of(&body)?;
+    let reason = body.needed_text("reason", MOST_REASON_CHARS)?.to_owned();
+    let active = body.needed_truth("active")?;
+    let late = "the box has not answered yet; look at the lanes before you do it again";
+    tills.decided(Input::Emergency { source: EmergencySource::Staff { operator, reason }, active }, late).await
+}
+
 /// `GET /staff/books`.
 pub(super) async fn books(State(tills): State<Arc<Tills>>, headers: HeaderMap) -> Result<Response, Problem> {
     let needed = || Problem::new(Code::OperatorUnknown, "the headers Gatepost-Operator and Gatepost-Pin are needed");
@@ -113,11 +123,10 @@ impl Tills {
         self.decided(Input::Undo(Undo { of, by, reason }), late).await
     }
 
+    /// Puts what staff want in line and waits for the answer.
     async fn decided(&self, input: Input, detail: &'static str) -> Answer {
         let reply = self.settings.handle.try_submit(input).map_err(unavailable)?;
-        let unknown = || {
-            Problem::new(Code::AnswerLate, detail).with_unknown_outcome()
-        };
+        let unknown = || Problem::new(Code::AnswerLate, detail).with_unknown_outcome();
         let reply = tokio::time::timeout(self.settings.answer_timeout, reply).await.map_err(|_| unknown())?;
         match reply.map_err(|_| unknown())? {
             Reply::Staff(Ok(text)) => Ok(Json(json!({"done": true, "text": text}))),
@@ -134,7 +143,8 @@ impl Tills {
                 Err(Problem::new(Code::SpendElsewhere, detail))
             }
             Reply::Staff(Err(StaffRefusal::BusyAtLane)) => {
-                let detail = "the vehicle whose parking the points paid stands at a lane now; ask again when it has gone";
+                let detail =
+                    "the vehicle whose parking the points paid stands at a lane now; ask again when it has gone";
                 Err(Problem::new(Code::BusyAtLane, detail))
             }
             Reply::Done | Reply::Till(_) => {

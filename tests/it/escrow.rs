@@ -52,8 +52,11 @@ fn points_are_taken_where_and_while_they_are_valid_and_the_first_to_expire_first
     assert_eq!(story.parts_of_last_spend(), ["G-soon 30", "G-late 50", "G-here 10"]);
     story.minutes(240);
     let refused = story.till("k2", Some("M1"), 700, None, 0, 700).1;
-    assert!(matches!(&refused, TillAnswer::Refused { code, detail } if code == "insufficient-points"
-        && detail.contains("60 are usable")), "{refused:?}");
+    assert!(
+        matches!(&refused, TillAnswer::Refused { code, detail } if code == "insufficient-points"
+        && detail.contains("60 are usable")),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -179,8 +182,10 @@ fn a_debt_is_collected_with_the_next_stay() {
     story.minutes(20);
     story.arrival("out", true);
     assert_eq!(story.read("out", PLATE), 0);
-    let lines = story.rows("SELECT value ->> '$.rule' || ' ' || (value ->> '$.fen')
-        FROM stay, json_each(fee, '$.lines') WHERE state = 'pending_exit'");
+    let lines = story.rows(
+        "SELECT value ->> '$.rule' || ' ' || (value ->> '$.fen')
+        FROM stay, json_each(fee, '$.lines') WHERE state = 'pending_exit'",
+    );
     assert_eq!(lines, ["standard.unit 500", "debt 1000"]);
     // What is paid counts for this stay first, so only a part of the debt is paid.
     let stay = story.stay_of(PLATE);
@@ -261,7 +266,9 @@ fn points_that_paid_for_parking_are_owed_again_or_let_go() {
 #[test]
 fn a_home_keeps_a_members_points_between_visits() {
     let mut story = Story::new();
-    story.rules(|rules| rules.replace("visit_points = 300", "visit_points = 300\nstanding_points = 80\nlow_water_points = 40"));
+    story.rules(|rules| {
+        rules.replace("visit_points = 300", "visit_points = 300\nstanding_points = 80\nlow_water_points = 40")
+    });
     let at_home = Member { home: Some("box-1".to_owned()), ..story.member_of("M1", &[PLATE]) };
     let next = 1;
     story.feed(Input::Cloud(CloudNews::Fed { changes: vec![FeedChange::Member { member: at_home }], next }));
@@ -295,7 +302,11 @@ fn a_visit_is_asked_for_by_what_is_usual_here() {
     story.member("M1", &[PLATE]);
     story.enter("in", PLATE);
     let asked = "SELECT CAST(points AS TEXT) FROM grant_request ORDER BY seq";
-    assert_eq!(story.rows(asked), ["900"], "300 until there are spends enough to tell, and the most that parking costs");
+    assert_eq!(
+        story.rows(asked),
+        ["900"],
+        "300 until there are spends enough to tell, and the most that parking costs"
+    );
     story.grant(2000);
     for n in 0..40 {
         let points = if n < 38 { 10 } else { 500 };
@@ -318,7 +329,8 @@ impl Story {
     /// Answers the oldest open request with `first` points and the others with `rest`.
     fn grant_once(&mut self, first: i64, rest: i64) {
         let mut points = first;
-        for request in self.rows("SELECT request || ' ' || member FROM grant_request WHERE state = 'open' ORDER BY seq") {
+        for request in self.rows("SELECT request || ' ' || member FROM grant_request WHERE state = 'open' ORDER BY seq")
+        {
             let (request, member) = request.split_once(' ').unwrap();
             let grants = if points > 0 { vec![given(&format!("G-{request}"), points)] } else { Vec::new() };
             let (request, member) = (OpId::from(request), MemberId::from(member));

@@ -3,6 +3,8 @@
 
 mod boxed;
 mod demo;
+mod dice;
+mod emergency;
 mod escrow;
 mod foreign;
 mod group_commit;

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use gatepost::domain::event::{CommandId, Fen, GrantId, Input, LaneId, MemberId, OpId, Points, Record, StayId, UtcMs};
+use gatepost::domain::event::{
+    CommandId, Fen, GrantId, Input, LaneId, MemberId, OpId, Points, RaiseCause, Record, StayId, UtcMs,
+};
 use gatepost::domain::lane::{Direction, Lane, Lanes, Phase};
 use gatepost::domain::points::Part;
 use gatepost::domain::rules::Rules;
@@ -65,7 +67,8 @@ impl Model {
     /// Takes in what the journal has gained, and checks everything that must hold between two commits.
     pub fn read(&mut self, path: &Path, lanes: &Lanes) {
         let db = self.db.take().unwrap_or_else(|| Connection::open(path).unwrap());
-        let mut statement = db.prepare_cached("SELECT entry, body FROM journal WHERE entry > ?1 ORDER BY entry").unwrap();
+        let mut statement =
+            db.prepare_cached("SELECT entry, body FROM journal WHERE entry > ?1 ORDER BY entry").unwrap();
         let rows = statement.query_map([self.seq], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Vec<u8>>(1)?)));
         for row in rows.unwrap() {
             let (seq, body) = row.unwrap();
@@ -185,10 +188,16 @@ impl Model {
                 visit.stay.paid.0 += fen.0;
                 visit.stay.paid_at = Some(*at);
             }
-            Record::BarrierCommanded { command, .. } => {
+            Record::BarrierCommanded { command, cause, lane, .. } => {
                 assert!(self.commanded.insert(command.clone()), "{command} is given once");
-                let is_reason = matches!(input, Input::PlateRead(_) | Input::Staff(_) | Input::LaneReconsidered { .. });
+                let is_held = self.lanes.get(lane).is_some_and(|state| state.emergency.is_some());
+                let is_reason = if *cause == RaiseCause::Emergency {
+                    is_held || matches!(input, Input::LaneEmergency { active: true, .. })
+                } else {
+                    matches!(input, Input::PlateRead(_) | Input::Staff(_) | Input::LaneReconsidered { .. })
+                };
                 assert!(is_reason, "{input:?} is no reason to raise");
+                assert!(!is_held || *cause == RaiseCause::Emergency, "an emergency outranks {input:?}");
             }
             Record::Quarantined { .. } => self.quarantined = true,
             Record::GrantRequested { request, member, points, .. } => {
@@ -207,6 +216,7 @@ impl Model {
             | Record::PointsReversed { .. }
             | Record::GrantAccepted { .. } => self.take_points(input, record),
             Record::Started { .. }
+            | Record::EmergencyChanged { .. }
             | Record::ReadTaken { .. }
             | Record::SaleCommitted { .. }
             | Record::OperationAnswered { .. }
@@ -215,7 +225,9 @@ impl Model {
             | Record::PassageSeen { .. }
             | Record::AlarmRaised { .. }
             | Record::RulesActivated { .. } => {}
-            Record::Fed { .. } | Record::Acknowledged { .. } | Record::LeaseSeen { .. } => panic!("what the cloud owns is not journaled"),
+            Record::Fed { .. } | Record::Acknowledged { .. } | Record::LeaseSeen { .. } => {
+                panic!("what the cloud owns is not journaled")
+            }
         }
     }
 

@@ -218,7 +218,11 @@ fn what_can_be_read_of_a_damaged_ledger_is_saved_and_what_is_lost_is_said() {
     let out = site.folder.path().join("saved.jsonl");
     let salvage = ["journal", "salvage", "--ledger", copy.to_str().unwrap()];
     run(&salvage, &out).unwrap();
-    assert_eq!(std::fs::read_to_string(&out).unwrap().lines().collect::<Vec<_>>(), lines, "nothing is lost of a whole file");
+    assert_eq!(
+        std::fs::read_to_string(&out).unwrap().lines().collect::<Vec<_>>(),
+        lines,
+        "nothing is lost of a whole file"
+    );
 
     // One letter of one entry in the middle is another one.
     let db = rusqlite::Connection::open(&copy).unwrap();

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use gatepost::domain::event::{
     Action, CloudNews, CommandAnswer, CommandId, DeviceId, FeedChange, Fen, Given, GrantId, Input, LaneId, Member,
-    MemberId, Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAnswer, TillCommit, UtcMs,
-    VehicleSign,
+    MemberId, Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAnswer, TillCommit,
+    UtcMs, VehicleSign,
 };
 use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy, Unpaid};
 use gatepost::domain::points::Lot;
@@ -270,7 +270,11 @@ impl Story {
 
     /// Points that this box can still spend, of everybody.
     pub fn usable(&self) -> i64 {
-        self.rows("SELECT CAST(coalesce(sum(remaining), 0) AS TEXT) FROM points_grant WHERE epoch = (SELECT epoch FROM box)")[0].parse().unwrap()
+        self.rows(
+            "SELECT CAST(coalesce(sum(remaining), 0) AS TEXT) FROM points_grant WHERE epoch = (SELECT epoch FROM box)",
+        )[0]
+        .parse()
+        .unwrap()
     }
 
     pub fn points(&self, kind: &str) -> i64 {

@@ -4,8 +4,8 @@ mod auth;
 mod problem;
 
 use std::future::Future;
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Path, State};

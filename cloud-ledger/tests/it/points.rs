@@ -86,7 +86,8 @@ fn lie_to(engine: On, entries: &[Vec<Value>], cuts: &[usize]) -> Result<(), Test
     }
     let report = world.ledger.verify().unwrap();
     for fault in &report.faults {
-        let is_excess = ["spent", "returned", "reversed"].iter().any(|word| fault.contains(&format!("were {word} beyond")));
+        let is_excess =
+            ["spent", "returned", "reversed"].iter().any(|word| fault.contains(&format!("were {word} beyond")));
         prop_assert!(is_excess, "{}", fault);
     }
     for member in MEMBERS {
@@ -179,7 +180,14 @@ impl World {
         let ledger = ledger(&database(engine, place.path()), Settings::default());
         for member in MEMBERS {
             let (plates, codes) = (Vec::new(), Vec::new());
-            let profile = Profile { handle: String::new(), tier: String::new(), consent_plates: false, plates, codes, home: None };
+            let profile = Profile {
+                handle: String::new(),
+                tier: String::new(),
+                consent_plates: false,
+                plates,
+                codes,
+                home: None,
+            };
             ledger.put_member(member, &profile).unwrap();
         }
         let site = |name: &&str| {
@@ -197,7 +205,9 @@ impl World {
         match *step {
             Step::Credit { member, points } => {
                 let op = format!("credit-{}", self.credits.len());
-                self.ledger.credit(MEMBERS[member], &Credit { op, points, reason: String::new(), lot: None }, 0).unwrap();
+                self.ledger
+                    .credit(MEMBERS[member], &Credit { op, points, reason: String::new(), lot: None }, 0)
+                    .unwrap();
                 self.credits.push((member, points));
             }
             Step::Online { member, points } => self.spend_online(member, points),

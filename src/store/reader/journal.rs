@@ -5,6 +5,7 @@ use rusqlite::OptionalExtension;
 use super::super::journal::genesis;
 use super::{ReadError, View, from_json, from_word, unsigned};
 use crate::domain::event::{EpochReason, MemberId, OpId, Points, TerminalId, TillAnswer, UtcMs};
+use crate::store::tables::{EMERGENCY_BY_CONTACT, EMERGENCY_BY_STAFF, ON};
 
 /// Where the journal stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,8 +207,7 @@ impl View<'_> {
 
     /// Requests for grants that the cloud has not answered, oldest first.
     pub fn open_grant_requests(&self, most: usize) -> Result<Vec<GrantRequest>, ReadError> {
-        let sql =
-            "SELECT request, member, points, standing FROM grant_request WHERE state = 'open' ORDER BY seq, request LIMIT ?1";
+        let sql = "SELECT request, member, points, standing FROM grant_request WHERE state = 'open' ORDER BY seq, request LIMIT ?1";
         let mut query = self.tx.prepare_cached(sql)?;
         let rows = query.query_map([most as i64], |row| {
             Ok(GrantRequest {
@@ -239,6 +239,16 @@ impl View<'_> {
             });
         }
         Ok(alarms)
+    }
+
+    /// Whether an emergency holds the barriers up.
+    pub fn is_emergency(&self) -> Result<bool, ReadError> {
+        for name in [EMERGENCY_BY_CONTACT, EMERGENCY_BY_STAFF] {
+            if self.fact(name)?.is_some_and(|value| value == ON) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What the box knows of itself by name, such as `quarantined`.
