@@ -71,6 +71,8 @@ struct SiteConfig {
 #[serde(default, deny_unknown_fields)]
 struct LedgerConfig {
     file: PathBuf,
+    /// A small file on another disk that remembers how far the journal has been.
+    witness: Option<PathBuf>,
 }
 
 /// `[http]`: page, tills and metrics.
@@ -103,7 +105,7 @@ impl Default for SiteConfig {
 
 impl Default for LedgerConfig {
     fn default() -> Self {
-        Self { file: PathBuf::from("/var/lib/gatepost/ledger.db") }
+        Self { file: PathBuf::from("/var/lib/gatepost/ledger.db"), witness: None }
     }
 }
 
@@ -124,6 +126,10 @@ pub struct Settings {
     pub zone: jiff::tz::TimeZone,
     /// Where the ledger is.
     pub ledger: PathBuf,
+    /// Where the file is that remembers how far the journal has been, if the site has one.
+    pub witness: Option<PathBuf>,
+    /// Where this box's keys are kept.
+    pub key_file: PathBuf,
     /// Where the page and the tills' interface listen.
     pub listen: SocketAddr,
     /// The rules' text, already proved.
@@ -187,7 +193,9 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             box_id,
             site: file.site.name,
             zone,
+            key_file: key_file(&file.ledger.file, file.cloud.as_ref()),
             ledger: file.ledger.file,
+            witness: file.ledger.witness,
             listen: file.http.listen,
             rules,
             cloud: file.cloud,
@@ -200,6 +208,12 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
         }),
         Ok(_) | Err(()) => Err(mistakes),
     }
+}
+
+/// Beside the ledger file where the settings name no other place.
+fn key_file(ledger: &Path, cloud: Option<&CloudConfig>) -> PathBuf {
+    let beside = || ledger.with_extension("key");
+    cloud.and_then(|cloud| cloud.key_file.clone()).unwrap_or_else(beside)
 }
 
 const NAME_ALLOWED: &str = "1 to 40 letters, digits, hyphens and underscores";
@@ -260,6 +274,7 @@ fn lanes(configs: &[LaneConfig], source: &Source<'_>, mistakes: &mut Vec<Mistake
             pass_timeout_ms: patience(&config.pass_timeout_ms, PASS_TIMEOUT_MS),
             back_out_ms: patience(&config.back_out_ms, BACK_OUT_MS),
             same_vehicle_ms: i64::try_from(patience(&config.same_vehicle_ms, SAME_VEHICLE_MS)).unwrap_or(i64::MAX),
+            unpaid: config.unpaid,
         };
         lanes.insert(LaneId(config.id.get_ref().clone()), settings);
     }

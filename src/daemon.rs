@@ -20,11 +20,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::clock::Clock;
 use crate::config::{self, Settings};
-use crate::domain::event::LaneId;
+use crate::domain::event::{JournalHead, LaneId};
 use crate::metrics::Metrics;
 use crate::site::{self, Core, Deadlines, Handle, Outputs, QUEUE_INPUTS, Site};
 use crate::store::Store;
 use crate::store::reader::Reader;
+use crate::witness::{self, WitnessFile};
 use crate::{console, devices, sync, tills};
 
 /// Raises that may wait for the device room: more than any site has lanes.
@@ -73,8 +74,20 @@ async fn serve(settings: Settings, store: Store, clock: Clock) -> anyhow::Result
     let rooms = Rooms { handle, reader, metrics, clock, version, cloud_is_up: Arc::new(AtomicBool::new(false)) };
     let app = rooms.pages(&settings, &store);
 
-    let outputs = Outputs { raises: raises_in, deadlines: Arc::clone(&deadlines), version: rooms.version.clone() };
-    let site = Site::new(Core::new(store, settings.lanes.clone()), rooms.clock.clone(), inputs, outputs);
+    let outputs = Outputs {
+        raises: raises_in,
+        deadlines: Arc::clone(&deadlines),
+        version: rooms.version.clone(),
+        head: watch::Sender::new(store.head()),
+        witnessed: rooms.remembered(&settings)?,
+    };
+    rooms.keep_witness(&settings, outputs.head.subscribe())?;
+    let site = Site::new(
+        Core::new(store, settings.lanes.clone()).in_zone(settings.zone.clone()),
+        rooms.clock.clone(),
+        inputs,
+        outputs,
+    );
     let mut stopped = start_loop(site)?;
     let (timer_clock, timer_handle) = (rooms.clock.clone(), rooms.handle.clone());
     tokio::spawn(async move { deadlines.keep(&timer_clock, &timer_handle).await });
@@ -151,6 +164,15 @@ pub(crate) async fn told_to_stop() -> anyhow::Result<&'static str> {
     })
 }
 
+/// What this box could still spend is looked up when somebody wants to know.
+async fn exposing<'a>(reader: &Reader, metrics: &'a Metrics) -> &'a Metrics {
+    match reader.look(|view| view.exposure()).await {
+        Ok(points) => metrics.exposed(points.0),
+        Err(error) => warn!(%error, "the exposure cannot be read"),
+    }
+    metrics
+}
+
 /// What the rooms share.
 struct Rooms {
     handle: Handle,
@@ -185,11 +207,12 @@ impl Rooms {
             zone: settings.zone.clone(),
             site: settings.site.clone(),
         };
+        let reader = self.reader.clone();
         let text = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
         Router::new()
             .merge(tills::router(tills))
             .merge(console::router(console))
-            .route("/metrics", get(async move || (text, metrics.text())))
+            .route("/metrics", get(async move || (text, exposing(&reader, &metrics).await.text())))
             .route("/metrics/plate-to-raise.json", get(async move || axum::Json(samples.latency_samples_us())))
     }
 
@@ -209,6 +232,20 @@ impl Rooms {
         }
     }
 
+    /// What the witness on another disk remembers. One that cannot be read stops the start: its owner put it there for a
+    /// reason.
+    fn remembered(&self, settings: &Settings) -> anyhow::Result<Option<JournalHead>> {
+        let Some(path) = &settings.witness else { return Ok(None) };
+        Ok(WitnessFile::open(path)?.1)
+    }
+
+    fn keep_witness(&self, settings: &Settings, heads: watch::Receiver<JournalHead>) -> anyhow::Result<()> {
+        if let Some(path) = &settings.witness {
+            tokio::spawn(witness::keep(WitnessFile::open(path)?.0, heads));
+        }
+        Ok(())
+    }
+
     fn start_sync(&self, settings: &Settings) {
         let Some(cloud) = settings.cloud.clone() else {
             info!("no [cloud] in the settings: members and grants stay as they are");
@@ -217,6 +254,7 @@ impl Rooms {
         let sync = sync::Settings {
             cloud,
             box_id: settings.box_id.clone(),
+            key_file: settings.key_file.clone(),
             handle: self.handle.clone(),
             reader: self.reader.clone(),
             version: self.version.clone(),

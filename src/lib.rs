@@ -5,7 +5,7 @@
 //! - [`store`]: where it is written, the only place with SQL;
 //! - [`site`]: the loop that ties them together;
 //! - [`devices`], [`tills`], [`console`], [`sync`]: the edges, which never import each other;
-//! - [`metrics`]: what is counted;
+//! - [`metrics`]: what is counted; [`witness`]: how far the journal has been, remembered on another disk;
 //! - [`clock`]: the only reader of the system's clocks;
 //! - [`config`], [`daemon`]: the settings, and who introduces the rooms to each other.
 
@@ -23,3 +23,4 @@ pub mod site;
 pub mod store;
 pub mod sync;
 pub mod tills;
+pub mod witness;

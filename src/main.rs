@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use commands::complain;
 
 /// The box in a mall's car park: plates, stays, fees, points as payment offline, barriers.
 #[derive(Parser)]
@@ -32,31 +33,27 @@ enum Command {
     /// Look at a ledger's journal.
     Journal {
         #[command(subcommand)]
-        what: JournalCommand,
+        what: commands::journal::What,
     },
     /// Say which vehicle inside a read is, from files or as a filter; or look at what cameras have learned.
     Match(commands::matching::Options),
+    /// Copy the ledger file while the daemon runs.
+    Backup(commands::backup::Backup),
+    /// Make the ledger file again, from the cloud ledger's copy or from a backup.
+    Restore(commands::restore::Options),
     /// Run a whole simulated mall with nothing else installed, and watch it at http://127.0.0.1:8080.
     #[cfg(feature = "demo")]
     Demo(gatepost::demo::Options),
-}
-
-#[derive(Subcommand)]
-enum JournalCommand {
-    /// Check the chain of hashes from the first entry, and make every table again from it beside the stored ones.
-    Verify {
-        /// The ledger file.
-        #[arg(long, value_name = "FILE", default_value = "/var/lib/gatepost/ledger.db")]
-        ledger: PathBuf,
-    },
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run { config } => gatepost::daemon::run(&config),
         Command::Check { config } => check(&config),
-        Command::Journal { what: JournalCommand::Verify { ledger } } => verify(&ledger),
         Command::Match(options) => commands::matching::run(options),
+        Command::Journal { what } => commands::journal::run(&what),
+        Command::Backup(options) => commands::backup::run(&options),
+        Command::Restore(options) => commands::restore::run(&options),
         #[cfg(feature = "demo")]
         Command::Demo(options) => gatepost::demo::run(&options),
     };
@@ -81,21 +78,4 @@ fn check(config: &std::path::Path) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(2))
         }
     }
-}
-
-#[allow(clippy::print_stdout, reason = "the command's own answer")]
-fn verify(ledger: &std::path::Path) -> anyhow::Result<ExitCode> {
-    let verdict = gatepost::store::journal::verify(ledger)?;
-    println!("{} entries, head {}", verdict.entries, verdict.head);
-    if verdict.faults.is_empty() {
-        println!("the chain is whole and every table follows from it");
-        return Ok(ExitCode::SUCCESS);
-    }
-    verdict.faults.iter().for_each(|fault| println!("FAULT: {fault}"));
-    Ok(ExitCode::FAILURE)
-}
-
-#[allow(clippy::print_stderr, reason = "the command's own complaint")]
-fn complain(text: &str) {
-    eprintln!("{text}");
 }

@@ -25,6 +25,7 @@ pub struct Metrics {
     links: Family<OfLink, Gauge<i64, AtomicI64>>,
     raises: Family<OfLane, Counter>,
     raise_seconds: Histogram,
+    exposure: Gauge<i64, AtomicI64>,
     latency: Mutex<Latency>,
 }
 
@@ -78,7 +79,11 @@ impl Default for Metrics {
         let raise_seconds = Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]);
         let help = "Seconds from a plate message to the raise command on its link";
         registry.register("plate_to_raise_seconds", help, raise_seconds.clone());
-        Self { registry, rejections, reads, commands, links, raises, raise_seconds, latency: Mutex::default() }
+        let exposure = Gauge::<i64, AtomicI64>::default();
+        let help = "Points that this box could still spend: what a copy of it could double";
+        registry.register("exposure_points", help, exposure.clone());
+        let latency = Mutex::default();
+        Self { registry, rejections, reads, commands, links, raises, raise_seconds, exposure, latency }
     }
 }
 
@@ -153,6 +158,11 @@ impl Metrics {
     /// Plate message to raise command in microseconds, of the last raises, oldest first.
     pub fn latency_samples_us(&self) -> Vec<u32> {
         self.latency().samples_us.iter().copied().collect()
+    }
+
+    /// What this box could still spend.
+    pub fn exposed(&self, points: i64) {
+        self.exposure.set(points);
     }
 
     /// Everything in the text format of Prometheus.

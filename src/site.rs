@@ -4,13 +4,17 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
+use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::domain::decide::decide;
-use crate::domain::event::{Action, CloudNews, CommandAnswer, CommandId, Input, LaneId, Now, Record, Reply};
+use crate::domain::event::{
+    Action, CloudNews, CommandAnswer, CommandId, EpochReason, Input, JournalHead, LaneId, Now, Record, Reply, UtcMs,
+    Witnessed,
+};
 use crate::domain::lane::Lanes;
 use crate::domain::rules::Rules;
 use crate::store::Store;
@@ -91,6 +95,7 @@ impl Handle {
 pub struct Core {
     store: Store,
     lanes: Lanes,
+    zone: TimeZone,
 }
 
 /// What an input led to. The actions and the reply go out only after the commit.
@@ -105,9 +110,19 @@ pub struct Step {
 }
 
 impl Core {
-    /// Over an open ledger.
+    /// Over an open ledger, at a site that goes by UTC.
     pub fn new(store: Store, lanes: Lanes) -> Self {
-        Self { store, lanes }
+        Self { store, lanes, zone: TimeZone::UTC }
+    }
+
+    /// The same at a site with a time zone of its own.
+    pub fn in_zone(self, zone: TimeZone) -> Self {
+        Self { zone, ..self }
+    }
+
+    /// Where the journal stands.
+    pub fn head(&self) -> JournalHead {
+        self.store.head()
     }
 
     /// Decides an input and whatever it leads to at once, into the open batch. The first decision's reply is the
@@ -123,7 +138,8 @@ impl Core {
                 error!("one input led to too many others; the rest is left");
                 break;
             }
-            let facts = self.store.facts(&input)?;
+            let mut facts = self.store.facts(&input)?;
+            facts.civil = civil(&self.zone, now.utc);
             let decision = decide(&input, &facts, &self.lanes, now);
             if !decision.records.is_empty() {
                 self.store.append(&input, &decision.records, now)?;
@@ -146,7 +162,9 @@ impl Core {
     pub fn first_inputs(&self) -> Vec<Input> {
         let lanes: BTreeSet<LaneId> = self.store.lanes().chain(self.lanes.keys()).cloned().collect();
         let mut inputs: Vec<Input> = lanes.into_iter().map(|lane| Input::Started { lane }).collect();
-        inputs.extend(self.store.rewound().map(|reason| Input::Cloud(CloudNews::Doubted { reason })));
+        inputs.extend(
+            self.store.rewound().map(|reason| Input::Cloud(CloudNews::Doubted { why: EpochReason::Behind, reason })),
+        );
         inputs
     }
 
@@ -154,6 +172,14 @@ impl Core {
     pub fn commit(&mut self) -> anyhow::Result<()> {
         self.store.commit()
     }
+}
+
+/// The day of the week (Monday = 1) and the minute of the day at a site. A time that no calendar has is midnight.
+fn civil(zone: &TimeZone, at: UtcMs) -> (u8, u16) {
+    let Ok(moment) = jiff::Timestamp::from_millisecond(at.0) else { return (1, 0) };
+    let there = zone.to_datetime(moment);
+    let minute = u16::from(there.hour().unsigned_abs()) * 60 + u16::from(there.minute().unsigned_abs());
+    (there.date().weekday().to_monday_one_offset().unsigned_abs(), minute)
 }
 
 /// The loop and what it needs.
@@ -172,6 +198,10 @@ pub struct Outputs {
     pub deadlines: Arc<Deadlines>,
     /// Told a new number after every commit that changed something: the console redraws, the sync wakes.
     pub version: watch::Sender<u64>,
+    /// Told where the journal stands after every commit that changed something.
+    pub head: watch::Sender<JournalHead>,
+    /// What a witness on another disk remembers, from before this start.
+    pub witnessed: Option<JournalHead>,
 }
 
 impl Site {
@@ -206,7 +236,9 @@ impl Site {
     /// Every lane takes up what it was doing when the box stopped.
     fn start_lanes(&mut self) -> anyhow::Result<()> {
         let mut batch = Batch::default();
-        for input in self.core.first_inputs() {
+        let seen = self.outputs.witnessed.take();
+        let seen = seen.map(|head| Input::Witnessed(Witnessed { by: "the witness file".to_owned(), head }));
+        for input in seen.into_iter().chain(self.core.first_inputs()) {
             batch.take(self.core.step(input, self.clock.now())?, false);
         }
         self.finish(batch)
@@ -237,6 +269,7 @@ impl Site {
             let _ = reply.send(answer);
         }
         if !batch.records.is_empty() {
+            self.outputs.head.send_replace(self.core.head());
             self.outputs.version.send_modify(|version| *version += 1);
         }
         batch.records.iter().for_each(log);
@@ -367,9 +400,16 @@ fn log(record: &Record) {
             let (lane, stay) = (lane.as_ref().map(|l| l.as_str()), stay.as_ref().map(|s| s.as_str()));
             warn!(code, lane, stay, "staff should look");
         }
+        Record::Quarantined { reason, .. } => error!(reason, "this box spends no more points"),
+        Record::EpochBegan { epoch, .. } => warn!(epoch, "a new epoch has begun"),
+        Record::WitnessSeen { by, .. } => error!(by, "somebody remembers entries that this journal does not hold"),
+        Record::LeaseLapsed { .. } => warn!("the cloud ledger's leave to spend points has run out"),
+        Record::LeaseRenewed { .. } => info!("the cloud ledger's leave to spend points is there again"),
+        Record::DebtBooked { stay, fen, .. } => info!(%stay, fen = fen.0, "left unpaid; booked as a debt"),
+        Record::DebtPaid { debt, fen, .. } => info!(%debt, fen = fen.0, "a debt was paid"),
+        Record::PointsReversed { of, points, .. } => info!(%of, points = points.0, "a spend was undone"),
         Record::EmergencyChanged { active: true, .. } => error!("emergency: every barrier is held up"),
         Record::EmergencyChanged { active: false, .. } => warn!("a call of an emergency has ended"),
-        Record::Quarantined { reason } => error!(reason, "this box spends no more points"),
         Record::Started { lane } => info!(%lane, "took up a lane in mid-work"),
         Record::ReadTaken { .. }
         | Record::LaneMoved { .. }
@@ -393,6 +433,7 @@ fn log(record: &Record) {
         | Record::PassageSeen { .. }
         | Record::RulesActivated { .. }
         | Record::Fed { .. }
-        | Record::Acknowledged { .. } => {}
+        | Record::Acknowledged { .. }
+        | Record::LeaseSeen { .. } => {}
     }
 }

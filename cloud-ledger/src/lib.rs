@@ -1,11 +1,12 @@
 //! The reference cloud ledger: who has how many points, what is reserved for which box, and what each box has done.
 //!
-//! - [`journal`]: a box's journal as it comes over the wire: its chain and what its entries say, pure;
-//! - [`store`]: the database file, its tables and their checks;
-//! - [`ledger`]: what boxes ask for: handshake, upload, grants;
-//! - `apply`: what a box's entries do to the accounts;
-//! - [`members`]: what the administrator does, and the feed that tells the boxes;
-//! - [`verify`]: everything computed again from what is stored;
+//! - [`journal`]: what the entries of a box's journal say, over the chain in `chain`; [`lot`]: the terms of points;
+//!   [`sign`]: signatures; all pure;
+//! - [`db`]: PostgreSQL or one SQLite file, the tables and their checks;
+//! - [`ledger`]: the ledger itself. `boxes`: handshake, enrolment, epochs; `upload` and `apply`: what a box's entries
+//!   do to the accounts; [`grants`] and [`escrow`]: what boxes hold; [`restore`]: what they get back;
+//! - [`members`], [`points`], [`debts`], [`statement`]: what the administrator does and reads, and the feed;
+//! - [`import`] and [`rebuild`]: members from a table, a ledger from journals; [`transfer`]: every movement of points; [`verify`]: everything computed again from what is stored;
 //! - [`http`]: the interface of `docs/cloud-api.md` in front of it all.
 //!
 //! A program that hosts the ledger opens a [`Ledger`] at a path and gives it to [`serve`] with a listener:
@@ -24,13 +25,27 @@
 //! ```
 
 mod apply;
+mod boxes;
+mod chain;
 pub mod clock;
+pub mod db;
+pub mod debts;
+pub mod escrow;
+pub mod grants;
 pub mod http;
+pub mod import;
 pub mod journal;
 pub mod ledger;
+pub mod lot;
 pub mod members;
-pub mod store;
+pub mod points;
+pub mod rebuild;
+pub mod restore;
+pub mod sign;
+pub mod statement;
+pub mod transfer;
+mod upload;
 pub mod verify;
 
 pub use http::{Tokens, serve};
-pub use ledger::{Ledger, Refusal};
+pub use ledger::{Ledger, Refusal, Settings};

@@ -1,13 +1,12 @@
-//! What the administrator does with members and their points, and the feed that tells the boxes of it.
+//! What the administrator does with members, and the feed that tells the boxes of it.
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use crate::journal::some_points;
-use crate::ledger::{Ledger, Refusal, check_name};
-use crate::store::{self, Sums, begin};
+use crate::db::{Row, Tx, Value};
+use crate::ledger::{Ledger, Refusal, check_limit, check_name};
+use crate::values;
 
 /// How many plates, and how many codes, one member may have.
 pub const CALLED_MAX: usize = 32;
@@ -37,6 +36,9 @@ pub struct Profile {
     pub plates: Vec<String>,
     /// What a till may scan; no two members share one.
     pub codes: Vec<String>,
+    /// The box of the member's home mall.
+    #[serde(default)]
+    pub home: Option<String>,
 }
 
 /// A member as the administrator reads it.
@@ -54,12 +56,16 @@ pub struct MemberView {
     pub plates: Vec<String>,
     /// The codes, in the order given.
     pub codes: Vec<String>,
+    /// The box of the member's home mall.
+    pub home: Option<String>,
     /// How often the member has changed on the feed.
     pub version: i64,
     /// Points ever credited or earned.
     pub credited: i64,
     /// Points spent.
     pub debited: i64,
+    /// Points that expired.
+    pub expired: i64,
     /// Points that can be granted or spent online.
     pub available: i64,
     /// Points reserved for boxes.
@@ -73,39 +79,6 @@ pub struct Members {
     pub members: Vec<MemberView>,
     /// Whether there are members after the last one.
     pub more: bool,
-}
-
-/// Points given to a member.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Credit {
-    /// Its id; a repeat has the same.
-    pub op: String,
-    /// How many, from 1.
-    #[serde(deserialize_with = "some_points")]
-    pub points: i64,
-    /// Why.
-    pub reason: String,
-}
-
-/// Points that a member spends online.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Spend {
-    /// Its id; a repeat has the same.
-    pub op: String,
-    /// How many, from 1.
-    #[serde(deserialize_with = "some_points")]
-    pub points: i64,
-}
-
-/// That a credit or an online spend is in the ledger. The same for every repeat.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Done {
-    /// Its id.
-    pub op: String,
-    /// Whose points.
-    pub member: String,
-    /// How many.
-    pub points: i64,
 }
 
 /// A page of the feed.
@@ -160,6 +133,9 @@ pub struct FeedMember {
     pub plates: Vec<String>,
     /// The codes.
     pub codes: Vec<String>,
+    /// The box of the member's home mall.
+    #[serde(default)]
+    pub home: Option<String>,
     /// What was available at the change. For display: no box spends against it.
     pub balance: i64,
     /// Goes up with every change of the member.
@@ -171,144 +147,92 @@ impl Ledger {
     pub fn put_member(&self, id: &str, profile: &Profile) -> Result<MemberView, Refusal> {
         check_name("id", id)?;
         check_profile(profile)?;
-        let mut db = self.writer();
-        let tx = begin(&mut db)?;
-        let known = view(&tx, id)?;
-        if let Some(known) = known.filter(|known| is_same(known, profile)) {
-            return Ok(known);
-        }
-        store::ensure_account(&tx, id)?;
-        tx.execute(
-            "INSERT INTO member (id, handle, tier, consent_plates) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT DO UPDATE
-             SET handle = excluded.handle, tier = excluded.tier, consent_plates = excluded.consent_plates",
-            params![id, profile.handle, profile.tier, profile.consent_plates],
-        )?;
-        Called::PLATES.replace(&tx, id, &profile.plates)?;
-        Called::CODES.replace(&tx, id, &profile.codes)?;
-        let now = tell(&tx, id)?;
-        tx.commit()?;
-        Ok(now)
+        self.database.write(|tx| write_member(tx, id, profile))
     }
 
     /// Removes what a member is called. Its account stays: boxes may still hold its points.
     pub fn remove_member(&self, id: &str) -> Result<(), Refusal> {
-        let mut db = self.writer();
-        let tx = begin(&mut db)?;
-        Called::PLATES.clear(&tx, id)?;
-        Called::CODES.clear(&tx, id)?;
-        if tx.execute("DELETE FROM member WHERE id = ?1", [id])? == 0 {
-            return Err(Refusal::MemberUnknown(id.to_owned()));
-        }
-        tx.execute("INSERT INTO change (member, content) VALUES (?1, NULL)", [id])?;
-        tx.commit()?;
-        Ok(())
-    }
-
-    /// Credits points, once per op.
-    pub fn credit(&self, member: &str, credit: &Credit, now_ms: i64) -> Result<Done, Refusal> {
-        check_name("op", &credit.op)?;
-        check_text("reason", &credit.reason)?;
-        let mut db = self.writer();
-        let tx = begin(&mut db)?;
-        let done = Done { op: credit.op.clone(), member: member.to_owned(), points: credit.points };
-        let stored = tx
-            .prepare_cached("SELECT member, points, reason FROM credit WHERE op = ?1")?
-            .query_row([&credit.op], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?))
-            });
-        if let Some((whose, points, reason)) = stored.optional()? {
-            let is_same = (whose.as_str(), points, reason.as_str()) == (member, credit.points, credit.reason.as_str());
-            return if is_same { Ok(done) } else { Err(Refusal::RequestReused { id: done.op }) };
-        }
-        known(&tx, member)?;
-        tx.execute(
-            "INSERT INTO credit (op, member, points, reason, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![credit.op, member, credit.points, credit.reason, now_ms],
-        )?;
-        store::post(&tx, member, Sums { credited: credit.points, ..Sums::default() })?;
-        tell(&tx, member)?;
-        tx.commit()?;
-        Ok(done)
-    }
-
-    /// Spends points online, from what is available, once per op.
-    pub fn spend(&self, member: &str, spend: &Spend, now_ms: i64) -> Result<Done, Refusal> {
-        check_name("op", &spend.op)?;
-        let mut db = self.writer();
-        let tx = begin(&mut db)?;
-        let done = Done { op: spend.op.clone(), member: member.to_owned(), points: spend.points };
-        let stored = tx
-            .prepare_cached("SELECT member, points FROM online_spend WHERE op = ?1")?
-            .query_row([&spend.op], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)));
-        if let Some((whose, points)) = stored.optional()? {
-            let is_same = (whose.as_str(), points) == (member, spend.points);
-            return if is_same { Ok(done) } else { Err(Refusal::RequestReused { id: done.op }) };
-        }
-        let available = known(&tx, member)?.available;
-        if available < spend.points {
-            return Err(Refusal::InsufficientPoints { available });
-        }
-        tx.execute(
-            "INSERT INTO online_spend (op, member, points, at_ms) VALUES (?1, ?2, ?3, ?4)",
-            params![spend.op, member, spend.points, now_ms],
-        )?;
-        store::post(&tx, member, Sums { debited: spend.points, ..Sums::default() })?;
-        tell(&tx, member)?;
-        tx.commit()?;
-        Ok(done)
+        self.database.write(|tx| {
+            Called::PLATES.clear(tx, id)?;
+            Called::CODES.clear(tx, id)?;
+            if tx.run("DELETE FROM member WHERE id = $1", values![id])? == 0 {
+                return Err(Refusal::MemberUnknown(id.to_owned()));
+            }
+            put_change(tx, id, None)
+        })
     }
 
     /// One member.
     pub fn member(&self, id: &str) -> Result<MemberView, Refusal> {
-        let mut db = self.reader();
-        let tx = db.transaction()?;
-        known(&tx, id)
+        self.database.read(|tx| known(tx, id))
     }
 
     /// At most `limit` members whose id comes after `after`.
     pub fn members(&self, after: &str, limit: usize) -> Result<Members, Refusal> {
         check_limit(limit, MEMBERS_MAX)?;
-        let mut db = self.reader();
-        let tx = db.transaction()?;
-        let mut select = tx.prepare_cached("SELECT id FROM member WHERE id > ?1 ORDER BY id LIMIT ?2")?;
-        let ids: Vec<String> =
-            select.query_map(params![after, limit as i64 + 1], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        let members = ids.iter().take(limit).map(|id| known(&tx, id)).collect::<Result<_, _>>()?;
-        Ok(Members { members, more: ids.len() > limit })
+        self.database.read(|tx| {
+            let ids = tx.rows("SELECT id FROM member WHERE id > $1 ORDER BY id LIMIT $2", values![after, limit + 1])?;
+            let members = ids.iter().take(limit).map(|row| known(tx, &row.text(0))).collect::<Result<_, _>>()?;
+            Ok(Members { members, more: ids.len() > limit })
+        })
     }
 
-    /// At most `limit` changes with numbers beyond `after`. Changes are numbered as they are committed, by one writer,
-    /// so no number ever appears behind one that was already read.
+    /// At most `limit` changes with numbers beyond `after`. Whoever numbers a change holds the counter until it is
+    /// committed, so no number ever appears behind one that was already read.
     pub fn feed(&self, after: i64, limit: usize) -> Result<Feed, Refusal> {
         check_limit(limit, CHANGES_MAX)?;
-        let db = self.reader();
-        let mut select =
-            db.prepare_cached("SELECT change, member, content FROM change WHERE change > ?1 ORDER BY change LIMIT ?2")?;
-        let mut changes: Vec<Change> =
-            select.query_map(params![after, limit as i64 + 1], change)?.collect::<Result<_, _>>()?;
-        let more = changes.len() > limit;
-        changes.truncate(limit);
+        let rows = self.database.read(|tx| {
+            Ok(tx.rows(
+                "SELECT change, member, content FROM change WHERE change > $1 ORDER BY change LIMIT $2",
+                values![after, limit + 1],
+            )?)
+        })?;
+        let changes: Vec<Change> = rows.iter().take(limit).map(change).collect::<Result<_, _>>()?;
         let next = changes.last().map_or(after, |last| last.change);
-        Ok(Feed { changes, next, more })
+        Ok(Feed { changes, next, more: rows.len() > limit })
     }
 }
 
-fn check_limit(limit: usize, most: usize) -> Result<(), Refusal> {
-    if (1..=most).contains(&limit) {
-        return Ok(());
+/// Creates or replaces a member inside a transaction.
+pub(crate) fn write_member(tx: &mut Tx<'_>, id: &str, profile: &Profile) -> Result<MemberView, Refusal> {
+    check_taken(tx, id, profile)?;
+    tx.run("INSERT INTO account (member) VALUES ($1) ON CONFLICT DO NOTHING", values![id])?;
+    tx.row("SELECT member FROM account WHERE member = $1 {lock}", values![id])?;
+    let known = view(tx, id)?;
+    if let Some(known) = known.filter(|known| is_same(known, profile)) {
+        return Ok(known);
     }
-    Err(Refusal::BadRequest(format!("limit: must be from 1 to {most}")))
+    tx.run(
+        "INSERT INTO member (id, handle, tier, consent_plates, home) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (id) DO UPDATE SET handle = excluded.handle, tier = excluded.tier,
+                                        consent_plates = excluded.consent_plates, home = excluded.home",
+        values![id, &profile.handle, &profile.tier, profile.consent_plates, profile.home.as_deref()],
+    )?;
+    Called::PLATES.replace(tx, id, &profile.plates)?;
+    Called::CODES.replace(tx, id, &profile.codes)?;
+    tell(tx, id)?;
+    self::known(tx, id)
 }
 
-fn check_profile(profile: &Profile) -> Result<(), Refusal> {
+/// Refuses plates and codes that another member holds.
+pub(crate) fn check_taken(tx: &mut Tx<'_>, id: &str, profile: &Profile) -> Result<(), Refusal> {
+    Called::PLATES.check(tx, id, &profile.plates)?;
+    Called::CODES.check(tx, id, &profile.codes)
+}
+
+/// Refuses a profile that no page or till could show.
+pub(crate) fn check_profile(profile: &Profile) -> Result<(), Refusal> {
+    if let Some(home) = &profile.home {
+        check_name("home", home)?;
+    }
     check_text("handle", &profile.handle)?;
     check_text("tier", &profile.tier)?;
     check_called("plates", &profile.plates)?;
     check_called("codes", &profile.codes)
 }
 
-fn check_text(field: &str, text: &str) -> Result<(), Refusal> {
+/// Refuses a text that is long or has lines.
+pub(crate) fn check_text(field: &str, text: &str) -> Result<(), Refusal> {
     if text.chars().count() <= TEXT_CHARS_MAX && !text.chars().any(char::is_control) {
         return Ok(());
     }
@@ -339,73 +263,114 @@ fn is_same(known: &MemberView, profile: &Profile) -> bool {
         && known.consent_plates == profile.consent_plates
         && known.plates == profile.plates
         && known.codes == profile.codes
+        && known.home == profile.home
 }
 
-fn known(db: &Connection, id: &str) -> Result<MemberView, Refusal> {
-    view(db, id)?.ok_or_else(|| Refusal::MemberUnknown(id.to_owned()))
+/// A member that must be there.
+pub(crate) fn known(tx: &mut Tx<'_>, id: &str) -> Result<MemberView, Refusal> {
+    view(tx, id)?.ok_or_else(|| Refusal::MemberUnknown(id.to_owned()))
 }
 
-fn view(db: &Connection, id: &str) -> rusqlite::Result<Option<MemberView>> {
-    let mut select = db.prepare_cached(
-        "SELECT handle, tier, consent_plates, version, credited, debited, escrow
-         FROM member JOIN account ON account.member = member.id WHERE id = ?1",
+fn view(tx: &mut Tx<'_>, id: &str) -> Result<Option<MemberView>, Refusal> {
+    let found = tx.row(
+        "SELECT handle, tier, consent_plates, home, version FROM member
+         JOIN account ON account.member = member.id WHERE id = $1",
+        values![id],
     )?;
-    let found = select.query_row([id], |row| {
-        let sums = Sums { credited: row.get(4)?, debited: row.get(5)?, escrow: row.get(6)? };
-        Ok(MemberView {
-            id: id.to_owned(),
-            handle: row.get(0)?,
-            tier: row.get(1)?,
-            consent_plates: row.get(2)?,
-            plates: Vec::new(),
-            codes: Vec::new(),
-            version: row.get(3)?,
-            credited: sums.credited,
-            debited: sums.debited,
-            available: sums.available(),
-            outstanding: sums.escrow,
-        })
-    });
-    let Some(mut member) = found.optional()? else {
-        return Ok(None);
-    };
-    member.plates = Called::PLATES.of(db, id)?;
-    member.codes = Called::CODES.of(db, id)?;
-    Ok(Some(member))
+    let Some(row) = found else { return Ok(None) };
+    let sums = Sums::of(tx, id)?;
+    Ok(Some(MemberView {
+        id: id.to_owned(),
+        handle: row.text(0),
+        tier: row.text(1),
+        consent_plates: row.flag(2),
+        plates: Called::PLATES.of(tx, id)?,
+        codes: Called::CODES.of(tx, id)?,
+        home: row.opt_text(3),
+        version: row.int(4),
+        credited: sums.credited,
+        debited: sums.debited,
+        expired: sums.expired,
+        available: sums.available,
+        outstanding: sums.outstanding,
+    }))
 }
 
-/// Puts a member's change on the feed; answers the member with its new version.
-fn tell(tx: &Transaction<'_>, id: &str) -> Result<MemberView, Refusal> {
-    tx.execute("UPDATE account SET version = version + 1 WHERE member = ?1", [id])?;
-    let now = known(tx, id)?;
+/// A member's points, added up over lots, grants and pockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sums {
+    pub credited: i64,
+    pub debited: i64,
+    pub expired: i64,
+    pub available: i64,
+    pub outstanding: i64,
+}
+
+impl Sums {
+    /// Adds them up.
+    pub fn of(tx: &mut Tx<'_>, member: &str) -> Result<Self, Refusal> {
+        let lots = tx.only(
+            "SELECT CAST(coalesce(sum(points), 0) AS BIGINT), CAST(coalesce(sum(available), 0) AS BIGINT),
+                    CAST(coalesce(sum(spent), 0) AS BIGINT), CAST(coalesce(sum(expired), 0) AS BIGINT)
+             FROM lot WHERE member = $1",
+            values![member],
+        )?;
+        let escrow = tx.only(
+            "SELECT CAST(coalesce(sum(spent), 0) AS BIGINT),
+                    CAST(coalesce(sum(amount - spent - returned - released), 0) AS BIGINT)
+             FROM escrow WHERE member = $1",
+            values![member],
+        )?;
+        Ok(Self {
+            credited: lots.int(0),
+            debited: lots.int(2) + escrow.int(0),
+            expired: lots.int(3),
+            available: lots.int(1),
+            outstanding: escrow.int(1),
+        })
+    }
+}
+
+/// Puts a member's change on the feed, where it is still called something.
+pub(crate) fn tell(tx: &mut Tx<'_>, id: &str) -> Result<(), Refusal> {
+    tx.run("UPDATE account SET version = version + 1 WHERE member = $1", values![id])?;
+    let Some(now) = view(tx, id)? else { return Ok(()) };
     let member = FeedMember {
-        id: now.id.clone(),
-        handle: now.handle.clone(),
-        tier: now.tier.clone(),
+        id: now.id,
+        handle: now.handle,
+        tier: now.tier,
         consent_plates: now.consent_plates,
-        plates: now.plates.clone(),
-        codes: now.codes.clone(),
+        plates: now.plates,
+        codes: now.codes,
+        home: now.home,
         balance: now.available,
         version: now.version,
     };
     let content = serde_json::to_string(&member).expect("a member is text and numbers, which JSON can always hold");
-    tx.execute("INSERT INTO change (member, content) VALUES (?1, ?2)", params![id, content])?;
-    Ok(now)
+    put_change(tx, id, Some(content))
 }
 
-fn change(row: &rusqlite::Row<'_>) -> rusqlite::Result<Change> {
-    let unreadable = |error| rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(error));
-    let what = match row.get::<_, Option<String>>(2)? {
-        Some(content) => What::Member { member: serde_json::from_str(&content).map_err(unreadable)? },
-        None => What::MemberRemoved { id: row.get(1)? },
+fn put_change(tx: &mut Tx<'_>, id: &str, content: Option<String>) -> Result<(), Refusal> {
+    let number = tx.next_number("change")?;
+    tx.run("INSERT INTO change (change, member, content) VALUES ($1, $2, $3)", values![number, id, content])?;
+    Ok(())
+}
+
+fn change(row: &Row) -> Result<Change, Refusal> {
+    let what = match row.opt_text(2) {
+        Some(content) => {
+            let unreadable = |error| crate::db::Error::unreadable(format!("change {}: {error}", row.int(0)));
+            What::Member { member: serde_json::from_str(&content).map_err(unreadable)? }
+        }
+        None => What::MemberRemoved { id: row.text(1) },
     };
-    Ok(Change { change: row.get(0)?, what })
+    Ok(Change { change: row.int(0), what })
 }
 
 /// One of the two lists of what a member is called, in its table. No two members share an item.
 struct Called {
     what: &'static str,
-    holder: &'static str,
+    holders: &'static str,
     insert: &'static str,
     delete: &'static str,
     select: &'static str,
@@ -414,36 +379,42 @@ struct Called {
 impl Called {
     const PLATES: Self = Self {
         what: "plate",
-        holder: "SELECT 1 FROM plate WHERE plate = ?1",
-        insert: "INSERT INTO plate (plate, member, position) VALUES (?1, ?2, ?3)",
-        delete: "DELETE FROM plate WHERE member = ?1",
-        select: "SELECT plate FROM plate WHERE member = ?1 ORDER BY position",
+        holders: "SELECT plate FROM plate WHERE plate {any $1} AND member <> $2",
+        insert: "INSERT INTO plate (plate, member, position) {rows}",
+        delete: "DELETE FROM plate WHERE member = $1",
+        select: "SELECT plate FROM plate WHERE member = $1 ORDER BY position",
     };
     const CODES: Self = Self {
         what: "code",
-        holder: "SELECT 1 FROM code WHERE code = ?1",
-        insert: "INSERT INTO code (code, member, position) VALUES (?1, ?2, ?3)",
-        delete: "DELETE FROM code WHERE member = ?1",
-        select: "SELECT code FROM code WHERE member = ?1 ORDER BY position",
+        holders: "SELECT code FROM code WHERE code {any $1} AND member <> $2",
+        insert: "INSERT INTO code (code, member, position) {rows}",
+        delete: "DELETE FROM code WHERE member = $1",
+        select: "SELECT code FROM code WHERE member = $1 ORDER BY position",
     };
 
-    fn replace(&self, tx: &Transaction<'_>, member: &str, called: &[String]) -> Result<(), Refusal> {
-        self.clear(tx, member)?;
-        for (index, text) in called.iter().enumerate() {
-            if tx.prepare_cached(self.holder)?.exists([text])? {
-                return Err(Refusal::Taken { what: self.what, place: index + 1 });
-            }
-            tx.prepare_cached(self.insert)?.execute(params![text, member, index as i64])?;
+    fn check(&self, tx: &mut Tx<'_>, member: &str, called: &[String]) -> Result<(), Refusal> {
+        let held = tx.rows(self.holders, values![called.to_vec(), member])?;
+        let held: BTreeSet<String> = held.iter().map(|row| row.text(0)).collect();
+        if let Some(index) = called.iter().position(|text| held.contains(text)) {
+            return Err(Refusal::Taken { what: self.what, place: index + 1 });
         }
         Ok(())
     }
 
-    fn clear(&self, tx: &Transaction<'_>, member: &str) -> rusqlite::Result<()> {
-        tx.prepare_cached(self.delete)?.execute([member])?;
+    fn replace(&self, tx: &mut Tx<'_>, member: &str, called: &[String]) -> Result<(), Refusal> {
+        self.clear(tx, member)?;
+        let row = |(index, text): (usize, &String)| values![text, member, index].to_vec();
+        let rows: Vec<Vec<Value>> = called.iter().enumerate().map(row).collect();
+        tx.each(self.insert, "tti", &rows)?;
         Ok(())
     }
 
-    fn of(&self, db: &Connection, member: &str) -> rusqlite::Result<Vec<String>> {
-        db.prepare_cached(self.select)?.query_map([member], |row| row.get(0))?.collect()
+    fn clear(&self, tx: &mut Tx<'_>, member: &str) -> Result<(), Refusal> {
+        tx.run(self.delete, values![member])?;
+        Ok(())
+    }
+
+    fn of(&self, tx: &mut Tx<'_>, member: &str) -> Result<Vec<String>, Refusal> {
+        Ok(tx.rows(self.select, values![member])?.iter().map(|row| row.text(0)).collect())
     }
 }

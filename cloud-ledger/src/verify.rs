@@ -1,266 +1,428 @@
-//! Everything computed again from what is stored: each chain from its genesis, each balance from credits, grants,
-//! online spends and journals. It shares no arithmetic with the postings that it checks.
+//! Everything computed again from what is stored: each chain from its genesis, what each record, credit and request
+//! must have moved, and each balance from the movements. It shares no arithmetic with the postings that it checks.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
-use anyhow::Context;
-use rusqlite::{Connection, Row};
 use serde::Serialize;
 
+use crate::db::{Row, Tx, Value};
 use crate::journal::{self, Fact, Head, Movement};
-use crate::ledger::Ledger;
-use crate::store;
+use crate::ledger::{Ledger, Refusal};
+use crate::upload::op_of;
+use crate::values;
 
-/// How many faults are named; beyond that a person needs the file, not the list.
+/// How many faults are named; beyond that a person needs the database, not the list.
 const FAULTS_MAX: usize = 200;
+
+/// How many rows are read at a time.
+const PAGE: i64 = 2000;
 
 /// What a check of everything found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Whether nothing is wrong.
     pub ok: bool,
-    /// How many accounts were computed again.
+    /// How many accounts there are.
     pub members: usize,
-    /// How many entries were.
+    /// How many entries were computed again.
     pub entries: usize,
     /// What is wrong, at most the first 200.
     pub faults: Vec<String>,
 }
 
 impl Ledger {
-    /// Checks everything against one moment's state, on a connection of its own, so that nobody waits.
-    pub fn verify(&self) -> anyhow::Result<Report> {
-        file(self.path())
+    /// Checks everything against one moment's state; nobody waits for it.
+    pub fn verify(&self) -> Result<Report, Refusal> {
+        let pages = self.database.pages()?;
+        self.database.read(|tx| {
+            let mut books = Books::default();
+            pages.iter().for_each(|page| books.fault(format!("the file: {page}")));
+            books.winners(tx)?;
+            let entries = books.journals(tx)?;
+            books.causes(tx)?;
+            books.excess(tx)?;
+            books.movements(tx)?;
+            books.compare_demands();
+            books.compare_lots(tx)?;
+            books.compare_escrow(tx)?;
+            let members = tx.only("SELECT count(*) FROM account", &[])?.int(0);
+            let faults = std::mem::take(&mut books.faults);
+            let members = usize::try_from(members).unwrap_or(usize::MAX);
+            Ok(Report { ok: faults.is_empty(), members, entries, faults })
+        })
     }
 }
 
-/// Checks the ledger in the file at `path`; another process may be serving it.
-pub fn file(path: &Path) -> anyhow::Result<Report> {
-    let mut db = store::open_for_reading(path)?;
-    let tx = db.transaction().context("begin to read")?;
-    let mut books = Books::default();
-    books.pages(&tx).context("check the file's pages")?;
-    books.starting_points(&tx).context("read credits, online spends and grants")?;
-    let entries = books.journals(&tx).context("read the journals")?;
-    books.compare_cursors(&tx).context("compare the cursors")?;
-    books.compare_escrow(&tx).context("compare what is reserved")?;
-    let members = books.compare_accounts(&tx).context("compare the accounts")?;
-    let faults = books.faults;
-    Ok(Report { ok: faults.is_empty(), members, entries, faults })
-}
+/// A box, an epoch, an entry.
+type Place = (String, u32, i64);
 
-type Epoch = (String, u32);
-type GrantKey = (String, u32, String);
+/// What must have moved, or has: the word, where, the op, and the grant or pocket.
+type Demand = (&'static str, Option<Place>, String, String);
 
 /// The ledger as it ought to be.
 #[derive(Default)]
 struct Books {
-    heads: BTreeMap<Epoch, (i64, Head)>,
-    grants: BTreeMap<GrantKey, Pot>,
-    credited: BTreeMap<String, i64>,
-    debited: BTreeMap<String, i64>,
-    ops: BTreeSet<String>,
+    winners: BTreeMap<String, (Place, i64)>,
+    demands: BTreeMap<Demand, i64>,
+    lots: BTreeMap<String, Pile>,
+    pots: BTreeMap<String, Pot>,
+    accounts: BTreeMap<String, i64>,
     faults: Vec<String>,
 }
 
-/// Points reserved for a box and epoch.
-#[derive(Debug, PartialEq, Eq)]
+/// A lot: where its points are.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Pile {
+    points: i64,
+    available: i64,
+    spent: i64,
+    expired: i64,
+}
+
+/// A grant or pocket: what became of its points.
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Pot {
-    member: String,
     amount: i64,
     spent: i64,
     returned: i64,
+    released: i64,
+    late_spent: i64,
+    late_returned: i64,
 }
 
 impl Books {
-    /// The database's own check of its pages, indexes and constraints.
-    fn pages(&mut self, db: &Connection) -> rusqlite::Result<()> {
-        let mut check = db.prepare("PRAGMA integrity_check(20)")?;
-        let mut rows = check.query([])?;
-        while let Some(row) = rows.next()? {
-            let found: String = row.get(0)?;
-            if found != "ok" {
-                self.fault(format!("the file: {found}"));
-            }
-        }
-        Ok(())
+    /// Which record each op had its effect with. That there is such a record is looked at with the journals.
+    fn winners(&mut self, tx: &mut Tx<'_>) -> Result<(), Refusal> {
+        let sql = "SELECT op, box, epoch, seq, record FROM op WHERE op > $1 ORDER BY op LIMIT $2";
+        pages(
+            tx,
+            sql,
+            &[],
+            |row| row.text(0).into(),
+            "".into(),
+            |row| {
+                let place = (row.text(1), row.epoch(2), row.int(3));
+                self.winners.insert(row.text(0), (place, row.int(4)));
+                Ok(())
+            },
+        )
     }
 
-    fn starting_points(&mut self, db: &Connection) -> rusqlite::Result<()> {
-        let member_points = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
-        for row in db.prepare("SELECT member, points FROM credit")?.query_map([], member_points)? {
-            let (member, points) = row?;
-            *self.credited.entry(member).or_default() += points;
-        }
-        for row in db.prepare("SELECT member, points FROM online_spend")?.query_map([], member_points)? {
-            let (member, points) = row?;
-            *self.debited.entry(member).or_default() += points;
-        }
-        let mut grants =
-            db.prepare("SELECT box, epoch, grant_id, member, granted FROM grant_request WHERE grant_id IS NOT NULL")?;
-        let mut rows = grants.query([])?;
-        while let Some(row) = rows.next()? {
-            let key = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let pot = Pot { member: row.get(3)?, amount: row.get(4)?, spent: 0, returned: 0 };
-            self.grants.insert(key, pot);
-        }
-        Ok(())
-    }
-
-    /// Repeats every entry in the order in which it was applied.
-    fn journals(&mut self, db: &Connection) -> rusqlite::Result<usize> {
-        let mut entries = 0;
-        let mut select = db.prepare("SELECT box, epoch, seq, body, head FROM entry ORDER BY arrival")?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            let epoch: Epoch = (row.get(0)?, row.get(1)?);
-            let (seq, body, head): (i64, String, [u8; 32]) = (row.get(2)?, row.get(3)?, row.get(4)?);
-            self.link(&epoch, seq, &body, Head(head));
-            match journal::facts(&body) {
-                Ok(facts) => facts.into_iter().for_each(|(_, fact)| self.apply(&epoch, seq, fact)),
-                Err(fault) => self.fault(format!("{}: {fault:?}", entry_name(&epoch, seq))),
+    /// Links every chain, and notes what each record must have moved.
+    fn journals(&mut self, tx: &mut Tx<'_>) -> Result<usize, Refusal> {
+        let (mut entries, mut seen) = (0, 0);
+        for cursor in tx.rows("SELECT box, epoch, seq, head FROM cursor ORDER BY box, epoch", &[])? {
+            let (name, epoch) = (cursor.text(0), cursor.epoch(1));
+            let mut held = (0, Head::genesis(&name, epoch));
+            let sql = "SELECT seq, body, head FROM entry WHERE box = $3 AND epoch = $4 AND seq > $1
+                       ORDER BY seq LIMIT $2";
+            pages(
+                tx,
+                sql,
+                values![&name, epoch],
+                |row| row.int(0).into(),
+                0_i64.into(),
+                |row| {
+                    let place = (name.clone(), epoch, row.int(0));
+                    let (body, head) = (row.text(1), Head(row.hash(2)));
+                    if place.2 != held.0 + 1 {
+                        self.fault(format!("{}: comes after entry {}", entry_name(&place), held.0));
+                    }
+                    if held.1.link(&body) != head {
+                        self.fault(format!("{}: its head is not the hash of what is stored", entry_name(&place)));
+                    }
+                    held = (place.2, head);
+                    entries += 1;
+                    match journal::facts(&body) {
+                        Ok(facts) => {
+                            seen += facts.into_iter().filter(|(n, fact)| self.record(&place, *n, fact)).count()
+                        }
+                        Err(fault) => self.fault(format!("{}: {fault:?}", entry_name(&place))),
+                    }
+                    Ok(())
+                },
+            )?;
+            if (cursor.int(2), Head(cursor.hash(3))) != held {
+                let at = cursor.int(2);
+                self.fault(format!("box '{name}', epoch {epoch}: the cursor is at {at}, the journal at {}", held.0));
             }
-            entries += 1;
+        }
+        let stored = tx.only("SELECT count(*) FROM entry", &[])?.int(0);
+        if usize::try_from(stored) != Ok(entries) {
+            self.fault(format!("{stored} entries are stored, {entries} of them belong to a cursor"));
+        }
+        if seen != self.winners.len() {
+            let ops = self.winners.len();
+            self.fault(format!("{ops} ops had their effect, {seen} records in the journals say so"));
         }
         Ok(entries)
     }
 
-    fn link(&mut self, epoch: &Epoch, seq: i64, body: &str, head: Head) {
-        let genesis = || (0, Head::genesis(&epoch.0, epoch.1));
-        let (before, previous) = *self.heads.entry(epoch.clone()).or_insert_with(genesis);
-        if seq != before + 1 {
-            self.fault(format!("{}: comes after entry {before}", entry_name(epoch, seq)));
+    /// Notes what a record must have moved; whether it is the one that its op had its effect with.
+    fn record(&mut self, place: &Place, number: usize, fact: &Fact) -> bool {
+        let Some(op) = op_of(fact) else { return false };
+        match self.winners.get(op) {
+            None => {
+                self.fault(format!("{}: the op '{op}' is not among those that were applied", entry_name(place)));
+                return false;
+            }
+            Some((winner, record)) if (winner, usize::try_from(*record)) != (place, Ok(number)) => return false,
+            Some(_) => {}
         }
-        if previous.link(body) != head {
-            self.fault(format!("{}: its head is not the hash of what is stored", entry_name(epoch, seq)));
-        }
-        self.heads.insert(epoch.clone(), (seq, head));
-    }
-
-    fn apply(&mut self, epoch: &Epoch, seq: i64, fact: Fact) {
         match fact {
-            Fact::GrantAccepted { .. } => {}
-            Fact::PointsEarned { op, member, points } => {
-                if self.ops.insert(op) {
-                    let key = (epoch.0.clone(), epoch.1, format!("born:{member}"));
-                    let none = Pot { member: member.clone(), amount: 0, spent: 0, returned: 0 };
-                    self.grants.entry(key).or_insert(none).amount += points;
-                    *self.credited.entry(member).or_default() += points;
-                }
-            }
-            Fact::PointsSpent(movement) => {
-                for (member, points) in self.release(epoch, seq, movement, "spent", |pot| &mut pot.spent) {
-                    *self.debited.entry(member).or_default() += points;
-                }
-            }
-            Fact::PointsReturned(movement) => {
-                self.release(epoch, seq, movement, "returned", |pot| &mut pot.returned);
-            }
+            Fact::PointsEarned { op, points, .. } => self.demand("earned", place, op, &format!("born:{op}"), *points),
+            Fact::PointsSpent(movement) => self.demand_parts("spent", place, movement),
+            Fact::PointsReturned(movement) => self.demand_parts("returned", place, movement),
+            Fact::PointsReversed { movement, .. } => self.demand_parts("reversed", place, movement),
+            Fact::GrantAccepted { .. } | Fact::DebtBooked(_) | Fact::DebtPaid { .. } => {}
+        }
+        true
+    }
+
+    fn demand_parts(&mut self, what: &'static str, place: &Place, movement: &Movement) {
+        for part in &movement.parts {
+            self.demand(what, place, &movement.op, &part.grant, part.points);
         }
     }
 
-    /// Takes a movement out of its grants; answers what they covered.
-    fn release(
-        &mut self,
-        epoch: &Epoch,
-        seq: i64,
-        movement: Movement,
-        word: &str,
-        side: fn(&mut Pot) -> &mut i64,
-    ) -> Vec<(String, i64)> {
-        if !self.ops.insert(movement.op) {
-            return Vec::new();
-        }
-        let mut covered = Vec::new();
-        for part in movement.parts {
-            let key = (epoch.0.clone(), epoch.1, part.grant.clone());
-            let pot = self.grants.get_mut(&key).filter(|pot| pot.member == movement.member);
-            let left = pot.as_ref().map_or(0, |pot| pot.amount - pot.spent - pot.returned);
-            let taken = part.points.min(left);
-            if let Some(pot) = pot {
-                *side(pot) += taken;
-            }
-            if taken < part.points {
-                let beyond = part.points - taken;
-                let (entry, member) = (entry_name(epoch, seq), &movement.member);
-                self.fault(format!("{entry}: {beyond} points of '{member}' were {word} beyond '{}'", part.grant));
-            }
-            if taken > 0 {
-                covered.push((movement.member.clone(), taken));
-            }
-        }
-        covered
+    fn demand(&mut self, what: &'static str, place: &Place, op: &str, grant: &str, points: i64) {
+        *self.demands.entry((what, Some(place.clone()), op.to_owned(), grant.to_owned())).or_default() += points;
     }
 
-    fn compare_cursors(&mut self, db: &Connection) -> rusqlite::Result<()> {
-        let mut select = db.prepare("SELECT box, epoch, seq, head FROM cursor")?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            let epoch: Epoch = (row.get(0)?, row.get(1)?);
-            let stored = (row.get(2)?, Head(row.get(3)?));
-            let computed = self.heads.remove(&epoch).unwrap_or_else(|| (0, Head::genesis(&epoch.0, epoch.1)));
-            if stored != computed {
-                let (name, number) = &epoch;
-                self.fault(format!(
-                    "box '{name}', epoch {number}: the cursor is at {}, the journal at {}",
-                    stored.0, computed.0
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn compare_escrow(&mut self, db: &Connection) -> rusqlite::Result<()> {
-        let mut stored = BTreeMap::new();
-        let mut select = db.prepare("SELECT box, epoch, grant_id, member, amount, spent, returned FROM escrow")?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            let pot = Pot { member: row.get(3)?, amount: row.get(4)?, spent: row.get(5)?, returned: row.get(6)? };
-            let key: GrantKey = (row.get(0)?, row.get(1)?, row.get(2)?);
-            stored.insert(key, pot);
-        }
-        let keys: BTreeSet<&GrantKey> = stored.keys().chain(self.grants.keys()).collect();
-        let differing = keys.into_iter().filter(|key| stored.get(key) != self.grants.get(key));
-        let name = |key: &GrantKey| {
-            let (name, epoch, grant) = key;
-            let (stored, computed) = (stored.get(key), self.grants.get(key));
-            format!("box '{name}', epoch {epoch}, '{grant}': stored {stored:?}, computed {computed:?}")
+    /// What credits, online spends and requests must have moved.
+    fn causes(&mut self, tx: &mut Tx<'_>) -> Result<(), Refusal> {
+        let mut note = |what, op: String, points| {
+            *self.demands.entry((what, None, op, String::new())).or_default() += points;
         };
-        let faults: Vec<String> = differing.map(name).collect();
-        faults.into_iter().for_each(|fault| self.fault(fault));
+        let sql = "SELECT op, points FROM credit WHERE op > $1 ORDER BY op LIMIT $2";
+        pages(
+            tx,
+            sql,
+            &[],
+            |row| row.text(0).into(),
+            "".into(),
+            |row| {
+                note("credited", row.text(0), row.int(1));
+                Ok(())
+            },
+        )?;
+        let sql = "SELECT op, points, of_op FROM online WHERE op > $1 ORDER BY op LIMIT $2";
+        pages(
+            tx,
+            sql,
+            &[],
+            |row| row.text(0).into(),
+            "".into(),
+            |row| {
+                let what = if row.opt_text(2).is_some() { "undone" } else { "spent-online" };
+                note(what, row.text(0), row.int(1));
+                Ok(())
+            },
+        )?;
+        let sql = "SELECT number, box, request, granted FROM grant_request WHERE number > $1 ORDER BY number LIMIT $2";
+        pages(
+            tx,
+            sql,
+            &[],
+            |row| row.int(0).into(),
+            0_i64.into(),
+            |row| {
+                note("granted", format!("{} of {}", row.text(2), row.text(1)), row.int(3));
+                Ok(())
+            },
+        )
+    }
+
+    /// What was booked beside the accounts was not moved, and is a fault until people have settled it.
+    fn excess(&mut self, tx: &mut Tx<'_>) -> Result<(), Refusal> {
+        let rows = tx.rows(
+            "SELECT excess.box, excess.epoch, excess.seq, what, member, grant_id, points, op.op FROM excess
+             JOIN op ON op.box = excess.box AND op.epoch = excess.epoch AND op.seq = excess.seq
+                        AND op.record = excess.record
+             ORDER BY excess.box, excess.epoch, excess.seq, excess.record, part",
+            &[],
+        )?;
+        for row in &rows {
+            let place = (row.text(0), row.epoch(1), row.int(2));
+            let what = ["spent", "returned", "reversed"].into_iter().find(|what| *what == row.text(3));
+            let what = what.expect("the table checks it");
+            let (member, grant, points) = (row.text(4), row.text(5), row.int(6));
+            self.demand(what, &place, &row.text(7), &grant, -points);
+            let entry = entry_name(&place);
+            self.fault(format!("{entry}: {points} points of '{member}' were {what} beyond '{grant}'"));
+        }
         Ok(())
     }
 
-    fn compare_accounts(&mut self, db: &Connection) -> rusqlite::Result<usize> {
-        let mut escrow: BTreeMap<&str, i64> = BTreeMap::new();
-        for pot in self.grants.values() {
-            *escrow.entry(&pot.member).or_default() += pot.amount - pot.spent - pot.returned;
-        }
-        let mut missing: BTreeSet<&str> =
-            self.credited.keys().chain(self.debited.keys()).map(String::as_str).chain(escrow.keys().copied()).collect();
-        let (mut members, mut faults) = (0, Vec::new());
-        let mut select = db.prepare("SELECT member, credited, debited, escrow FROM account")?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            let member: String = row.get(0)?;
-            let stored: [i64; 3] = [row.get(1)?, row.get(2)?, row.get(3)?];
-            let sum = |sums: &BTreeMap<String, i64>| sums.get(&member).copied().unwrap_or(0);
-            let reserved = escrow.get(member.as_str()).copied().unwrap_or(0);
-            let computed = [sum(&self.credited), sum(&self.debited), reserved];
-            if stored != computed {
-                faults
-                    .push(format!("'{member}': credited, debited, outstanding are {stored:?}, computed {computed:?}"));
+    /// Adds up every movement, and crosses it off what was demanded.
+    fn movements(&mut self, tx: &mut Tx<'_>) -> Result<(), Refusal> {
+        let sql = "SELECT number, what, op, source, destination, points, member, lot, escrow, box, epoch, seq
+                   FROM transfer WHERE number > $1 ORDER BY number LIMIT $2";
+        pages(
+            tx,
+            sql,
+            &[],
+            |row| row.int(0).into(),
+            0_i64.into(),
+            |row| {
+                let points = row.int(5);
+                *self.accounts.entry(row.text(3)).or_default() -= points;
+                *self.accounts.entry(row.text(4)).or_default() += points;
+                self.add(&row.text(1), &row.text(7), row.opt_text(8).as_deref(), points);
+                self.cross_off(row);
+                Ok(())
+            },
+        )
+    }
+
+    fn add(&mut self, what: &str, lot: &str, escrow: Option<&str>, points: i64) {
+        let mut none = Pot::default();
+        let pile = self.lots.entry(lot.to_owned()).or_default();
+        let pot = match escrow {
+            Some(escrow) => self.pots.entry(escrow.to_owned()).or_default(),
+            None => &mut none,
+        };
+        match what {
+            "credited" => (pile.points, pile.available) = (pile.points + points, pile.available + points),
+            "earned" => (pile.points, pot.amount) = (pile.points + points, pot.amount + points),
+            "granted" => (pile.available, pot.amount) = (pile.available - points, pot.amount + points),
+            "spent" => pot.spent += points,
+            "late-spent" => pot.late_spent += points,
+            "returned" => (pile.available, pot.returned) = (pile.available + points, pot.returned + points),
+            "late-returned" => pot.late_returned += points,
+            "reversed" => pot.spent -= points,
+            "late-reversed" => pot.late_spent -= points,
+            "spent-online" => (pile.available, pile.spent) = (pile.available - points, pile.spent + points),
+            "reversed-online" => (pile.available, pile.spent) = (pile.available + points, pile.spent - points),
+            "spend-undone" => {
+                (pot.spent, pot.returned) = (pot.spent - points, pot.returned + points);
+                pile.available += points;
             }
-            if computed[0] < computed[1] + computed[2] {
-                faults.push(format!("'{member}': more points are gone or reserved than were credited: {computed:?}"));
+            "late-spend-undone" => {
+                (pot.late_spent, pot.late_returned) = (pot.late_spent - points, pot.late_returned + points);
             }
-            missing.remove(member.as_str());
-            members += 1;
+            "expired" => (pile.available, pile.expired) = (pile.available - points, pile.expired + points),
+            "released" => (pile.available, pot.released) = (pile.available + points, pot.released + points),
+            "reserved" => {}
+            other => self.fault(format!("a movement of the unknown kind '{other}'")),
         }
-        faults.extend(missing.iter().map(|member| format!("'{member}': has points and no account")));
-        faults.into_iter().for_each(|fault| self.fault(fault));
-        Ok(members)
+    }
+
+    fn cross_off(&mut self, row: &Row) {
+        let (op, points) = (row.text(2), row.int(5));
+        let place = || Some((row.text(9), row.epoch(10), row.int(11)));
+        let escrow = || row.opt_text(8).unwrap_or_default();
+        let demand: Demand = match row.text(1).as_str() {
+            "credited" => ("credited", None, op, String::new()),
+            "granted" => ("granted", None, format!("{op} of {}", row.text(9)), String::new()),
+            "spent-online" => ("spent-online", None, op, String::new()),
+            "reversed-online" | "spend-undone" | "late-spend-undone" => ("undone", None, op, String::new()),
+            "earned" => ("earned", place(), op, escrow()),
+            "spent" | "late-spent" => ("spent", place(), op, escrow()),
+            "returned" | "late-returned" => ("returned", place(), op, escrow()),
+            "reversed" | "late-reversed" => ("reversed", place(), op, escrow()),
+            _ => return,
+        };
+        if let Some(open) = self.demands.get_mut(&demand) {
+            *open -= points;
+            return;
+        }
+        // A record may name all pockets of a member at once.
+        let pockets = format!("born:{}", row.text(6));
+        *self.demands.entry((demand.0, demand.1, demand.2, pockets)).or_default() -= points;
+    }
+
+    fn compare_demands(&mut self) {
+        for ((what, place, op, grant), points) in std::mem::take(&mut self.demands) {
+            if points == 0 {
+                continue;
+            }
+            let entry = place.map_or_else(String::new, |place| format!("{}: ", entry_name(&place)));
+            let of = if grant.is_empty() { String::new() } else { format!(" of '{grant}'") };
+            let word = if points > 0 { "missing among" } else { "too many among" };
+            let points = points.abs();
+            self.fault(format!("{entry}'{op}', {what}{of}: {points} points are {word} the movements"));
+        }
+    }
+
+    fn compare_lots(&mut self, tx: &mut Tx<'_>) -> Result<(), Refusal> {
+        let mut lots = std::mem::take(&mut self.lots);
+        let sql = "SELECT lot.id, points, available, spent, expired, lot.member, account.member FROM lot
+                   LEFT JOIN account ON account.member = lot.member WHERE lot.id > $1 ORDER BY lot.id LIMIT $2";
+        pages(
+            tx,
+            sql,
+            &[],
+            |row| row.text(0).into(),
+            "".into(),
+            |row| {
+                let id = row.text(0);
+                let stored = Pile { points: row.int(1), available: row.int(2), spent: row.int(3), expired: row.int(4) };
+                let computed = lots.remove(&id).unwrap_or_default();
+                if stored != computed {
+                    let member = row.text(5);
+                    self.fault(format!("'{member}', lot '{id}': stored {stored:?}, computed {computed:?}"));
+                }
+                if row.opt_text(6).is_none() {
+                    self.fault(format!("'{}': has points and no account", row.text(5)));
+                }
+                let account = self.accounts.get(&format!("lot:{id}")).copied().unwrap_or(0);
+                if account != computed.available {
+                    self.fault(format!("lot '{id}': its account is {account}, available is {}", computed.available));
+                }
+                Ok(())
+            },
+        )?;
+        lots.keys().for_each(|id| self.fault(format!("the lot '{id}' has movements and no row")));
+        Ok(())
+    }
+
+    fn compare_escrow(&mut self, tx: &mut Tx<'_>) -> Result<(), Refusal> {
+        let mut pots = std::mem::take(&mut self.pots);
+        let mut reserves: BTreeMap<String, i64> = BTreeMap::new();
+        let sql = "SELECT id, box, epoch, amount, spent, returned, released, late_spent, late_returned FROM escrow
+                   WHERE id > $1 ORDER BY id LIMIT $2";
+        pages(
+            tx,
+            sql,
+            &[],
+            |row| row.text(0).into(),
+            "".into(),
+            |row| {
+                let (id, name, epoch) = (row.text(0), row.text(1), row.epoch(2));
+                let stored = Pot {
+                    amount: row.int(3),
+                    spent: row.int(4),
+                    returned: row.int(5),
+                    released: row.int(6),
+                    late_spent: row.int(7),
+                    late_returned: row.int(8),
+                };
+                let computed = pots.remove(&id).unwrap_or_default();
+                if stored != computed {
+                    self.fault(format!(
+                        "box '{name}', epoch {epoch}, '{id}': stored {stored:?}, computed {computed:?}"
+                    ));
+                }
+                let outstanding = computed.amount - computed.spent - computed.returned - computed.released;
+                let account = self.accounts.get(&format!("escrow:{id}")).copied().unwrap_or(0);
+                if account != outstanding || outstanding < 0 {
+                    self.fault(format!("'{id}': its account is {account}, outstanding is {outstanding}"));
+                }
+                let kept = computed.released - computed.late_spent - computed.late_returned;
+                *reserves.entry(format!("reserve:{name}/{epoch}")).or_default() += kept;
+                Ok(())
+            },
+        )?;
+        pots.keys().for_each(|id| self.fault(format!("the grant '{id}' has movements and no row")));
+        let stored: BTreeSet<&String> = self.accounts.keys().filter(|name| name.starts_with("reserve:")).collect();
+        let differing: Vec<String> = stored
+            .into_iter()
+            .filter(|name| reserves.get(*name).copied().unwrap_or(0) != self.accounts[*name])
+            .cloned()
+            .collect();
+        differing.iter().for_each(|name| self.fault(format!("'{name}' does not hold what was released")));
+        Ok(())
     }
 
     fn fault(&mut self, text: String) {
@@ -270,6 +432,27 @@ impl Books {
     }
 }
 
-fn entry_name(epoch: &Epoch, seq: i64) -> String {
-    format!("box '{}', epoch {}, entry {seq}", epoch.0, epoch.1)
+/// Reads all rows of a query page by page: `$1` is the key after which a page begins, `$2` its length.
+fn pages(
+    tx: &mut Tx<'_>,
+    sql: &str,
+    values: &[Value],
+    key: impl Fn(&Row) -> Value,
+    mut after: Value,
+    mut each: impl FnMut(&Row) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    loop {
+        let mut all = vec![after.clone(), Value::from(PAGE)];
+        all.extend_from_slice(values);
+        let rows = tx.rows(sql, &all)?;
+        rows.iter().try_for_each(&mut each)?;
+        match rows.last() {
+            Some(last) if rows.len() as i64 == PAGE => after = key(last),
+            Some(_) | None => return Ok(()),
+        }
+    }
+}
+
+fn entry_name((name, epoch, seq): &Place) -> String {
+    format!("box '{name}', epoch {epoch}, entry {seq}")
 }

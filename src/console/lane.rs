@@ -323,6 +323,7 @@ fn why(raised: &Raised, arm: Option<ArmPosition>, lang: Lang) -> Markup {
         RaiseCause::NothingDue => lang.pick("无需付费", "Nothing is due").to_owned(),
         RaiseCause::Points => lang.pick("积分已抵扣停车费", "Points pay the fee").to_owned(),
         RaiseCause::Paid => lang.pick("停车费已付清", "The fee is paid").to_owned(),
+        RaiseCause::Debt => lang.pick("先离场，欠费已记账", "Leaves now; what is due is booked as a debt").to_owned(),
         RaiseCause::StillThere => lang.pick("车还在，再次抬杆", "The vehicle is still there; raised again").to_owned(),
         RaiseCause::Emergency => lang.pick("紧急情况，保持开启", "Emergency: held up").to_owned(),
         RaiseCause::Staff { operator, reason } => {

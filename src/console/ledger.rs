@@ -112,6 +112,9 @@ pub(super) fn journal(picture: &Picture, lang: Lang) -> Markup {
                 dt { (lang.pick("记录号", "Entry")) } dd { (head.seq) }
                 dt { (lang.pick("链首", "Head")) } dd { code title=(head.head) { (short_hash(&head.head)) } }
                 dt { (lang.pick("待上传", "To upload")) } dd { (picture.unacknowledged) }
+                dt { (lang.pick("本机可用积分总额", "Points held here")) } dd { (picture.exposure.0) }
+                dt { (lang.pick("未付欠费", "Open debts")) }
+                dd { (picture.debts.0) " · " (yuan(picture.debts.1)) }
             }
         }
     }

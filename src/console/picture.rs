@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::candidates;
-use crate::domain::event::{LaneId, Points};
+use crate::domain::event::{Fen, LaneId, Points};
 use crate::domain::lane::{Direction, Lane, Phase, PossibleStay, Waiting};
 use crate::domain::plate::Plate;
 use crate::store::reader::journal::{Alarm, Head};
@@ -34,7 +34,12 @@ pub struct LaneSign {
 pub struct Picture {
     pub head: Head,
     pub unacknowledged: u64,
+    /// Why no points are spent, where they are not.
     pub quarantined: Option<String>,
+    /// All points that this box could still spend.
+    pub exposure: Points,
+    /// How many debts are open, and of how much.
+    pub debts: (u64, Fen),
     pub is_emergency: bool,
     pub inside: u64,
     pub lanes: Vec<LanePicture>,
@@ -68,7 +73,9 @@ impl Picture {
         Ok(Self {
             head: view.head()?,
             unacknowledged: view.unacknowledged()?,
-            quarantined: view.fact("quarantined")?,
+            quarantined: view.points_stopped()?,
+            exposure: view.exposure()?,
+            debts: view.open_debts()?,
             is_emergency: view.is_emergency()?,
             inside: view.inside_count()?,
             lanes: lanes(view, signs)?,

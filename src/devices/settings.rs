@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::domain::lane::{Direction, PassedBy};
+use crate::domain::lane::{Direction, PassedBy, Unpaid};
 
 /// Links, devices and lanes, as the settings list them.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -130,6 +130,9 @@ pub struct LaneConfig {
     pub back_out_ms: Option<Spanned<u64>>,
     /// How long after a passage the same plate is still the same vehicle; 10000 where it is not given.
     pub same_vehicle_ms: Option<Spanned<u64>>,
+    /// What becomes of a vehicle at this exit that has not paid: it waits, or its plate owes what is due.
+    #[serde(default, rename = "exit_unpaid")]
+    pub unpaid: Unpaid,
 }
 
 /// An output that raises a barrier.

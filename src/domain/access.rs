@@ -12,7 +12,7 @@ use super::{arrival, emergency};
 /// A person acts.
 pub(super) fn staff(work: &mut Work<'_>, act: &StaffAct) {
     let done = match &act.what {
-        StaffWish::Raise { reason, plate } => raise(work, &act.operator, reason, plate.as_ref()),
+        StaffWish::Raise { reason, plate, debt } => raise(work, &act.operator, reason, plate.as_ref(), *debt),
         StaffWish::Settle { fen } => take_cash(work, &act.operator, *fen),
         StaffWish::ChooseStay { stay, reason } => choose_stay(work, &act.operator, stay, reason),
         StaffWish::CorrectPlate { plate, .. } => correct_plate(work, plate),
@@ -20,22 +20,29 @@ pub(super) fn staff(work: &mut Work<'_>, act: &StaffAct) {
     work.reply = Reply::Staff(done);
 }
 
-/// Raises whatever is due. What a known vehicle owes is let go, and said so on its stay.
-fn raise(work: &mut Work<'_>, operator: &str, reason: &str, plate: Option<&Plate>) -> Result<String, StaffRefusal> {
+/// Raises whatever is due. What a known vehicle owes is let go, and said so on its stay, or booked as its plate's debt.
+fn raise(
+    work: &mut Work<'_>,
+    operator: &str,
+    reason: &str,
+    plate: Option<&Plate>,
+    debt: bool,
+) -> Result<String, StaffRefusal> {
     if work.lane.emergency.is_some() {
         emergency::hold(work);
         return Ok(format!("{} is held up by an emergency", work.lane_id));
     }
+    let let_go = |due: Fen| if debt { Fen(0) } else { due };
     let cause = RaiseCause::Staff { operator: operator.to_owned(), reason: reason.to_owned() };
     match work.lane.phase.clone() {
         Phase::Raised(raised) => raise_once_more(work, raised, cause),
         Phase::Waiting(waiting) => {
             let (visit, due) = visit_for_raise(work, Some(waiting), plate);
-            arrival::raise(work, visit, cause, due);
+            arrival::raise(work, visit, cause, let_go(due));
         }
         Phase::Idle if plate.is_some() => {
             let (visit, due) = visit_for_raise(work, None, plate);
-            arrival::raise(work, visit, cause, due);
+            arrival::raise(work, visit, cause, let_go(due));
         }
         Phase::Idle => raise_for_nobody(work, cause),
     }

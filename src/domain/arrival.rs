@@ -1,11 +1,12 @@
 //! A vehicle before the arm: whose read it is, whether it may go, and what it waits for.
 
 use super::decide::{StayFacts, Work};
+use super::escrow;
 use super::event::{
     Action, Evidence, Fen, Input, LaneId, MatchedBy, MemberId, PlateRead, Points, RaiseCause, ReadOutcome, Record,
     StayId, UtcMs,
 };
-use super::lane::{Direction, Lane, Phase, PossibleStay, Raised, Visit, WaitReason, Waiting};
+use super::lane::{Direction, Lane, Phase, PossibleStay, Raised, Unpaid, Visit, WaitReason, Waiting};
 use super::matching::answer::{Thresholds, Verdict};
 use super::plate::Plate;
 use super::points::{self, POINTS_MAX};
@@ -194,7 +195,7 @@ fn end_without_exit(work: &mut Work<'_>, inside: &StayFacts, plate: &Plate) {
     if let Some(member) = inside.stay.member.as_ref().filter(|_| !inside.member_has_another)
         && Some(member) != consenting_member(work).as_ref()
     {
-        work.return_points(member, &inside.purse);
+        work.return_points(member, &inside.purse, inside.keep);
     }
 }
 
@@ -216,19 +217,22 @@ pub(super) fn open_stay(work: &mut Work<'_>, plate: Option<Plate>, entry: UtcMs)
         fee: None,
         paid: Fen(0),
         paid_at: None,
+        debts: work.facts.debts,
     };
     let id = stay.id.clone();
     work.records.push(Record::StayOpened { stay });
     if let Some(member) = member {
-        ask_for_points(work, member, Points(work.facts.rules.grants.visit_points.0));
+        // What is kept here between visits, or was granted for another vehicle of the member's, counts as well.
+        let here = points::usable(&work.facts.purse);
+        ask_for_points(work, member, Points(escrow::visit_size(work.facts).0 - here.0));
     }
     id
 }
 
 fn ask_for_points(work: &mut Work<'_>, member: MemberId, points: Points) {
-    if !work.facts.quarantined {
-        let request = work.op();
-        work.records.push(Record::GrantRequested { request, member, points: Points(points.0.min(POINTS_MAX)) });
+    if !work.facts.quarantined && points.0 > 0 {
+        let (request, points) = (work.op(), Points(points.0.min(POINTS_MAX)));
+        work.records.push(Record::GrantRequested { request, member, points, standing: false });
     }
 }
 
@@ -324,18 +328,23 @@ pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, due:
     let mut asked = asked_for_points;
     // A wrong match would spend somebody else's points: below that certainty the fee is due by other tenders.
     let is_certain = visit.matched_ppm.is_none_or(|matched| matched >= Thresholds::default().member_ppm);
-    if let Some(member) = inside.stay.member.clone().filter(|_| !work.facts.quarantined && is_certain) {
+    let may_spend = is_certain && work.facts.points_are_stopped().is_none();
+    if let Some(member) = inside.stay.member.clone().filter(|_| may_spend) {
         let needed = inside.rules.points_needed(due);
-        if let Some(parts) = points::take(&inside.purse, needed) {
+        let purse = inside.purse.valid(&work.facts.till(work.now));
+        if let Some(parts) = points::take(&purse, needed) {
             let op = work.op();
             let stay = inside.stay.id.clone();
             work.records.push(Record::HoldPlaced { op, stay, member, points: needed, fen: due, parts });
             return raise(work, visit, RaiseCause::Points, Fen(0));
         }
         if !asked {
-            ask_for_points(work, member, Points(needed.0 - points::usable(&inside.purse).0));
+            ask_for_points(work, member, Points(needed.0 - points::usable(&purse).0));
             asked = true;
         }
+    }
+    if work.settings.unpaid == Unpaid::Debt && visit.plate.is_some() {
+        return raise(work, visit, RaiseCause::Debt, Fen(0));
     }
     wait(work, visit, Some(due), WaitReason::FeeDue);
     if let Phase::Waiting(waiting) = &mut work.lane.phase {

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use super::emergency::Called;
 use super::event::{
-    Action, CloudNews, CommandId, Decision, Fen, GrantId, Ids, Input, LaneId, MemberId, Now, OpId, Points, Purse,
-    RaiseCause, ReadOutcome, Record, Reply, UtcMs,
+    Action, CommandId, Decision, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId, Now, OpId, Points,
+    RaiseCause, ReadOutcome, Record, Reply, StayId, UtcMs,
 };
 use super::lane::{Lane, LaneSettings, Lanes, PossibleStay};
 use super::matching::answer::Verdict;
 use super::matching::learning::Lesson;
 use super::plate::Plate;
-use super::points::{self, POINTS_MAX, Part};
+use super::points::{self, Part, Purse, Till};
 use super::rules::Rules;
-use super::stay::Stay;
-use super::{access, arrival, emergency, passage, sale};
+use super::stay::{Stay, StayState};
+use super::{access, arrival, emergency, escrow, passage, sale};
 
 /// What the store looked up for one input, before anything is decided.
 #[derive(Clone, Debug)]
@@ -49,12 +49,113 @@ pub struct Facts {
     pub operation: Option<StoredOperation>,
     /// Whether the input's request for a grant is one of that member's and still unanswered.
     pub request_is_open: bool,
-    /// Whether the grant that the input brings was accepted before.
-    pub grant_is_known: bool,
     /// Lanes where a vehicle of the input's member waits for money or points.
     pub waiting_lanes: Vec<LaneId>,
-    /// Up to where the cloud holds the journal.
+    /// Up to which entry the cloud holds the journal, counted through all epochs of the file.
     pub acknowledged: u64,
+    /// The day of the week (Monday = 1) and the minute of the day, by the site's own time.
+    pub civil: (u8, u16),
+    /// What the plate that the input names still owes for earlier stays.
+    pub debts: Fen,
+    /// What decisions about the escrow rest on besides.
+    pub escrow: EscrowFacts,
+}
+
+/// What decisions about the escrow rest on; filled where the input needs it.
+#[derive(Clone, Debug, Default)]
+pub struct EscrowFacts {
+    /// Until when points may be spent, where the ledger gave such a leave.
+    pub lease: Option<Lease>,
+    /// Whether that leave has run out.
+    pub has_lapsed: bool,
+    /// Where the place in a journal that the input speaks of is in this file.
+    pub place: Place,
+    /// Which of the grants that the input brings were accepted before.
+    pub known_grants: Vec<GrantId>,
+    /// Every hold of the epoch that ends.
+    pub holds: Vec<(StayId, Hold)>,
+    /// The purses that the input is about.
+    pub purses: Vec<(MemberId, Purse)>,
+    /// Whether there are more of them than one entry can hold.
+    pub has_more_purses: bool,
+    /// Where the epoch before a new one ended.
+    pub previous: Option<JournalHead>,
+    /// Records of a copy that were passed over when the file was made again.
+    pub passed_over: u64,
+    /// The members who have a vehicle inside.
+    pub members_inside: Vec<MemberId>,
+    /// What the member, or else everybody here, usually spends at most in one go.
+    pub usual_spend: Option<Points>,
+    /// The spends that are to be undone.
+    pub spends: Vec<SpendFacts>,
+}
+
+/// The ledger's leave to spend points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Until when, by the ledger's time.
+    pub until_ms: UtcMs,
+    /// How late it is at least, by the ledger's time.
+    pub latest_ms: UtcMs,
+}
+
+/// Where an epoch's entry is in the ledger file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// The file does not know that epoch, which is an older one, or nothing was asked.
+    #[default]
+    Unknown,
+    /// It is here.
+    Held {
+        /// Its number, counted through all epochs of the file.
+        entry: u64,
+        /// The head after it, in hex.
+        head: String,
+    },
+    /// The journal ends before it.
+    Beyond,
+}
+
+/// A spend in this box's journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpendFacts {
+    /// The spend.
+    pub op: OpId,
+    /// Whose points.
+    pub member: MemberId,
+    /// How many.
+    pub points: Points,
+    /// What they paid.
+    pub fen: Fen,
+    /// From which grants.
+    pub parts: Vec<Part>,
+    /// For which stay, if any.
+    pub stay: Option<StayId>,
+    /// The state of that stay.
+    pub stay_state: Option<StayState>,
+    /// Whether it was undone before.
+    pub is_reversed: bool,
+    /// Whether its grants are of the epoch in which this box now works.
+    pub is_of_this_epoch: bool,
+}
+
+impl Facts {
+    /// Here and now, for points that may be spent only in some places or at some times.
+    pub fn till(&self, now: Now) -> Till<'_> {
+        let (day, minute) = self.civil;
+        Till { box_id: &self.ids.box_id, at: now.utc, day, minute }
+    }
+
+    /// Why no points may be spent here now, in words for a till; none where they may.
+    pub fn points_are_stopped(&self) -> Option<&'static str> {
+        if self.quarantined {
+            Some("this box may not spend points now; take another tender")
+        } else if self.escrow.has_lapsed {
+            Some("the cloud ledger's leave to spend points here has run out; take another tender")
+        } else {
+            None
+        }
+    }
 }
 
 /// What the matching says of a read.
@@ -89,6 +190,19 @@ pub struct StayFacts {
     pub purse: Purse,
     /// Whether its member has another vehicle inside.
     pub member_has_another: bool,
+    /// Points that stay here for its member between visits.
+    pub keep: Points,
+    /// What its plate owes for earlier stays, the oldest debt first.
+    pub debts: Vec<Debt>,
+}
+
+/// A debt of a plate, and what of it is still open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Debt {
+    /// Its name.
+    pub op: OpId,
+    /// What is open.
+    pub open: Fen,
 }
 
 /// What a decision needs to know of a member.
@@ -98,6 +212,8 @@ pub struct KnownMember {
     pub id: MemberId,
     /// Whether plates may be matched for this member.
     pub consent_plates: bool,
+    /// Points that stay here for the member between visits.
+    pub keep: Points,
 }
 
 /// Points set aside.
@@ -124,15 +240,14 @@ pub struct StoredOperation {
     pub answer: super::event::TillAnswer,
 }
 
-/// The highest cursor of the feed: what the ledger file can hold.
-const CURSOR_MAX: u64 = i64::MAX as u64;
-
 /// Decides one input.
 pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
     let Some(lane_id) = input.lane() else {
         return match input {
             Input::Till(commit) => sale::commit(commit, facts, now),
-            Input::Cloud(news) => cloud(news, facts),
+            Input::Cloud(news) => escrow::cloud(news, facts, now),
+            Input::Witnessed(seen) => escrow::witnessed(seen, facts),
+            Input::Undo(undo) => escrow::undo(undo, facts),
             Input::Emergency { source, active } => emergency::spoken(source, *active, facts, lanes),
             Input::RulesOffered { .. } => Decision::nothing(),
             Input::Started { .. }
@@ -162,6 +277,8 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::Staff(_)
             | Input::Till(_)
             | Input::Cloud(_)
+            | Input::Witnessed(_)
+            | Input::Undo(_)
             | Input::Emergency { .. }
             | Input::RulesOffered { .. } => Decision::nothing(),
         };
@@ -178,7 +295,12 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         Input::LaneReconsidered { .. } => arrival::reconsider(&mut work),
         Input::LaneEmergency { active, .. } => emergency::lane_told(&mut work, *active),
         Input::Staff(act) => access::staff(&mut work, act),
-        Input::Till(_) | Input::Cloud(_) | Input::Emergency { .. } | Input::RulesOffered { .. } => {
+        Input::Till(_)
+        | Input::Cloud(_)
+        | Input::Witnessed(_)
+        | Input::Undo(_)
+        | Input::Emergency { .. }
+        | Input::RulesOffered { .. } => {
             unreachable!("these name no lane")
         }
     }
@@ -249,16 +371,17 @@ impl<'a> Work<'a> {
         });
     }
 
-    /// Points that nobody needs here any more go back to the cloud. A box in doubt gives nothing back: what its journal
-    /// has forgotten may have spent the same points, and the cloud would hand them out again.
-    pub fn return_points(&mut self, member: &MemberId, purse: &Purse) {
+    /// Points that nobody needs here any more go back to the cloud, besides what is kept between visits. A box in doubt
+    /// gives nothing back: what its journal has forgotten may have spent the same points, and the cloud would hand them
+    /// out again.
+    pub fn return_points(&mut self, member: &MemberId, purse: &Purse, keep: Points) {
         if self.facts.quarantined {
             return;
         }
-        let parts = points::all(purse);
+        let parts = points::beyond(purse, keep);
         if !parts.is_empty() {
             let op = self.op();
-            self.records.push(returned(op, member, parts));
+            self.records.push(escrow::returned(op, member, parts));
         }
     }
 
@@ -272,97 +395,6 @@ impl<'a> Work<'a> {
         assert_eq!(commands, raises, "no barrier moves for a reason that is not on disk");
         decision
     }
-}
-
-fn returned(op: OpId, member: &MemberId, parts: Vec<Part>) -> Record {
-    Record::PointsReturned { op, member: member.clone(), points: points::sum(&parts), parts }
-}
-
-fn cloud(news: &CloudNews, facts: &Facts) -> Decision {
-    let mut decision = Decision::nothing();
-    match news {
-        CloudNews::Granted { request, grant, member, epoch, points } => {
-            if facts.request_is_open {
-                granted(&mut decision, facts, request, grant.as_ref(), member, *epoch, *points);
-            }
-        }
-        CloudNews::Acknowledged { seq } => {
-            let newest = facts.ids.seq - 1;
-            if *seq > newest {
-                doubt(&mut decision, facts, &format!("the cloud holds {seq} entries and this journal only {newest}"));
-            } else if *seq > facts.acknowledged {
-                decision.records.push(Record::Acknowledged { seq: *seq });
-            }
-        }
-        CloudNews::Fed { changes, next } => {
-            if *next <= CURSOR_MAX {
-                decision.records.push(Record::Fed { changes: changes.clone(), next: *next });
-            }
-        }
-        CloudNews::Doubted { reason } => doubt(&mut decision, facts, reason),
-        CloudNews::Refusing { reason } => {
-            let text = format!("The cloud ledger refuses what this box sends, and is asked again and again: {reason}");
-            decision.records.push(alarm("cloud_refuses", text));
-        }
-    }
-    decision
-}
-
-/// From here on this box spends no points; said once.
-fn doubt(decision: &mut Decision, facts: &Facts, reason: &str) {
-    if facts.quarantined {
-        return;
-    }
-    decision.records.push(Record::Quarantined { reason: reason.to_owned() });
-    let text = format!("This box spends no points until it has a new epoch: {reason}");
-    decision.records.push(alarm("quarantined", text));
-}
-
-/// Something for staff that is not about one lane.
-fn alarm(code: &str, text: String) -> Record {
-    Record::AlarmRaised { code: code.to_owned(), text, lane: None, stay: None }
-}
-
-fn granted(
-    decision: &mut Decision,
-    facts: &Facts,
-    request: &OpId,
-    grant: Option<&GrantId>,
-    member: &MemberId,
-    epoch: u32,
-    points: Points,
-) {
-    let Some(grant) = grant.filter(|_| points.0 > 0 && epoch == facts.ids.epoch) else {
-        decision.records.push(Record::GrantRefused { request: request.clone() });
-        return;
-    };
-    let room = POINTS_MAX - points::usable(&facts.purse).0;
-    if facts.grant_is_known || !points::is_clouds(grant) || points.0 > room {
-        decision.records.push(Record::GrantRefused { request: request.clone() });
-        let text = format!("The cloud ledger gave a grant that cannot be taken: {} points as {grant}", points.0);
-        decision.records.push(alarm("grant_unusable", text));
-        return;
-    }
-    decision.records.push(Record::GrantAccepted {
-        request: request.clone(),
-        grant: grant.clone(),
-        member: member.clone(),
-        points,
-    });
-    if facts.member_inside {
-        let waiting = facts.waiting_lanes.iter();
-        decision
-            .actions
-            .extend(waiting.map(|lane| Action::Then(Box::new(Input::LaneReconsidered { lane: lane.clone() }))));
-        return;
-    }
-    if facts.quarantined {
-        return;
-    }
-    // The member left before the answer came: everything that is here goes back.
-    let mut purse = facts.purse.clone();
-    purse.insert(grant.clone(), points);
-    decision.records.push(returned(facts.ids.op(0), member, points::all(&purse)));
 }
 
 impl Input {
@@ -379,7 +411,12 @@ impl Input {
             | Input::LaneDue { lane }
             | Input::LaneReconsidered { lane }
             | Input::LaneEmergency { lane, .. } => Some(lane),
-            Input::Till(_) | Input::Cloud(_) | Input::Emergency { .. } | Input::RulesOffered { .. } => None,
+            Input::Till(_)
+            | Input::Cloud(_)
+            | Input::Witnessed(_)
+            | Input::Undo(_)
+            | Input::Emergency { .. }
+            | Input::RulesOffered { .. } => None,
         }
     }
 }

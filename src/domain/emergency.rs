@@ -131,10 +131,10 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
     if work.settings.direction == Direction::Entry || !is_inside {
         return;
     }
-    let waived = arrival::charge(work, &inside, read.captured);
-    work.records.push(Record::StayClosed { stay: inside.stay.id, evidence: Evidence::Unconfirmed, waived });
+    let due = arrival::charge(work, &inside, read.captured);
+    passage::let_go(work, &inside, due);
     if let Some(member) = inside.stay.member.filter(|_| !inside.member_has_another) {
-        work.return_points(&member, &inside.purse);
+        work.return_points(&member, &inside.purse, inside.keep);
     }
 }
 

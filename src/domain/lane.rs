@@ -52,6 +52,19 @@ pub struct LaneSettings {
     pub back_out_ms: u64,
     /// How long after a passage another read of the same plate is still the same vehicle, in milliseconds.
     pub same_vehicle_ms: i64,
+    /// What becomes of a vehicle at the exit that has not paid.
+    pub unpaid: Unpaid,
+}
+
+/// What becomes of a vehicle at the exit that has not paid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unpaid {
+    /// It waits for a tender or a person.
+    #[default]
+    Wait,
+    /// It leaves, and its plate owes what is due.
+    Debt,
 }
 
 /// A lane's whole state; it survives a restart.
@@ -163,7 +176,7 @@ pub struct Raised {
     pub answer: Option<CommandAnswer>,
     /// Whether the vehicle has been on the passage loop.
     pub on_passage: bool,
-    /// What a guard lets go unpaid.
+    /// What a guard lets go unpaid; whatever else is unpaid when the vehicle has passed becomes a debt of its plate.
     pub waived: Fen,
     /// When it was commanded, by the clock that never jumps.
     pub since_ms: u64,

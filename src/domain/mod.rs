@@ -5,6 +5,7 @@ mod arrival;
 pub mod benefit;
 pub mod decide;
 pub mod emergency;
+mod escrow;
 pub mod event;
 pub mod lane;
 pub mod matching;

@@ -186,11 +186,11 @@ pub(super) fn passed(work: &mut Work<'_>, raised: &Raised, evidence: Evidence) {
     }
     if let Some(inside) = work.facts.visit_stay.clone() {
         let stay = inside.stay.id.clone();
-        let waived = let_go(&inside, raised.waived);
         match inside.stay.state {
             StayState::PendingEntry => work.records.push(Record::StayEntered { stay, evidence }),
             StayState::PendingExit => {
-                if let Some(hold) = inside.hold {
+                let open = Unsettled::of(&inside, raised.waived);
+                if let Some(hold) = inside.hold.clone() {
                     work.records.push(Record::PointsSpent {
                         op: hold.op,
                         member: hold.member,
@@ -200,9 +200,11 @@ pub(super) fn passed(work: &mut Work<'_>, raised: &Raised, evidence: Evidence) {
                         stay: Some(stay.clone()),
                     });
                 }
-                work.records.push(Record::StayClosed { stay, evidence, waived });
+                let (waived, owed) = (open.waived, Fen(open.booked.0 + open.old.0));
+                work.records.push(Record::StayClosed { stay, evidence, waived, owed });
+                book_debts(work, &inside, &open);
                 if let Some(member) = inside.stay.member.filter(|_| !inside.member_has_another) {
-                    work.return_points(&member, &inside.purse);
+                    work.return_points(&member, &inside.purse, inside.keep);
                 }
             }
             StayState::Open | StayState::Closed | StayState::Void => {}
@@ -214,11 +216,58 @@ pub(super) fn passed(work: &mut Work<'_>, raised: &Raised, evidence: Evidence) {
     serve_next(work);
 }
 
-/// What a guard let go of a fee and nobody has paid meanwhile.
-fn let_go(inside: &StayFacts, waived: Fen) -> Fen {
-    let fee = inside.stay.fee.as_ref().map_or(Fen(0), |fee| fee.total);
-    let by_points = inside.hold.as_ref().map_or(Fen(0), |hold| hold.fen);
-    Fen((fee.0 - inside.stay.paid.0 - by_points.0).clamp(0, waived.0))
+/// What nobody has paid of a stay whose vehicle has left.
+struct Unsettled {
+    /// What a guard let go.
+    waived: Fen,
+    /// What becomes a debt now.
+    booked: Fen,
+    /// What of the debts of earlier stays is still open.
+    old: Fen,
+    /// What of them was paid with this stay.
+    paid_debts: Fen,
+}
+
+impl Unsettled {
+    /// What is paid counts for this stay first. A guard lets go what this stay costs, never what an earlier one left.
+    fn of(inside: &StayFacts, let_go: Fen) -> Self {
+        let fee = inside.stay.fee.as_ref().map_or(0, |fee| fee.total.0);
+        let by_points = inside.hold.as_ref().map_or(0, |hold| hold.fen.0);
+        let unpaid = (fee - inside.stay.paid.0 - by_points).max(0);
+        let debts = inside.stay.debts.0;
+        let old = unpaid.min(debts);
+        let own = unpaid - old;
+        let waived = if inside.stay.plate.is_some() { own.min(let_go.0) } else { own };
+        Self { waived: Fen(waived), booked: Fen(own - waived), old: Fen(old), paid_debts: Fen(debts - old) }
+    }
+}
+
+/// A stay ends although nobody saw its vehicle pass, and what it still costs is waived; what earlier stays left is owed.
+pub(super) fn let_go(work: &mut Work<'_>, inside: &StayFacts, due: Fen) {
+    let debts = inside.stay.debts.0;
+    let old = due.0.min(debts);
+    let open = Unsettled { waived: Fen(due.0 - old), booked: Fen(0), old: Fen(old), paid_debts: Fen(debts - old) };
+    let (stay, evidence) = (inside.stay.id.clone(), Evidence::Unconfirmed);
+    work.records.push(Record::StayClosed { stay, evidence, waived: open.waived, owed: open.old });
+    book_debts(work, inside, &open);
+}
+
+fn book_debts(work: &mut Work<'_>, inside: &StayFacts, open: &Unsettled) {
+    let stay = &inside.stay.id;
+    let mut paid = open.paid_debts.0;
+    for debt in &inside.debts {
+        let fen = debt.open.0.min(paid);
+        if fen > 0 {
+            paid -= fen;
+            let (op, debt, stay) = (work.op(), debt.op.clone(), stay.clone());
+            work.records.push(Record::DebtPaid { op, debt, fen: Fen(fen), stay });
+        }
+    }
+    if let Some(plate) = inside.stay.plate.clone().filter(|_| open.booked.0 > 0) {
+        let (debt, stay) = (work.op(), stay.clone());
+        work.alarm("debt", format!("{} left and owes for {stay}", plate.masked()));
+        work.records.push(Record::DebtBooked { debt, stay, plate, fen: open.booked });
+    }
 }
 
 /// The vehicle went back: what was pending is void, and nothing was spent.
@@ -232,7 +281,7 @@ pub(super) fn back_out(work: &mut Work<'_>, why: &str) {
             StayState::PendingEntry => {
                 work.records.push(Record::StayVoided { stay, reason: why.to_owned() });
                 if let Some(member) = inside.stay.member.filter(|_| !inside.member_has_another) {
-                    work.return_points(&member, &inside.purse);
+                    work.return_points(&member, &inside.purse, inside.keep);
                 }
             }
             StayState::PendingExit => work.records.push(Record::StayResumed { stay }),

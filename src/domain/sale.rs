@@ -2,10 +2,9 @@
 
 use super::decide::{Facts, StayFacts};
 use super::event::{
-    Action, Decision, Fen, Input, MemberId, Now, OpId, Points, Purse, Record, Reply, StayId, Tender, TillAnswer,
-    TillCommit,
+    Action, Decision, Fen, Input, MemberId, Now, OpId, Points, Record, Reply, StayId, Tender, TillAnswer, TillCommit,
 };
-use super::points;
+use super::points::{self, Pocket, Purse};
 use super::tariff;
 
 /// Decides a till's commit.
@@ -86,7 +85,7 @@ fn check(commit: &TillCommit, facts: &Facts, now: Now) -> Result<Plan, TillAnswe
         let detail = format!("the tenders make {} fen, due are {total} fen", commit.cash.0 + commit.points_cover.0);
         return Err(refuse("tender-mismatch", detail));
     }
-    let spends = if commit.points_cover.0 > 0 { plan_spends(commit, facts, stay.as_ref())? } else { Vec::new() };
+    let spends = if commit.points_cover.0 > 0 { plan_spends(commit, facts, stay.as_ref(), now)? } else { Vec::new() };
     Ok(Plan { stay, spends })
 }
 
@@ -103,22 +102,28 @@ fn due_of(inside: Option<&StayFacts>, id: &StayId, now: Now) -> Result<(StayId, 
 }
 
 /// Points pay for parking first; what they pay of the sale is a spend of its own, so that every stay's books close.
-fn plan_spends(commit: &TillCommit, facts: &Facts, stay: Option<&(StayId, Fen)>) -> Result<Vec<Spend>, TillAnswer> {
+fn plan_spends(
+    commit: &TillCommit,
+    facts: &Facts,
+    stay: Option<&(StayId, Fen)>,
+    now: Now,
+) -> Result<Vec<Spend>, TillAnswer> {
     let Some(member) = &facts.member else {
         return Err(refuse("bad-request", "a points tender needs member_ref".to_owned()));
     };
-    if facts.quarantined {
-        return Err(refuse("quarantined", "this box may not spend points now; take another tender".to_owned()));
+    if let Some(why) = facts.points_are_stopped() {
+        return Err(refuse("quarantined", why.to_owned()));
     }
     let for_parking = stay.map_or(0, |(_, due)| due.0.min(commit.points_cover.0));
     let shares = [(Fen(for_parking), stay.map(|(id, _)| id.clone())), (Fen(commit.points_cover.0 - for_parking), None)];
-    let mut purse = facts.purse.clone();
+    let valid = facts.purse.valid(&facts.till(now));
+    let mut purse = valid.clone();
     let mut spends = Vec::new();
     for (fen, stay) in shares.into_iter().filter(|(fen, _)| fen.0 > 0) {
         let points = facts.rules.points_needed(fen);
         let Some(parts) = points::take(&purse, points) else {
             let needed = points.0 + spends.iter().map(|spend: &Spend| spend.points.0).sum::<i64>();
-            let usable = points::usable(&facts.purse).0;
+            let usable = points::usable(&valid).0;
             let detail = format!("{needed} points are needed, {usable} are usable here");
             return Err(refuse("insufficient-points", detail));
         };
@@ -189,19 +194,22 @@ fn earn(decision: &mut Decision, commit: &TillCommit, facts: &Facts, fen: Fen, p
     let Some(member) = &commit.member else { return Points(0) };
     let points = facts.rules.points_earned(fen);
     if points.0 > 0 {
-        decision.records.push(Record::PointsEarned { op: facts.ids.op(4), member: member.clone(), points });
-        purse.entry(points::born(member)).or_default().0 += points.0;
+        let op = facts.ids.op(4);
+        let lot = points::Lot::default();
+        purse.add(Pocket { grant: points::born(&op), remaining: points, lot, since: facts.ids.seq });
+        decision.records.push(Record::PointsEarned { op, member: member.clone(), points });
     }
     points
 }
 
-/// A member without a vehicle here needs nothing reserved here. A box in doubt gives nothing back, as at the lanes.
+/// A member without a vehicle here needs nothing reserved here, besides what is kept between visits. A box in doubt
+/// gives nothing back, as at the lanes.
 fn give_back(decision: &mut Decision, facts: &Facts, purse: &mut Purse) {
     let stays = facts.member_inside || facts.quarantined;
     let Some(member) = facts.member.as_ref().filter(|_| !stays) else { return };
-    let parts = points::all(purse);
+    let parts = points::beyond(purse, member.keep);
     if !parts.is_empty() {
-        purse.clear();
+        points::lower(purse, &parts);
         decision.records.push(Record::PointsReturned {
             op: facts.ids.op(5),
             member: member.id.clone(),

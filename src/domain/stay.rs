@@ -45,4 +45,11 @@ pub struct Stay {
     pub paid: Fen,
     /// When it was last paid.
     pub paid_at: Option<UtcMs>,
+    /// What earlier stays of the plate still owe; added to what this one costs.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub debts: Fen,
+}
+
+fn is_nothing(fen: &Fen) -> bool {
+    fen.0 == 0
 }

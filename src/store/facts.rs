@@ -6,20 +6,21 @@ use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::Store;
-use crate::domain::decide::{Facts, Hold, KnownMember, StayFacts, StoredOperation};
+use super::{Store, escrow};
+use crate::domain::decide::{Debt, EscrowFacts, Facts, Hold, KnownMember, StayFacts, StoredOperation};
 use crate::domain::event::{
-    CloudNews, Fen, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, Purse, ReadOutcome, StaffWish,
-    StayId, TillCommit, UtcMs,
+    CloudNews, Fen, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, ReadOutcome, StaffWish, StayId,
+    TillCommit, UtcMs,
 };
 use crate::domain::lane::Lane;
 use crate::domain::matching::answer::Verdict;
 use crate::domain::plate::Plate;
+use crate::domain::points::{Lot, Pocket, Purse};
 use crate::domain::rules::Rules;
 use crate::domain::stay::{Stay, StayState};
 
 const STAY_COLUMNS: &str =
-    "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms";
+    "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms, debts_fen";
 
 /// Looks up what deciding `input` needs.
 pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
@@ -39,9 +40,11 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         member_inside: false,
         operation: None,
         request_is_open: false,
-        grant_is_known: false,
         waiting_lanes: Vec::new(),
         acknowledged: store.acknowledged,
+        civil: (1, 0),
+        debts: Fen(0),
+        escrow: EscrowFacts { lease: store.lease, has_lapsed: store.has_lapsed, ..EscrowFacts::default() },
     };
     if let Some(id) = input.lane() {
         facts.lane = lane(store, id);
@@ -68,12 +71,19 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
             StaffWish::Settle { .. } | StaffWish::CorrectPlate { .. } => {}
         },
         Input::Till(commit) => look_up_commit(store, &mut facts, commit)?,
-        Input::Cloud(CloudNews::Granted { request, member, grant, .. }) => {
+        Input::Cloud(CloudNews::Granted { request, member, grants, .. }) => {
             look_up_member(store, &mut facts, member)?;
             facts.request_is_open = request_is_open(&store.db, request, member)?;
-            facts.grant_is_known = grant.as_ref().map_or(Ok(false), |grant| grant_is_known(&store.db, grant))?;
+            for given in grants {
+                if grant_is_known(&store.db, &given.grant)? {
+                    facts.escrow.known_grants.push(given.grant.clone());
+                }
+            }
             facts.waiting_lanes = lanes_waiting_for(&store.db, member)?;
         }
+        Input::Cloud(news) => escrow::look_up_news(store, &mut facts, news)?,
+        Input::Witnessed(seen) => facts.escrow.place = escrow::place(store, seen.head.epoch, seen.head.seq)?,
+        Input::Undo(undo) => escrow::look_up_spends(store, &mut facts, undo)?,
         Input::Started { .. }
         | Input::LoopChanged { .. }
         | Input::VehicleSeen { .. }
@@ -83,13 +93,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         | Input::LaneReconsidered { .. }
         | Input::Emergency { .. }
         | Input::LaneEmergency { .. }
-        | Input::RulesOffered { .. }
-        | Input::Cloud(
-            CloudNews::Acknowledged { .. }
-            | CloudNews::Fed { .. }
-            | CloudNews::Refusing { .. }
-            | CloudNews::Doubted { .. },
-        ) => {}
+        | Input::RulesOffered { .. } => {}
     }
     Ok(facts)
 }
@@ -129,9 +133,15 @@ fn look_up_plate(store: &Store, facts: &mut Facts, plate: &Plate) -> anyhow::Res
     let inside = "plate = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
     facts.named_stay = stay_where(store, inside, plate.as_str())?;
     find_serving_lane(store, facts);
-    let sql =
-        "SELECT m.member, m.consent_plates FROM cloud_plate p JOIN cloud_member m USING (member) WHERE p.plate = ?1";
-    facts.member = store.db.prepare_cached(sql)?.query_row([plate.as_str()], known_member).optional()?;
+    facts.debts = Fen(open_debts(&store.db, plate)?.iter().map(|debt| debt.open.0).sum());
+    let sql = "SELECT m.member, m.consent_plates, m.home FROM cloud_plate p JOIN cloud_member m USING (member)
+               WHERE p.plate = ?1";
+    let known = |row: &Row<'_>| known_member(store, row);
+    facts.member = store.db.prepare_cached(sql)?.query_row([plate.as_str()], known).optional()?;
+    if let Some(member) = &facts.member {
+        facts.purse = purse(store, &member.id)?;
+        facts.escrow.usual_spend = escrow::usual_spend(store, Some(&member.id))?;
+    }
     Ok(())
 }
 
@@ -157,10 +167,11 @@ fn look_up_commit(store: &Store, facts: &mut Facts, commit: &TillCommit) -> anyh
     Ok(())
 }
 
-fn look_up_member(store: &Store, facts: &mut Facts, member: &MemberId) -> anyhow::Result<()> {
-    let sql = "SELECT member, consent_plates FROM cloud_member WHERE member = ?1";
-    facts.member = store.db.prepare_cached(sql)?.query_row([member.as_str()], known_member).optional()?;
-    facts.purse = purse(&store.db, member)?;
+pub(super) fn look_up_member(store: &Store, facts: &mut Facts, member: &MemberId) -> anyhow::Result<()> {
+    let sql = "SELECT member, consent_plates, home FROM cloud_member WHERE member = ?1";
+    let known = |row: &Row<'_>| known_member(store, row);
+    facts.member = store.db.prepare_cached(sql)?.query_row([member.as_str()], known).optional()?;
+    facts.purse = purse(store, member)?;
     facts.member_inside = stays_inside(&store.db, member)? > 0;
     Ok(())
 }
@@ -186,9 +197,13 @@ fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Opt
         StayState::PendingExit => row.get::<_, Option<String>>("exit_lane")?.map(LaneId),
         StayState::Open | StayState::Closed | StayState::Void => None,
     };
-    let (purse, others) = match &stay.member {
-        Some(member) => (purse(&store.db, member)?, stays_inside(&store.db, member)?),
-        None => (Purse::new(), 0),
+    let (purse, others, keep) = match &stay.member {
+        Some(member) => (purse(store, member)?, stays_inside(&store.db, member)?, keep_for(store, member)?),
+        None => (Purse::new(), 0, Points(0)),
+    };
+    let debts = match (&stay.plate, stay.state) {
+        (Some(plate), StayState::Open | StayState::PendingExit) => open_debts(&store.db, plate)?,
+        (Some(_) | None, _) => Vec::new(),
     };
     let is_inside = match stay.state {
         StayState::PendingEntry | StayState::Open | StayState::PendingExit => 1,
@@ -201,6 +216,8 @@ fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Opt
         hold: open_hold(&store.db, &stay.id)?,
         purse,
         member_has_another: others > is_inside,
+        keep,
+        debts,
         stay,
     }))
 }
@@ -224,7 +241,16 @@ fn stay_of(row: &Row<'_>) -> anyhow::Result<Stay> {
         fee: fee.map(|text| parse(&text)).transpose()?,
         paid: Fen(row.get("paid_fen")?),
         paid_at: row.get::<_, Option<i64>>("paid_ms")?.map(UtcMs),
+        debts: Fen(row.get("debts_fen")?),
     })
+}
+
+fn open_debts(db: &Connection, plate: &Plate) -> anyhow::Result<Vec<Debt>> {
+    let sql = "SELECT debt, fen - paid_fen FROM debt WHERE plate = ?1 AND paid_fen < fen ORDER BY seq";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows =
+        statement.query_map([plate.as_str()], |row| Ok(Debt { op: OpId(row.get(0)?), open: Fen(row.get(1)?) }))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn open_hold(db: &Connection, stay: &StayId) -> anyhow::Result<Option<Hold>> {
@@ -232,13 +258,18 @@ fn open_hold(db: &Connection, stay: &StayId) -> anyhow::Result<Option<Hold>> {
     let mut statement = db.prepare_cached(sql)?;
     let mut rows = statement.query([stay.as_str()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    Ok(Some(Hold {
+    Ok(Some(hold_of(row)?))
+}
+
+/// A hold from its columns op, member, points, fen, parts.
+pub(super) fn hold_of(row: &Row<'_>) -> anyhow::Result<Hold> {
+    Ok(Hold {
         op: OpId(row.get(0)?),
         member: MemberId(row.get(1)?),
         points: Points(row.get(2)?),
         fen: Fen(row.get(3)?),
         parts: parse(&row.get::<_, String>(4)?)?,
-    }))
+    })
 }
 
 /// A lane that never served a vehicle is idle.
@@ -246,15 +277,42 @@ fn lane(store: &Store, id: &LaneId) -> Lane {
     store.lanes.get(id).cloned().unwrap_or_default()
 }
 
-fn known_member(row: &Row<'_>) -> rusqlite::Result<KnownMember> {
-    Ok(KnownMember { id: MemberId(row.get(0)?), consent_plates: row.get(1)? })
+/// From the columns member, consent_plates, home.
+fn known_member(store: &Store, row: &Row<'_>) -> rusqlite::Result<KnownMember> {
+    let home: Option<String> = row.get(2)?;
+    Ok(KnownMember { id: MemberId(row.get(0)?), consent_plates: row.get(1)?, keep: kept_at(store, home.as_deref()) })
 }
 
-fn purse(db: &Connection, member: &MemberId) -> anyhow::Result<Purse> {
-    let sql = "SELECT grant_id, remaining FROM points_grant WHERE member = ?1 AND remaining > 0";
-    let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map([member.as_str()], |row| Ok((GrantId(row.get(0)?), Points(row.get(1)?))))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+fn keep_for(store: &Store, member: &MemberId) -> anyhow::Result<Points> {
+    let sql = "SELECT home FROM cloud_member WHERE member = ?1";
+    let home: Option<Option<String>> =
+        store.db.prepare_cached(sql)?.query_row([member.as_str()], |row| row.get(0)).optional()?;
+    Ok(kept_at(store, home.flatten().as_deref()))
+}
+
+/// What stays here between visits for a member with that home.
+fn kept_at(store: &Store, home: Option<&str>) -> Points {
+    let standing = store.rules.get(&store.rules_version).map_or(0, |rules| rules.grants.standing_points.0);
+    Points(if home == Some(store.box_id.as_str()) { standing } else { 0 })
+}
+
+/// What this box can spend for a member in the epoch in which it works.
+pub(super) fn purse(store: &Store, member: &MemberId) -> anyhow::Result<Purse> {
+    let sql = "SELECT grant_id, remaining, lot, seq FROM points_grant
+               WHERE member = ?1 AND remaining > 0 AND epoch = ?2";
+    let mut statement = store.db.prepare_cached(sql)?;
+    let mut rows = statement.query(params![member.as_str(), store.epoch])?;
+    let mut pockets = Vec::new();
+    while let Some(row) = rows.next()? {
+        pockets.push(pocket_of(row)?);
+    }
+    Ok(pockets.into_iter().collect())
+}
+
+/// A pocket from its columns grant_id, remaining, lot, seq.
+pub(super) fn pocket_of(row: &Row<'_>) -> anyhow::Result<Pocket> {
+    let lot = row.get::<_, Option<String>>(2)?.map_or(Ok(Lot::default()), |text| parse(&text))?;
+    Ok(Pocket { grant: GrantId(row.get(0)?), remaining: Points(row.get(1)?), lot, since: row.get(3)? })
 }
 
 fn stays_inside(db: &Connection, member: &MemberId) -> anyhow::Result<u32> {
@@ -281,6 +339,6 @@ fn lanes_waiting_for(db: &Connection, member: &MemberId) -> anyhow::Result<Vec<L
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn parse<T: DeserializeOwned>(text: &str) -> anyhow::Result<T> {
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> anyhow::Result<T> {
     serde_json::from_str(text).with_context(|| format!("read the stored value {text}"))
 }

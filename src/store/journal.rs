@@ -48,13 +48,55 @@ pub fn link(before: &Head, body: &[u8]) -> Head {
     hasher.finalize().into()
 }
 
+/// The head before any entry is where an epoch's chain begins; each entry links to the one before it.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    box_id: String,
+    /// Entries taken in, of all epochs.
+    pub entries: u64,
+    /// The epoch of the newest one.
+    pub epoch: u32,
+    /// Its number in that epoch.
+    pub seq: u64,
+    /// The head after it.
+    pub head: Head,
+}
+
+impl Chain {
+    /// Before the first entry of a box's journal.
+    pub fn new(box_id: &str) -> Self {
+        Self { box_id: box_id.to_owned(), entries: 0, epoch: 0, seq: 0, head: [0; 32] }
+    }
+
+    /// Takes in the next entry, or says why it cannot be the next one.
+    pub fn take(&mut self, epoch: u32, seq: u64, body: &[u8], head: &[u8]) -> Result<(), String> {
+        let (number, before) =
+            if epoch > self.epoch { (1, genesis(&self.box_id, epoch)) } else { (self.seq + 1, self.head) };
+        if epoch < self.epoch || seq != number {
+            let wanted = if epoch < self.epoch { self.epoch } else { epoch };
+            return Err(format!("entry {number} of epoch {wanted} is missing; the next one is {seq} of epoch {epoch}"));
+        }
+        let linked = link(&before, body);
+        if head != linked {
+            return Err(format!("entry {seq} of epoch {epoch} does not link to the one before it"));
+        }
+        (self.epoch, self.seq, self.head) = (epoch, seq, linked);
+        self.entries += 1;
+        Ok(())
+    }
+}
+
 /// What a verification found.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Entries checked.
+    /// Entries checked, of all epochs.
     pub entries: u64,
-    /// The head of the chain, in hex.
+    /// How many epochs the journal has.
+    pub epochs: u32,
+    /// The head of the newest epoch's chain, in hex.
     pub head: String,
+    /// Records that were passed over when the file was made again from a copy, as its journal says.
+    pub passed_over: u64,
     /// Everything that is wrong, in words; empty where all is well.
     pub faults: Vec<String>,
 }
@@ -62,52 +104,117 @@ pub struct Verdict {
 /// How many faults are listed before the rest is only counted.
 const FAULTS_LISTED: usize = 20;
 
-/// Checks the chain from the first entry and makes every table again from it, beside the stored ones.
+/// Checks the chain of every epoch from its first entry and makes every table again from it, beside the stored ones.
 pub fn verify(path: &Path) -> anyhow::Result<Verdict> {
-    let stored = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .with_context(|| format!("open the ledger {}", path.display()))?;
-    let again = Connection::open_in_memory().context("open a scratch database")?;
-    again.execute_batch(super::SCHEMA).context("make the tables again")?;
-    again.execute_batch("BEGIN")?;
-    let (box_id, epoch): (String, u32) =
-        stored.query_row("SELECT box_id, epoch FROM box", (), |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut head = genesis(&box_id, epoch);
-    let mut faults = Vec::new();
-    let mut entries = 0;
-    let mut rows = stored.prepare("SELECT seq, body, head FROM journal ORDER BY seq")?;
+    let stored = open(path)?;
+    let mut again = Again::over(&stored)?;
+    let mut rows = stored.prepare("SELECT entry, epoch, seq, body, head FROM journal ORDER BY entry")?;
     let mut rows = rows.query(())?;
     while let Some(row) = rows.next()? {
-        let (seq, body, stored_head): (u64, Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        entries += 1;
-        if seq != entries {
-            faults.push(format!("entry {entries} is missing; the next one is {seq}"));
+        let (entry, epoch, seq): (u64, u32, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (body, head): (Vec<u8>, Vec<u8>) = (row.get(3)?, row.get(4)?);
+        if !again.take(entry, epoch, seq, &body, &head)? {
             break;
         }
-        head = link(&head, &body);
-        if stored_head != head {
-            faults.push(format!("entry {seq} does not link to the one before it"));
-            break;
-        }
-        match serde_json::from_slice::<Entry>(&body) {
-            Ok(entry) => {
-                for (n, record) in (0..).zip(&entry.records) {
-                    if let Err(error) = tables::apply(&again, seq, n, record) {
-                        faults.push(format!("entry {seq} contradicts the entries before it: {error}"));
-                    }
-                }
-            }
-            Err(error) => faults.push(format!("entry {seq} cannot be read: {error}")),
-        }
     }
-    if faults.is_empty() {
-        compare_tables(&stored, &again, &mut faults)?;
+    if again.faults.is_empty() && again.contradictions.is_empty() {
+        compare_tables(&stored, &again.db, &mut again.faults)?;
     }
+    let Again { chain, mut faults, epochs, passed_over, contradictions, .. } = again;
+    faults.splice(0..0, contradictions);
     let more = faults.len().saturating_sub(FAULTS_LISTED);
     faults.truncate(FAULTS_LISTED);
     if more > 0 {
         faults.push(format!("… and {more} more"));
     }
-    Ok(Verdict { entries, head: hex::encode(head), faults })
+    Ok(Verdict { entries: chain.entries, epochs, head: hex::encode(chain.head), passed_over, faults })
+}
+
+/// Opens a ledger file that nobody will change through this connection.
+pub(super) fn open(path: &Path) -> anyhow::Result<Connection> {
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .with_context(|| format!("open the ledger {}", path.display()))
+}
+
+/// The tables, made again.
+struct Again {
+    db: Connection,
+    chain: Chain,
+    epochs: u32,
+    passed_over: u64,
+    /// Records that contradict those before them, until the journal itself speaks of them.
+    contradictions: Vec<String>,
+    faults: Vec<String>,
+}
+
+impl Again {
+    fn over(stored: &Connection) -> anyhow::Result<Self> {
+        let db = Connection::open_in_memory().context("open a scratch database")?;
+        db.execute_batch(super::SCHEMA).context("make the tables again")?;
+        db.execute_batch("BEGIN")?;
+        let box_id: String = stored.query_row("SELECT box_id FROM box", (), |row| row.get(0))?;
+        let first: u32 = stored.query_row("SELECT min(epoch) FROM epoch", (), |row| row.get(0))?;
+        tables::found(&db, &box_id, first)?;
+        let chain = Chain::new(&box_id);
+        Ok(Self { db, chain, epochs: 0, passed_over: 0, contradictions: Vec::new(), faults: Vec::new() })
+    }
+
+    /// Whether the chain goes on.
+    fn take(&mut self, entry: u64, epoch: u32, seq: u64, body: &[u8], head: &[u8]) -> anyhow::Result<bool> {
+        let is_first = epoch != self.chain.epoch;
+        if let Err(fault) = self.chain.take(epoch, seq, body, head) {
+            self.faults.append(&mut self.contradictions);
+            self.faults.push(fault);
+            return Ok(false);
+        }
+        if entry != self.chain.entries {
+            self.faults.push(format!("entry {} is missing; the next one is {entry}", self.chain.entries));
+            return Ok(false);
+        }
+        self.epochs += u32::from(is_first);
+        match serde_json::from_slice::<Entry>(body) {
+            Ok(read) => self.apply(&read)?,
+            Err(error) => self.faults.push(format!("entry {entry} cannot be read: {error}")),
+        }
+        Ok(true)
+    }
+
+    fn apply(&mut self, read: &Entry) -> anyhow::Result<()> {
+        let entry = self.chain.entries;
+        if self.epochs > 1 && self.chain.seq == 1 && !matches!(read.records.first(), Some(Record::EpochBegan { .. })) {
+            self.faults.push(format!("entry {entry} is the first of its epoch and does not say so"));
+        }
+        if let Some(Record::EpochBegan { passed_over, .. }) = read.records.first()
+            && *passed_over > 0
+            && self.contradictions.len() as u64 == *passed_over
+        {
+            // The copy from which the file was made again had lost a branch; it was said, and these follow from it.
+            self.passed_over += passed_over;
+            self.contradictions.clear();
+        }
+        for (n, record) in (0..).zip(&read.records) {
+            if let Some(why) = apply_or_pass_over(&self.db, entry, n, record)? {
+                self.contradictions.push(format!("entry {entry} contradicts the entries before it: {why}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Applies a record whole, or passes it over whole and says why it does not fit what came before it.
+pub(super) fn apply_or_pass_over(
+    db: &Connection,
+    entry: u64,
+    n: u32,
+    record: &Record,
+) -> anyhow::Result<Option<String>> {
+    db.prepare_cached("SAVEPOINT record")?.execute(())?;
+    let why = tables::apply(db, entry, n, record).err().map(|error| error.to_string());
+    if why.is_some() {
+        db.prepare_cached("ROLLBACK TO record")?.execute(())?;
+    }
+    db.prepare_cached("RELEASE record")?.execute(())?;
+    Ok(why)
 }
 
 fn compare_tables(stored: &Connection, again: &Connection, faults: &mut Vec<String>) -> anyhow::Result<()> {

@@ -1,5 +1,7 @@
 //! The ledger file: journal and tables, one writer; the only place with SQL.
 
+pub mod copy;
+mod escrow;
 mod facts;
 mod inside;
 pub mod journal;
@@ -8,7 +10,7 @@ mod plans;
 pub mod reader;
 mod tables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,9 +18,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::domain::decide::Facts;
+use crate::domain::decide::{Facts, Lease};
 use crate::domain::emergency::Called;
-use crate::domain::event::{Input, LaneId, Now, Record};
+use crate::domain::event::{Input, JournalHead, LaneId, Now, Points, Record, UtcMs};
 use crate::domain::lane::Lane;
 use crate::domain::rules::Rules;
 use inside::InsideNow;
@@ -29,30 +31,44 @@ pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 
 /// Marks the file as a Gatepost ledger (`GATE` in ASCII).
 const APPLICATION_ID: i32 = 0x4741_5445;
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 
 /// The first SQLite without the WAL-reset corruption bug, and one later release that was withdrawn.
 const SQLITE_LEAST: i32 = 3_051_003;
 const SQLITE_WITHDRAWN: i32 = 3_052_000;
 
+/// The epoch of a box that the cloud ledger has never heard of.
+const FIRST_EPOCH: u32 = 1;
+
 /// Pages in the WAL after which a commit writes them back itself. The loop does it earlier, in an idle moment, so that
 /// no commit has to.
 const CHECKPOINT_PAGES: i32 = 8000;
 /// Prepared statements kept: all of the loop's, with room.
-const STATEMENTS_KEPT: usize = 128;
+const STATEMENTS_KEPT: usize = 160;
+/// How many of the site's last spends tell what is usual: some days of a small mall.
+const SPENDS_KEPT: usize = 200;
 
 /// The only writer of the ledger. Facts, append, commit: in between nothing is visible to anybody.
 pub struct Store {
     db: Connection,
     box_id: String,
     epoch: u32,
+    /// The newest entry's number in its epoch.
     seq: u64,
+    /// The same, counted through all epochs of the file.
+    entry: u64,
     head: Head,
+    /// For each epoch of this file, how many entries came before it.
+    epochs: BTreeMap<u32, u64>,
     rules: BTreeMap<u32, Arc<Rules>>,
     rules_version: u32,
     quarantined: bool,
     emergency: Called,
     acknowledged: u64,
+    lease: Option<Lease>,
+    has_lapsed: bool,
+    /// The site's newest spends, so that a grant can be asked for by what is usual here.
+    spends: VecDeque<Points>,
     /// The lanes' states as the file has them, so that the hot path need not read them back.
     lanes: BTreeMap<LaneId, Lane>,
     /// The vehicles inside, for the matching.
@@ -76,6 +92,8 @@ impl Store {
         anyhow::ensure!(owner == box_id, "{} belongs to the box {owner:?}, not to {box_id:?}", path.display());
         let mut store = Self {
             seq: 0,
+            entry: 0,
+            epochs: BTreeMap::new(),
             head: journal::genesis(box_id, epoch),
             box_id: owner,
             epoch,
@@ -84,6 +102,9 @@ impl Store {
             quarantined: false,
             emergency: Called::default(),
             acknowledged: 0,
+            lease: None,
+            has_lapsed: false,
+            spends: VecDeque::new(),
             lanes: BTreeMap::new(),
             inside: InsideNow::read(&db).context("read who is inside")?,
             in_batch: false,
@@ -103,12 +124,15 @@ impl Store {
     /// Adds a decision to the batch: its entry in the journal and every table that follows.
     pub fn append(&mut self, input: &Input, records: &[Record], now: Now) -> anyhow::Result<()> {
         self.begin()?;
+        if let Some(Record::EpochBegan { epoch, .. }) = records.first() {
+            self.turn_to(*epoch);
+        }
         let journaled: Vec<&Record> = records.iter().filter(|record| record.is_journaled()).collect();
         if !journaled.is_empty() {
             self.append_entry(&EntryRef { at_ms: now.utc, trusted: now.trusted, input, records: &journaled })?;
         }
         for (n, record) in (0..).zip(records) {
-            tables::apply(&self.db, self.seq, n, record).with_context(|| format!("apply entry {}", self.seq))?;
+            tables::apply(&self.db, self.entry, n, record).with_context(|| format!("apply entry {}", self.entry))?;
             self.remember(record)?;
         }
         Ok(())
@@ -128,9 +152,14 @@ impl Store {
         self.db.query_row(sql, (), |_| Ok(())).context("checkpoint the ledger")
     }
 
-    /// The number of the newest entry and its head.
-    pub fn head(&self) -> (u64, Head) {
-        (self.seq, self.head)
+    /// Where the journal stands: the epoch, the newest entry's number in it, and the head after it.
+    pub fn head(&self) -> JournalHead {
+        JournalHead { epoch: self.epoch, seq: self.seq, head: hex::encode(self.head) }
+    }
+
+    /// How many entries the file holds, of all epochs.
+    pub fn entries(&self) -> u64 {
+        self.entry
     }
 
     /// The version of the rules in force; 0 where there are none yet.
@@ -162,8 +191,8 @@ impl Store {
     /// Why this file is not what it was, where it is behind what the cloud has acknowledged. The barriers go on without
     /// points: a box that refused to start would strand every driver.
     pub fn rewound(&self) -> Option<String> {
-        (self.acknowledged > self.seq).then(|| {
-            format!("the cloud holds {} entries and this ledger only {}: rewound", self.acknowledged, self.seq)
+        (self.acknowledged > self.entry).then(|| {
+            format!("the cloud holds {} entries and this ledger only {}: rewound", self.acknowledged, self.entry)
         })
     }
 
@@ -179,9 +208,20 @@ impl Store {
         let body = serde_json::to_vec(entry).context("write an entry as JSON")?;
         self.head = journal::link(&self.head, &body);
         self.seq += 1;
-        let sql = "INSERT INTO journal (seq, body, head) VALUES (?1, ?2, ?3)";
-        self.db.prepare_cached(sql)?.execute(params![self.seq, body, self.head]).context("append to the journal")?;
+        self.entry += 1;
+        let sql = "INSERT INTO journal (entry, epoch, seq, body, head) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let values = params![self.entry, self.epoch, self.seq, body, self.head];
+        self.db.prepare_cached(sql)?.execute(values).context("append to the journal")?;
         Ok(())
+    }
+
+    /// The next entry is the first of a new epoch.
+    fn turn_to(&mut self, epoch: u32) {
+        assert!(epoch > self.epoch, "epochs only rise");
+        self.epoch = epoch;
+        self.seq = 0;
+        self.head = journal::genesis(&self.box_id, epoch);
+        self.epochs.insert(epoch, self.entry);
     }
 
     fn remember(&mut self, record: &Record) -> anyhow::Result<()> {
@@ -194,8 +234,21 @@ impl Store {
             self.quarantined = true;
         } else if let Record::EmergencyChanged { source, active } = record {
             self.emergency = self.emergency.after(source, *active);
-        } else if let Record::Acknowledged { seq } = record {
-            self.acknowledged = *seq;
+        } else if let Record::EpochBegan { .. } = record {
+            self.quarantined = false;
+        } else if let Record::Acknowledged { entry } = record {
+            self.acknowledged = *entry;
+        } else if let Record::LeaseSeen { until_ms, latest_ms } = record {
+            self.lease = Some(Lease { until_ms: *until_ms, latest_ms: *latest_ms });
+        } else if let Record::LeaseLapsed { .. } = record {
+            self.has_lapsed = true;
+        } else if let Record::LeaseRenewed { .. } = record {
+            self.has_lapsed = false;
+        } else if let Record::PointsSpent { points, .. } = record {
+            self.spends.push_back(*points);
+            if self.spends.len() > SPENDS_KEPT {
+                self.spends.pop_front();
+            }
         } else if let Record::LaneMoved { lane, state } = record {
             self.lanes.insert(lane.clone(), state.clone());
         }
@@ -204,15 +257,15 @@ impl Store {
 
     /// Takes up what is on disk.
     fn resume(&mut self) -> anyhow::Result<()> {
-        let newest: Option<(u64, Head)> = self
+        let sql = "SELECT entry, epoch, seq, head FROM journal ORDER BY entry DESC LIMIT 1";
+        let newest: Option<(u64, u32, u64, Head)> = self
             .db
-            .query_row("SELECT seq, head FROM journal ORDER BY seq DESC LIMIT 1", (), |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+            .query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
             .optional()
             .context("read the newest entry")?;
-        if let Some((seq, head)) = newest {
-            (self.seq, self.head) = (seq, head);
+        if let Some((entry, epoch, seq, head)) = newest {
+            anyhow::ensure!(epoch == self.epoch, "the newest entry is of epoch {epoch}, not of {}", self.epoch);
+            (self.entry, self.seq, self.head) = (entry, seq, head);
         }
         let mut statement = self.db.prepare("SELECT version, text FROM rules")?;
         let mut rows = statement.query(())?;
@@ -223,15 +276,34 @@ impl Store {
         }
         drop(rows);
         drop(statement);
+        let mut statement = self.db.prepare("SELECT epoch, before FROM epoch")?;
+        let epochs = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        let sql = "SELECT points FROM points_entry WHERE kind = 'spent' ORDER BY seq DESC LIMIT ?1";
+        let mut newest = self.db.prepare(sql)?;
+        let spends: Vec<i64> = newest.query_map([SPENDS_KEPT], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        drop(statement);
+        drop(newest);
+        self.epochs = epochs;
+        self.spends = spends.into_iter().rev().map(Points).collect();
         self.lanes = self.stored_lanes()?;
         self.rules_version = self.fact("rules_version")?.map_or(Ok(0), |text| text.parse())?;
         self.quarantined = self.fact("quarantined")?.is_some();
+        self.has_lapsed = self.fact("lease_lapsed")?.is_some();
+        self.acknowledged = self.cached("acknowledged")?.unwrap_or(0);
+        let lease = (self.cached("lease_until")?, self.cached("lease_latest")?);
+        if let (Some(until), Some(latest)) = lease {
+            let at = |ms: u64| UtcMs(i64::try_from(ms).unwrap_or(i64::MAX));
+            self.lease = Some(Lease { until_ms: at(until), latest_ms: at(latest) });
+        }
         let is_on = |value: Option<String>| value.is_some_and(|value| value == tables::ON);
         self.emergency.by_contact = is_on(self.fact(tables::EMERGENCY_BY_CONTACT)?);
         self.emergency.by_staff = is_on(self.fact(tables::EMERGENCY_BY_STAFF)?);
-        let sql = "SELECT value FROM cloud_cursor WHERE name = 'acknowledged'";
-        self.acknowledged = self.db.query_row(sql, (), |row| row.get(0)).optional()?.unwrap_or(0);
         Ok(())
+    }
+
+    fn cached(&self, name: &str) -> anyhow::Result<Option<u64>> {
+        let sql = "SELECT value FROM cloud_cursor WHERE name = ?1";
+        Ok(self.db.query_row(sql, [name], |row| row.get(0)).optional()?)
     }
 
     fn stored_lanes(&self) -> anyhow::Result<BTreeMap<LaneId, Lane>> {
@@ -298,9 +370,8 @@ fn create(db: &Connection, box_id: &str) -> anyhow::Result<()> {
     if version == 0 && application == 0 {
         db.execute_batch("BEGIN IMMEDIATE")?;
         db.execute_batch(SCHEMA)?;
-        db.execute("INSERT INTO box (one, box_id, epoch) VALUES (1, ?1, 1)", [box_id])?;
-        db.pragma_update(None, "application_id", APPLICATION_ID)?;
-        db.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        tables::found(db, box_id, FIRST_EPOCH)?;
+        mark(db)?;
         db.execute_batch("COMMIT")?;
         return Ok(());
     }
@@ -309,6 +380,13 @@ fn create(db: &Connection, box_id: &str) -> anyhow::Result<()> {
         version == SCHEMA_VERSION,
         "this ledger has the form {version}, this daemon reads the form {SCHEMA_VERSION}"
     );
+    Ok(())
+}
+
+/// Marks a file as a Gatepost ledger of this form.
+fn mark(db: &Connection) -> anyhow::Result<()> {
+    db.pragma_update(None, "application_id", APPLICATION_ID)?;
+    db.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     Ok(())
 }
 

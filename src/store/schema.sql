@@ -7,13 +7,24 @@ CREATE TABLE box (
     epoch    INTEGER NOT NULL CHECK (epoch >= 1)
 ) STRICT;
 
+-- `entry` counts through all epochs of this file and is what every `seq` column below means; `seq` counts from 1 in each
+-- epoch, whose chain of heads begins anew.
 CREATE TABLE journal (
-    seq   INTEGER PRIMARY KEY CHECK (seq >= 1),
-    body  BLOB NOT NULL,
-    head  BLOB NOT NULL CHECK (length(head) = 32)
+    entry  INTEGER PRIMARY KEY CHECK (entry >= 1),
+    epoch  INTEGER NOT NULL CHECK (epoch >= 1),
+    seq    INTEGER NOT NULL CHECK (seq >= 1),
+    body   BLOB NOT NULL,
+    head   BLOB NOT NULL CHECK (length(head) = 32)
 ) STRICT;
 
--- What the box knows of itself by name: 'quarantined' (reason), 'rules_version',
+-- The epochs of this file. An entry's number in its epoch is `entry` less `before`.
+CREATE TABLE epoch (
+    epoch   INTEGER PRIMARY KEY,
+    before  INTEGER NOT NULL,
+    reason  TEXT NOT NULL
+) STRICT;
+
+-- What the box knows of itself by name: 'quarantined' (reason), 'quarantined_why', 'lease_lapsed', 'rules_version',
 -- 'emergency_by_contact' and 'emergency_by_staff' ('on' or 'off').
 CREATE TABLE fact (
     name   TEXT PRIMARY KEY,
@@ -62,7 +73,9 @@ CREATE TABLE stay (
     entry_evidence TEXT,
     exit_evidence  TEXT,
     void_reason  TEXT,
-    changed_seq  INTEGER NOT NULL
+    changed_seq  INTEGER NOT NULL,
+    debts_fen    INTEGER NOT NULL DEFAULT 0 CHECK (debts_fen >= 0),
+    owed_fen     INTEGER NOT NULL DEFAULT 0 CHECK (owed_fen >= 0)
 ) STRICT, WITHOUT ROWID;
 -- One vehicle has one visit at a time.
 CREATE UNIQUE INDEX stay_inside_by_plate ON stay (plate)
@@ -82,12 +95,27 @@ CREATE TABLE payment (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX payment_by_stay ON payment (stay);
 
--- `grant_id` is a grant of the cloud ledger, or 'born:<member>' for what this box's tills earned.
+-- What vehicles that have left still owe.
+CREATE TABLE debt (
+    debt      TEXT PRIMARY KEY,
+    plate     TEXT NOT NULL,
+    stay      TEXT NOT NULL,
+    fen       INTEGER NOT NULL CHECK (fen > 0),
+    paid_fen  INTEGER NOT NULL DEFAULT 0 CHECK (paid_fen >= 0 AND paid_fen <= fen),
+    seq       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX debt_open ON debt (plate, seq) WHERE paid_fen < fen;
+
+-- `grant_id` is a grant of the cloud ledger, or 'born:<op>' for what one sale at this box's tills earned. Only grants of
+-- the epoch in which the box works are spent.
 CREATE TABLE points_grant (
     grant_id   TEXT PRIMARY KEY,
     member     TEXT NOT NULL,
     points     INTEGER NOT NULL CHECK (points >= 0),
-    remaining  INTEGER NOT NULL CHECK (remaining >= 0 AND remaining <= points)
+    remaining  INTEGER NOT NULL CHECK (remaining >= 0 AND remaining <= points),
+    epoch      INTEGER NOT NULL,
+    lot        TEXT,
+    seq        INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX points_grant_by_member ON points_grant (member) WHERE remaining > 0;
 
@@ -96,9 +124,11 @@ CREATE TABLE grant_request (
     member   TEXT NOT NULL,
     points   INTEGER NOT NULL CHECK (points > 0),
     state    TEXT NOT NULL CHECK (state IN ('open', 'granted', 'refused')),
+    standing INTEGER NOT NULL,
     seq      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX grant_request_open ON grant_request (seq) WHERE state = 'open';
+CREATE INDEX grant_request_open_by_member ON grant_request (member) WHERE state = 'open';
 
 CREATE TABLE hold (
     op      TEXT PRIMARY KEY,
@@ -115,14 +145,18 @@ CREATE INDEX hold_by_stay ON hold (stay) WHERE state = 'held';
 CREATE TABLE points_entry (
     op      TEXT PRIMARY KEY,
     member  TEXT NOT NULL,
-    kind    TEXT NOT NULL CHECK (kind IN ('spent', 'earned', 'returned')),
+    kind    TEXT NOT NULL CHECK (kind IN ('spent', 'earned', 'returned', 'reversed')),
     points  INTEGER NOT NULL CHECK (points > 0),
     fen     INTEGER,
     stay    TEXT,
-    seq     INTEGER NOT NULL
+    seq     INTEGER NOT NULL,
+    parts   TEXT,
+    of      TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX points_entry_by_stay ON points_entry (stay) WHERE stay IS NOT NULL;
-
+CREATE INDEX points_spent_by_seq ON points_entry (seq) WHERE kind = 'spent';
+CREATE INDEX points_spent_by_member ON points_entry (member, seq) WHERE kind = 'spent';
+CREATE UNIQUE INDEX points_reversed ON points_entry (of) WHERE of IS NOT NULL;
 
 CREATE TABLE sale (
     op        TEXT PRIMARY KEY,
@@ -179,7 +213,8 @@ CREATE TABLE camera_pair_signs (
     PRIMARY KEY (entry_lane, exit_lane, held_out, signs)
 ) STRICT, WITHOUT ROWID;
 
--- Cached facts of the cloud ledger: not journaled, made again from the feed.
+-- Cached facts of the cloud ledger: not journaled, made again from the feed. Names: 'feed', 'acknowledged' (an entry),
+-- 'lease_until' and 'lease_latest' (the ledger's time in milliseconds).
 CREATE TABLE cloud_cursor (
     name   TEXT PRIMARY KEY,
     value  INTEGER NOT NULL
@@ -189,8 +224,10 @@ CREATE TABLE cloud_member (
     member          TEXT PRIMARY KEY,
     handle          TEXT NOT NULL,
     tier            TEXT NOT NULL,
-    consent_plates  INTEGER NOT NULL
+    consent_plates  INTEGER NOT NULL,
+    home            TEXT
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX cloud_member_by_home ON cloud_member (home, member) WHERE home IS NOT NULL;
 
 CREATE TABLE cloud_plate (
     plate   TEXT PRIMARY KEY,

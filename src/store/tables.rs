@@ -7,17 +7,20 @@ use crate::domain::event::{
     EmergencySource, FeedChange, Fen, GrantId, LaneId, MemberId, OpId, PlateRead, Points, Record, StayId, Tender, UtcMs,
 };
 use crate::domain::matching::learning::Lesson;
-use crate::domain::points::{self, Part};
+use crate::domain::points::{self, Lot, Part};
 use crate::domain::stay::Stay;
 
 /// The tables that follow from the journal alone.
-pub(super) const CONSEQUENCES: [&str; 16] = [
+pub(super) const CONSEQUENCES: [&str; 19] = [
+    "box",
+    "epoch",
     "fact",
     "rules",
     "lane",
     "plate_read",
     "stay",
     "payment",
+    "debt",
     "points_grant",
     "grant_request",
     "hold",
@@ -38,7 +41,13 @@ pub(super) const ON: &str = "on";
 /// How many entries back a camera's statement is still known as a repeat: weeks of traffic, and a bounded table.
 const READS_KEPT_ENTRIES: u64 = 200_000;
 
-/// Writes what the `n`th record of entry `seq` means.
+/// Writes whose file it is and the epoch in which its journal begins.
+pub(super) fn found(db: &Connection, box_id: &str, epoch: u32) -> anyhow::Result<()> {
+    one(db, "INSERT INTO box (one, box_id, epoch) VALUES (1, ?1, ?2)", params![box_id, epoch])?;
+    one(db, "INSERT INTO epoch (epoch, before, reason) VALUES (?1, 0, 'first')", [epoch])
+}
+
+/// Writes what the `n`th record of entry `seq` means; `seq` counts through all epochs of the file.
 pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyhow::Result<()> {
     match record {
         Record::Started { .. } => {}
@@ -73,10 +82,11 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
                        WHERE stay = ?1 AND state = 'pending_exit'";
             one(db, sql, params![stay.as_str(), seq])?;
         }
-        Record::StayClosed { stay, evidence, waived } => {
-            let sql = "UPDATE stay SET state = 'closed', exit_evidence = ?3, waived_fen = ?4, changed_seq = ?2
+        Record::StayClosed { stay, evidence, waived, owed } => {
+            let sql =
+                "UPDATE stay SET state = 'closed', exit_evidence = ?3, waived_fen = ?4, owed_fen = ?5, changed_seq = ?2
                        WHERE stay = ?1 AND state = 'pending_exit'";
-            one(db, sql, params![stay.as_str(), seq, name(evidence)?, waived.0])?;
+            one(db, sql, params![stay.as_str(), seq, name(evidence)?, waived.0, owed.0])?;
         }
         Record::StayVoided { stay, reason } => {
             let sql = "UPDATE stay SET state = 'void', void_reason = ?3, changed_seq = ?2
@@ -96,18 +106,53 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
         Record::PointsEarned { op, member, points } => points_earned(db, seq, op, member, *points)?,
         Record::PointsReturned { op, member, points, parts } => {
             take_from_grants(db, parts)?;
-            points_entry(db, seq, op, member, "returned", *points, None, None)?;
+            points_entry(db, seq, op, member, Movement::Returned, *points)?;
         }
-        Record::GrantRequested { request, member, points } => {
-            let sql = "INSERT INTO grant_request (request, member, points, state, seq) VALUES (?1, ?2, ?3, 'open', ?4)";
-            one(db, sql, params![request.as_str(), member.as_str(), points.0, seq])?;
+        Record::PointsReversed { op, of, member, points, fen, parts, stay, .. } => {
+            put_into_grants(db, parts)?;
+            points_entry(db, seq, op, member, Movement::Reversed { of, fen: *fen, stay: stay.as_ref() }, *points)?;
+            if let Some(stay) = stay {
+                payment_reversed(db, seq, of, stay, *fen)?;
+            }
         }
-        Record::GrantAccepted { request, grant, member, points } => {
-            answer_request(db, request, "granted")?;
-            let sql = "INSERT INTO points_grant (grant_id, member, points, remaining) VALUES (?1, ?2, ?3, ?3)";
-            one(db, sql, params![grant.as_str(), member.as_str(), points.0])?;
+        Record::GrantRequested { request, member, points, standing } => {
+            let sql = "INSERT INTO grant_request (request, member, points, state, standing, seq)
+                       VALUES (?1, ?2, ?3, 'open', ?4, ?5)";
+            one(db, sql, params![request.as_str(), member.as_str(), points.0, standing, seq])?;
         }
-        Record::GrantRefused { request } => answer_request(db, request, "refused")?,
+        Record::GrantAccepted { request, grant, member, points, lot } => {
+            // One request may bring several grants.
+            let sql = "UPDATE grant_request SET state = 'granted' WHERE request = ?1 AND state <> 'refused'";
+            one(db, sql, params![request.as_str()])?;
+            new_pocket(db, seq, grant, member, *points, lot)?;
+        }
+        Record::GrantRefused { request } => {
+            let sql = "UPDATE grant_request SET state = 'refused' WHERE request = ?1 AND state = 'open'";
+            one(db, sql, params![request.as_str()])?;
+        }
+        Record::DebtBooked { debt, stay, plate, fen } => {
+            let sql = "INSERT INTO debt (debt, plate, stay, fen, seq) VALUES (?1, ?2, ?3, ?4, ?5)";
+            one(db, sql, params![debt.as_str(), plate.as_str(), stay.as_str(), fen.0, seq])?;
+        }
+        Record::DebtPaid { debt, fen, .. } => {
+            one(db, "UPDATE debt SET paid_fen = paid_fen + ?2 WHERE debt = ?1", params![debt.as_str(), fen.0])?;
+        }
+        Record::EpochBegan { epoch, reason, .. } => {
+            one(db, "UPDATE box SET epoch = ?1 WHERE one = 1 AND epoch < ?1", [epoch])?;
+            let sql = "INSERT INTO epoch (epoch, before, reason) VALUES (?1, ?2 - 1, ?3)";
+            one(db, sql, params![epoch, seq, name(reason)?])?;
+            for sql in [
+                "UPDATE grant_request SET state = 'refused' WHERE state = 'open'",
+                "DELETE FROM fact WHERE name IN ('quarantined', 'quarantined_why')",
+            ] {
+                db.prepare_cached(sql)?.execute(())?;
+            }
+        }
+        Record::WitnessSeen { .. } => {}
+        Record::LeaseLapsed { until_ms } => set_fact(db, "lease_lapsed", &until_ms.0.to_string())?,
+        Record::LeaseRenewed { .. } => {
+            db.prepare_cached("DELETE FROM fact WHERE name = 'lease_lapsed'")?.execute(())?;
+        }
         Record::SaleCommitted { op, terminal, receipt, member, total_fen, at_ms } => {
             let sql = "INSERT INTO sale (op, terminal, receipt, member, fen, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
             let member = member.as_ref().map(MemberId::as_str);
@@ -147,7 +192,12 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
             };
             set_fact(db, name, if *active { ON } else { "off" })?;
         }
-        Record::Quarantined { reason } => set_fact(db, "quarantined", reason)?,
+        Record::Quarantined { why, reason } => {
+            set_fact(db, "quarantined", reason)?;
+            if let Some(why) = why {
+                set_fact(db, "quarantined_why", &name(why)?)?;
+            }
+        }
         Record::RulesActivated { version, hash, text } => {
             let sql = "INSERT INTO rules (version, hash, text) VALUES (?1, ?2, ?3)";
             one(db, sql, params![version, hash, text])?;
@@ -159,7 +209,11 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
             }
             set_cursor(db, "feed", *next)?;
         }
-        Record::Acknowledged { seq } => set_cursor(db, "acknowledged", *seq)?,
+        Record::Acknowledged { entry } => set_cursor(db, "acknowledged", *entry)?,
+        Record::LeaseSeen { until_ms, latest_ms } => {
+            set_cursor(db, "lease_until", u64::try_from(until_ms.0).unwrap_or(0))?;
+            set_cursor(db, "lease_latest", u64::try_from(latest_ms.0).unwrap_or(0))?;
+        }
     }
     Ok(())
 }
@@ -218,13 +272,14 @@ fn learned(db: &Connection, entry: &LaneId, exit: &LaneId, lesson: &Lesson) -> a
 }
 
 fn stay_opened(db: &Connection, seq: u64, stay: &Stay) -> anyhow::Result<()> {
-    let sql = "INSERT INTO stay (stay, plate, member, state, entry_lane, entry_ms, rules, changed_seq)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let sql = "INSERT INTO stay (stay, plate, member, state, entry_lane, entry_ms, rules, changed_seq, debts_fen)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let plate = stay.plate.as_ref().map(|plate| plate.as_str());
     let member = stay.member.as_ref().map(MemberId::as_str);
     let state = name(&stay.state)?;
     let entry_lane = stay.entry_lane.as_str();
-    one(db, sql, params![stay.id.as_str(), plate, member, state, entry_lane, stay.entry.0, stay.rules, seq])
+    let (entry, debts) = (stay.entry.0, stay.debts.0);
+    one(db, sql, params![stay.id.as_str(), plate, member, state, entry_lane, entry, stay.rules, seq, debts])
 }
 
 fn payment_taken(
@@ -251,14 +306,19 @@ fn take_from_grants(db: &Connection, parts: &[Part]) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn put_into_grants(db: &Connection, parts: &[Part]) -> anyhow::Result<()> {
+    for part in parts {
+        let sql = "UPDATE points_grant SET remaining = remaining + ?2 WHERE grant_id = ?1";
+        one(db, sql, params![part.grant.as_str(), part.points.0])?;
+    }
+    Ok(())
+}
+
 fn hold_voided(db: &Connection, op: &OpId) -> anyhow::Result<()> {
     let parts: String = db
         .prepare_cached("SELECT parts FROM hold WHERE op = ?1 AND state = 'held'")?
         .query_row([op.as_str()], |row| row.get(0))?;
-    for part in serde_json::from_str::<Vec<Part>>(&parts)? {
-        let sql = "UPDATE points_grant SET remaining = remaining + ?2 WHERE grant_id = ?1";
-        one(db, sql, params![part.grant.as_str(), part.points.0])?;
-    }
+    put_into_grants(db, &serde_json::from_str::<Vec<Part>>(&parts)?)?;
     one(db, "UPDATE hold SET state = 'void' WHERE op = ?1 AND state = 'held'", [op.as_str()])
 }
 
@@ -278,36 +338,67 @@ fn points_spent(
     if db.prepare_cached(held)?.execute([op.as_str()])? == 0 {
         take_from_grants(db, parts)?;
     }
-    points_entry(db, seq, op, member, "spent", points, Some(fen), stay)
+    points_entry(db, seq, op, member, Movement::Spent { fen, stay, parts }, points)
 }
 
 fn points_earned(db: &Connection, seq: u64, op: &OpId, member: &MemberId, points: Points) -> anyhow::Result<()> {
-    let pocket: GrantId = points::born(member);
-    let sql = "INSERT INTO points_grant (grant_id, member, points, remaining) VALUES (?1, ?2, ?3, ?3)
-               ON CONFLICT (grant_id) DO UPDATE SET points = points + ?3, remaining = remaining + ?3";
-    one(db, sql, params![pocket.as_str(), member.as_str(), points.0])?;
-    points_entry(db, seq, op, member, "earned", points, None, None)
+    new_pocket(db, seq, &points::born(op), member, points, &Lot::default())?;
+    points_entry(db, seq, op, member, Movement::Earned, points)
 }
 
-#[allow(clippy::too_many_arguments, reason = "one row's columns")]
+/// A grant, or what an earning brought, belongs to the epoch in which it came.
+fn new_pocket(
+    db: &Connection,
+    seq: u64,
+    grant: &GrantId,
+    member: &MemberId,
+    points: Points,
+    lot: &Lot,
+) -> anyhow::Result<()> {
+    let sql = "INSERT INTO points_grant (grant_id, member, points, remaining, epoch, lot, seq)
+               VALUES (?1, ?2, ?3, ?3, (SELECT epoch FROM box WHERE one = 1), ?4, ?5)";
+    let lot = if *lot == Lot::default() { None } else { Some(json(lot)?) };
+    one(db, sql, params![grant.as_str(), member.as_str(), points.0, lot, seq])
+}
+
+/// What moved points.
+enum Movement<'a> {
+    Spent { fen: Fen, stay: Option<&'a StayId>, parts: &'a [Part] },
+    Earned,
+    Returned,
+    Reversed { of: &'a OpId, fen: Fen, stay: Option<&'a StayId> },
+}
+
 fn points_entry(
     db: &Connection,
     seq: u64,
     op: &OpId,
     member: &MemberId,
-    kind: &str,
+    movement: Movement<'_>,
     points: Points,
-    fen: Option<Fen>,
-    stay: Option<&StayId>,
 ) -> anyhow::Result<()> {
-    let sql = "INSERT INTO points_entry (op, member, kind, points, fen, stay, seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let (fen, stay) = (fen.map(|fen| fen.0), stay.map(StayId::as_str));
-    one(db, sql, params![op.as_str(), member.as_str(), kind, points.0, fen, stay, seq])
+    let (kind, fen, stay, parts, of) = match movement {
+        Movement::Spent { fen, stay, parts } => ("spent", Some(fen.0), stay, Some(json(&parts)?), None),
+        Movement::Earned => ("earned", None, None, None, None),
+        Movement::Returned => ("returned", None, None, None, None),
+        Movement::Reversed { of, fen, stay } => ("reversed", Some(fen.0), stay, None, Some(of.as_str())),
+    };
+    let sql = "INSERT INTO points_entry (op, member, kind, points, fen, stay, seq, parts, of)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let stay = stay.map(StayId::as_str);
+    one(db, sql, params![op.as_str(), member.as_str(), kind, points.0, fen, stay, seq, parts, of])
 }
 
-fn answer_request(db: &Connection, request: &OpId, state: &str) -> anyhow::Result<()> {
-    let sql = "UPDATE grant_request SET state = ?2 WHERE request = ?1 AND state = 'open'";
-    one(db, sql, params![request.as_str(), state])
+/// What points had paid is paid no more: a vehicle that is inside owes it again, one that has left was let go. Points
+/// that paid at a till are a payment in the entry of their spend; points that were held at a lane are none.
+fn payment_reversed(db: &Connection, seq: u64, of: &OpId, stay: &StayId, fen: Fen) -> anyhow::Result<()> {
+    let sql = "DELETE FROM payment WHERE stay = ?1 AND fen = ?2 AND tender ->> '$.by' = 'points'
+               AND seq = (SELECT seq FROM points_entry WHERE op = ?3)";
+    let was_payment = db.prepare_cached(sql)?.execute(params![stay.as_str(), fen.0, of.as_str()])? > 0;
+    let paid = if was_payment { fen.0 } else { 0 };
+    let sql = "UPDATE stay SET paid_fen = paid_fen - ?3, changed_seq = ?2,
+               waived_fen = waived_fen + CASE state WHEN 'closed' THEN ?4 ELSE 0 END WHERE stay = ?1";
+    one(db, sql, params![stay.as_str(), seq, paid, fen.0])
 }
 
 fn set_fact(db: &Connection, name: &str, value: &str) -> anyhow::Result<()> {
@@ -335,8 +426,8 @@ fn feed(db: &Connection, change: &FeedChange) -> anyhow::Result<()> {
         db.prepare_cached(sql)?.execute([id.as_str()])?;
     }
     let FeedChange::Member { member } = change else { return Ok(()) };
-    let sql = "INSERT INTO cloud_member (member, handle, tier, consent_plates) VALUES (?1, ?2, ?3, ?4)";
-    one(db, sql, params![id.as_str(), member.handle, member.tier, member.consent_plates])?;
+    let sql = "INSERT INTO cloud_member (member, handle, tier, consent_plates, home) VALUES (?1, ?2, ?3, ?4, ?5)";
+    one(db, sql, params![id.as_str(), member.handle, member.tier, member.consent_plates, member.home])?;
     for plate in &member.plates {
         let sql = "INSERT OR REPLACE INTO cloud_plate (plate, member) VALUES (?1, ?2)";
         one(db, sql, params![plate.as_str(), id.as_str()])?;

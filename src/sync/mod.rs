@@ -1,21 +1,27 @@
 //! The cloud ledger's client: the journal goes up, the feed and the grants come down, and neither waits for the other.
 
-mod wire;
+mod answer;
+pub mod identity;
+pub mod restore;
+mod upload;
+pub mod wire;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde::Deserialize;
 use tokio::sync::watch;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use crate::domain::event::{CloudNews, Input, Points};
+use crate::domain::event::{CloudNews, Input, UtcMs};
 use crate::site::Handle;
-use crate::store::reader::Reader;
-use wire::{Cloud, Failure, Verdict};
+use crate::store::reader::{Reader, View};
+pub use answer::{Cursor, StoredPage};
+use identity::Identity;
+use wire::{Cloud, Failure};
 
 /// Entries in one upload, as `docs/cloud-api.md` allows.
 const BATCH_ENTRIES: usize = 500;
@@ -28,6 +34,12 @@ const PAGE_CHANGES: usize = 500;
 const ROUND_REQUESTS: usize = 64;
 /// How often the feed is asked for when it had nothing more.
 const FEED_PERIOD: Duration = Duration::from_secs(1);
+/// Members at home here who are looked at in one go.
+const ROUND_HOMES: usize = 200;
+/// How often the members at home here are looked at: a member whom the ledger could give nothing is asked for again then.
+const HOMES_PERIOD: Duration = Duration::from_secs(300);
+/// How often the ledger's time is reckoned on, and kept: a box that is off for a while loses no more of it.
+const TICK_PERIOD: Duration = Duration::from_secs(30);
 /// How often the ledger is greeted when there is nothing to upload, so that a doubt is noticed in time.
 const GREETING_PERIOD: Duration = Duration::from_secs(30);
 /// How much of a refusal's words staff are told.
@@ -41,8 +53,12 @@ const RETRY_FIRST: Duration = Duration::from_millis(250);
 pub struct CloudConfig {
     /// Its address, such as <https://ledger.example/>
     pub url: String,
-    /// The file that holds this box's token, on one line.
+    /// The file that holds this box's enrolment token, on one line.
     pub token_file: PathBuf,
+    /// The file in which this box keeps its keys; beside the ledger file where it is not given.
+    pub key_file: Option<PathBuf>,
+    /// The ledger's public key in base64; learned at the enrolment where it is not given.
+    pub ledger_key: Option<String>,
     /// The longest wait between two tries, in seconds; 30 where it is not given.
     #[serde(default = "retry_max_s")]
     pub retry_max_s: u32,
@@ -58,6 +74,8 @@ pub struct Settings {
     pub cloud: CloudConfig,
     /// This box's name.
     pub box_id: String,
+    /// Where this box's keys are kept.
+    pub key_file: PathBuf,
     /// The way into the loop.
     pub handle: Handle,
     /// The way to look at the ledger file.
@@ -70,31 +88,49 @@ pub struct Settings {
 
 /// Runs until the loop stops.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
-    let token = token(&settings.cloud.token_file).await;
-    let cloud = Cloud::new(&settings.cloud.url, &settings.box_id, token.trim()).context("set up the cloud's client")?;
-    let sync = Sync { cloud, settings };
-    tokio::join!(sync.keep("journal", Sync::upload), sync.keep("feed", Sync::follow), sync.keep("grants", Sync::ask));
+    let identity = Identity::open(&settings.key_file)?;
+    let cloud = Cloud::new(&settings.cloud.url, &settings.box_id, identity).context("set up the cloud's client")?;
+    let latest = settings.reader.look(|view| view.ledgers_time()).await.context("read the ledger's time")?;
+    let enrolled = watch::Sender::new(cloud.is_enrolled());
+    let sync = Sync { cloud, time: LedgerTime::from(latest), enrolled, settings };
+    tokio::join!(
+        sync.keep("journal", Sync::upload),
+        sync.keep("feed", Sync::follow),
+        sync.keep("grants", Sync::ask),
+        sync.keep("homes", Sync::look_home),
+        sync.keep("time", Sync::tick),
+    );
     Ok(())
-}
-
-/// This box's token, waited for: barriers and tills work without the cloud, and a file that is put right needs no
-/// restart.
-async fn token(file: &Path) -> String {
-    let mut is_told = false;
-    loop {
-        match std::fs::read_to_string(file) {
-            Ok(token) => return token,
-            Err(error) if !is_told => error!("the cloud is not used: token file {}: {error}", file.display()),
-            Err(_) => {}
-        }
-        is_told = true;
-        tokio::time::sleep(GREETING_PERIOD).await;
-    }
 }
 
 struct Sync {
     cloud: Cloud,
+    time: LedgerTime,
+    /// Whether the ledger knows this box's key: nothing else can be asked before.
+    enrolled: watch::Sender<bool>,
     settings: Settings,
+}
+
+/// The ledger's time, reckoned on by the clock that never jumps. The civil clock has no part in it.
+struct LedgerTime {
+    heard: Mutex<Option<(UtcMs, Instant)>>,
+}
+
+impl LedgerTime {
+    fn from(latest: Option<UtcMs>) -> Self {
+        Self { heard: Mutex::new(latest.map(|at| (at, Instant::now()))) }
+    }
+
+    fn heard(&self, server_ms: UtcMs) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some((server_ms, Instant::now()));
+    }
+
+    fn at_least(&self) -> Option<UtcMs> {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, since) = heard?;
+        let passed = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
+        Some(UtcMs(at.0.saturating_add(passed)))
+    }
 }
 
 /// Why a stream ended for now.
@@ -103,8 +139,6 @@ enum Pause {
     Failed(anyhow::Error),
     /// The ledger refuses what it was sent: the same, and staff are told.
     Refused(String),
-    /// This journal is in doubt: points are no longer spent, and the ledger is asked again now and then.
-    Doubted,
     /// The loop has stopped.
     Stopped,
 }
@@ -119,7 +153,8 @@ impl From<Failure> for Pause {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Refused { code, detail } => Pause::Refused(format!("{code}: {detail}")),
-            Failure::Gap(_) | Failure::Fork(_) | Failure::MemberUnknown | Failure::Line(_) => {
+            Failure::Forged(_) => Pause::Refused(failure.to_string()),
+            Failure::Gap(_) | Failure::Fork(_) | Failure::MemberUnknown | Failure::Unknown | Failure::Line(_) => {
                 Pause::Failed(failure.into())
             }
         }
@@ -134,11 +169,6 @@ impl Sync {
             let Err(pause) = run(self, &mut failures).await else { continue };
             match pause {
                 Pause::Stopped => return,
-                Pause::Doubted => {
-                    self.line_is(stream, false);
-                    tokio::time::sleep(GREETING_PERIOD).await;
-                    continue;
-                }
                 Pause::Failed(error) => {
                     if failures == 0 {
                         warn!(stream, "the cloud ledger cannot be used: {error:#}");
@@ -185,69 +215,25 @@ impl Sync {
         Ok(())
     }
 
-    async fn doubt(&self, reason: String) -> Pause {
-        error!(reason, "this journal does not continue what the cloud ledger holds");
-        match self.tell(CloudNews::Doubted { reason }).await {
-            Ok(()) => Pause::Doubted,
-            Err(pause) => pause,
-        }
-    }
-
-    /// Greets the ledger, then uploads from where it is, and on as the journal grows.
-    async fn upload(&self, failures: &mut u32) -> Result<(), Pause> {
-        let head = self.settings.reader.look(|view| view.head()).await.context("read the journal's head")?;
-        let hello = self.cloud.hello(head.epoch, head.seq, &head.head).await?;
-        if hello.verdict != Verdict::Ok {
-            let cursor = hello.cursor;
-            let doubt = self.doubt(format!("{:?}: the ledger holds {} entries", hello.verdict, cursor.seq)).await;
-            // What the box did in an epoch that was ended is still a fact, and the ledger takes it.
-            let goes_on = hello.verdict == Verdict::WrongEpoch && cursor.epoch == head.epoch;
-            if !goes_on || matches!(doubt, Pause::Stopped) {
-                return Err(doubt);
-            }
-        }
-        let mut cursor = hello.cursor.seq;
-        self.tell(CloudNews::Acknowledged { seq: cursor }).await?;
-        let mut versions = self.settings.version.subscribe();
-        loop {
-            versions.mark_unchanged();
-            let from = cursor.saturating_add(1);
-            let look = move |view: &crate::store::reader::View<'_>| view.entries(from, BATCH_ENTRIES, BATCH_BYTES);
-            let entries = self.settings.reader.look(look).await.context("read the journal's tail")?;
-            if entries.is_empty() {
-                self.works("journal", failures);
-                match tokio::time::timeout(GREETING_PERIOD, versions.changed()).await {
-                    Ok(Ok(())) => continue,
-                    Ok(Err(_)) => return Err(Pause::Stopped),
-                    Err(_) => return Ok(()),
-                }
-            }
-            match self.cloud.upload(head.epoch, &entries).await {
-                Ok(applied) if applied.seq >= from => cursor = applied.seq,
-                Ok(applied) => {
-                    let error = anyhow::anyhow!("it was sent entry {from} and says that it holds {}", applied.seq);
-                    return Err(error.into());
-                }
-                Err(Failure::Fork(ledger)) => {
-                    return Err(self.doubt(format!("fork after entry {}", ledger.seq)).await);
-                }
-                Err(other) => return Err(other.into()),
-            }
-            self.works("journal", failures);
-            self.tell(CloudNews::Acknowledged { seq: cursor }).await?;
-        }
-    }
-
     /// The ledger took or had what it was asked for.
     fn works(&self, stream: &str, failures: &mut u32) {
         *failures = 0;
         self.line_is(stream, true);
     }
 
+    /// Waits until the ledger knows this box's key.
+    async fn is_enrolled(&self) -> Result<(), Pause> {
+        let mut enrolled = self.enrolled.subscribe();
+        enrolled.wait_for(|is_so| *is_so).await.map_err(|_| Pause::Stopped)?;
+        Ok(())
+    }
+
     /// Follows the feed of members.
     async fn follow(&self, failures: &mut u32) -> Result<(), Pause> {
-        let after = self.settings.reader.look(|view| view.feed_cursor()).await.context("read the feed's cursor")?;
-        let page = self.cloud.feed(after, PAGE_CHANGES).await?;
+        self.is_enrolled().await?;
+        let look = |view: &View<'_>| Ok((view.head()?.epoch, view.feed_cursor()?));
+        let (epoch, after) = self.settings.reader.look(look).await.context("read the feed's cursor")?;
+        let page = self.cloud.feed(epoch, after, PAGE_CHANGES).await?;
         let goes_on = page.next > after || (page.next == after && !page.more && page.changes.is_empty());
         if !goes_on || i64::try_from(page.next).is_err() {
             let more = page.more;
@@ -265,43 +251,64 @@ impl Sync {
 
     /// Asks for the grants that the loop wants, one by one.
     async fn ask(&self, failures: &mut u32) -> Result<(), Pause> {
+        self.is_enrolled().await?;
         let mut versions = self.settings.version.subscribe();
         versions.mark_unchanged();
-        let look =
-            |view: &crate::store::reader::View<'_>| Ok((view.head()?, view.open_grant_requests(ROUND_REQUESTS)?));
+        let look = |view: &View<'_>| Ok((view.head()?, view.open_grant_requests(ROUND_REQUESTS)?));
         let (head, requests) = self.settings.reader.look(look).await.context("read the requests for grants")?;
         if requests.is_empty() {
             return versions.changed().await.map_err(|_| Pause::Stopped);
         }
         let mut failed = None;
         for wanted in requests {
-            let given = match self.cloud.grant(head.epoch, &wanted).await {
-                Ok(given) => given,
+            let grants = match self.cloud.grant(head.epoch, &wanted).await {
+                Ok(grants) => grants,
                 Err(why) if is_no(&why) => {
                     warn!(request = wanted.request.as_str(), "no points for this request: {why}");
-                    wire::Given { grant: None, points: Points(0), epoch: head.epoch }
+                    Vec::new()
                 }
                 // One request must not keep the points from everybody else.
-                Err(why @ Failure::Refused { .. }) => {
+                Err(why @ (Failure::Refused { .. } | Failure::Forged(_))) => {
                     failed = Some(why);
                     continue;
                 }
                 Err(other) => return Err(other.into()),
             };
-            self.tell(CloudNews::Granted {
-                request: wanted.request,
-                grant: given.grant,
-                member: wanted.member,
-                epoch: given.epoch,
-                points: given.points,
-            })
-            .await?;
+            let (request, member, epoch) = (wanted.request, wanted.member, head.epoch);
+            self.tell(CloudNews::Granted { request, member, epoch, grants }).await?;
         }
         if let Some(why) = failed {
             return Err(why.into());
         }
         self.works("grants", failures);
         Ok(())
+    }
+
+    /// Lets the loop look after the members who are at home here, a few hundred at a time.
+    async fn look_home(&self, failures: &mut u32) -> Result<(), Pause> {
+        self.is_enrolled().await?;
+        *failures = 0;
+        let mut after = String::new();
+        loop {
+            let from = after.clone();
+            let look = move |view: &View<'_>| view.at_home(&from, ROUND_HOMES);
+            let members = self.settings.reader.look(look).await.context("read the members at home here")?;
+            let Some(last) = members.last() else { break };
+            after = last.0.clone();
+            self.tell(CloudNews::HomesLooked { members }).await?;
+        }
+        tokio::time::sleep(HOMES_PERIOD).await;
+        Ok(())
+    }
+
+    /// Tells the loop how late it is by the ledger's time, whether the line is up or not.
+    async fn tick(&self, failures: &mut u32) -> Result<(), Pause> {
+        *failures = 0;
+        tokio::time::sleep(TICK_PERIOD).await;
+        match self.time.at_least() {
+            Some(server_ms) => self.tell(CloudNews::TimePassed { server_ms }).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -311,7 +318,7 @@ fn is_no(why: &Failure) -> bool {
     match why {
         Failure::MemberUnknown => true,
         Failure::Refused { code, .. } => code == "bad-request" || code == "request-reused",
-        Failure::Gap(_) | Failure::Fork(_) | Failure::Line(_) => false,
+        Failure::Gap(_) | Failure::Fork(_) | Failure::Unknown | Failure::Forged(_) | Failure::Line(_) => false,
     }
 }
 

@@ -14,6 +14,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod witness;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -121,12 +122,15 @@ pub fn router(settings: Settings) -> Router {
         .route("/staff/lanes/{lane}/settle", post(staff::settle))
         .route("/staff/lanes/{lane}/stay", post(staff::choose_stay))
         .route("/staff/lanes/{lane}/plate", post(staff::correct_plate))
+        .route("/reversals", post(staff::reverse_at_till))
+        .route("/staff/reversals", post(staff::reverse))
         .route("/staff/emergency", post(staff::emergency))
         .route("/staff/books", get(staff::books))
         .fallback(no_such_request)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
         .layer(middleware::from_fn_with_state(reject, count_rejections))
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), witness::hear))
         .with_state(state);
     Router::new().nest("/api/v1", api)
 }

@@ -11,15 +11,17 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::Tills;
-use super::access::text_header;
+use super::access::{idempotency_key, text_header};
 use super::body::Body;
 use super::problem::{Code, Problem};
 use super::transaction::unavailable;
-use crate::domain::event::{EmergencySource, Input, LaneId, Reply, StaffAct, StaffRefusal, StaffWish, StayId};
+use crate::domain::event::{EmergencySource, Input, LaneId, OpId, Reply, StaffAct, StaffRefusal, StaffWish, StayId, Undo};
 use crate::store::reader::BOOKS_TIMEOUT;
 
 /// Longest reason: a sentence or two.
 const MOST_REASON_CHARS: usize = 200;
+/// Longest name of a spend or transaction.
+const MOST_SPEND_CHARS: usize = 128;
 /// Longest operator id and PIN.
 const MOST_NAME_CHARS: usize = 64;
 
@@ -28,10 +30,15 @@ type Given = Result<Bytes, BytesRejection>;
 
 /// `POST /staff/lanes/{lane}/raise`.
 pub(super) async fn raise(State(tills): State<Arc<Tills>>, Path(lane): Path<String>, body: Given) -> Answer {
-    let body = Body::parse(body, &["operator", "pin", "reason", "plate"])?;
+    let body = Body::parse(body, &["operator", "pin", "reason", "plate", "unpaid"])?;
     let operator = tills.operator_of(&body)?;
     let reason = body.needed_text("reason", MOST_REASON_CHARS)?.to_owned();
-    let what = StaffWish::Raise { reason, plate: body.plate("plate")? };
+    let debt = match body.text("unpaid", MOST_NAME_CHARS)? {
+        None | Some("waive") => false,
+        Some("debt") => true,
+        Some(other) => return Err(Problem::field("unpaid", format!("{other:?}; waive and debt are allowed"))),
+    };
+    let what = StaffWish::Raise { reason, plate: body.plate("plate")?, debt };
     tills.act(&lane, operator, what).await
 }
 
@@ -61,13 +68,29 @@ pub(super) async fn correct_plate(State(tills): State<Arc<Tills>>, Path(lane): P
     tills.act(&lane, operator, StaffWish::CorrectPlate { plate, reason }).await
 }
 
+/// `POST /staff/reversals`.
+pub(super) async fn reverse(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
+    let body = Body::parse(body, &["operator", "pin", "spend", "reason"])?;
+    let by = tills.operator_of(&body)?;
+    tills.undo(&body, by).await
+}
+
+/// `POST /reversals`.
+pub(super) async fn reverse_at_till(State(tills): State<Arc<Tills>>, headers: HeaderMap, body: Given) -> Answer {
+    let by = tills.terminal(&headers)?.id.to_string();
+    idempotency_key(&headers)?;
+    let body = Body::parse(body, &["spend", "reason"])?;
+    tills.undo(&body, by).await
+}
+
 /// `POST /staff/emergency`: raises and holds every barrier, or ends what staff have called.
 pub(super) async fn emergency(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
     let body = Body::parse(body, &["operator", "pin", "active", "reason"])?;
     let operator = tills.operator_of(&body)?;
     let reason = body.needed_text("reason", MOST_REASON_CHARS)?.to_owned();
     let active = body.needed_truth("active")?;
-    tills.ask(Input::Emergency { source: EmergencySource::Staff { operator, reason }, active }).await
+    let late = "the box has not answered yet; look at the lanes before you do it again";
+    tills.decided(Input::Emergency { source: EmergencySource::Staff { operator, reason }, active }, late).await
 }
 
 /// `GET /staff/books`.
@@ -97,16 +120,22 @@ impl Tills {
                 format!("no lane of that name; there are {}", known.join(", ")),
             ));
         };
-        self.ask(Input::Staff(StaffAct { lane: lane.clone(), operator, what })).await
+        let act = StaffAct { lane: lane.clone(), operator, what };
+        self.decided(Input::Staff(act), "the box has not answered yet; look at the lane before you do it again").await
+    }
+
+    /// Undoing is the same however often it is asked for, so a repeat needs no key of its own.
+    async fn undo(&self, body: &Body, by: String) -> Answer {
+        let of = OpId::from(body.needed_text("spend", MOST_SPEND_CHARS)?);
+        let reason = body.needed_text("reason", MOST_REASON_CHARS)?.to_owned();
+        let late = "the box has not answered yet; ask for the same again";
+        self.decided(Input::Undo(Undo { of, by, reason }), late).await
     }
 
     /// Puts what staff want in line and waits for the answer.
-    async fn ask(&self, input: Input) -> Answer {
+    async fn decided(&self, input: Input, detail: &'static str) -> Answer {
         let reply = self.settings.handle.try_submit(input).map_err(unavailable)?;
-        let unknown = || {
-            let detail = "the box has not answered yet; look at the lane before you do it again";
-            Problem::new(Code::AnswerLate, detail).with_unknown_outcome()
-        };
+        let unknown = || Problem::new(Code::AnswerLate, detail).with_unknown_outcome();
         let reply = tokio::time::timeout(self.settings.answer_timeout, reply).await.map_err(|_| unknown())?;
         match reply.map_err(|_| unknown())? {
             Reply::Staff(Ok(text)) => Ok(Json(json!({"done": true, "text": text}))),
@@ -121,6 +150,16 @@ impl Tills {
                 "stay",
                 "not among the stays that the waiting vehicle may be; look at the lane again",
             )),
+            Reply::Staff(Err(StaffRefusal::SpentElsewhere)) => {
+                let detail = "spend: this box's journal holds no such spend; where another box or the cloud ledger made \
+                              it, only that one can undo it, because two could otherwise give the same points back";
+                Err(Problem::new(Code::SpendElsewhere, detail))
+            }
+            Reply::Staff(Err(StaffRefusal::BusyAtLane)) => {
+                let detail =
+                    "the vehicle whose parking the points paid stands at a lane now; ask again when it has gone";
+                Err(Problem::new(Code::BusyAtLane, detail))
+            }
             Reply::Done | Reply::Till(_) => {
                 tracing::error!("the loop answered staff with another's reply");
                 Err(Problem::new(Code::Internal, "the box gave no answer for staff").with_unknown_outcome())

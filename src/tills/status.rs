@@ -71,7 +71,7 @@ impl Tills {
 
 /// What the box can do now.
 pub(super) fn mode(view: &View<'_>, cloud_is_up: bool) -> Result<Mode, ReadError> {
-    Ok(match (view.fact("quarantined")?, cloud_is_up) {
+    Ok(match (view.points_stopped()?, cloud_is_up) {
         (Some(_), true | false) => Mode::Quarantined,
         (None, true) => Mode::Online,
         (None, false) => Mode::Degraded,

@@ -75,7 +75,6 @@ pub(super) async fn operation(
 /// What stands in the ledger file under a key.
 struct Stored {
     operation: Operation,
-    epoch: u32,
     stay_paid: Option<Fen>,
 }
 
@@ -89,7 +88,7 @@ impl Stored {
                 usable: *usable,
                 stay: stay.as_ref(),
                 stay_paid: self.stay_paid,
-                epoch: self.epoch,
+                epoch: self.operation.epoch,
                 seq: self.operation.seq,
                 head: &self.operation.head,
             }
@@ -182,10 +181,10 @@ impl Drop for InFlight {
 fn look_up_key(view: &View<'_>, terminal: &TerminalId, key: &str) -> Result<Option<Stored>, ReadError> {
     let Some(operation) = view.operation(terminal, key)? else { return Ok(None) };
     let stay_paid = match &operation.answer {
-        TillAnswer::Applied { stay: Some((stay, _)), .. } => Some(view.paid_until(stay, operation.seq)?),
+        TillAnswer::Applied { stay: Some((stay, _)), .. } => Some(view.paid_until(stay, operation.entry)?),
         TillAnswer::Applied { stay: None, .. } | TillAnswer::Refused { .. } => None,
     };
-    Ok(Some(Stored { epoch: view.head()?.epoch, operation, stay_paid }))
+    Ok(Some(Stored { operation, stay_paid }))
 }
 
 fn stored_answer(stored: Stored, fingerprint: Option<&str>) -> Result<Response, Problem> {

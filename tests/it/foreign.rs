@@ -218,7 +218,7 @@ fn publish(broker: &Broker, topic: &str, body: &str) {
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
 }
 
-fn plate(broker: &Broker, camera: &str, plate: &str, at_ms: u64) {
+pub fn plate(broker: &Broker, camera: &str, plate: &str, at_ms: u64) {
     let topic = format!("device/{camera}/message/up/ivs_result");
     publish(broker, &topic, &plate_message(camera, plate, at_ms));
 }
@@ -246,7 +246,7 @@ pub fn plate_message(camera: &str, license: &str, at_ms: u64) -> String {
 }
 
 /// Over the passage loop, which is the camera's input 1.
-fn pass(broker: &Broker, camera: &str) {
+pub fn pass(broker: &Broker, camera: &str) {
     for level in [1, 0] {
         publish(broker, &format!("device/{camera}/message/up/gpio_in"), &gpio_message(camera, 1, level));
     }

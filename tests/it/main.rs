@@ -3,7 +3,9 @@
 
 mod boxed;
 mod demo;
+mod dice;
 mod emergency;
+mod escrow;
 mod foreign;
 mod group_commit;
 mod kill;
@@ -13,6 +15,7 @@ mod model;
 mod packaging;
 mod page;
 mod random;
+mod recovery;
 mod source;
 mod story;
 mod tidy;

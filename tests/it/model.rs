@@ -26,6 +26,11 @@ pub struct Model {
     holds: BTreeMap<OpId, (StayId, Vec<Part>)>,
     ops: BTreeSet<OpId>,
     quarantined: bool,
+    has_lapsed: bool,
+    pub epoch: u32,
+    granted: BTreeSet<OpId>,
+    debts: BTreeMap<OpId, (String, i64)>,
+    pub spends: BTreeMap<OpId, Spend>,
     /// How often each kind of record came.
     pub kinds: BTreeMap<String, u32>,
     db: Option<Connection>,
@@ -37,6 +42,15 @@ pub struct Visit {
     fee: i64,
     by_points: i64,
     waived: i64,
+    owed: i64,
+}
+
+/// A spend, whether it counts as a payment of its stay, and whether it was undone.
+pub struct Spend {
+    fen: i64,
+    parts: Vec<Part>,
+    is_payment: bool,
+    is_reversed: bool,
 }
 
 pub struct Pocket {
@@ -46,13 +60,15 @@ pub struct Pocket {
     held: i64,
     spent: i64,
     returned: i64,
+    epoch: u32,
 }
 
 impl Model {
     /// Takes in what the journal has gained, and checks everything that must hold between two commits.
     pub fn read(&mut self, path: &Path, lanes: &Lanes) {
         let db = self.db.take().unwrap_or_else(|| Connection::open(path).unwrap());
-        let mut statement = db.prepare_cached("SELECT seq, body FROM journal WHERE seq > ?1 ORDER BY seq").unwrap();
+        let mut statement =
+            db.prepare_cached("SELECT entry, body FROM journal WHERE entry > ?1 ORDER BY entry").unwrap();
         let rows = statement.query_map([self.seq], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Vec<u8>>(1)?)));
         for row in rows.unwrap() {
             let (seq, body) = row.unwrap();
@@ -115,7 +131,9 @@ impl Model {
                 self.lanes.insert(lane.clone(), state.clone());
             }
             Record::StayOpened { stay } => {
-                let visit = Visit { stay: stay.clone(), exit: None, fee: 0, by_points: 0, waived: 0 };
+                let visit = Visit { stay: stay.clone(), exit: None, fee: 0, by_points: 0, waived: 0, owed: 0 };
+                let open: i64 = self.debts_of(&visit).map(|(_, open)| *open).sum();
+                assert_eq!(stay.debts.0, open, "{} knows what its plate owes", stay.id);
                 assert!(self.stays.insert(stay.id.clone(), visit).is_none(), "{} opens once", stay.id);
             }
             Record::StayEntered { stay, .. } => self.go(stay, &[StayState::PendingEntry], StayState::Open),
@@ -129,10 +147,35 @@ impl Model {
                 self.go(stay, &[StayState::PendingExit], StayState::Open);
                 self.stays.get_mut(stay).unwrap().exit = None;
             }
-            Record::StayClosed { stay, waived, .. } => {
+            Record::StayClosed { stay, waived, owed, .. } => {
                 self.go(stay, &[StayState::PendingExit], StayState::Closed);
-                self.stays.get_mut(stay).unwrap().waived = waived.0;
+                let visit = self.stays.get_mut(stay).unwrap();
+                (visit.waived, visit.owed) = (waived.0, owed.0);
             }
+            Record::DebtBooked { debt, stay, plate, fen } => {
+                self.once(debt);
+                assert!(fen.0 > 0 && self.stays[stay].stay.plate.as_ref() == Some(plate), "{stay} owes {fen:?}");
+                self.debts.insert(debt.clone(), (plate.to_string(), fen.0));
+            }
+            Record::DebtPaid { op, debt, fen, stay } => {
+                self.once(op);
+                assert!(self.stays[stay].stay.plate.is_some() && fen.0 > 0);
+                let (_, open) = self.debts.get_mut(debt).expect("a known debt");
+                *open -= fen.0;
+                assert!(*open >= 0, "{debt} is paid once");
+            }
+            Record::EpochBegan { epoch, .. } => {
+                assert!(*epoch > self.epoch.max(1), "epochs only rise");
+                (self.epoch, self.quarantined) = (*epoch, false);
+                self.answered.extend(self.requests.keys().cloned());
+            }
+            Record::LeaseLapsed { .. } => {
+                assert!(!std::mem::replace(&mut self.has_lapsed, true), "said once");
+            }
+            Record::LeaseRenewed { .. } => {
+                assert!(std::mem::replace(&mut self.has_lapsed, false), "said once");
+            }
+            Record::WitnessSeen { .. } => {}
             Record::StayVoided { stay, .. } => {
                 let from = [StayState::PendingEntry, StayState::Open, StayState::PendingExit];
                 self.go(stay, &from, StayState::Void);
@@ -157,7 +200,7 @@ impl Model {
                 assert!(!is_held || *cause == RaiseCause::Emergency, "an emergency outranks {input:?}");
             }
             Record::Quarantined { .. } => self.quarantined = true,
-            Record::GrantRequested { request, member, points } => {
+            Record::GrantRequested { request, member, points, .. } => {
                 self.once(request);
                 assert!((1..=1_000_000_000).contains(&points.0), "{points:?} is what may be asked for");
                 self.requests.insert(request.clone(), (member.clone(), points.0));
@@ -170,7 +213,8 @@ impl Model {
             | Record::PointsSpent { .. }
             | Record::PointsEarned { .. }
             | Record::PointsReturned { .. }
-            | Record::GrantAccepted { .. } => self.take_points(record),
+            | Record::PointsReversed { .. }
+            | Record::GrantAccepted { .. } => self.take_points(input, record),
             Record::Started { .. }
             | Record::EmergencyChanged { .. }
             | Record::ReadTaken { .. }
@@ -181,16 +225,19 @@ impl Model {
             | Record::PassageSeen { .. }
             | Record::AlarmRaised { .. }
             | Record::RulesActivated { .. } => {}
-            Record::Fed { .. } | Record::Acknowledged { .. } => panic!("what the cloud owns is not journaled"),
+            Record::Fed { .. } | Record::Acknowledged { .. } | Record::LeaseSeen { .. } => {
+                panic!("what the cloud owns is not journaled")
+            }
         }
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "the caller passes six kinds")]
-    fn take_points(&mut self, record: &Record) {
+    fn take_points(&mut self, input: &Input, record: &Record) {
+        let may_spend = !self.quarantined && !self.has_lapsed;
         match record {
             Record::HoldPlaced { op, stay, points, fen, parts, .. } => {
                 self.once(op);
-                assert!(!self.quarantined, "a doubted journal spends nothing");
+                assert!(may_spend, "a doubted journal spends nothing, nor one without leave");
                 self.move_points(points, parts, |pocket, n| {
                     (pocket.remaining, pocket.held) = (pocket.remaining - n, pocket.held + n)
                 });
@@ -208,17 +255,40 @@ impl Model {
             Record::PointsSpent { op, points, parts, fen, stay, .. } => {
                 if let Some((held_for, held)) = self.holds.remove(op) {
                     assert_eq!((&held, Some(&held_for)), (parts, stay.as_ref()));
-                    self.stays.get_mut(&held_for).unwrap().by_points += fen.0;
+                    // At the end of an epoch what is held becomes a payment.
+                    let is_payment = matches!(input, Input::Cloud(_));
+                    self.stays.get_mut(&held_for).unwrap().by_points += if is_payment { 0 } else { fen.0 };
+                    self.spends.insert(op.clone(), Spend::of(fen, parts, is_payment));
                     self.move_points(points, parts, |pocket, n| {
                         (pocket.held, pocket.spent) = (pocket.held - n, pocket.spent + n)
                     });
                 } else {
                     self.once(op);
-                    assert!(!self.quarantined, "a doubted journal spends nothing");
+                    assert!(may_spend, "a doubted journal spends nothing, nor one without leave");
                     self.move_points(points, parts, |pocket, n| {
                         (pocket.remaining, pocket.spent) = (pocket.remaining - n, pocket.spent + n)
                     });
+                    self.spends.insert(op.clone(), Spend::of(fen, parts, true));
                 }
+            }
+            Record::PointsReversed { op, of, points, fen, parts, stay, .. } => {
+                self.once(op);
+                let spend = self.spends.get_mut(of).expect("a spend of this journal");
+                assert!(!std::mem::replace(&mut spend.is_reversed, true), "{of} is undone once");
+                assert_eq!((fen.0, parts), (spend.fen, &spend.parts));
+                let is_payment = spend.is_payment;
+                if let Some(stay) = stay {
+                    let visit = self.stays.get_mut(stay).unwrap();
+                    let covered = if is_payment { &mut visit.stay.paid.0 } else { &mut visit.by_points };
+                    *covered -= fen.0;
+                    assert!(*covered >= 0);
+                    if visit.stay.state == StayState::Closed {
+                        visit.waived += fen.0;
+                    }
+                }
+                self.move_points(points, parts, |pocket, n| {
+                    (pocket.spent, pocket.remaining) = (pocket.spent - n, pocket.remaining + n)
+                });
             }
             Record::PointsReturned { op, points, parts, .. } => {
                 self.once(op);
@@ -228,15 +298,17 @@ impl Model {
             }
             Record::PointsEarned { op, member, points } => {
                 self.once(op);
-                let born = GrantId(format!("born:{member}"));
-                let pocket = self.grants.entry(born).or_insert_with(|| Pocket::of(member));
-                (pocket.granted, pocket.remaining) = (pocket.granted + points.0, pocket.remaining + points.0);
+                let mut pocket = Pocket::of(member, self.epoch);
+                (pocket.granted, pocket.remaining) = (points.0, points.0);
+                let born = GrantId(format!("born:{op}"));
+                assert!(self.grants.insert(born, pocket).is_none(), "{op} earns once");
             }
-            Record::GrantAccepted { request, grant, member, points } => {
+            Record::GrantAccepted { request, grant, member, points, .. } => {
                 let (asker, _) = &self.requests[request];
                 assert_eq!(asker, member, "who asked for it");
-                assert!(self.answered.insert(request.clone()), "{request} is answered once");
-                let mut pocket = Pocket::of(member);
+                let is_first = self.answered.insert(request.clone());
+                assert!(self.granted.insert(request.clone()) == is_first, "{request} is answered once");
+                let mut pocket = Pocket::of(member, self.epoch);
                 (pocket.granted, pocket.remaining) = (points.0, points.0);
                 assert!(self.grants.insert(grant.clone(), pocket).is_none(), "{grant} is accepted once");
             }
@@ -264,12 +336,12 @@ impl Model {
 
     fn check(&self, lanes: &Lanes) {
         for (id, pocket) in &self.grants {
-            let Pocket { granted, remaining, held, spent, returned, member } = pocket;
+            let Pocket { granted, remaining, held, spent, returned, member, epoch } = pocket;
             assert_eq!(*granted, remaining + held + spent + returned, "{id}");
             assert!([remaining, held, spent, returned].into_iter().all(|n| *n >= 0), "{id}");
             let is_inside = self.inside().any(|visit| visit.stay.member.as_ref() == Some(member));
             assert!(
-                *remaining == 0 || is_inside || self.quarantined,
+                *remaining == 0 || is_inside || self.quarantined || *epoch < self.epoch,
                 "{id} is kept for {member}, who has no vehicle here"
             );
         }
@@ -291,16 +363,23 @@ impl Model {
             assert!(is_new, "two stays with the plate of {id}");
             assert!(visit.stay.state == StayState::Open || served.contains_key(id), "nobody serves {id}");
         }
-        for (op, (stay, _)) in &self.holds {
+        for (op, (stay, parts)) in &self.holds {
+            let is_of_now = |part: &Part| self.grants[&part.grant].epoch == self.epoch;
+            assert!(parts.iter().all(is_of_now), "{op} is held over an epoch's end");
             let lane = served.get(stay).unwrap_or_else(|| panic!("{op} is held for nobody"));
             assert_eq!(self.phase(lane), "raised", "{op} is held only until the vehicle has passed");
         }
         for visit in self.stays.values().filter(|visit| visit.stay.state == StayState::Closed) {
-            let covered = visit.stay.paid.0 + visit.by_points + visit.waived;
+            let covered = visit.stay.paid.0 + visit.by_points + visit.waived + visit.owed;
             assert!(covered >= visit.fee, "{} is closed with {covered} of {} fen", visit.stay.id, visit.fee);
             let beyond = visit.waived > 0 && covered > visit.fee;
             assert!(!beyond, "{} lets go what was paid", visit.stay.id);
         }
+    }
+
+    fn debts_of<'a>(&'a self, visit: &Visit) -> impl Iterator<Item = &'a (String, i64)> {
+        let plate = visit.stay.plate.as_ref().map(ToString::to_string);
+        self.debts.values().filter(move |(owes, _)| Some(owes) == plate.as_ref())
     }
 
     fn inside(&self) -> impl Iterator<Item = &Visit> {
@@ -308,8 +387,14 @@ impl Model {
     }
 }
 
+impl Spend {
+    fn of(fen: &Fen, parts: &[Part], is_payment: bool) -> Self {
+        Self { fen: fen.0, parts: parts.to_vec(), is_payment, is_reversed: false }
+    }
+}
+
 impl Pocket {
-    fn of(member: &MemberId) -> Self {
-        Self { member: member.clone(), granted: 0, remaining: 0, held: 0, spent: 0, returned: 0 }
+    fn of(member: &MemberId, epoch: u32) -> Self {
+        Self { member: member.clone(), granted: 0, remaining: 0, held: 0, spent: 0, returned: 0, epoch }
     }
 }

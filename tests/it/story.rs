@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 
 use gatepost::domain::event::{
-    Action, CloudNews, CommandAnswer, CommandId, DeviceId, FeedChange, Fen, GrantId, Input, LaneId, Member, MemberId,
-    Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAnswer, TillCommit, UtcMs,
-    VehicleSign,
+    Action, CloudNews, CommandAnswer, CommandId, DeviceId, FeedChange, Fen, Given, GrantId, Input, LaneId, Member,
+    MemberId, Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAnswer, TillCommit,
+    UtcMs, VehicleSign,
 };
-use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy};
+use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy, Unpaid};
+use gatepost::domain::points::Lot;
 use gatepost::site::{Core, activate_rules};
 use gatepost::store::{Store, journal};
 use gatepost::{clock::Clock, store::journal::Verdict};
 use rusqlite::Connection;
 
 pub const MINUTE: i64 = 60_000;
+
+const RULES: &str = include_str!("../../systemd/rules.toml");
 
 /// The story's beginning: 2026-03-02T08:00:00+08:00.
 const BEGIN: i64 = 1_772_409_600_000;
@@ -58,7 +61,7 @@ impl Story {
 
     fn open(&mut self) {
         let mut store = Store::open(&self.path(), "box-1").unwrap();
-        activate_rules(&mut store, include_str!("../../systemd/rules.toml"), &Clock::new(None)).unwrap();
+        activate_rules(&mut store, RULES, &Clock::new(None)).unwrap();
         self.core = Some(Core::new(store, self.lanes.clone()));
         for input in self.core.as_ref().unwrap().first_inputs() {
             self.feed(input);
@@ -160,16 +163,34 @@ impl Story {
     }
 
     pub fn member(&mut self, id: &str, plates: &[&str]) {
-        let member = Member {
+        let changes = vec![FeedChange::Member { member: self.member_of(id, plates) }];
+        self.feed(Input::Cloud(CloudNews::Fed { changes, next: 1 }));
+    }
+
+    pub fn member_of(&self, id: &str, plates: &[&str]) -> Member {
+        Member {
             id: MemberId::from(id),
             handle: "王**".to_owned(),
             tier: "gold".to_owned(),
             consent_plates: true,
             plates: plates.iter().map(|plate| plate.parse().unwrap()).collect(),
             codes: vec![format!("GP{id}")],
-        };
-        let changes = vec![FeedChange::Member { member }];
-        self.feed(Input::Cloud(CloudNews::Fed { changes, next: 1 }));
+            home: None,
+        }
+    }
+
+    /// Civil time now.
+    pub fn now(&self) -> UtcMs {
+        UtcMs(self.utc)
+    }
+
+    /// Puts changed rules in force, as version 2.
+    pub fn rules(&mut self, change: impl Fn(&str) -> String) {
+        self.core = None;
+        let mut store = Store::open(&self.path(), "box-1").unwrap();
+        let text = change(RULES).replace("version = 1 ", "version = 2 ");
+        activate_rules(&mut store, &text, &Clock::new(None)).unwrap();
+        self.core = Some(Core::new(store, self.lanes.clone()));
     }
 
     /// Answers every open request for a grant with `points`.
@@ -182,10 +203,9 @@ impl Story {
             raises += self
                 .feed(Input::Cloud(CloudNews::Granted {
                     request: OpId::from(request),
-                    grant: Some(GrantId(format!("G-{request}"))),
                     member: MemberId::from(member),
-                    epoch: 1,
-                    points: Points(points),
+                    epoch: self.epoch(),
+                    grants: vec![given(&format!("G-{request}"), points)],
                 }))
                 .0;
         }
@@ -250,7 +270,11 @@ impl Story {
 
     /// Points that this box can still spend, of everybody.
     pub fn usable(&self) -> i64 {
-        self.rows("SELECT CAST(coalesce(sum(remaining), 0) AS TEXT) FROM points_grant")[0].parse().unwrap()
+        self.rows(
+            "SELECT CAST(coalesce(sum(remaining), 0) AS TEXT) FROM points_grant WHERE epoch = (SELECT epoch FROM box)",
+        )[0]
+        .parse()
+        .unwrap()
     }
 
     pub fn points(&self, kind: &str) -> i64 {
@@ -262,6 +286,11 @@ impl Story {
     pub fn stay_of(&self, plate: &str) -> String {
         let sql = format!("SELECT stay FROM stay WHERE plate = '{plate}' AND state NOT IN ('closed', 'void')");
         self.rows(&sql).pop().unwrap()
+    }
+
+    /// The epoch in which the box works.
+    pub fn epoch(&self) -> u32 {
+        self.rows("SELECT CAST(epoch AS TEXT) FROM box")[0].parse().unwrap()
     }
 
     pub fn verdict(&self) -> Verdict {
@@ -278,6 +307,11 @@ impl Drop for Story {
     }
 }
 
+/// A grant without restrictions.
+pub fn given(grant: &str, points: i64) -> Given {
+    Given { grant: GrantId::from(grant), points: Points(points), lot: Lot::default() }
+}
+
 fn lanes() -> Lanes {
     let lane = |direction, has_arrival_loop, passed_by| LaneSettings {
         direction,
@@ -286,6 +320,7 @@ fn lanes() -> Lanes {
         pass_timeout_ms: 60_000,
         back_out_ms: 5_000,
         same_vehicle_ms: 10_000,
+        unpaid: Unpaid::Wait,
     };
     Lanes::from([
         (LaneId::from("in"), lane(Direction::Entry, true, PassedBy::PassageLoop)),

@@ -9,12 +9,12 @@ use serde_json::json;
 use crate::host::{Journal, call, profile};
 
 #[test]
-fn a_database_that_this_version_does_not_hold_is_refused() {
+fn a_database_that_cannot_be_used_is_refused() {
     for (database, expected) in [
-        ("postgres://ledger@db/ledger", "this version holds only the embedded store"),
-        ("postgresql://ledger@db/ledger", "this version holds only the embedded store"),
-        ("cloud.db", "allowed is sqlite:FILE"),
-        ("sqlite::memory:", "allowed is sqlite:FILE"),
+        ("postgres://ledger@%2Fnowhere/ledger", "no connection to PostgreSQL"),
+        ("postgres://ledger@/a/b?c", "read --database as a PostgreSQL address"),
+        ("cloud.db", "allowed are postgres://USER@HOST/NAME and sqlite:FILE"),
+        ("sqlite::memory:", "allowed are postgres://USER@HOST/NAME and sqlite:FILE"),
         ("sqlite:/nowhere/at/all/cloud.db", "open the database /nowhere/at/all/cloud.db"),
     ] {
         let refused = run(&["serve", "--database", database, "--admin-token", "a", "--listen", "127.0.0.1:0"]);
@@ -75,7 +75,7 @@ async fn what_was_answered_survives_a_kill() {
     assert!(server.terminate().success(), "SIGTERM is an orderly stop");
 
     let db = rusqlite::Connection::open(place.path().join("cloud.db")).unwrap();
-    db.execute("UPDATE account SET credited = credited + 1", []).unwrap();
+    db.execute("UPDATE lot SET points = points + 1", []).unwrap();
     let checked = run(&["verify", "--database", &database]);
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(checked.status.code() == Some(1) && said.contains("fault: 'M1'"), "{said}");

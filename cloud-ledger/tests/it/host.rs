@@ -1,10 +1,15 @@
 //! What the tests stand on: a ledger served on a port of the system's choice, a plain HTTP client, a box's journal.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
-use cloud_ledger::{Ledger, Tokens};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use cloud_ledger::db::{Database, PostgresSettings};
+use cloud_ledger::sign::LedgerKey;
+use cloud_ledger::{Ledger, Settings, Tokens};
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -17,10 +22,70 @@ pub const ADMIN: &str = "token-of-the-administrator";
 pub const BOX_1: &str = "token-of-box-1";
 pub const BOX_2: &str = "token-of-box-2";
 
-/// A ledger that is being served, and its file.
+/// Which database a test runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    Sqlite,
+    Postgres,
+}
+
+tokio::task_local! {
+    /// The database of the test that is running.
+    pub static ENGINE: On;
+}
+
+/// Makes each of these a test on SQLite and a test on PostgreSQL.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                $crate::host::ENGINE.scope($crate::host::On::Sqlite, super::$name()).await;
+            })*
+        }
+
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                $crate::host::ENGINE.scope($crate::host::On::Postgres, super::$name()).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both;
+
+/// A new database of an engine, for a ledger whose key is in `place`.
+pub fn database(engine: On, place: &Path) -> String {
+    match engine {
+        On::Sqlite => format!("sqlite:{}", place.join("cloud.db").display()),
+        On::Postgres => crate::postgres::shared().database(),
+    }
+}
+
+/// The ledger in a database.
+pub fn ledger(url: &str, settings: Settings) -> Ledger {
+    let database = Database::open(url, &PostgresSettings::default()).unwrap();
+    Ledger::new(database, LedgerKey::of(&[7; 32]).unwrap(), settings)
+}
+
+/// Changes a database behind the ledger's back; how many rows.
+pub fn tamper(url: &str, sql: &str) -> usize {
+    match url.strip_prefix("sqlite:") {
+        Some(file) => rusqlite::Connection::open(file).unwrap().execute(sql, []).unwrap(),
+        None => {
+            let name = url.rsplit('/').next().unwrap();
+            let counted = format!("WITH done AS ({sql} RETURNING 1) SELECT count(*) FROM done");
+            crate::postgres::shared().run(name, &counted).trim().parse().unwrap()
+        }
+    }
+}
+
+/// A ledger that is being served, and where it is kept.
 pub struct Host {
     pub place: TempDir,
+    pub url: String,
     pub address: SocketAddr,
+    settings: Settings,
     stop: oneshot::Sender<()>,
     server: JoinHandle<anyhow::Result<()>>,
 }
@@ -34,29 +99,61 @@ pub struct Answer {
 
 impl Host {
     pub async fn start() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap()).await
+        Self::start_with(Settings { recompute: None, ..Settings::default() }).await
     }
 
-    pub async fn start_in(place: TempDir) -> Self {
-        let ledger = Arc::new(Ledger::open(&place.path().join("cloud.db")).unwrap());
+    pub async fn start_with(settings: Settings) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let engine = ENGINE.get();
+        let path = place.path().to_owned();
+        let url = tokio::task::spawn_blocking(move || database(engine, &path)).await.unwrap();
+        Self::start_in(place, url, settings).await
+    }
+
+    async fn start_in(place: TempDir, url: String, settings: Settings) -> Self {
+        let (at, chosen) = (url.clone(), settings.clone());
+        let ledger = tokio::task::spawn_blocking(move || Arc::new(ledger(&at, chosen))).await.unwrap();
         let boxes = [("demo-1", BOX_1), ("demo-2", BOX_2)].map(|(name, token)| (name.to_owned(), token.to_owned()));
         let tokens = Tokens::new(ADMIN, boxes).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(cloud_ledger::serve(listener, ledger, tokens, async { drop(stopped.await) }));
-        Self { place, address, stop, server }
+        Self { place, url, address, settings, stop, server }
     }
 
-    pub fn file(&self) -> PathBuf {
-        self.place.path().join("cloud.db")
-    }
-
-    /// Stops it in an orderly way and hands back its place.
-    pub async fn stop(self) -> TempDir {
+    /// Stops it in an orderly way and starts it again.
+    pub async fn restart(self) -> Self {
         self.stop.send(()).unwrap();
         self.server.await.unwrap().unwrap();
-        self.place
+        Self::start_in(self.place, self.url, self.settings).await
+    }
+
+    /// Stops it in an orderly way.
+    pub async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.server.await.unwrap().unwrap();
+    }
+
+    /// Changes the database behind the ledger's back; how many rows.
+    pub async fn tamper(&self, sql: &str) -> usize {
+        let (url, sql) = (self.url.clone(), sql.to_owned());
+        tokio::task::spawn_blocking(move || tamper(&url, &sql)).await.unwrap()
+    }
+
+    /// A request that a box has signed.
+    pub async fn signed(&self, signer: &Signer, method: &str, path: &str, body: &str) -> Answer {
+        send(self.address, method, path, &signer.headers(method, path, body.as_bytes()), body.as_bytes()).await
+    }
+
+    /// A box that has enrolled with a new key.
+    pub async fn enrol(&self, name: &str, token: &str, seed: u8) -> Signer {
+        let mut signer = Signer::new(name, seed);
+        let key = json!({ "public_key": signer.public_key() });
+        let enrolled = self.post(token, &format!("/v1/boxes/{name}/enrol"), key).await;
+        assert_eq!(enrolled.status, 200, "{}", enrolled.body);
+        signer.epoch = u32::try_from(enrolled.body["epoch"].as_u64().unwrap()).unwrap();
+        signer
     }
 
     pub async fn get(&self, token: &str, path: &str) -> Answer {
@@ -99,6 +196,38 @@ impl Host {
     }
 }
 
+/// A box's key, and the epoch that it believes to be in.
+pub struct Signer {
+    pub name: String,
+    pub epoch: u32,
+    pair: Ed25519KeyPair,
+}
+
+impl Signer {
+    pub fn new(name: &str, seed: u8) -> Self {
+        Self { name: name.to_owned(), epoch: 1, pair: Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap() }
+    }
+
+    pub fn public_key(&self) -> String {
+        BASE64.encode(self.pair.public_key())
+    }
+
+    /// The three headers, by the tests' own reading of the page.
+    pub fn headers(&self, method: &str, path: &str, body: &[u8]) -> String {
+        let Self { name, epoch, .. } = self;
+        let hash = hex::encode(Sha256::digest(body));
+        let text = format!("gatepost-request-v1\n{method}\n{path}\n{name}\n{epoch}\n{hash}");
+        let signature = BASE64.encode(self.pair.sign(text.as_bytes()));
+        format!("gatepost-box: {name}\r\ngatepost-epoch: {epoch}\r\ngatepost-signature: {signature}\r\n")
+    }
+}
+
+/// Whether the ledger of these tests has signed these lines.
+pub fn has_signed(lines: &[&str], signature: &Value) -> bool {
+    let key = LedgerKey::of(&[7; 32]).unwrap().public();
+    key.has_signed(&lines.join("\n"), signature.as_str().unwrap_or_default())
+}
+
 /// A member's profile.
 pub fn profile(plates: &[&str], codes: &[&str]) -> Value {
     json!({"handle": "王**", "tier": "gold", "consent_plates": true, "plates": plates, "codes": codes})
@@ -106,14 +235,19 @@ pub fn profile(plates: &[&str], codes: &[&str]) -> Value {
 
 /// One request on a connection of its own.
 pub async fn call(address: SocketAddr, method: &str, path: &str, token: &str, body: &str) -> Answer {
-    let mut stream = TcpStream::connect(address).await.unwrap();
     let authorization = if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
+    send(address, method, path, &authorization, body.as_bytes()).await
+}
+
+/// One request with these headers, each with its end of line.
+pub async fn send(address: SocketAddr, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
     let length = body.len();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: cloud\r\nconnection: close\r\n{authorization}content-length: {length}\r\n\r\n{body}"
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: cloud\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n"
     );
     // The server may answer and hang up before it has read all of a body that it refuses.
-    let _ = stream.write_all(request.as_bytes()).await;
+    let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     let answer = String::from_utf8(answer).unwrap();

@@ -6,4 +6,5 @@ mod command;
 mod host;
 mod office;
 mod points;
+mod postgres;
 mod wire;

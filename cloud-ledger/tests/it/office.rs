@@ -2,10 +2,15 @@
 
 use serde_json::json;
 
-use crate::host::{ADMIN, BOX_1, Host, call, profile};
+use crate::host::{ADMIN, BOX_1, Host, call, on_both, profile};
 use crate::wire::{assert_names, feed};
 
-#[tokio::test]
+on_both! {
+    the_feed_tells_every_change_once_and_in_order,
+    a_plate_or_a_code_belongs_to_one_member,
+    credits_and_online_spends_happen_once_per_op,
+}
+
 async fn the_feed_tells_every_change_once_and_in_order() {
     let host = Host::start().await;
     assert_eq!(feed(&host, "").await, json!({"changes": [], "next": 0, "more": false}));
@@ -23,7 +28,7 @@ async fn the_feed_tells_every_change_once_and_in_order() {
         all["changes"][3],
         json!({"change": 4, "kind": "member", "member": {
             "id": "M1", "handle": "王**", "tier": "gold", "consent_plates": true, "plates": ["粤B12345"],
-            "codes": ["GPM1"], "balance": 70, "version": 3}})
+            "codes": ["GPM1"], "home": null, "balance": 70, "version": 3}})
     );
     assert_eq!(all["changes"][4], json!({"change": 5, "kind": "member_removed", "id": "M2"}));
 
@@ -42,7 +47,6 @@ async fn the_feed_tells_every_change_once_and_in_order() {
     }
 }
 
-#[tokio::test]
 async fn a_plate_or_a_code_belongs_to_one_member() {
     let host = Host::start().await;
     host.put(ADMIN, "/v1/members/M1", profile(&["粤B12345"], &["GPM1"])).await;
@@ -63,7 +67,6 @@ async fn a_plate_or_a_code_belongs_to_one_member() {
     assert_eq!((&second["members"][0]["id"], &second["more"]), (&json!("M2"), &json!(false)));
 }
 
-#[tokio::test]
 async fn credits_and_online_spends_happen_once_per_op() {
     let host = Host::start().await;
     host.member("M1", 100).await;

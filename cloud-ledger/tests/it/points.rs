@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cloud_ledger::grants::GRANTS_MAX;
 use cloud_ledger::ledger::{Grant, GrantAsk, Hello, Upload};
-use cloud_ledger::members::{Credit, Profile, Spend};
-use cloud_ledger::{Ledger, Refusal};
+use cloud_ledger::members::Profile;
+use cloud_ledger::points::{Credit, Spend};
+use cloud_ledger::{Ledger, Refusal, Settings};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
-use crate::host::Journal;
+use crate::host::{Journal, On, database, ledger};
 use crate::wire::{earned, moved};
 
 const BOXES: [&str; 2] = ["demo-1", "demo-2"];
@@ -28,58 +31,77 @@ enum Step {
     UploadShuffled { at: usize, from: usize, length: usize },
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+/// A new database costs PostgreSQL more than a new file costs SQLite.
+const CASES: [(On, u32); 2] = [(On::Sqlite, 64), (On::Postgres, 12)];
 
-    #[test]
-    fn points_are_never_given_twice(steps in prop::collection::vec(step(), 1..60)) {
-        let mut world = World::new();
-        for step in steps {
-            world.take(&step);
+#[test]
+fn points_are_never_given_twice() {
+    for (engine, cases) in CASES {
+        check(cases, prop::collection::vec(step(), 1..60), |steps| {
+            let mut world = World::new(engine);
+            for step in steps {
+                world.take(&step);
+                world.compare();
+            }
+            world.upload_the_rest();
             world.compare();
-        }
-        world.upload_the_rest();
-        world.compare();
-        let report = world.ledger.verify().unwrap();
-        prop_assert!(report.ok, "{:?}", report.faults);
-        for name in BOXES {
-            prop_assert_eq!(world.ledger.box_view(name).unwrap().alarms, vec![]);
+            let report = world.ledger.verify().unwrap();
+            prop_assert!(report.ok, "{:?}", report.faults);
+            for name in BOXES {
+                prop_assert_eq!(world.ledger.box_view(name).unwrap().alarms, vec![]);
+            }
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn a_lying_box_harms_no_member() {
+    let entries = prop::collection::vec(prop::collection::vec(lie(), 0..4), 1..25);
+    let cuts = prop::collection::vec(1..6_usize, 1..25);
+    for (engine, cases) in CASES {
+        check(cases, (entries.clone(), cuts.clone()), |(entries, cuts)| lie_to(engine, &entries, &cuts));
+    }
+}
+
+fn lie_to(engine: On, entries: &[Vec<Value>], cuts: &[usize]) -> Result<(), TestCaseError> {
+    let world = World::new(engine);
+    for (at, name) in BOXES.iter().enumerate() {
+        for (number, member) in MEMBERS.iter().enumerate() {
+            let credit = Credit { op: format!("{name}-{number}"), points: 40, reason: String::new(), lot: None };
+            world.ledger.credit(member, &credit, 0).unwrap();
+            world.ledger.grant(name, &ask(&format!("{at}-{number}"), member, 30), GRANTS_MAX, 0).unwrap();
         }
     }
+    let mut journal = Journal::new(BOXES[0], 1);
+    entries.iter().for_each(|records| journal.add(json!(records)));
+    let mut from = 1;
+    for cut in cuts.iter().chain(&[journal.length()]) {
+        let to = (from + cut - 1).min(journal.length());
+        if from <= to {
+            let cursor = world.ledger.upload(BOXES[0], &upload(journal.upload(from, to)), 0).unwrap();
+            prop_assert_eq!(json!(cursor), journal.cursor(to), "a fact never stops the cursor");
+            from = to + 1;
+        }
+    }
+    let report = world.ledger.verify().unwrap();
+    for fault in &report.faults {
+        let is_excess =
+            ["spent", "returned", "reversed"].iter().any(|word| fault.contains(&format!("were {word} beyond")));
+        prop_assert!(is_excess, "{}", fault);
+    }
+    for member in MEMBERS {
+        let sums = world.ledger.member(member).unwrap();
+        prop_assert!(sums.available >= 0 && sums.outstanding >= 30, "{:?}: the other box keeps its 30", sums);
+        prop_assert_eq!(sums.credited, sums.debited + sums.outstanding + sums.available);
+    }
+    Ok(())
+}
 
-    #[test]
-    fn a_lying_box_harms_no_member(
-        entries in prop::collection::vec(prop::collection::vec(lie(), 0..4), 1..25),
-        cuts in prop::collection::vec(1..6_usize, 1..25),
-    ) {
-        let world = World::new();
-        for (at, name) in BOXES.iter().enumerate() {
-            for (number, member) in MEMBERS.iter().enumerate() {
-                let credit = Credit { op: format!("{name}-{number}"), points: 40, reason: String::new() };
-                world.ledger.credit(member, &credit, 0).unwrap();
-                world.ledger.grant(name, &ask(&format!("{at}-{number}"), member, 30)).unwrap();
-            }
-        }
-        let mut journal = Journal::new(BOXES[0], 1);
-        entries.iter().for_each(|records| journal.add(json!(records)));
-        let mut from = 1;
-        for cut in cuts.iter().chain(&[journal.length()]) {
-            let to = (from + cut - 1).min(journal.length());
-            if from <= to {
-                let cursor = world.ledger.upload(BOXES[0], &upload(journal.upload(from, to)), 0).unwrap();
-                prop_assert_eq!(json!(cursor), journal.cursor(to), "a fact never stops the cursor");
-                from = to + 1;
-            }
-        }
-        let report = world.ledger.verify().unwrap();
-        for fault in &report.faults {
-            prop_assert!(fault.contains("were spent beyond") || fault.contains("were returned beyond"), "{}", fault);
-        }
-        for member in MEMBERS {
-            let sums = world.ledger.member(member).unwrap();
-            prop_assert!(sums.available >= 0 && sums.outstanding >= 30, "{:?}: the other box keeps its 30", sums);
-            prop_assert_eq!(sums.credited, sums.debited + sums.outstanding + sums.available);
-        }
+fn check<S: Strategy>(cases: u32, strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+    let config = ProptestConfig { source_file: Some(file!()), ..ProptestConfig::with_cases(cases) };
+    if let Err(found) = TestRunner::new(config).run(&strategy, property) {
+        panic!("{found}");
     }
 }
 
@@ -153,12 +175,19 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(engine: On) -> Self {
         let place = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(&place.path().join("cloud.db")).unwrap();
+        let ledger = ledger(&database(engine, place.path()), Settings::default());
         for member in MEMBERS {
             let (plates, codes) = (Vec::new(), Vec::new());
-            let profile = Profile { handle: String::new(), tier: String::new(), consent_plates: false, plates, codes };
+            let profile = Profile {
+                handle: String::new(),
+                tier: String::new(),
+                consent_plates: false,
+                plates,
+                codes,
+                home: None,
+            };
             ledger.put_member(member, &profile).unwrap();
         }
         let site = |name: &&str| {
@@ -176,7 +205,9 @@ impl World {
         match *step {
             Step::Credit { member, points } => {
                 let op = format!("credit-{}", self.credits.len());
-                self.ledger.credit(MEMBERS[member], &Credit { op, points, reason: String::new() }, 0).unwrap();
+                self.ledger
+                    .credit(MEMBERS[member], &Credit { op, points, reason: String::new(), lot: None }, 0)
+                    .unwrap();
                 self.credits.push((member, points));
             }
             Step::Online { member, points } => self.spend_online(member, points),
@@ -184,10 +215,10 @@ impl World {
                 let ask = ask(&format!("r-{}", self.asked.len()), MEMBERS[member], points);
                 self.asked.push((at, member, ask.clone()));
                 let expected = self.available(member).min(points);
-                let grant = self.ledger.grant(BOXES[at], &ask).unwrap();
+                let grant = self.ledger.grant(BOXES[at], &ask, GRANTS_MAX, 0).unwrap();
                 assert_eq!(grant.points, expected);
-                if let Some(id) = &grant.grant {
-                    self.grants.insert(id.clone(), (member, grant.points));
+                for given in &grant.grants {
+                    self.grants.insert(given.grant.clone(), (member, given.points));
                 }
                 if !answer_is_lost {
                     self.accept(at, member, grant);
@@ -195,7 +226,7 @@ impl World {
             }
             Step::AskAgain { pick } => {
                 if let Some((at, member, ask)) = self.asked.get(pick).cloned() {
-                    let grant = self.ledger.grant(BOXES[at], &ask).unwrap();
+                    let grant = self.ledger.grant(BOXES[at], &ask, GRANTS_MAX, 0).unwrap();
                     self.accept(at, member, grant);
                 }
             }
@@ -205,7 +236,9 @@ impl World {
                 let site = &mut self.sites[at];
                 let op = format!("{}/{}", BOXES[at], site.said.len());
                 site.write(earned(&op, MEMBERS[member], points), Said::Earned { member, points });
-                site.purse.entry(format!("born:{}", MEMBERS[member])).or_insert((member, 0)).1 += points;
+                // A box of the first kind has one pocket for each member, the next kind one for each earning.
+                let pocket = if at == 0 { MEMBERS[member] } else { &op };
+                site.purse.entry(format!("born:{pocket}")).or_insert((member, 0)).1 += points;
             }
             Step::Upload { at, from, length } => self.upload(at, from, length),
             Step::UploadShuffled { at, from, length } => {
@@ -231,15 +264,16 @@ impl World {
         }
     }
 
-    /// A box takes a grant into its purse, once.
+    /// A box takes grants into its purse, each once.
     fn accept(&mut self, at: usize, member: usize, grant: Grant) {
         let site = &mut self.sites[at];
-        if let Some(id) = grant.grant.filter(|id| !site.accepted.contains(id)) {
-            let record =
-                json!({"kind": "grant_accepted", "grant": id, "member": MEMBERS[member], "points": grant.points});
-            site.write(record, Said::Accepted);
-            site.accepted.insert(id.clone());
-            site.purse.insert(id, (member, grant.points));
+        for given in grant.grants {
+            if site.accepted.insert(given.grant.clone()) {
+                let record = json!({
+                    "kind": "grant_accepted", "grant": given.grant, "member": MEMBERS[member], "points": given.points});
+                site.write(record, Said::Accepted);
+                site.purse.insert(given.grant, (member, given.points));
+            }
         }
     }
 
@@ -348,7 +382,7 @@ impl Said {
 }
 
 fn ask(request: &str, member: &str, points: i64) -> GrantAsk {
-    GrantAsk { request: request.into(), epoch: 1, member: member.into(), points }
+    GrantAsk { request: request.into(), epoch: 1, member: member.into(), points, standing: false }
 }
 
 fn upload(body: Value) -> Upload {

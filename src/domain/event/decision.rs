@@ -48,6 +48,10 @@ pub enum StaffRefusal {
     },
     /// The vehicle that waits is not known to be that stay.
     NotPossible,
+    /// This box's journal holds no such spend: only the cloud ledger can undo it.
+    SpentElsewhere,
+    /// What it paid for is being settled at a lane at this moment.
+    BusyAtLane,
 }
 
 /// A till's answer: stored, and given again for the same key.

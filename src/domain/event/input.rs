@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CommandId, DeviceId, Fen, GrantId, LaneId, MemberId, OpId, Points, StayId, TerminalId, UtcMs};
+use super::{CloudNews, CommandId, DeviceId, Fen, LaneId, MemberId, StayId, TerminalId, Undo, UtcMs, Witnessed};
 use crate::domain::lane::LoopRole;
 use crate::domain::plate::Plate;
 
@@ -82,6 +82,9 @@ pub enum StaffWish {
         reason: String,
         /// The plate, where the operator could read it and the camera could not.
         plate: Option<Plate>,
+        /// Whether what is due is booked as a debt against the plate, instead of being let go.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        debt: bool,
     },
     /// Take cash for the waiting vehicle.
     Settle {
@@ -160,47 +163,9 @@ pub struct Member {
     pub plates: Vec<Plate>,
     /// The codes that a till may scan.
     pub codes: Vec<String>,
-}
-
-/// What the cloud ledger says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "news", rename_all = "snake_case")]
-pub enum CloudNews {
-    /// The answer to a request for a grant.
-    Granted {
-        /// The request.
-        request: OpId,
-        /// The grant, if any was given.
-        grant: Option<GrantId>,
-        /// For whom.
-        member: MemberId,
-        /// The epoch it was made for.
-        epoch: u32,
-        /// How much.
-        points: Points,
-    },
-    /// The ledger holds the journal up to here.
-    Acknowledged {
-        /// The highest entry number applied.
-        seq: u64,
-    },
-    /// A part of the feed.
-    Fed {
-        /// The changes, in order.
-        changes: Vec<FeedChange>,
-        /// The cursor after them.
-        next: u64,
-    },
-    /// The ledger will not take what this box sends; told once, until something was taken again.
-    Refusing {
-        /// The refusal in words.
-        reason: String,
-    },
-    /// The handshake failed: this journal may have been rewound.
-    Doubted {
-        /// The verdict in words.
-        reason: String,
-    },
+    /// The box that keeps points for the member between visits, if any does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<String>,
 }
 
 /// Who calls an emergency.
@@ -296,4 +261,8 @@ pub enum Input {
     Till(TillCommit),
     /// The cloud speaks.
     Cloud(CloudNews),
+    /// Somebody outside remembers how far this box's journal has been.
+    Witnessed(Witnessed),
+    /// A spend of points is to be undone.
+    Undo(Undo),
 }

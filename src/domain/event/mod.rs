@@ -1,17 +1,17 @@
 //! The one language of the house: what comes in, what was decided, what is to be done.
 
 mod decision;
+mod escrow;
 mod input;
 mod record;
-
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};
+pub use escrow::{CloudNews, EpochReason, Given, JournalHead, Undo, Witnessed};
 pub use input::{
-    ArmPosition, CloudNews, CommandAnswer, EmergencySource, FeedChange, Input, Member, PlateRead, StaffAct, StaffWish,
-    TillCommit, VehicleSign,
+    ArmPosition, CommandAnswer, EmergencySource, FeedChange, Input, Member, PlateRead, StaffAct, StaffWish, TillCommit,
+    VehicleSign,
 };
 pub use record::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Record, Tender};
 
@@ -52,7 +52,7 @@ text_id! {
     StayId;
     /// A member, as the cloud ledger names it.
     MemberId;
-    /// A grant, as the cloud ledger names it, or `born:<member>`.
+    /// A grant, as the cloud ledger names it, or `born:<op>` of an earning.
     GrantId;
     /// An effect that must happen once for ever: `<box>/<epoch>/<entry number>/<n>`.
     OpId;
@@ -87,6 +87,3 @@ pub struct Now {
     /// Whether civil time is known to be right (a box may boot without a clock battery).
     pub trusted: bool,
 }
-
-/// Points that a box may spend for a member, by grant, in the order in which they are spent.
-pub type Purse = BTreeMap<GrantId, Points>;

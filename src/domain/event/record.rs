@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArmPosition, CommandAnswer, CommandId, EmergencySource, FeedChange, Fen, GrantId, LaneId, MemberId, OpId,
-    PlateRead, Points, StayId, TerminalId, TillAnswer, UtcMs,
+    ArmPosition, CommandAnswer, CommandId, EmergencySource, EpochReason, FeedChange, Fen, GrantId, JournalHead, LaneId,
+    MemberId, OpId, PlateRead, Points, StayId, TerminalId, TillAnswer, UtcMs,
 };
 use crate::domain::lane::Lane;
 use crate::domain::matching::learning::Lesson;
 use crate::domain::plate::Plate;
-use crate::domain::points::Part;
+use crate::domain::points::{Lot, Part};
 use crate::domain::stay::Stay;
 use crate::domain::tariff::Fee;
 
@@ -46,6 +46,8 @@ pub enum RaiseCause {
         /// Why.
         reason: String,
     },
+    /// The site lets vehicles go and books what they owe.
+    Debt,
     /// The vehicle still stands there after an uncertain raise, and a fresh read proves it.
     StillThere,
     /// A fire alarm or a guard's emergency holds every barrier up.
@@ -171,6 +173,31 @@ pub enum Record {
         evidence: Evidence,
         /// What a guard let go unpaid.
         waived: Fen,
+        /// What is still owed: booked as a debt now, or a debt of an earlier stay that was not paid.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        owed: Fen,
+    },
+    /// A vehicle left without paying; its plate owes it.
+    DebtBooked {
+        /// The effect's id, and the debt's name.
+        debt: OpId,
+        /// For which stay.
+        stay: StayId,
+        /// Who owes it.
+        plate: Plate,
+        /// How much.
+        fen: Fen,
+    },
+    /// A debt was paid, with what a later stay paid.
+    DebtPaid {
+        /// The effect's id.
+        op: OpId,
+        /// Which debt.
+        debt: OpId,
+        /// How much of it.
+        fen: Fen,
+        /// The stay that paid it.
+        stay: StayId,
     },
     /// The entry never happened, or the exit was never seen.
     StayVoided {
@@ -249,7 +276,26 @@ pub enum Record {
         /// From which grants.
         parts: Vec<Part>,
     },
-    /// The box wants points for a visit.
+    /// A spend is undone, as far as this box's journal holds it: its points are here again.
+    PointsReversed {
+        /// The effect's id.
+        op: OpId,
+        /// The spend.
+        of: OpId,
+        /// Whose.
+        member: MemberId,
+        /// How many in all.
+        points: Points,
+        /// What they had paid.
+        fen: Fen,
+        /// Back to which grants.
+        parts: Vec<Part>,
+        /// For which stay they had been spent, if any.
+        stay: Option<StayId>,
+        /// Who wanted it and why.
+        reason: String,
+    },
+    /// The box wants points for a visit, or to keep for a member between visits.
     GrantRequested {
         /// The request's id.
         request: OpId,
@@ -257,6 +303,9 @@ pub enum Record {
         member: MemberId,
         /// How many.
         points: Points,
+        /// Whether they are to be kept between visits.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        standing: bool,
     },
     /// The cloud gave a grant.
     GrantAccepted {
@@ -268,6 +317,9 @@ pub enum Record {
         member: MemberId,
         /// How many.
         points: Points,
+        /// What they may be spent on.
+        #[serde(default, skip_serializing_if = "is_unrestricted")]
+        lot: Lot,
     },
     /// The cloud had nothing to give.
     GrantRefused {
@@ -354,8 +406,40 @@ pub enum Record {
     },
     /// This box spends no more points until it has a new epoch.
     Quarantined {
+        /// Why, in a word.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<EpochReason>,
         /// Why.
         reason: String,
+    },
+    /// The first entry of an epoch. What older epochs still held is no longer spent.
+    EpochBegan {
+        /// The epoch that begins.
+        epoch: u32,
+        /// Why.
+        reason: EpochReason,
+        /// Where the journal of the epoch before it ended on this box.
+        previous: Option<JournalHead>,
+        /// Records of a copy that contradict what came before them, and were passed over when it was made again.
+        #[serde(default, skip_serializing_if = "is_none_passed_over")]
+        passed_over: u64,
+    },
+    /// Somebody outside remembers what this journal does not hold.
+    WitnessSeen {
+        /// Who.
+        by: String,
+        /// What is remembered.
+        head: JournalHead,
+    },
+    /// The ledger's leave to spend points has run out.
+    LeaseLapsed {
+        /// When it ended, by the ledger's time.
+        until_ms: UtcMs,
+    },
+    /// The ledger's leave to spend points is there again.
+    LeaseRenewed {
+        /// Until when, by the ledger's time.
+        until_ms: UtcMs,
     },
     /// Rules became active.
     RulesActivated {
@@ -375,15 +459,34 @@ pub enum Record {
     },
     /// Cache, not journal: the cloud holds the journal up to here.
     Acknowledged {
-        /// The highest entry number applied.
-        seq: u64,
+        /// The highest entry applied, counted through all epochs of this file.
+        entry: u64,
     },
+    /// Cache, not journal: until when points may be spent, and how late it is at least, by the ledger's time.
+    LeaseSeen {
+        /// Until when.
+        until_ms: UtcMs,
+        /// How late it is at least.
+        latest_ms: UtcMs,
+    },
+}
+
+fn is_zero(fen: &Fen) -> bool {
+    fen.0 == 0
+}
+
+fn is_unrestricted(lot: &Lot) -> bool {
+    *lot == Lot::default()
+}
+
+fn is_none_passed_over(records: &u64) -> bool {
+    *records == 0
 }
 
 impl Record {
     /// Whether the record is a decision of this box. What the cloud owns is cached beside the journal, not in it.
     pub fn is_journaled(&self) -> bool {
-        !matches!(self, Record::Fed { .. } | Record::Acknowledged { .. })
+        !matches!(self, Record::Fed { .. } | Record::Acknowledged { .. } | Record::LeaseSeen { .. })
     }
 }
 

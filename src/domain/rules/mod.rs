@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use super::event::{Fen, Points, UtcMs};
 use super::points::POINTS_MAX;
-use super::tariff::Tariffs;
 use super::tariff::terms::{Factor, Price};
+use super::tariff::{self, Question, Tariffs};
 
 pub use overlay::compose;
 
@@ -85,8 +85,14 @@ pub struct EarnRate {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrantSize {
-    /// Points for one visit.
+    /// Points for what is bought in one visit, until there are spends enough to tell.
     pub visit_points: Count,
+    /// Points kept at a member's home between visits; the ledger may give less. 0: none are kept.
+    #[serde(default = "nothing")]
+    pub standing_points: Price,
+    /// With fewer points than this at home, more are asked for.
+    #[serde(default = "nothing")]
+    pub low_water_points: Price,
 }
 
 /// A number from 1.
@@ -105,6 +111,8 @@ impl TryFrom<i64> for Count {
         (1..=AMOUNT_MAX).contains(&number).then_some(Self(number)).ok_or_else(wrong)
     }
 }
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 fn whole() -> Factor {
     Factor(10_000)
@@ -177,6 +185,11 @@ impl Rules {
         let granules = points.0.max(0) / self.points.granularity.0;
         let whole = i128::from(granules * self.points.granularity.0);
         Fen(at_most_64_bits(whole * i128::from(self.points.fen.0) / i128::from(self.points.points.0)))
+    }
+
+    /// What a day of parking costs in points: as a rule the cap, and what a grant for a visit should cover.
+    pub fn day_in_points(&self) -> Points {
+        self.points_needed(tariff::total(self, &Question::of(UtcMs(0), UtcMs(DAY_MS))))
     }
 
     /// How many points a sale earns: rounded down, and never more than one amount may be.

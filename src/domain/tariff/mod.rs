@@ -175,18 +175,34 @@ pub fn total(rules: &Rules, question: &Question) -> Fen {
 /// due. `prior` are the earlier visits of the same plate that may share a cap with it.
 pub fn quote(rules: &Rules, stay: &Stay, prior: &[PriorVisit], at: UtcMs) -> Quote {
     let class = stay.plate.as_ref().map_or(ORDINARY, super::plate::Plate::class);
-    let fee = fee(
+    // Debts are paid first; the grace after a payment is for what was paid for this stay.
+    let paid = Fen((stay.paid.0 - stay.debts.0).max(0));
+    let mut fee = fee(
         rules,
         &Question {
             class: class.to_owned(),
             prior: prior.to_vec(),
-            paid: stay.paid,
-            paid_at: stay.paid_at,
+            paid,
+            paid_at: stay.paid_at.filter(|_| paid.0 > 0 || stay.debts.0 == 0),
             ..Question::of(stay.entry, at)
         },
     );
+    add_debts(&mut fee, stay.debts);
     let due = Fen((fee.total.0 - stay.paid.0).max(0));
     Quote { fee, due }
+}
+
+/// What earlier stays of the plate left unpaid is a line of its own.
+fn add_debts(fee: &mut Fee, debts: Fen) {
+    if debts.0 > 0 {
+        fee.lines.push(FeeLine {
+            rule: "debt".to_owned(),
+            fen: debts,
+            zh: "此前停车未付金额".to_owned(),
+            en: "unpaid from earlier stays".to_owned(),
+        });
+        fee.total.0 += debts.0;
+    }
 }
 
 /// Fen as yuan with two decimals.

@@ -27,6 +27,8 @@ pub struct Books {
     pub sales: Vec<BookedSale>,
     /// Every raise of a barrier.
     pub raises: Vec<BookedRaise>,
+    /// What vehicles that have left owe or owed.
+    pub debts: Vec<BookedDebt>,
     /// How many entries the cloud ledger does not hold yet.
     pub unacknowledged_entries: u64,
 }
@@ -48,6 +50,8 @@ pub struct BookedStay {
     pub waived_fen: i64,
     /// What spent points paid of it.
     pub points_fen: i64,
+    /// What its plate still owes, for it and for stays before it.
+    pub owed_fen: i64,
     pub void_reason: Option<String>,
 }
 
@@ -84,6 +88,17 @@ pub struct BookedSale {
     pub fen: i64,
 }
 
+/// A parking debt in the books.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the names are those of the ledger file's columns")]
+pub struct BookedDebt {
+    pub debt: String,
+    pub plate: String,
+    pub stay: String,
+    pub fen: i64,
+    pub paid_fen: i64,
+}
+
 /// A raise in the books.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "the names are those of the ledger file's columns")]
@@ -109,15 +124,17 @@ impl View<'_> {
             points: self.booked_points()?,
             sales: self.booked_sales()?,
             raises: self.booked_raises()?,
+            debts: self.booked_debts()?,
             unacknowledged_entries: self.unacknowledged()?,
         })
     }
 
     fn booked_stays(&self) -> Result<Vec<BookedStay>, ReadError> {
         let sql = "SELECT s.stay, s.plate, s.member, s.state, s.entry_lane, s.entry_ms, s.exit_lane, s.exit_ms, \
-                   s.fee_fen, s.paid_fen - coalesce(t.fen, 0), s.waived_fen, coalesce(p.fen, 0), s.void_reason FROM stay s \
-                   LEFT JOIN (SELECT stay, sum(fen) AS fen FROM points_entry \
-                              WHERE kind = 'spent' AND stay IS NOT NULL GROUP BY stay) p ON p.stay = s.stay \
+                   s.fee_fen, s.paid_fen - coalesce(t.fen, 0), s.waived_fen, coalesce(p.fen, 0), s.void_reason, s.owed_fen \
+                   FROM stay s \
+                   LEFT JOIN (SELECT stay, sum(CASE kind WHEN 'spent' THEN fen ELSE -fen END) AS fen FROM points_entry \
+                              WHERE kind IN ('spent', 'reversed') AND stay IS NOT NULL GROUP BY stay) p ON p.stay = s.stay \
                    LEFT JOIN (SELECT stay, sum(fen) AS fen FROM payment \
                               WHERE tender ->> '$.by' = 'points' GROUP BY stay) t ON t.stay = s.stay \
                    ORDER BY s.entry_ms, s.stay";
@@ -137,6 +154,7 @@ impl View<'_> {
                 waived_fen: row.get(10)?,
                 points_fen: row.get(11)?,
                 void_reason: row.get(12)?,
+                owed_fen: row.get(13)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -183,6 +201,20 @@ impl View<'_> {
                 receipt: row.get(2)?,
                 member: row.get(3)?,
                 fen: row.get(4)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn booked_debts(&self) -> Result<Vec<BookedDebt>, ReadError> {
+        let mut query = self.tx.prepare("SELECT debt, plate, stay, fen, paid_fen FROM debt ORDER BY seq, debt")?;
+        let rows = query.query_map([], |row| {
+            Ok(BookedDebt {
+                debt: row.get(0)?,
+                plate: row.get(1)?,
+                stay: row.get(2)?,
+                fen: row.get(3)?,
+                paid_fen: row.get(4)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

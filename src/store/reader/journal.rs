@@ -3,8 +3,8 @@
 use rusqlite::OptionalExtension;
 
 use super::super::journal::genesis;
-use super::{ReadError, View, from_json, unsigned};
-use crate::domain::event::{MemberId, OpId, Points, TerminalId, TillAnswer};
+use super::{ReadError, View, from_json, from_word, unsigned};
+use crate::domain::event::{EpochReason, MemberId, OpId, Points, TerminalId, TillAnswer, UtcMs};
 use crate::store::tables::{EMERGENCY_BY_CONTACT, EMERGENCY_BY_STAFF, ON};
 
 /// Where the journal stands.
@@ -23,7 +23,11 @@ pub struct Head {
 /// One entry of the journal, exactly as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its number.
+    /// Its number, counted through all epochs of the file.
+    pub entry: u64,
+    /// Its epoch.
+    pub epoch: u32,
+    /// Its number in that epoch.
     pub seq: u64,
     /// The stored text.
     pub body: String,
@@ -38,10 +42,25 @@ pub struct Operation {
     pub fingerprint: String,
     /// What was answered.
     pub answer: TillAnswer,
-    /// The entry that holds it.
+    /// The entry that holds it, counted through all epochs of the file.
+    pub entry: u64,
+    /// Its epoch.
+    pub epoch: u32,
+    /// Its number in that epoch.
     pub seq: u64,
     /// The chain's head after that entry, in hex.
     pub head: String,
+}
+
+/// An epoch of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochRow {
+    /// The epoch.
+    pub epoch: u32,
+    /// How many entries of older epochs the file holds.
+    pub before: u64,
+    /// The newest entry's number in it; 0 where it has none yet.
+    pub seq: u64,
 }
 
 /// Points that were asked for and not yet answered.
@@ -53,6 +72,8 @@ pub struct GrantRequest {
     pub member: MemberId,
     /// How many.
     pub points: Points,
+    /// Whether they are to be kept between visits.
+    pub standing: bool,
 }
 
 /// Something that staff should look at.
@@ -77,40 +98,70 @@ impl View<'_> {
     pub fn head(&self) -> Result<Head, ReadError> {
         let (box_id, epoch): (String, u32) =
             self.tx.query_row("SELECT box_id, epoch FROM box", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let sql = "SELECT epoch, seq, lower(hex(head)) FROM journal ORDER BY entry DESC LIMIT 1";
         let newest = self
             .tx
-            .query_row("SELECT seq, lower(hex(head)) FROM journal ORDER BY seq DESC LIMIT 1", [], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
-            })
+            .query_row(sql, [], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?)))
             .optional()?;
         let (seq, head) = match newest {
-            Some((seq, head)) => (unsigned("journal.seq", seq)?, head),
-            None => (0, hex::encode(genesis(&box_id, epoch))),
+            Some((of, seq, head)) if of == epoch => (unsigned("journal.seq", seq)?, head),
+            Some(_) | None => (0, hex::encode(genesis(&box_id, epoch))),
         };
         Ok(Head { box_id, epoch, seq, head })
     }
 
-    /// The entries from number `from_seq` on: at most `most` of them and `most_bytes` of stored text, but always the
-    /// first one, so that one large entry cannot stop the upload.
-    pub fn entries(&self, from_seq: u64, most: usize, most_bytes: usize) -> Result<Vec<Entry>, ReadError> {
-        let sql = "SELECT seq, CAST(body AS TEXT), lower(hex(head)) FROM journal WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
+    /// The head after an entry of an epoch, or before its first one; none where the file does not hold it.
+    pub fn head_at(&self, epoch: u32, seq: u64) -> Result<Option<String>, ReadError> {
+        if seq == 0 {
+            let box_id: String = self.tx.query_row("SELECT box_id FROM box", [], |row| row.get(0))?;
+            return Ok(Some(hex::encode(genesis(&box_id, epoch))));
+        }
+        let sql = "SELECT lower(hex(j.head)) FROM epoch e JOIN journal j ON j.entry = e.before + ?2 AND j.epoch = ?1 \
+                   WHERE e.epoch = ?1";
+        let seq = i64::try_from(seq).unwrap_or(i64::MAX);
+        Ok(self.tx.prepare_cached(sql)?.query_row((epoch, seq), |row| row.get(0)).optional()?)
+    }
+
+    /// Every epoch of the file, oldest first.
+    pub fn epochs(&self) -> Result<Vec<EpochRow>, ReadError> {
+        let newest = self.newest_entry()?;
+        let mut query = self.tx.prepare_cached("SELECT epoch, before FROM epoch ORDER BY epoch DESC")?;
+        let mut rows = query.query([])?;
+        let (mut epochs, mut end) = (Vec::new(), newest);
+        while let Some(row) = rows.next()? {
+            let before = unsigned("epoch.before", row.get(1)?)?;
+            epochs.push(EpochRow { epoch: row.get(0)?, before, seq: end.saturating_sub(before) });
+            end = before;
+        }
+        epochs.reverse();
+        Ok(epochs)
+    }
+
+    /// The entries of one epoch from the entry `from` on, which is counted through all epochs: at most `most` of them
+    /// and `most_bytes` of stored text, but always the first one, so that one large entry cannot stop the upload.
+    pub fn entries(&self, from: u64, most: usize, most_bytes: usize) -> Result<Vec<Entry>, ReadError> {
+        let sql = "SELECT entry, epoch, seq, CAST(body AS TEXT), lower(hex(head)) FROM journal \
+                   WHERE entry >= ?1 ORDER BY entry LIMIT ?2";
         let mut query = self.tx.prepare_cached(sql)?;
-        let from = i64::try_from(from_seq).unwrap_or(i64::MAX);
+        let from = i64::try_from(from).unwrap_or(i64::MAX);
         let limit = i64::try_from(most).unwrap_or(i64::MAX);
         let mut rows = query.query((from, limit))?;
-        let (mut entries, mut bytes) = (Vec::new(), 0);
+        let (mut entries, mut bytes) = (Vec::<Entry>::new(), 0);
         while let Some(row) = rows.next()? {
-            let body: String = row.get(1)?;
+            let body: String = row.get(3)?;
+            let epoch = row.get(1)?;
             bytes += body.len();
-            if bytes > most_bytes && !entries.is_empty() {
+            let is_full = bytes > most_bytes || entries.first().is_some_and(|first| first.epoch != epoch);
+            if is_full && !entries.is_empty() {
                 break;
             }
-            entries.push(Entry { seq: unsigned("journal.seq", row.get(0)?)?, body, head: row.get(2)? });
+            let (entry, seq) = (unsigned("journal.entry", row.get(0)?)?, unsigned("journal.seq", row.get(2)?)?);
+            entries.push(Entry { entry, epoch, seq, body, head: row.get(4)? });
         }
         Ok(entries)
     }
 
-    /// The highest entry that the cloud ledger has acknowledged; 0 before the first.
+    /// The highest entry that the cloud ledger has acknowledged, counted through all epochs; 0 before the first.
     pub fn acknowledged(&self) -> Result<u64, ReadError> {
         self.cursor("acknowledged")
     }
@@ -122,14 +173,18 @@ impl View<'_> {
 
     /// How many entries the cloud ledger does not hold yet.
     pub fn unacknowledged(&self) -> Result<u64, ReadError> {
-        let newest: i64 = self.tx.query_row("SELECT coalesce(max(seq), 0) FROM journal", [], |row| row.get(0))?;
-        Ok(unsigned("journal.seq", newest)?.saturating_sub(self.acknowledged()?))
+        Ok(self.newest_entry()?.saturating_sub(self.acknowledged()?))
+    }
+
+    fn newest_entry(&self) -> Result<u64, ReadError> {
+        let newest: i64 = self.tx.query_row("SELECT coalesce(max(entry), 0) FROM journal", [], |row| row.get(0))?;
+        unsigned("journal.entry", newest)
     }
 
     /// What is stored under a till's key.
     pub fn operation(&self, terminal: &TerminalId, key: &str) -> Result<Option<Operation>, ReadError> {
-        let sql = "SELECT o.fingerprint, o.answer, o.seq, lower(hex(j.head)) \
-                   FROM operation o JOIN journal j ON j.seq = o.seq WHERE o.terminal = ?1 AND o.key = ?2";
+        let sql = "SELECT o.fingerprint, o.answer, o.seq, lower(hex(j.head)), j.epoch, j.seq \
+                   FROM operation o JOIN journal j ON j.entry = o.seq WHERE o.terminal = ?1 AND o.key = ?2";
         let row = self
             .tx
             .prepare_cached(sql)?
@@ -139,21 +194,28 @@ impl View<'_> {
                     row.get::<_, String>(1)?,
                     row.get::<_, i64>(2)?,
                     row.get::<_, String>(3)?,
+                    row.get::<_, u32>(4)?,
+                    row.get::<_, i64>(5)?,
                 ))
             })
             .optional()?;
-        let Some((fingerprint, answer, seq, head)) = row else { return Ok(None) };
+        let Some((fingerprint, answer, entry, head, epoch, seq)) = row else { return Ok(None) };
         let answer = from_json("operation.answer", &answer)?;
-        Ok(Some(Operation { fingerprint, answer, seq: unsigned("operation.seq", seq)?, head }))
+        let (entry, seq) = (unsigned("operation.seq", entry)?, unsigned("journal.seq", seq)?);
+        Ok(Some(Operation { fingerprint, answer, entry, epoch, seq, head }))
     }
 
     /// Requests for grants that the cloud has not answered, oldest first.
     pub fn open_grant_requests(&self, most: usize) -> Result<Vec<GrantRequest>, ReadError> {
-        let sql =
-            "SELECT request, member, points FROM grant_request WHERE state = 'open' ORDER BY seq, request LIMIT ?1";
+        let sql = "SELECT request, member, points, standing FROM grant_request WHERE state = 'open' ORDER BY seq, request LIMIT ?1";
         let mut query = self.tx.prepare_cached(sql)?;
         let rows = query.query_map([most as i64], |row| {
-            Ok(GrantRequest { request: OpId(row.get(0)?), member: MemberId(row.get(1)?), points: Points(row.get(2)?) })
+            Ok(GrantRequest {
+                request: OpId(row.get(0)?),
+                member: MemberId(row.get(1)?),
+                points: Points(row.get(2)?),
+                standing: row.get(3)?,
+            })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -161,7 +223,7 @@ impl View<'_> {
     /// The newest alarms, newest first.
     pub fn alarms(&self, most: usize) -> Result<Vec<Alarm>, ReadError> {
         let sql = "SELECT a.seq, a.code, a.text, a.lane, a.stay, CAST(j.body AS TEXT) \
-                   FROM alarm a LEFT JOIN journal j ON j.seq = a.seq ORDER BY a.seq DESC, a.n DESC LIMIT ?1";
+                   FROM alarm a LEFT JOIN journal j ON j.entry = a.seq ORDER BY a.seq DESC, a.n DESC LIMIT ?1";
         let mut query = self.tx.prepare_cached(sql)?;
         let mut rows = query.query([most as i64])?;
         let mut alarms = Vec::new();
@@ -193,6 +255,26 @@ impl View<'_> {
     pub fn fact(&self, name: &str) -> Result<Option<String>, ReadError> {
         let sql = "SELECT value FROM fact WHERE name = ?1";
         Ok(self.tx.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?)
+    }
+
+    /// Why this box spends no points, in words; none where it does.
+    pub fn points_stopped(&self) -> Result<Option<String>, ReadError> {
+        let lapsed = || "The cloud ledger's leave to spend points here has run out".to_owned();
+        Ok(self.fact("quarantined")?.or(self.fact("lease_lapsed")?.map(|_| lapsed())))
+    }
+
+    /// Why this box spends no points, in a word; none where it may.
+    pub fn quarantined_why(&self) -> Result<Option<EpochReason>, ReadError> {
+        let Some(_) = self.fact("quarantined")? else { return Ok(None) };
+        let word = self.fact("quarantined_why")?;
+        // A doubt of an older version said no word: the worst is assumed.
+        Ok(Some(word.map_or(Ok(EpochReason::Fork), |word| from_word("fact.quarantined_why", word))?))
+    }
+
+    /// How late it is at least by the cloud ledger's time, where it was ever heard.
+    pub fn ledgers_time(&self) -> Result<Option<UtcMs>, ReadError> {
+        let latest = self.cursor("lease_latest")?;
+        Ok((latest > 0).then(|| UtcMs(i64::try_from(latest).unwrap_or(i64::MAX))))
     }
 
     /// The rules file of a version, as it was activated.

@@ -41,8 +41,25 @@ impl View<'_> {
 
     /// The points that this box can still spend for a member.
     pub fn usable_points(&self, member: &MemberId) -> Result<Points, ReadError> {
-        let sql = "SELECT coalesce(sum(remaining), 0) FROM points_grant WHERE member = ?1 AND remaining > 0";
+        let sql = "SELECT coalesce(sum(remaining), 0) FROM points_grant WHERE member = ?1 AND remaining > 0 \
+                   AND epoch = (SELECT epoch FROM box WHERE one = 1)";
         Ok(Points(self.tx.prepare_cached(sql)?.query_row([member.as_str()], |row| row.get(0))?))
+    }
+
+    /// All points that this box could still spend: what a copy of it could double.
+    pub fn exposure(&self) -> Result<Points, ReadError> {
+        let sql = "SELECT coalesce(sum(remaining), 0) FROM points_grant WHERE remaining > 0 \
+                   AND epoch = (SELECT epoch FROM box WHERE one = 1)";
+        Ok(Points(self.tx.prepare_cached(sql)?.query_row([], |row| row.get(0))?))
+    }
+
+    /// Members at home here, by id from after `after` on.
+    pub fn at_home(&self, after: &str, most: usize) -> Result<Vec<MemberId>, ReadError> {
+        let sql = "SELECT member FROM cloud_member WHERE home = (SELECT box_id FROM box WHERE one = 1) \
+                   AND member > ?1 ORDER BY member LIMIT ?2";
+        let mut query = self.tx.prepare_cached(sql)?;
+        let rows = query.query_map((after, most as i64), |row| Ok(MemberId(row.get(0)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn member_by(&self, sql: &str, what: &str) -> Result<Option<MemberRow>, ReadError> {

@@ -29,6 +29,7 @@ impl Sample {
         writer.pragma_update(None, "journal_mode", "WAL").expect("set WAL");
         writer.execute_batch(include_str!("../schema.sql")).expect("make the tables");
         writer.execute("INSERT INTO box VALUES (1, 'demo-1', 1)", []).expect("name the box");
+        writer.execute("INSERT INTO epoch VALUES (1, 0, 'first')", []).expect("begin its epoch");
         Self { writer, directory }
     }
 
@@ -65,7 +66,7 @@ impl Sample {
         let seq = seq + 1;
         let body = json!({"at_ms": NOON_MS + seq * 1000, "trusted": true, "input": {}, "records": []}).to_string();
         let head = Sha256::digest([&head[..], body.as_bytes()].concat()).to_vec();
-        self.run("INSERT INTO journal VALUES (?1, ?2, ?3)", (seq, body.into_bytes(), head));
+        self.run("INSERT INTO journal VALUES (?1, 1, ?1, ?2, ?3)", (seq, body.into_bytes(), head));
         seq
     }
 
@@ -91,13 +92,13 @@ impl Sample {
     fn members(&self) {
         self.writer
             .execute_batch(
-                "INSERT INTO cloud_member VALUES ('M1001', '王**', 'gold', 1), ('M2002', '李*', 'silver', 0);
+                "INSERT INTO cloud_member VALUES ('M1001', '王**', 'gold', 1, 'demo-1'), ('M2002', '李*', 'silver', 0, NULL);
                  INSERT INTO cloud_plate VALUES ('粤B12345', 'M1001'), ('粤BD12345', 'M1001'), ('粤A88888', 'M2002');
                  INSERT INTO cloud_code VALUES ('GPM1001', 'M1001'), ('GPM2002', 'M2002');
-                 INSERT INTO points_grant VALUES ('G-1', 'M1001', 200, 50), ('G-2', 'M1001', 100, 0),
-                                                 ('born:M1001', 'M1001', 128, 128);
-                 INSERT INTO grant_request VALUES ('demo-1/1/2/0', 'M1001', 200, 'granted', 2),
-                                                  ('demo-1/1/5/0', 'M1001', 120, 'open', 5);
+                 INSERT INTO points_grant VALUES ('G-1', 'M1001', 200, 50, 1, NULL, 2), ('G-2', 'M1001', 100, 0, 1, NULL, 2),
+                                                 ('born:demo-1/1/3/4', 'M1001', 128, 128, 1, NULL, 3);
+                 INSERT INTO grant_request VALUES ('demo-1/1/2/0', 'M1001', 200, 'granted', 0, 2),
+                                                  ('demo-1/1/5/0', 'M1001', 120, 'open', 0, 5);
                  INSERT INTO cloud_cursor VALUES ('acknowledged', 6), ('feed', 12);",
             )
             .expect("write the members");
@@ -115,7 +116,7 @@ impl Sample {
             ("daily-cap", -1400, "每日最高 ¥50.00", "at most ¥50.00 a day"),
         ]);
         let sql = "INSERT INTO stay VALUES (?1, ?2, ?3, ?4, 'E1', ?5, ?6, ?7, 1, ?8, ?9, ?10, ?11, ?12, \
-                   'passage_loop', ?13, ?14, ?15)";
+                   'passage_loop', ?13, ?14, ?15, 0, 0)";
         let none = None::<&str>;
         self.run(
             sql,
@@ -219,8 +220,8 @@ impl Sample {
         self.writer
             .execute_batch(
                 "INSERT INTO payment VALUES ('demo-1/1/8/0', 'S1-0', 2000, '{\"by\":\"guard\",\"operator\":\"li\"}', 8);
-                 INSERT INTO points_entry VALUES ('demo-1/1/7/0', 'M1001', 'spent', 40, 400, 'S1-1', 7),
-                                                 ('demo-1/1/6/0', 'M1001', 'earned', 128, NULL, NULL, 6);
+                 INSERT INTO points_entry VALUES ('demo-1/1/7/0', 'M1001', 'spent', 40, 400, 'S1-1', 7, '[]', NULL),
+                                                 ('demo-1/1/6/0', 'M1001', 'earned', 128, NULL, NULL, 6, NULL, NULL);
                  INSERT INTO hold VALUES ('demo-1/1/7/0', 'S1-1', 'M1001', 40, 400, '[]', 'spent');
                  INSERT INTO sale VALUES ('demo-1/1/6/1', 'T1', 'A-17', 'M1001', 12800, 1772330000000);
                  INSERT INTO barrier_command VALUES

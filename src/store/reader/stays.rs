@@ -19,6 +19,8 @@ pub struct StayRow {
     pub exit: Option<UtcMs>,
     /// What a guard let go unpaid.
     pub waived: Fen,
+    /// What its plate still owes for it and for stays before it.
+    pub owed: Fen,
     /// How the box knows that it came in.
     pub entry_evidence: Option<Evidence>,
     /// How the box knows that it left.
@@ -48,7 +50,7 @@ pub struct StayPoints {
 }
 
 const COLUMNS: &str = "stay, plate, member, state, entry_lane, entry_ms, exit_lane, exit_ms, rules, fee, paid_fen, \
-                       paid_ms, waived_fen, entry_evidence, exit_evidence, void_reason, changed_seq";
+                       paid_ms, waived_fen, entry_evidence, exit_evidence, void_reason, changed_seq, debts_fen, owed_fen";
 const INSIDE: &str = "state IN ('pending_entry', 'open', 'pending_exit')";
 
 impl View<'_> {
@@ -114,12 +116,20 @@ impl View<'_> {
         Ok(Fen(self.tx.prepare_cached(sql)?.query_row((stay.as_str(), seq), |row| row.get(0))?))
     }
 
+    /// How many debts are open, and what they come to.
+    pub fn open_debts(&self) -> Result<(u64, Fen), ReadError> {
+        let sql = "SELECT count(*), coalesce(sum(fen - paid_fen), 0) FROM debt WHERE paid_fen < fen";
+        let (count, fen) = self.tx.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok((unsigned("count of debts", count)?, Fen(fen)))
+    }
+
     /// The points that a stay took or holds. A hold that became a spend is no longer held, so
     /// nothing counts twice.
     pub fn points_of(&self, stay: &StayId) -> Result<StayPoints, ReadError> {
         let sql = "SELECT coalesce(sum(points), 0), coalesce(sum(fen), 0) FROM (\
                    SELECT points, fen FROM hold WHERE stay = ?1 AND state = 'held' \
-                   UNION ALL SELECT points, fen FROM points_entry WHERE stay = ?1 AND kind = 'spent')";
+                   UNION ALL SELECT points, fen FROM points_entry WHERE stay = ?1 AND kind = 'spent' \
+                   UNION ALL SELECT -points, -fen FROM points_entry WHERE stay = ?1 AND kind = 'reversed')";
         let row = self
             .tx
             .prepare_cached(sql)?
@@ -153,12 +163,14 @@ fn stay_row(row: &Row<'_>) -> Result<StayRow, ReadError> {
         fee: fee.as_deref().map(|text| from_json::<Fee>("stay.fee", text)).transpose()?,
         paid: Fen(row.get("paid_fen")?),
         paid_at: row.get::<_, Option<i64>>("paid_ms")?.map(UtcMs),
+        debts: Fen(row.get("debts_fen")?),
     };
     Ok(StayRow {
         stay,
         exit_lane: row.get::<_, Option<String>>("exit_lane")?.map(LaneId),
         exit: row.get::<_, Option<i64>>("exit_ms")?.map(UtcMs),
         waived: Fen(row.get("waived_fen")?),
+        owed: Fen(row.get("owed_fen")?),
         entry_evidence: evidence("stay.entry_evidence", row.get("entry_evidence")?)?,
         exit_evidence: evidence("stay.exit_evidence", row.get("exit_evidence")?)?,
         void_reason: row.get("void_reason")?,
