@@ -270,9 +270,7 @@ impl<'a> Book<'a> {
     ) {
         let (member, grant) = (&movement.member, &part.grant);
         self.alarm(seq, code, format!("{points} points of '{member}' were {word} beyond '{grant}'"));
-        self.excess.push(
-            values![self.box_name, self.epoch, seq, record, index, word, member, grant, points].to_vec(),
-        );
+        self.excess.push(values![self.box_name, self.epoch, seq, record, index, word, member, grant, points].to_vec());
     }
 
     fn note(&mut self, seq: i64, op: &str, of_op: Option<&str>, member: &str, points: i64, what: What<'_>) {

@@ -208,8 +208,7 @@ impl Ledger {
         })?;
         let (epoch_text, [cursor_epoch, seq, head]) = (epoch.to_string(), lines(&cursor));
         let key = public_key.to_string();
-        let signature =
-            self.key.sign(&["gatepost-enrol-v1", box_name, &key, &epoch_text, &cursor_epoch, &seq, &head]);
+        let signature = self.key.sign(&["gatepost-enrol-v1", box_name, &key, &epoch_text, &cursor_epoch, &seq, &head]);
         let ledger_key = self.key.public().to_string();
         Ok(Enrolment { name: box_name.to_owned(), epoch, ledger_key, cursor, signature })
     }
@@ -303,8 +302,7 @@ impl Ledger {
         })?;
         let [cursor_epoch, seq, head] = lines(&cursor);
         let (ended, current) = (end.epoch.to_string(), epoch.to_string());
-        let signature =
-            self.key.sign(&["gatepost-epoch-v1", box_name, &ended, &current, &cursor_epoch, &seq, &head]);
+        let signature = self.key.sign(&["gatepost-epoch-v1", box_name, &ended, &current, &cursor_epoch, &seq, &head]);
         Ok(NewEpoch { name: box_name.to_owned(), ended: end.epoch, epoch, cursor, signature })
     }
 

@@ -116,12 +116,8 @@ impl Ledger {
             let points = held.outstanding;
             tx.run("UPDATE escrow SET released = released + $2 WHERE id = $1", values![grant, points])?;
             give_to_lots(tx, &[values![&held.lot, points].to_vec()])?;
-            let cause = Cause {
-                at_ms: now_ms,
-                op: &release.reason,
-                of_op: None,
-                place: Some((&held.box_name, held.epoch, 0)),
-            };
+            let cause =
+                Cause { at_ms: now_ms, op: &release.reason, of_op: None, place: Some((&held.box_name, held.epoch, 0)) };
             let reserve = format!("{}/{}", held.box_name, held.epoch);
             let lot = &held.lot;
             let given = What::Released { lot, escrow: grant }.row(&cause, &member, points);

@@ -17,8 +17,7 @@ pub const GRANTS_MAX: usize = 64;
 const WHOLE_BPS: i64 = 10_000;
 
 /// The columns of a lot, in the order that [`lot_of`] reads.
-pub(crate) const LOT_COLUMNS: &str =
-    "id, issuer, funder, source, settle_bps, expires_ms, valid_from_ms, places, times";
+pub(crate) const LOT_COLUMNS: &str = "id, issuer, funder, source, settle_bps, expires_ms, valid_from_ms, places, times";
 
 /// A wish for points.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -73,9 +72,12 @@ impl Ledger {
     pub fn grant(&self, box_name: &str, ask: &GrantAsk, most: usize, now_ms: i64) -> Result<Grant, Refusal> {
         check_name("request", &ask.request)?;
         let mut grant = self.database.write(|tx| {
-            let current = standing(tx, box_name, Hold::Shared)?.epoch;
-            if ask.epoch != current {
-                return Err(Refusal::WrongEpoch { current });
+            let standing = standing(tx, box_name, Hold::Shared)?;
+            if standing.revoked {
+                return Err(Refusal::Revoked("the key of this box was taken back".to_owned()));
+            }
+            if ask.epoch != standing.epoch {
+                return Err(Refusal::WrongEpoch { current: standing.epoch });
             }
             // The member's row is held before the request is looked up, so that its twin at the same moment waits.
             let account = tx.row("SELECT member FROM account WHERE member = $1 {lock}", values![&ask.member])?;
@@ -119,8 +121,7 @@ impl Ledger {
         let (epoch, points) = (ask.epoch.to_string(), granted.points.to_string());
         let Granted { grant, lot, .. } = granted;
         let terms = lot.terms.lines();
-        let mut lines =
-            vec!["gatepost-grant-v1", box_name, &epoch, &ask.request, &ask.member, grant, &points, &lot.id];
+        let mut lines = vec!["gatepost-grant-v1", box_name, &epoch, &ask.request, &ask.member, grant, &points, &lot.id];
         lines.extend(terms.iter().map(String::as_str));
         self.key.sign(&lines)
     }
@@ -211,13 +212,7 @@ fn stored_grant(tx: &mut Tx<'_>, box_name: &str, ask: &GrantAsk) -> Result<Optio
     Ok(Some(answer(ask, stored.int(4), cut.iter().map(granted).collect())))
 }
 
-fn reserve(
-    tx: &mut Tx<'_>,
-    box_name: &str,
-    ask: &GrantAsk,
-    cuts: Vec<Cut>,
-    now_ms: i64,
-) -> Result<Grant, Refusal> {
+fn reserve(tx: &mut Tx<'_>, box_name: &str, ask: &GrantAsk, cuts: Vec<Cut>, now_ms: i64) -> Result<Grant, Refusal> {
     let points = cuts.iter().map(|cut| cut.points).sum();
     let number = tx.only(
         "INSERT INTO grant_request (box, request, epoch, member, asked, standing, granted)
@@ -262,10 +257,7 @@ fn reserve(
 }
 
 /// Lowers what is available of lots. The table refuses what would go below nothing.
-pub(crate) fn take_from_lots<'a>(
-    tx: &mut Tx<'_>,
-    taken: impl Iterator<Item = (&'a str, i64)>,
-) -> Result<(), Refusal> {
+pub(crate) fn take_from_lots<'a>(tx: &mut Tx<'_>, taken: impl Iterator<Item = (&'a str, i64)>) -> Result<(), Refusal> {
     let rows: Vec<_> = taken.map(|(lot, points)| values![lot, points].to_vec()).collect();
     tx.each(
         "WITH taken (id, points) AS ({rows})

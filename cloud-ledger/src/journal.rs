@@ -213,12 +213,9 @@ impl Reader<'_> {
                 stay: self.opt_text("stay")?,
                 at_ms: self.time(),
             })),
-            "debt_paid" => Fact::DebtPaid {
-                op: self.text("op")?,
-                debt: self.text("debt")?,
-                fen: self.fen()?,
-                at_ms: self.time(),
-            },
+            "debt_paid" => {
+                Fact::DebtPaid { op: self.text("op")?, debt: self.text("debt")?, fen: self.fen()?, at_ms: self.time() }
+            }
             kept if KEPT_KINDS.binary_search(&kept).is_ok() => return Ok(None),
             unknown => {
                 let kind = unknown.chars().take(KIND_CHARS_SHOWN).collect();
@@ -242,11 +239,12 @@ impl Reader<'_> {
     }
 
     fn text(&self, name: &str) -> Result<String, BodyFault> {
-        let fits = |text: &&str| {
-            (1..=TEXT_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-        };
+        let fits =
+            |text: &&str| (1..=TEXT_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
         let text = self.fields.get(name).and_then(Value::as_str).filter(fits);
-        let wrong = || malformed(format!("{}.{name}", self.path), format!("must be 1 to {TEXT_CHARS_MAX} characters on one line"));
+        let wrong = || {
+            malformed(format!("{}.{name}", self.path), format!("must be 1 to {TEXT_CHARS_MAX} characters on one line"))
+        };
         text.map(str::to_owned).ok_or_else(wrong)
     }
 

@@ -159,9 +159,8 @@ fn wrong(name: &str, why: &str) -> (String, String) {
 
 fn party(fields: &Map<String, Value>, name: &str, party: &mut String) -> Result<(), (String, String)> {
     let Some(value) = given(fields, name) else { return Ok(()) };
-    let fits = |text: &&str| {
-        (1..=PARTY_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(|c| c.is_control())
-    };
+    let fits =
+        |text: &&str| (1..=PARTY_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(|c| c.is_control());
     let text = value.as_str().filter(fits);
     *party = text.ok_or_else(|| wrong(name, "must be 1 to 64 characters on one line"))?.to_owned();
     Ok(())

@@ -206,7 +206,8 @@ async fn listen(settings: &Serve, ledger: Arc<Ledger>, tokens: Tokens) -> anyhow
 
 #[allow(clippy::print_stdout, reason = "the answer of the command")]
 fn verify(settings: &Verify) -> anyhow::Result<ExitCode> {
-    let report = unsigned(Database::open_existing(&settings.place.database, &PostgresSettings::default())?)?.verify()?;
+    let report =
+        unsigned(Database::open_existing(&settings.place.database, &PostgresSettings::default())?)?.verify()?;
     println!("{} members and {} entries computed again", report.members, report.entries);
     for fault in &report.faults {
         println!("fault: {fault}");

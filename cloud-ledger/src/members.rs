@@ -171,8 +171,7 @@ impl Ledger {
     pub fn members(&self, after: &str, limit: usize) -> Result<Members, Refusal> {
         check_limit(limit, MEMBERS_MAX)?;
         self.database.read(|tx| {
-            let ids =
-                tx.rows("SELECT id FROM member WHERE id > $1 ORDER BY id LIMIT $2", values![after, limit + 1])?;
+            let ids = tx.rows("SELECT id FROM member WHERE id > $1 ORDER BY id LIMIT $2", values![after, limit + 1])?;
             let members = ids.iter().take(limit).map(|row| known(tx, &row.text(0))).collect::<Result<_, _>>()?;
             Ok(Members { members, more: ids.len() > limit })
         })

@@ -117,9 +117,7 @@ impl Ledger {
             move_spent(tx, cuts.iter().map(|cut| (cut.lot.id.as_str(), cut.points)))?;
             let op = online_op(&spend.op);
             let cause = Cause { at_ms: now_ms, op: &spend.op, of_op: Some(&op), place: None };
-            let row = |cut: &crate::grants::Cut| {
-                What::SpentOnline { lot: &cut.lot.id }.row(&cause, member, cut.points)
-            };
+            let row = |cut: &crate::grants::Cut| What::SpentOnline { lot: &cut.lot.id }.row(&cause, member, cut.points);
             transfer::write(tx, &cuts.iter().map(row).collect::<Vec<_>>())?;
             tell(tx, member)?;
             Ok(done)
@@ -292,7 +290,8 @@ fn parts_of(tx: &mut Tx<'_>, member: &str, of: &str) -> Result<Vec<SpentPart>, R
     let online = tx.row("SELECT op FROM online WHERE op = $1 AND of_op IS NULL", values![of])?;
     let of_op = if online.is_some() { online_op(of) } else { of.to_owned() };
     // Held before they are added up, so that the box's late journal does not reverse the same points meanwhile.
-    let pots = tx.rows("SELECT DISTINCT escrow FROM transfer WHERE of_op = $1 AND escrow IS NOT NULL", values![&of_op])?;
+    let pots =
+        tx.rows("SELECT DISTINCT escrow FROM transfer WHERE of_op = $1 AND escrow IS NOT NULL", values![&of_op])?;
     let pots: Vec<String> = pots.iter().map(|row| row.text(0)).collect();
     tx.rows("SELECT id FROM escrow WHERE id {any $1} ORDER BY id {lock}", values![pots])?;
     let moved = tx.rows(
@@ -389,4 +388,3 @@ fn expire_some(tx: &mut Tx<'_>, now_ms: i64) -> Result<usize, Refusal> {
     }
     Ok(due.len())
 }
-

@@ -100,9 +100,8 @@ impl Ledger {
                     && *points > 0
                     && seen.insert(grant.clone())
                 {
-                    let short = self
-                        .database
-                        .write(|tx| give_again(tx, box_name, epoch, (grant, member, *points), now_ms))?;
+                    let short =
+                        self.database.write(|tx| give_again(tx, box_name, epoch, (grant, member, *points), now_ms))?;
                     done.grants += 1;
                     if short > 0 {
                         done.warnings.push(format!(

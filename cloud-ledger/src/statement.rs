@@ -68,12 +68,8 @@ impl Ledger {
     /// At most `limit` movements of a period after number `after`.
     pub fn statement(&self, period: &Period, after: i64, limit: usize) -> Result<Statement, Refusal> {
         check_limit(limit, LINES_MAX)?;
-        let mut values = vec![
-            Value::from(period.from_ms),
-            Value::from(period.to_ms),
-            Value::from(after),
-            Value::from(limit + 1),
-        ];
+        let mut values =
+            vec![Value::from(period.from_ms), Value::from(period.to_ms), Value::from(after), Value::from(limit + 1)];
         let mut only = String::new();
         for (column, wanted) in
             [("transfer.member", &period.member), ("transfer.box", &period.box_name), ("lot.issuer", &period.issuer)]

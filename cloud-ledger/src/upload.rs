@@ -324,9 +324,9 @@ impl Desk<'_, '_> {
 
     /// Keeps entries that do not continue the journal, once each.
     fn keep_branch(&mut self, upload: &Upload, cursor: Cursor) -> Result<Cursor, Refusal> {
-        let prev = upload.prev.ok_or_else(|| {
-            Refusal::BadRequest("prev: a branch needs the head before its first entry".to_owned())
-        })?;
+        let prev = upload
+            .prev
+            .ok_or_else(|| Refusal::BadRequest("prev: a branch needs the head before its first entry".to_owned()))?;
         let first = upload.entries.first().map_or(1, |first| first.seq);
         let before = Cursor { epoch: self.epoch, seq: first - 1, head: prev };
         let run = journal::split(&before, &upload.entries).map_err(|fault| refused(&fault, cursor.clone()))?;

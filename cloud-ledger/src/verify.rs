@@ -94,11 +94,18 @@ impl Books {
     /// Which record each op had its effect with. That there is such a record is looked at with the journals.
     fn winners(&mut self, tx: &mut Tx<'_>) -> Result<(), Refusal> {
         let sql = "SELECT op, box, epoch, seq, record FROM op WHERE op > $1 ORDER BY op LIMIT $2";
-        pages(tx, sql, &[], |row| row.text(0).into(), "".into(), |row| {
-            let place = (row.text(1), row.epoch(2), row.int(3));
-            self.winners.insert(row.text(0), (place, row.int(4)));
-            Ok(())
-        })
+        pages(
+            tx,
+            sql,
+            &[],
+            |row| row.text(0).into(),
+            "".into(),
+            |row| {
+                let place = (row.text(1), row.epoch(2), row.int(3));
+                self.winners.insert(row.text(0), (place, row.int(4)));
+                Ok(())
+            },
+        )
     }
 
     /// Links every chain, and notes what each record must have moved.
@@ -109,23 +116,32 @@ impl Books {
             let mut held = (0, Head::genesis(&name, epoch));
             let sql = "SELECT seq, body, head FROM entry WHERE box = $3 AND epoch = $4 AND seq > $1
                        ORDER BY seq LIMIT $2";
-            pages(tx, sql, values![&name, epoch], |row| row.int(0).into(), 0_i64.into(), |row| {
-                let place = (name.clone(), epoch, row.int(0));
-                let (body, head) = (row.text(1), Head(row.hash(2)));
-                if place.2 != held.0 + 1 {
-                    self.fault(format!("{}: comes after entry {}", entry_name(&place), held.0));
-                }
-                if held.1.link(&body) != head {
-                    self.fault(format!("{}: its head is not the hash of what is stored", entry_name(&place)));
-                }
-                held = (place.2, head);
-                entries += 1;
-                match journal::facts(&body) {
-                    Ok(facts) => seen += facts.into_iter().filter(|(n, fact)| self.record(&place, *n, fact)).count(),
-                    Err(fault) => self.fault(format!("{}: {fault:?}", entry_name(&place))),
-                }
-                Ok(())
-            })?;
+            pages(
+                tx,
+                sql,
+                values![&name, epoch],
+                |row| row.int(0).into(),
+                0_i64.into(),
+                |row| {
+                    let place = (name.clone(), epoch, row.int(0));
+                    let (body, head) = (row.text(1), Head(row.hash(2)));
+                    if place.2 != held.0 + 1 {
+                        self.fault(format!("{}: comes after entry {}", entry_name(&place), held.0));
+                    }
+                    if held.1.link(&body) != head {
+                        self.fault(format!("{}: its head is not the hash of what is stored", entry_name(&place)));
+                    }
+                    held = (place.2, head);
+                    entries += 1;
+                    match journal::facts(&body) {
+                        Ok(facts) => {
+                            seen += facts.into_iter().filter(|(n, fact)| self.record(&place, *n, fact)).count()
+                        }
+                        Err(fault) => self.fault(format!("{}: {fault:?}", entry_name(&place))),
+                    }
+                    Ok(())
+                },
+            )?;
             if (cursor.int(2), Head(cursor.hash(3))) != held {
                 let at = cursor.int(2);
                 self.fault(format!("box '{name}', epoch {epoch}: the cursor is at {at}, the journal at {}", held.0));
@@ -179,21 +195,42 @@ impl Books {
             *self.demands.entry((what, None, op, String::new())).or_default() += points;
         };
         let sql = "SELECT op, points FROM credit WHERE op > $1 ORDER BY op LIMIT $2";
-        pages(tx, sql, &[], |row| row.text(0).into(), "".into(), |row| {
-            note("credited", row.text(0), row.int(1));
-            Ok(())
-        })?;
+        pages(
+            tx,
+            sql,
+            &[],
+            |row| row.text(0).into(),
+            "".into(),
+            |row| {
+                note("credited", row.text(0), row.int(1));
+                Ok(())
+            },
+        )?;
         let sql = "SELECT op, points, of_op FROM online WHERE op > $1 ORDER BY op LIMIT $2";
-        pages(tx, sql, &[], |row| row.text(0).into(), "".into(), |row| {
-            let what = if row.opt_text(2).is_some() { "undone" } else { "spent-online" };
-            note(what, row.text(0), row.int(1));
-            Ok(())
-        })?;
+        pages(
+            tx,
+            sql,
+            &[],
+            |row| row.text(0).into(),
+            "".into(),
+            |row| {
+                let what = if row.opt_text(2).is_some() { "undone" } else { "spent-online" };
+                note(what, row.text(0), row.int(1));
+                Ok(())
+            },
+        )?;
         let sql = "SELECT number, box, request, granted FROM grant_request WHERE number > $1 ORDER BY number LIMIT $2";
-        pages(tx, sql, &[], |row| row.int(0).into(), 0_i64.into(), |row| {
-            note("granted", format!("{} of {}", row.text(2), row.text(1)), row.int(3));
-            Ok(())
-        })
+        pages(
+            tx,
+            sql,
+            &[],
+            |row| row.int(0).into(),
+            0_i64.into(),
+            |row| {
+                note("granted", format!("{} of {}", row.text(2), row.text(1)), row.int(3));
+                Ok(())
+            },
+        )
     }
 
     /// What was booked beside the accounts was not moved, and is a fault until people have settled it.
@@ -221,14 +258,21 @@ impl Books {
     fn movements(&mut self, tx: &mut Tx<'_>) -> Result<(), Refusal> {
         let sql = "SELECT number, what, op, source, destination, points, member, lot, escrow, box, epoch, seq
                    FROM transfer WHERE number > $1 ORDER BY number LIMIT $2";
-        pages(tx, sql, &[], |row| row.int(0).into(), 0_i64.into(), |row| {
-            let points = row.int(5);
-            *self.accounts.entry(row.text(3)).or_default() -= points;
-            *self.accounts.entry(row.text(4)).or_default() += points;
-            self.add(&row.text(1), &row.text(7), row.opt_text(8).as_deref(), points);
-            self.cross_off(row);
-            Ok(())
-        })
+        pages(
+            tx,
+            sql,
+            &[],
+            |row| row.int(0).into(),
+            0_i64.into(),
+            |row| {
+                let points = row.int(5);
+                *self.accounts.entry(row.text(3)).or_default() -= points;
+                *self.accounts.entry(row.text(4)).or_default() += points;
+                self.add(&row.text(1), &row.text(7), row.opt_text(8).as_deref(), points);
+                self.cross_off(row);
+                Ok(())
+            },
+        )
     }
 
     fn add(&mut self, what: &str, lot: &str, escrow: Option<&str>, points: i64) {
@@ -305,24 +349,30 @@ impl Books {
         let mut lots = std::mem::take(&mut self.lots);
         let sql = "SELECT lot.id, points, available, spent, expired, lot.member, account.member FROM lot
                    LEFT JOIN account ON account.member = lot.member WHERE lot.id > $1 ORDER BY lot.id LIMIT $2";
-        pages(tx, sql, &[], |row| row.text(0).into(), "".into(), |row| {
-            let id = row.text(0);
-            let stored =
-                Pile { points: row.int(1), available: row.int(2), spent: row.int(3), expired: row.int(4) };
-            let computed = lots.remove(&id).unwrap_or_default();
-            if stored != computed {
-                let member = row.text(5);
-                self.fault(format!("'{member}', lot '{id}': stored {stored:?}, computed {computed:?}"));
-            }
-            if row.opt_text(6).is_none() {
-                self.fault(format!("'{}': has points and no account", row.text(5)));
-            }
-            let account = self.accounts.get(&format!("lot:{id}")).copied().unwrap_or(0);
-            if account != computed.available {
-                self.fault(format!("lot '{id}': its account is {account}, available is {}", computed.available));
-            }
-            Ok(())
-        })?;
+        pages(
+            tx,
+            sql,
+            &[],
+            |row| row.text(0).into(),
+            "".into(),
+            |row| {
+                let id = row.text(0);
+                let stored = Pile { points: row.int(1), available: row.int(2), spent: row.int(3), expired: row.int(4) };
+                let computed = lots.remove(&id).unwrap_or_default();
+                if stored != computed {
+                    let member = row.text(5);
+                    self.fault(format!("'{member}', lot '{id}': stored {stored:?}, computed {computed:?}"));
+                }
+                if row.opt_text(6).is_none() {
+                    self.fault(format!("'{}': has points and no account", row.text(5)));
+                }
+                let account = self.accounts.get(&format!("lot:{id}")).copied().unwrap_or(0);
+                if account != computed.available {
+                    self.fault(format!("lot '{id}': its account is {account}, available is {}", computed.available));
+                }
+                Ok(())
+            },
+        )?;
         lots.keys().for_each(|id| self.fault(format!("the lot '{id}' has movements and no row")));
         Ok(())
     }
@@ -332,31 +382,38 @@ impl Books {
         let mut reserves: BTreeMap<String, i64> = BTreeMap::new();
         let sql = "SELECT id, box, epoch, amount, spent, returned, released, late_spent, late_returned FROM escrow
                    WHERE id > $1 ORDER BY id LIMIT $2";
-        pages(tx, sql, &[], |row| row.text(0).into(), "".into(), |row| {
-            let (id, name, epoch) = (row.text(0), row.text(1), row.epoch(2));
-            let stored = Pot {
-                amount: row.int(3),
-                spent: row.int(4),
-                returned: row.int(5),
-                released: row.int(6),
-                late_spent: row.int(7),
-                late_returned: row.int(8),
-            };
-            let computed = pots.remove(&id).unwrap_or_default();
-            if stored != computed {
-                self.fault(format!(
-                    "box '{name}', epoch {epoch}, '{id}': stored {stored:?}, computed {computed:?}"
-                ));
-            }
-            let outstanding = computed.amount - computed.spent - computed.returned - computed.released;
-            let account = self.accounts.get(&format!("escrow:{id}")).copied().unwrap_or(0);
-            if account != outstanding || outstanding < 0 {
-                self.fault(format!("'{id}': its account is {account}, outstanding is {outstanding}"));
-            }
-            let kept = computed.released - computed.late_spent - computed.late_returned;
-            *reserves.entry(format!("reserve:{name}/{epoch}")).or_default() += kept;
-            Ok(())
-        })?;
+        pages(
+            tx,
+            sql,
+            &[],
+            |row| row.text(0).into(),
+            "".into(),
+            |row| {
+                let (id, name, epoch) = (row.text(0), row.text(1), row.epoch(2));
+                let stored = Pot {
+                    amount: row.int(3),
+                    spent: row.int(4),
+                    returned: row.int(5),
+                    released: row.int(6),
+                    late_spent: row.int(7),
+                    late_returned: row.int(8),
+                };
+                let computed = pots.remove(&id).unwrap_or_default();
+                if stored != computed {
+                    self.fault(format!(
+                        "box '{name}', epoch {epoch}, '{id}': stored {stored:?}, computed {computed:?}"
+                    ));
+                }
+                let outstanding = computed.amount - computed.spent - computed.returned - computed.released;
+                let account = self.accounts.get(&format!("escrow:{id}")).copied().unwrap_or(0);
+                if account != outstanding || outstanding < 0 {
+                    self.fault(format!("'{id}': its account is {account}, outstanding is {outstanding}"));
+                }
+                let kept = computed.released - computed.late_spent - computed.late_returned;
+                *reserves.entry(format!("reserve:{name}/{epoch}")).or_default() += kept;
+                Ok(())
+            },
+        )?;
         pots.keys().for_each(|id| self.fault(format!("the grant '{id}' has movements and no row")));
         let stored: BTreeSet<&String> = self.accounts.keys().filter(|name| name.starts_with("reserve:")).collect();
         let differing: Vec<String> = stored
@@ -384,7 +441,6 @@ fn pages(
     mut after: Value,
     mut each: impl FnMut(&Row) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
-
     loop {
         let mut all = vec![after.clone(), Value::from(PAGE)];
         all.extend_from_slice(values);

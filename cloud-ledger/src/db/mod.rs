@@ -210,7 +210,8 @@ impl Tx<'_> {
     /// The next number of a counter whose numbers become visible in order: whoever takes one holds the counter until
     /// the commit. So it is taken last.
     pub fn next_number(&mut self, counter: &str) -> Result<i64, Error> {
-        let row = self.only("UPDATE counter SET value = value + 1 WHERE name = $1 RETURNING value", values![counter])?;
+        let row =
+            self.only("UPDATE counter SET value = value + 1 WHERE name = $1 RETURNING value", values![counter])?;
         Ok(row.int(0))
     }
 }

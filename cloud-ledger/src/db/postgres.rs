@@ -25,8 +25,11 @@ pub const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// How many connections one replica of the ledger has at most.
 const CONNECTIONS: usize = 16;
 
-/// How long a connection may take to come up, and how long to wait for one of the pool.
-const CONNECT_WAIT: Duration = Duration::from_secs(5);
+/// How long a server may take to answer a call.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a request waits for one of the connections: as long as a box waits for an answer.
+const POOL_WAIT: Duration = Duration::from_secs(30);
 
 /// After how long of silence a dead server is given up.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -83,8 +86,8 @@ impl Server {
         });
         let pool = Pool::builder(manager)
             .max_size(CONNECTIONS)
-            .wait_timeout(Some(CONNECT_WAIT))
-            .create_timeout(Some(CONNECT_WAIT))
+            .wait_timeout(Some(POOL_WAIT))
+            .create_timeout(Some(POOL_WAIT))
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .post_create(greet)
             .build()

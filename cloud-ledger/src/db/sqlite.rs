@@ -183,7 +183,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let db = open(&place.path().join("cloud.db")).unwrap();
         run(&db, "INSERT INTO account (member) VALUES ('M1')", &[]).unwrap();
-        let lot = "INSERT INTO lot (id, member, issuer, funder, source, settle_bps, places, times, at_ms, points, available)
+        let lot =
+            "INSERT INTO lot (id, member, issuer, funder, source, settle_bps, places, times, at_ms, points, available)
                    VALUES ('credit:a', 'M1', 'mall', 'mall', 'credit', 10000, '', '', 0, 100, 100)";
         run(&db, lot, &[]).unwrap();
         let take = "UPDATE lot SET available = available - $1 WHERE id = 'credit:a'";

@@ -2,8 +2,8 @@
 
 use std::error::Error as StdError;
 
-use rusqlite::types::{ToSqlOutput, ValueRef};
 use bytes::BytesMut;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 /// One value of a statement or a row.

@@ -57,10 +57,10 @@ fn points_are_never_given_twice() {
 
 #[test]
 fn a_lying_box_harms_no_member() {
-    let entries = prop::collection::vec(prop::collection::vec(lie(), 0..4), 1..25);
-    let cuts = prop::collection::vec(1..6_usize, 1..25);
     for (engine, cases) in CASES {
-        check(cases, (entries.clone(), cuts.clone()), |(entries, cuts)| lie_to(engine, &entries, &cuts));
+        let entries = prop::collection::vec(prop::collection::vec(lie(), 0..4), 1..25);
+        let cuts = prop::collection::vec(1..6_usize, 1..25);
+        check(cases, (entries, cuts), |(entries, cuts)| lie_to(engine, &entries, &cuts));
     }
 }
 
@@ -86,7 +86,8 @@ fn lie_to(engine: On, entries: &[Vec<Value>], cuts: &[usize]) -> Result<(), Test
     }
     let report = world.ledger.verify().unwrap();
     for fault in &report.faults {
-        let is_excess = ["spent", "returned", "reversed"].iter().any(|word| fault.contains(&format!("were {word} beyond")));
+        let is_excess =
+            ["spent", "returned", "reversed"].iter().any(|word| fault.contains(&format!("were {word} beyond")));
         prop_assert!(is_excess, "{}", fault);
     }
     for member in MEMBERS {
@@ -179,7 +180,14 @@ impl World {
         let ledger = ledger(&database(engine, place.path()), Settings::default());
         for member in MEMBERS {
             let (plates, codes) = (Vec::new(), Vec::new());
-            let profile = Profile { handle: String::new(), tier: String::new(), consent_plates: false, plates, codes, home: None };
+            let profile = Profile {
+                handle: String::new(),
+                tier: String::new(),
+                consent_plates: false,
+                plates,
+                codes,
+                home: None,
+            };
             ledger.put_member(member, &profile).unwrap();
         }
         let site = |name: &&str| {
@@ -197,7 +205,9 @@ impl World {
         match *step {
             Step::Credit { member, points } => {
                 let op = format!("credit-{}", self.credits.len());
-                self.ledger.credit(MEMBERS[member], &Credit { op, points, reason: String::new(), lot: None }, 0).unwrap();
+                self.ledger
+                    .credit(MEMBERS[member], &Credit { op, points, reason: String::new(), lot: None }, 0)
+                    .unwrap();
                 self.credits.push((member, points));
             }
             Step::Online { member, points } => self.spend_online(member, points),
