@@ -10,4 +10,5 @@ mod office;
 mod paths;
 mod points;
 mod postgres;
+mod trouble;
 mod wire;
