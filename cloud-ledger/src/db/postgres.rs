@@ -115,7 +115,9 @@ impl Server {
         let transaction = Transaction { handle, client: Some(client), begin: Some(begin) };
         let mut tx = Tx { engine: Engine::Postgres(transaction) };
         let outcome = work(&mut tx);
-        let Engine::Postgres(transaction) = tx.engine else { unreachable!("the engine of a transaction does not change") };
+        let Engine::Postgres(transaction) = tx.engine else {
+            unreachable!("the engine of a transaction does not change")
+        };
         match outcome {
             Ok(done) => {
                 transaction.end("COMMIT")?;
