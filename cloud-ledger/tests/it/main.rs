@@ -4,7 +4,11 @@
 
 mod command;
 mod host;
+mod identity;
+mod lots;
 mod office;
+mod paths;
 mod points;
 mod postgres;
+mod trouble;
 mod wire;
