@@ -8,4 +8,5 @@ mod host;
 mod office;
 mod points;
 mod postgres;
+mod storm;
 mod wire;

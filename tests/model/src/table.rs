@@ -87,12 +87,12 @@ pub fn rows() -> Vec<Row> {
             reaches: &[GRANTED_AGAIN],
             ..released(
                 "release of born points",
-                110_258,
+                120_954,
                 Release::ReservePays,
                 Bounds { balances: vec![1], earns: 1, faults: 1, ..base() },
             )
         },
-        released("release and reversals", 89358, Release::ReservePays, Bounds { reversals: 1, faults: 1, ..base() }),
+        released("release and reversals", 92_662, Release::ReservePays, Bounds { reversals: 1, faults: 1, ..base() }),
         Row { is_long: true, ..row("earned offline", 0, Bounds { earns: 1, journal: 4, ..base() }) },
     ]
 }
@@ -156,7 +156,7 @@ pub fn mutants() -> Vec<Mutant> {
             "an epoch is begun twice",
             Broken::EpochBegunTwice,
             &[NO_OVERSPEND],
-            0,
+            10,
             Bounds { journal: 2, grants: 1, faults: 3, ..base() },
         ),
         mutant("two clones of a box at once", Broken::TwoClones, &[NO_OVERSPEND], 5, base()),
