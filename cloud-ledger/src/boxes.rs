@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::db::{Row, Tx};
+use crate::escrow;
 use crate::journal::{Cursor, Head, natural};
 use crate::ledger::{Ledger, Refusal};
 use crate::sign::PublicKey;
@@ -297,7 +298,7 @@ impl Ledger {
                 let text = format!("the box ended it at head {}: {}", end.head, end.reason);
                 alarm(tx, box_name, end.epoch, end.seq, "epoch-ended", &text, now_ms)?;
                 epoch = end_epoch(tx, box_name, end.epoch)?;
-            } else if has_grants(tx, box_name, epoch)? {
+            } else if escrow::has_any(tx, box_name, epoch)? {
                 // Points were given to it: a journal that nobody has seen may have spent them. It is not begun again.
                 let text = format!("the box came back from epoch {} to one with grants in it", end.epoch);
                 alarm(tx, box_name, epoch, 0, "epoch-lost", &text, now_ms)?;
@@ -445,12 +446,6 @@ fn end_epoch(tx: &mut Tx<'_>, box_name: &str, epoch: u32) -> Result<u32, Refusal
     tx.run("UPDATE box SET epoch = $2 WHERE name = $1", values![box_name, next])?;
     cursor(tx, box_name, next)?;
     Ok(next)
-}
-
-/// Whether points were given to an epoch of a box, or earned in it.
-fn has_grants(tx: &mut Tx<'_>, box_name: &str, epoch: u32) -> Result<bool, Refusal> {
-    let sql = "SELECT 1 FROM escrow WHERE box = $1 AND epoch = $2 LIMIT 1";
-    Ok(tx.row(sql, values![box_name, epoch])?.is_some())
 }
 
 /// The box's row, which a box has that enrolled or said hello.

@@ -100,7 +100,9 @@ fn kill_and_restart(postgres: &Postgres, process: u32) -> Child {
         let mut command = if rustix::process::getuid().is_root() {
             // The same process becomes the server, so that its number is the server's.
             let mut as_user = Command::new("setpriv");
-            as_user.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(programs.join("postgres"));
+            as_user
+                .args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"])
+                .arg(programs.join("postgres"));
             as_user
         } else {
             Command::new(programs.join("postgres"))
