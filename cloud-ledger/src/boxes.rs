@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::db::{Row, Tx};
+use crate::escrow;
 use crate::journal::{Cursor, Head, natural};
 use crate::ledger::{Ledger, Refusal};
 use crate::sign::PublicKey;
@@ -297,6 +298,11 @@ impl Ledger {
                 let text = format!("the box ended it at head {}: {}", end.head, end.reason);
                 alarm(tx, box_name, end.epoch, end.seq, "epoch-ended", &text, now_ms)?;
                 epoch = end_epoch(tx, box_name, end.epoch)?;
+            } else if escrow::has_any(tx, box_name, epoch)? {
+                // Points were given to it: a journal that nobody has seen may have spent them. It is not begun again.
+                let text = format!("the box came back from epoch {} to one with grants in it", end.epoch);
+                alarm(tx, box_name, epoch, 0, "epoch-lost", &text, now_ms)?;
+                epoch = end_epoch(tx, box_name, epoch)?;
             }
             Ok((epoch, cursor(tx, box_name, epoch)?))
         })?;

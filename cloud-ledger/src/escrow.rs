@@ -163,3 +163,9 @@ fn view(row: &Row) -> EscrowView {
         recalled: row.flag(12),
     }
 }
+
+/// Whether points were given to an epoch of a box, or earned in it.
+pub(crate) fn has_any(tx: &mut Tx<'_>, box_name: &str, epoch: u32) -> Result<bool, Refusal> {
+    let sql = "SELECT 1 FROM escrow WHERE box = $1 AND epoch = $2 LIMIT 1";
+    Ok(tx.row(sql, values![box_name, epoch])?.is_some())
+}

@@ -44,6 +44,8 @@ enum Command {
     Statement(StatementOf),
     /// Fill an empty database from the boxes' exported journals and a table of members.
     Rebuild(Rebuild),
+    /// Ask a ledger, whosever it is, for every promise of docs/cloud-api.md. Its members and boxes of the test stay.
+    Conformance(Conformance),
 }
 
 #[derive(Subcommand)]
@@ -153,6 +155,19 @@ struct Verify {
     place: Where,
 }
 
+#[derive(Args)]
+struct Conformance {
+    /// Where the ledger is, such as http://127.0.0.1:7070.
+    #[arg(long, value_name = "URL")]
+    url: String,
+    /// The administrator's token.
+    #[arg(long, value_name = "TOKEN")]
+    admin_token: String,
+    /// A box that no site uses, and its enrolment token. Two of them.
+    #[arg(long = "box", value_name = "NAME=TOKEN", required = true)]
+    boxes: Vec<String>,
+}
+
 #[allow(clippy::print_stderr, reason = "the last word of the command")]
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -161,11 +176,35 @@ fn main() -> ExitCode {
         Command::Members(MembersCommand::Import(settings)) => import(&settings),
         Command::Statement(settings) => statement(&settings),
         Command::Rebuild(settings) => rebuild(&settings),
+        Command::Conformance(settings) => conformance(&settings),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("gatepost-cloud: {error:#}");
         ExitCode::from(EXIT_UNABLE)
     })
+}
+
+#[allow(clippy::print_stdout, reason = "the answer of the command")]
+fn conformance(settings: &Conformance) -> anyhow::Result<ExitCode> {
+    let pair = |pair: &String| pair.split_once('=').map(|(name, token)| (name.to_owned(), token.to_owned()));
+    let boxes: Option<Vec<_>> = settings.boxes.iter().map(pair).collect();
+    let boxes = boxes.and_then(|boxes| <[_; 2]>::try_from(boxes).ok());
+    let boxes = boxes.context("--box: two are needed, each as NAME=TOKEN")?;
+    let url = settings.url.trim_end_matches('/').to_owned();
+    let target = ledger_conformance::wire::Target { url, admin_token: settings.admin_token.clone(), boxes };
+    // Fails where it was done before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the client")?;
+    let outcomes = threads.block_on(ledger_conformance::run(&target))?;
+    for outcome in &outcomes {
+        match &outcome.broken {
+            None => println!("kept    {}", outcome.promise),
+            Some(why) => println!("BROKEN  {}\n        {why}", outcome.promise),
+        }
+    }
+    let broken = outcomes.iter().filter(|outcome| outcome.broken.is_some()).count();
+    println!("{} promises kept, {broken} broken", outcomes.len() - broken);
+    Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn serve(settings: &Serve) -> anyhow::Result<ExitCode> {

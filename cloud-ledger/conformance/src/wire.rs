@@ -74,13 +74,7 @@ impl Office {
     }
 
     /// The same with another token, or with none.
-    pub async fn send(
-        &self,
-        method: &str,
-        path: &str,
-        body: &Value,
-        token: Option<&str>,
-    ) -> Result<Answer, Broken> {
+    pub async fn send(&self, method: &str, path: &str, body: &Value, token: Option<&str>) -> Result<Answer, Broken> {
         let mut request = self.request(method, path)?;
         if let Some(token) = token {
             request = request.bearer_auth(token);
@@ -178,8 +172,7 @@ impl<'a> Site<'a> {
         let epoch = epoch.ok_or("enrol: epoch must be a whole number")?;
         let ledger_key = answer["ledger_key"].as_str().ok_or("enrol: ledger_key is missing")?.to_owned();
         let held = answer["cursor"]["seq"].as_u64().ok_or("enrol: cursor.seq is missing")?;
-        let site =
-            Self { name: name.to_owned(), epoch, journal: Vec::new(), ledger_key, office, key, held };
+        let site = Self { name: name.to_owned(), epoch, journal: Vec::new(), ledger_key, office, key, held };
         let cursor = cursor_lines(&answer["cursor"]);
         let lines = ["gatepost-enrol-v1".to_owned(), name.to_owned(), public, epoch.to_string()];
         site.is_signed("enrolment", &[&lines[..], &cursor].concat(), &answer)?;

@@ -110,6 +110,12 @@ impl Host {
         Self::start_in(place, url, settings).await
     }
 
+    /// On a database that is there already.
+    pub async fn start_at(url: String) -> Self {
+        let settings = Settings { recompute: None, ..Settings::default() };
+        Self::start_in(tempfile::tempdir().unwrap(), url, settings).await
+    }
+
     async fn start_in(place: TempDir, url: String, settings: Settings) -> Self {
         let (at, chosen) = (url.clone(), settings.clone());
         let ledger = tokio::task::spawn_blocking(move || Arc::new(ledger(&at, chosen))).await.unwrap();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod command;
+mod conformance;
 mod host;
 mod identity;
 mod lots;
@@ -10,5 +11,6 @@ mod office;
 mod paths;
 mod points;
 mod postgres;
+mod storm;
 mod trouble;
 mod wire;

@@ -124,7 +124,7 @@ pub fn shared() -> &'static Postgres {
 }
 
 /// Where Debian keeps the programs of the newest PostgreSQL that it has.
-fn programs() -> PathBuf {
+pub fn programs() -> PathBuf {
     let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
         .expect("PostgreSQL is installed; ./test does it")
         .filter_map(|entry| {

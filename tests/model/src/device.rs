@@ -196,14 +196,18 @@ impl Protocol {
         let cursor = state.ledger.cursor(name, epoch);
         let in_doubt = epoch != newest || here.length() < cursor || here.is_quarantined();
         let is_busy = here.is_dirty || here.pockets().into_iter().any(|pocket| here.held(pocket) > 0);
-        let has_next = epoch != newest || newest < self.bounds.fences;
+        // An epoch with a grant or an entry in it was begun by a journal that is gone: it is not begun a second time.
+        let was_begun = state.ledger.cursor(name, newest) > 0
+            || state.ledger.grants.iter().any(|grant| (grant.name, grant.epoch) == (name, newest));
+        let ends_newest = epoch == newest || (was_begun && !self.is(Broken::EpochBegunTwice));
+        let has_next = !ends_newest || newest < self.bounds.fences;
         if !in_doubt || is_busy || !has_next || self.is(Broken::RestoreUnnoticed) {
             return false;
         }
         for seq in cursor + 1..=here.length() {
             send(&mut state.network, upload(here, seq));
         }
-        if epoch == newest {
+        if ends_newest {
             fence(&mut state.ledger, name);
         }
         let here = &mut state.devices[at];

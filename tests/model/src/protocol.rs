@@ -85,6 +85,8 @@ pub enum Broken {
     ReturnTakesHeld,
     /// A box in doubt gives points back.
     ReturnInDoubt,
+    /// A box that was put back into an older epoch begins the newest one again.
+    EpochBegunTwice,
     /// Two clones of a box run at once.
     TwoClones,
     /// The ledger loses a commit that it has answered.

@@ -47,11 +47,10 @@ pub async fn places(office: &Office) -> Result<(), Broken> {
 pub async fn standing(office: &Office) -> Result<(), Broken> {
     let (home, away) = (office.site(0).await?, office.site(1).await?);
     let member = office.member(1000).await?;
-    let profile = json!({"handle": "T**", "tier": "test", "consent_plates": false, "plates": [], "codes": [], "home": home.name});
+    let profile =
+        json!({"handle": "T**", "tier": "test", "consent_plates": false, "plates": [], "codes": [], "home": home.name});
     ok("a home", office.ask("PUT", &format!("/v1/members/{member}"), &profile).await?)?;
-    let ask = |epoch: u32| {
-        json!({"request": office.name("request"), "epoch": epoch, "member": member, "points": 900, "standing": true})
-    };
+    let ask = |epoch: u32| json!({"request": office.name("request"), "epoch": epoch, "member": member, "points": 900, "standing": true});
     same("none away from home", &away.grant_as(&ask(away.epoch)).await?["points"], &json!(0))?;
     let given = home.grant_as(&ask(home.epoch)).await?["points"].as_i64().unwrap_or(-1);
     holds("a share at home, never all", (1..900).contains(&given), &json!(given))?;

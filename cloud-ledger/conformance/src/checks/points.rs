@@ -41,7 +41,8 @@ pub async fn grant_repeats(office: &Office) -> Result<(), Broken> {
     same("nothing is left", (&nothing["points"], &nothing["grants"]), (&json!(0), &json!([])))?;
     office.credit(&member, &json!({"op": office.name("credit"), "points": 5, "reason": "test"})).await?;
     same("a stored nothing stays nothing", &site.grant_as(&none).await?["points"], &json!(0))?;
-    let unknown = json!({"request": office.name("request"), "epoch": site.epoch, "member": office.name("x"), "points": 1});
+    let unknown =
+        json!({"request": office.name("request"), "epoch": site.epoch, "member": office.name("x"), "points": 1});
     refused("an unknown member", site.post("grants", &unknown).await?, 404, "member-unknown")?;
     for points in [json!(0), json!(-5), json!(1.5), json!("7"), json!(1_000_000_001)] {
         let ask = json!({"request": office.name("request"), "epoch": site.epoch, "member": member, "points": points});
@@ -125,7 +126,9 @@ pub async fn beyond(office: &Office) -> Result<(), Broken> {
     site.write(&json!([spent]));
     let nowhere = site.moved("points_returned", &member, &[("G-of-nobody", 40)]);
     site.write(&json!([nowhere]));
-    site.write(&json!([{"kind": "grant_accepted", "request": "r", "grant": "G-of-nobody", "member": member, "points": 9}]));
+    site.write(
+        &json!([{"kind": "grant_accepted", "request": "r", "grant": "G-of-nobody", "member": member, "points": 9}]),
+    );
     site.upload_all().await?;
     same("what is reserved moves, and no more", office.sums(&member).await?, [100, 20, 80, 0])?;
     for code in ["overspent", "over-returned", "grant-unknown"] {

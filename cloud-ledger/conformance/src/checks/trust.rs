@@ -104,7 +104,8 @@ pub async fn handshake(office: &Office) -> Result<(), Broken> {
     if site.epoch > 1 {
         doubted(&site, &old, "wrong-epoch").await?;
     }
-    let wrong = [json!({}), json!({"epoch": 1, "seq": -1, "head": site.genesis()}), json!({"epoch": 1, "seq": 0, "head": "x"})];
+    let wrong =
+        [json!({}), json!({"epoch": 1, "seq": -1, "head": site.genesis()}), json!({"epoch": 1, "seq": 0, "head": "x"})];
     for greeting in wrong {
         refused("a greeting that is none", site.post("hello", &greeting).await?, 400, "bad-request")?;
     }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use gatepost::clock::Clock;
 use gatepost::domain::event::{
-    CloudNews, DeviceId, FeedChange, Fen, GrantId, Input, LaneId, Member, MemberId, Now, PlateRead, Record, Reply,
-    StaffAct, StaffWish, StayId, TerminalId, TillCommit, UtcMs, VehicleSign,
+    CloudNews, DeviceId, FeedChange, Fen, GrantId, Input, JournalHead, LaneId, Member, MemberId, Now, PlateRead,
+    Record, Reply, StaffAct, StaffWish, StayId, TerminalId, TillCommit, UtcMs, VehicleSign, Witnessed,
 };
-use gatepost::domain::lane::{Direction, LaneSettings, Lanes, PassedBy};
+use gatepost::domain::lane::{Direction, LaneSettings, Lanes, PassedBy, Unpaid};
 use gatepost::domain::points::Part;
 use gatepost::site::{Core, activate_rules};
 use gatepost::store::{Store, journal};
+use grants_model::state::Entry;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -33,17 +34,19 @@ pub struct Site {
     utc: i64,
     events: u32,
     feed: u64,
-    /// The copy of its file, with what was read of it until then.
-    pub copy: Option<Book>,
+    /// The copy of its file, with its epoch and what was read of it until then.
+    pub copy: Option<(u32, Book)>,
 }
 
 /// What was read of a journal.
 #[derive(Clone, Default)]
 pub struct Book {
-    /// Entries read.
-    pub seq: usize,
-    /// For each real entry: how many entries the model's journal has after it.
-    pub ends: Vec<u16>,
+    /// Entries read, of all epochs.
+    pub entries: usize,
+    /// For each real entry of each epoch: how many entries the model's journal has after it.
+    pub ends: BTreeMap<u32, Vec<u16>>,
+    /// The model's journal of each epoch.
+    pub model: BTreeMap<u32, Vec<Entry>>,
     /// The open holds.
     holds: BTreeMap<String, Vec<Part>>,
 }
@@ -57,7 +60,8 @@ pub enum Move {
     Void(Part),
     Post(Part),
     Return(Part),
-    Earn(MemberId, i64),
+    Earn(MemberId, String, i64),
+    Begin(u32),
 }
 
 /// A request for points that waits for its answer.
@@ -133,7 +137,7 @@ impl Site {
         let copy = self.dir.path().join("copy.db");
         let _ = std::fs::remove_file(&copy);
         self.db.as_ref().unwrap().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
-        self.copy = Some(self.book.clone());
+        self.copy = Some((self.epoch(), self.book.clone()));
     }
 
     /// Puts the copy back.
@@ -143,7 +147,7 @@ impl Site {
             let _ = std::fs::remove_file(self.dir.path().join(format!("ledger.db{end}")));
         }
         std::fs::copy(self.dir.path().join("copy.db"), self.path()).unwrap();
-        self.book = self.copy.clone().unwrap();
+        self.book = self.copy.clone().unwrap().1;
         self.start();
     }
 
@@ -196,6 +200,7 @@ impl Site {
             consent_plates: true,
             plates: vec![plate.parse().unwrap()],
             codes: Vec::new(),
+            home: None,
         };
         self.hear(CloudNews::Fed { changes: vec![FeedChange::Member { member }], next: self.feed });
     }
@@ -213,35 +218,53 @@ impl Site {
         }));
     }
 
-    /// What the journal has gained, as moves of points, entry by entry.
-    pub fn gained(&mut self) -> Vec<Vec<Move>> {
-        let sql = "SELECT body FROM journal WHERE seq > ?1 ORDER BY seq";
+    /// What the journal has gained, as moves of points, entry by entry with the entry's epoch.
+    pub fn gained(&mut self) -> Vec<(u32, Vec<Move>)> {
+        let sql = "SELECT epoch, body FROM journal WHERE entry > ?1 ORDER BY entry";
         let db = self.db.as_ref().unwrap();
         let mut query = db.prepare_cached(sql).unwrap();
-        let bodies = query.query_map([self.book.seq], |row| row.get::<_, Vec<u8>>(0)).unwrap();
-        let bodies: Vec<Vec<u8>> = bodies.map(Result::unwrap).collect();
+        let rows = query.query_map([self.book.entries], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?))).unwrap();
+        let rows: Vec<(u32, Vec<u8>)> = rows.map(Result::unwrap).collect();
         drop(query);
-        self.book.seq += bodies.len();
-        let entries = bodies.iter().map(|body| serde_json::from_slice::<journal::Entry>(body).unwrap());
-        entries.map(|entry| entry.records.iter().flat_map(|record| self.book.moves(record)).collect()).collect()
+        self.book.entries += rows.len();
+        let mut gained = Vec::new();
+        for (epoch, body) in rows {
+            let entry: journal::Entry = serde_json::from_slice(&body).unwrap();
+            let moves = entry.records.iter().flat_map(|record| self.book.moves(record)).collect();
+            gained.push((epoch, moves));
+        }
+        gained
+    }
+
+    /// How many entries the journal of an epoch has.
+    pub fn length(&self, epoch: u32) -> usize {
+        self.book.ends.get(&epoch).map_or(0, Vec::len)
+    }
+
+    /// The box's epoch.
+    pub fn epoch(&self) -> u32 {
+        self.core.as_ref().unwrap().head().epoch
     }
 
     /// Entries for an upload, as they go over the wire.
-    pub fn entries(&self, from: usize, most: usize) -> Vec<Value> {
-        let sql = "SELECT seq, CAST(body AS TEXT), lower(hex(head)) FROM journal WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
+    pub fn entries(&self, epoch: u32, from: usize, most: usize) -> Vec<Value> {
+        let sql = "SELECT seq, CAST(body AS TEXT), lower(hex(head)) FROM journal
+                   WHERE epoch = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
         let mut query = self.db.as_ref().unwrap().prepare_cached(sql).unwrap();
-        let rows = query.query_map((from, most), |row| {
+        let rows = query.query_map((epoch, from, most), |row| {
             Ok(json!({"seq": row.get::<_, i64>(0)?, "body": row.get::<_, String>(1)?, "head": row.get::<_, String>(2)?}))
         });
         rows.unwrap().map(Result::unwrap).collect()
     }
 
-    /// The greeting.
-    pub fn hello(&self) -> Value {
-        let entry = self.entries(self.book.seq, 1);
-        let head = entry.first().map(|entry| entry["head"].clone());
-        let genesis = || json!(hex::encode(journal::genesis(&self.name, 1)));
-        json!({"epoch": 1, "seq": self.book.seq, "head": head.unwrap_or_else(genesis)})
+    /// Where the journal stands.
+    pub fn head(&self) -> JournalHead {
+        self.core.as_ref().unwrap().head()
+    }
+
+    /// A till remembers this of the journal.
+    pub fn is_told(&mut self, head: JournalHead) {
+        self.step(Input::Witnessed(Witnessed { by: "till-1".to_owned(), head }));
     }
 
     pub fn wanted(&self) -> Vec<Wanted> {
@@ -254,9 +277,9 @@ impl Site {
 
     /// What every pocket has left.
     pub fn purses(&self) -> BTreeMap<String, i64> {
-        let sql = "SELECT grant_id, remaining FROM points_grant";
+        let sql = "SELECT grant_id, remaining FROM points_grant WHERE epoch = ?1";
         let mut query = self.db.as_ref().unwrap().prepare_cached(sql).unwrap();
-        let rows = query.query_map((), |row| Ok((row.get(0)?, row.get(1)?)));
+        let rows = query.query_map([self.epoch()], |row| Ok((row.get(0)?, row.get(1)?)));
         rows.unwrap().map(Result::unwrap).collect()
     }
 
@@ -296,7 +319,12 @@ impl Book {
                 None => each(parts, Move::Spend),
             },
             Record::PointsReturned { parts, .. } => each(parts, Move::Return),
-            Record::PointsEarned { member, points, .. } => vec![Move::Earn(member.clone(), points.0)],
+            Record::PointsEarned { op, member, points, .. } => {
+                vec![Move::Earn(member.clone(), op.to_string(), points.0)]
+            }
+            Record::EpochBegan { epoch, .. } => {
+                vec![Move::Begin(*epoch)]
+            }
             _ => Vec::new(),
         }
     }
@@ -310,6 +338,7 @@ fn lanes() -> Lanes {
         pass_timeout_ms: 60_000,
         back_out_ms: 5_000,
         same_vehicle_ms: 10_000,
+        unpaid: Unpaid::Wait,
     };
     Lanes::from([(LaneId::from("in"), lane(Direction::Entry)), (LaneId::from("out"), lane(Direction::Exit))])
 }

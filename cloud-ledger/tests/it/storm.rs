@@ -1,0 +1,209 @@
+//! A box and the ledger with a bad line between them and a database that is killed: what was answered is there
+//! afterwards, and everything counts once.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ledger_conformance::wire::{Answer, Office, Site, Target};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::host::{ADMIN, BOX_1, BOX_2, Host};
+use crate::postgres::Postgres;
+
+const ROUNDS: u64 = 60;
+/// The rounds after which PostgreSQL is killed.
+const KILLS: [u64; 2] = [15, 35];
+/// How often one request is repeated before the test says that the ledger does not come back.
+const TRIES: u32 = 2000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_answered_survives_a_killed_database_and_a_bad_line() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let postgres = tokio::task::spawn_blocking(|| Postgres::start(&[])).await.unwrap();
+    let url = postgres.database();
+    let host = Host::start_at(url).await;
+    let line = Line::start(host.address, 17).await;
+    let boxes = [("demo-1", BOX_1), ("demo-2", BOX_2)].map(|(name, token)| (name.to_owned(), token.to_owned()));
+    let straight = Target { url: format!("http://{}", host.address), admin_token: ADMIN.to_owned(), boxes };
+    let good = Office::new(&straight).unwrap();
+    let bad = Office::new(&Target { url: line.url(), ..straight }).unwrap();
+    let member = good.member(10_000).await.unwrap();
+    let mut site = enrolled(&bad).await;
+    let mut restarted = Vec::new();
+    let (mut process, mut given, mut spent, mut answers) = (postgres.process, 0, 0, Vec::new());
+    for round in 0..ROUNDS {
+        if KILLS.contains(&round) {
+            let again = kill_and_restart(&postgres, process);
+            process = again.id();
+            restarted.push(again);
+        }
+        let ask = json!({"request": format!("storm-{round}"), "epoch": site.epoch, "member": member, "points": 100});
+        let answer = insist(|| site.post("grants", &ask)).await;
+        let (grant, points) = (answer["grants"][0]["grant"].clone(), answer["points"].as_i64().unwrap());
+        given += points;
+        site.write(&json!([{"kind": "grant_accepted", "grant": grant, "member": member, "points": points}]));
+        let record = site.moved("points_spent", &member, &[(grant.as_str().unwrap(), 40)]);
+        spent += 40;
+        site.write(&json!([record]));
+        answers.push((ask, answer));
+        let seq = site.journal.len();
+        // Always more than is new: whatever was lost or came twice must not matter.
+        let cursor = insist(|| site.upload(seq.saturating_sub(7).max(1), seq)).await;
+        assert_eq!(cursor["cursor"], site.cursor(seq));
+    }
+    for (ask, answer) in &answers {
+        assert_eq!(insist(|| site.post("grants", ask)).await, *answer, "the same answer as before the kills");
+    }
+    assert_eq!(good.sums(&member).await.unwrap(), [10_000, spent, 10_000 - given, given - spent]);
+    let report = good.ask("GET", "/v1/verify", &Value::Null).await.unwrap();
+    assert_eq!(report.body["faults"], json!([]), "{}", report.body);
+    assert!(line.harm.load(Ordering::Relaxed) > ROUNDS / 2, "the line was bad");
+    host.stop().await;
+    for mut server in restarted {
+        stop(&mut server);
+    }
+}
+
+async fn enrolled(office: &Office) -> Site<'_> {
+    for _ in 0..TRIES {
+        if let Ok(site) = office.site(0).await {
+            return site;
+        }
+    }
+    panic!("the box could not enrol")
+}
+
+/// Asks until there is an answer, as a box does.
+async fn insist<F: Future<Output = Result<Answer, String>>>(ask: impl Fn() -> F) -> Value {
+    let mut last = String::new();
+    for _ in 0..TRIES {
+        match ask().await {
+            Ok(answer) if answer.status == 200 => return answer.body,
+            Ok(answer) if answer.status == 500 || answer.status == 503 => last = answer.body.to_string(),
+            Ok(answer) => panic!("{} {}", answer.status, answer.body),
+            Err(why) => last = why,
+        }
+    }
+    panic!("no answer: {last}")
+}
+
+/// Kills the database as a power cut would, and starts it again on the same files.
+fn kill_and_restart(postgres: &Postgres, process: u32) -> Child {
+    kill(process, Signal::KILL);
+    let programs = crate::postgres::programs();
+    let place = &postgres.place;
+    for _ in 0..200 {
+        let mut command = if rustix::process::getuid().is_root() {
+            // The same process becomes the server, so that its number is the server's.
+            let mut as_user = Command::new("setpriv");
+            as_user
+                .args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"])
+                .arg(programs.join("postgres"));
+            as_user
+        } else {
+            Command::new(programs.join("postgres"))
+        };
+        command.arg("-D").arg(place.join("data")).arg("-k").arg(place).args(["-c", "listen_addresses="]);
+        let mut server = command.current_dir("/").stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let ready = || {
+            let mut look = Command::new(programs.join("pg_isready"));
+            look.args(["-q", "-h"]).arg(place).env_remove("PGPORT").status().unwrap().success()
+        };
+        // Until the last child of the killed one is gone, the new one gives up at once.
+        while server.try_wait().unwrap().is_none() {
+            if ready() {
+                return server;
+            }
+        }
+    }
+    panic!("PostgreSQL does not come back")
+}
+
+fn stop(server: &mut Child) {
+    if server.try_wait().unwrap().is_none() {
+        kill(server.id(), Signal::QUIT);
+        let _ = server.wait();
+    }
+}
+
+fn kill(process: u32, signal: Signal) {
+    let process = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
+    let _ = kill_process(process, signal);
+}
+
+/// A line that loses requests, loses answers, and delivers requests twice, the second one late; the same for a seed.
+struct Line {
+    address: std::net::SocketAddr,
+    harm: Arc<AtomicU64>,
+}
+
+impl Line {
+    async fn start(ledger: std::net::SocketAddr, seed: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let harm = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&harm);
+        tokio::spawn(async move {
+            let mut dice = seed;
+            while let Ok((near, _)) = listener.accept().await {
+                // The generator of Knuth's MMIX; its upper bits are good enough for a bad line.
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let fate = (dice >> 33) % 8;
+                counted.fetch_add(u64::from(fate < 3), Ordering::Relaxed);
+                tokio::spawn(carry(near, ledger, fate));
+            }
+        });
+        Self { address, harm }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+/// Carries one request and its answer, or does not.
+async fn carry(mut near: TcpStream, ledger: std::net::SocketAddr, fate: u64) {
+    let Some(request) = message(&mut near).await else { return };
+    if fate == 0 {
+        return;
+    }
+    let Some(answer) = ask(ledger, &request).await else { return };
+    if fate == 1 {
+        return;
+    }
+    let _ = near.write_all(&answer).await;
+    let _ = near.shutdown().await;
+    if fate == 2 {
+        // The same request once more, when everybody has forgotten it.
+        let _ = ask(ledger, &request).await;
+    }
+}
+
+async fn ask(ledger: std::net::SocketAddr, request: &[u8]) -> Option<Vec<u8>> {
+    let mut far = TcpStream::connect(ledger).await.ok()?;
+    far.write_all(request).await.ok()?;
+    message(&mut far).await
+}
+
+/// One message of HTTP with a length, whole.
+async fn message(from: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 16 << 10];
+    loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+            if bytes.len() >= end + 4 + length.unwrap_or(0_usize) {
+                return Some(bytes);
+            }
+        }
+        match from.read(&mut chunk).await.ok()? {
+            0 => return None,
+            read => bytes.extend_from_slice(&chunk[..read]),
+        }
+    }
+}
