@@ -130,6 +130,9 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         return match input {
             Input::Till(commit) => sale::commit(commit, facts, now),
             Input::Cloud(news) => cloud(news, facts),
+            Input::ExperienceForgotten { reason } => {
+                Decision { records: vec![Record::ExperienceReset { reason: reason.clone() }], ..Decision::nothing() }
+            }
             Input::RulesOffered { .. } => Decision::nothing(),
             Input::Started { .. }
             | Input::PlateRead(_)
@@ -156,6 +159,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::Staff(_)
             | Input::Till(_)
             | Input::Cloud(_)
+            | Input::ExperienceForgotten { .. }
             | Input::RulesOffered { .. } => Decision::nothing(),
         };
     };
@@ -170,7 +174,9 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         Input::LaneDue { .. } => passage::due(&mut work),
         Input::LaneReconsidered { .. } => arrival::reconsider(&mut work),
         Input::Staff(act) => access::staff(&mut work, act),
-        Input::Till(_) | Input::Cloud(_) | Input::RulesOffered { .. } => unreachable!("these name no lane"),
+        Input::Till(_) | Input::Cloud(_) | Input::RulesOffered { .. } | Input::ExperienceForgotten { .. } => {
+            unreachable!("these name no lane")
+        }
     }
     work.finish()
 }
@@ -361,7 +367,7 @@ impl Input {
             | Input::BarrierMoved { lane, .. }
             | Input::LaneDue { lane }
             | Input::LaneReconsidered { lane } => Some(lane),
-            Input::Till(_) | Input::Cloud(_) | Input::RulesOffered { .. } => None,
+            Input::Till(_) | Input::Cloud(_) | Input::RulesOffered { .. } | Input::ExperienceForgotten { .. } => None,
         }
     }
 }

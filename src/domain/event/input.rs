@@ -256,6 +256,11 @@ pub enum Input {
         /// The lane.
         lane: LaneId,
     },
+    /// What was learned about the cameras' mistakes is to be forgotten.
+    ExperienceForgotten {
+        /// Why.
+        reason: String,
+    },
     /// The rules in the settings are not the ones in force.
     RulesOffered {
         /// Their version.
