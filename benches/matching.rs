@@ -24,7 +24,9 @@ fn main() {
     plates.sort();
     plates.dedup();
     // The draw's order, not the alphabet's, decides who is in the smaller set.
-    plates.sort_by_key(|plate| plate.bytes().fold(SEED, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)));
+    plates.sort_by_key(|plate| {
+        plate.bytes().fold(SEED, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    });
     plates.truncate(PLATES);
     let queries: Vec<String> = (0..QUERIES).map(|n| draw.misread(&plates[n * 37 % INSIDE])).collect();
 

@@ -184,7 +184,7 @@ fn thresholds(options: &Options) -> anyhow::Result<Thresholds> {
         (500_000..=CERTAIN_PPM).contains(&automatic_ppm),
         "--automatic-ppm is {automatic_ppm}; allowed are 500000 to {CERTAIN_PPM}"
     );
-    Ok(Thresholds { automatic_ppm, ..default })
+    Ok(Thresholds { automatic_ppm, exact_ppm: default.exact_ppm.min(automatic_ppm), ..default })
 }
 
 fn formats(texts: &[String]) -> anyhow::Result<Vec<Format>> {
