@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, Subcommand};
 use gatepost::domain::matching::answer::{CERTAIN_PPM, NO_ENTRY_PPM, Thresholds, Verdict};
 use gatepost::domain::matching::errors::ErrorModel;
+use gatepost::domain::matching::learning::Experience;
 use gatepost::domain::matching::park::{Asked, Inside, Match, Park, Seen};
 use gatepost::domain::matching::prior::NoEntry;
 use gatepost::domain::matching::reading::Colour;
 use gatepost::domain::plate::Plate;
 use gatepost::domain::plate::class::Format;
+use gatepost::store::Store;
 use serde::{Deserialize, Serialize};
 
 /// The longest line that is read: one vehicle with everything that can be said of it.
@@ -24,7 +26,10 @@ const READS_MAX: usize = 16;
 
 /// What to match, and how.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Options {
+    #[command(subcommand)]
+    what: Option<What>,
     /// The vehicles inside, one JSON object a line; see docs/matching.md.
     #[arg(long, value_name = "FILE", required_unless_present = "stream")]
     inside: Option<PathBuf>,
@@ -54,8 +59,37 @@ pub struct Options {
     formats: Vec<String>,
 }
 
+#[derive(Subcommand)]
+enum What {
+    /// What the cameras of each entry and exit have shown of each other's mistakes.
+    Matrix {
+        #[command(subcommand)]
+        act: MatrixAct,
+        /// The ledger file.
+        #[arg(long, value_name = "FILE", default_value = "/var/lib/gatepost/ledger.db", global = true)]
+        ledger: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum MatrixAct {
+    /// Say for each pair of cameras what was learned, and whether it is in use.
+    Show,
+    /// Print the counts as JSON; there are no plates in them.
+    Export,
+    /// Forget all of it; the daemon must be stopped. The journal keeps that it was done, and why.
+    Reset {
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
 /// Runs the command.
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
+    if let Some(What::Matrix { act, ledger }) = &options.what {
+        return matrix(act, ledger);
+    }
     let park = Park::new(&model(options.model.as_deref())?, thresholds(&options)?, formats(&options.formats)?);
     anyhow::ensure!(
         NO_ENTRY_PPM.contains(&options.no_entry_ppm),
@@ -83,6 +117,56 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn matrix(act: &MatrixAct, ledger: &Path) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    match act {
+        MatrixAct::Show => {
+            let mut park: Park<String> = Park::new(&ErrorModel::default(), Thresholds::default(), Vec::new());
+            for ((entry, exit), experience) in Store::experiences(ledger)? {
+                let (lessons, misreads) = (experience.lessons, misreads(&experience));
+                park.remember(&entry, &exit, experience);
+                let used = if park.has_learned(&entry, &exit) { "in use" } else { "not in use: too few, or no better" };
+                writeln!(out, "{entry} -> {exit}: {lessons} vehicles, {used}")?;
+                for (signs, count) in misreads {
+                    writeln!(out, "  {signs} {count}")?;
+                }
+            }
+        }
+        MatrixAct::Export => {
+            let all: Vec<MatrixLine> = Store::experiences(ledger)?
+                .into_iter()
+                .map(|((entry, exit), experience)| MatrixLine { entry, exit, experience })
+                .collect();
+            serde_json::to_writer_pretty(&mut out, &all).context("write the counts")?;
+            writeln!(out)?;
+        }
+        MatrixAct::Reset { reason } => {
+            let clock = gatepost::clock::Clock::new(None);
+            Store::forget_experience(ledger, reason, clock.now())?;
+            writeln!(out, "what the cameras have shown is forgotten")?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What one pair of cameras has shown, as it is exported.
+#[derive(Serialize)]
+struct MatrixLine {
+    entry: String,
+    exit: String,
+    #[serde(flatten)]
+    experience: Experience,
+}
+
+/// The pairs of signs that differ, the most frequent first.
+fn misreads(experience: &Experience) -> Vec<(String, u32)> {
+    let differ = |signs: &str| signs.chars().next() != signs.chars().last();
+    let mut all: Vec<(String, u32)> =
+        experience.seen.iter().filter(|(signs, _)| differ(signs)).map(|(signs, n)| (signs.clone(), *n)).collect();
+    all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    all
+}
+
 fn model(path: Option<&Path>) -> anyhow::Result<ErrorModel> {
     let Some(path) = path else { return Ok(ErrorModel::default()) };
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
@@ -100,7 +184,7 @@ fn thresholds(options: &Options) -> anyhow::Result<Thresholds> {
         (500_000..=CERTAIN_PPM).contains(&automatic_ppm),
         "--automatic-ppm is {automatic_ppm}; allowed are 500000 to {CERTAIN_PPM}"
     );
-    Ok(Thresholds { automatic_ppm, ..default })
+    Ok(Thresholds { automatic_ppm, exact_ppm: default.exact_ppm.min(automatic_ppm), ..default })
 }
 
 fn formats(texts: &[String]) -> anyhow::Result<Vec<Format>> {

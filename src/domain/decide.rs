@@ -249,6 +249,9 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             Input::Witnessed(seen) => escrow::witnessed(seen, facts),
             Input::Undo(undo) => escrow::undo(undo, facts),
             Input::Emergency { source, active } => emergency::spoken(source, *active, facts, lanes),
+            Input::ExperienceForgotten { reason } => {
+                Decision { records: vec![Record::ExperienceReset { reason: reason.clone() }], ..Decision::nothing() }
+            }
             Input::RulesOffered { .. } => Decision::nothing(),
             Input::Started { .. }
             | Input::PlateRead(_)
@@ -280,6 +283,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::Witnessed(_)
             | Input::Undo(_)
             | Input::Emergency { .. }
+            | Input::ExperienceForgotten { .. }
             | Input::RulesOffered { .. } => Decision::nothing(),
         };
     };
@@ -300,6 +304,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         | Input::Witnessed(_)
         | Input::Undo(_)
         | Input::Emergency { .. }
+        | Input::ExperienceForgotten { .. }
         | Input::RulesOffered { .. } => {
             unreachable!("these name no lane")
         }
@@ -416,6 +421,7 @@ impl Input {
             | Input::Witnessed(_)
             | Input::Undo(_)
             | Input::Emergency { .. }
+            | Input::ExperienceForgotten { .. }
             | Input::RulesOffered { .. } => None,
         }
     }

@@ -93,6 +93,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         | Input::LaneReconsidered { .. }
         | Input::Emergency { .. }
         | Input::LaneEmergency { .. }
+        | Input::ExperienceForgotten { .. }
         | Input::RulesOffered { .. } => {}
     }
     Ok(facts)

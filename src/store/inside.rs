@@ -28,7 +28,7 @@ impl InsideNow {
     /// From the tables. While the box was off vehicles may have come in that it does not know.
     pub fn read(db: &Connection) -> anyhow::Result<Self> {
         let mut park = Park::new(&ErrorModel::default(), Thresholds::default(), Vec::new());
-        let sql = "SELECT stay, plate, entry_lane, entry_ms FROM stay
+        let sql = "SELECT stay, plate, entry_lane, entry_ms FROM stay INDEXED BY stay_inside_by_plate
                    WHERE plate IS NOT NULL AND state IN ('pending_entry', 'open', 'pending_exit')";
         let mut statement = db.prepare(sql)?;
         let mut rows = statement.query(())?;

@@ -16,12 +16,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::domain::decide::{Facts, Lease};
 use crate::domain::emergency::Called;
 use crate::domain::event::{Input, JournalHead, LaneId, Now, Points, Record, UtcMs};
 use crate::domain::lane::Lane;
+use crate::domain::matching::learning::Experience;
 use crate::domain::rules::Rules;
 use inside::InsideNow;
 use journal::{EntryRef, Head};
@@ -194,6 +195,25 @@ impl Store {
         (self.acknowledged > self.entry).then(|| {
             format!("the cloud holds {} entries and this ledger only {}: rewound", self.acknowledged, self.entry)
         })
+    }
+
+    /// What a pair of lanes' cameras has shown, read from a ledger that may be in use.
+    pub fn experiences(path: &Path) -> anyhow::Result<BTreeMap<(String, String), Experience>> {
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .with_context(|| format!("open the ledger {}", path.display()))?;
+        inside::experiences(&db)
+    }
+
+    /// Forgets what cameras have shown. The ledger must not be in use.
+    pub fn forget_experience(path: &Path, reason: &str, now: Now) -> anyhow::Result<()> {
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .with_context(|| format!("open the ledger {}", path.display()))?;
+        let box_id: String = db.query_row("SELECT box_id FROM box", (), |row| row.get(0))?;
+        drop(db);
+        let mut store = Self::open(path, &box_id)?;
+        let input = Input::ExperienceForgotten { reason: reason.to_owned() };
+        store.append(&input, &[Record::ExperienceReset { reason: reason.to_owned() }], now)?;
+        store.commit()
     }
 
     fn begin(&mut self) -> anyhow::Result<()> {

@@ -2,8 +2,9 @@
 
 use rusqlite::Connection;
 
-/// Tables that stay small: a row for each lane, version of the rules, or name.
-const SMALL: [&str; 6] = ["box", "epoch", "fact", "rules", "lane", "cloud_cursor"];
+/// Tables that stay small: a row for each lane, version of the rules, name, or pair of signs of a pair of lanes.
+const SMALL: [&str; 8] =
+    ["box", "epoch", "fact", "rules", "lane", "cloud_cursor", "camera_pair", "camera_pair_signs"];
 /// Indexes that hold only what is going on now.
 const OF_NOW: [&str; 7] = [
     "stay_inside_by_plate",
@@ -20,6 +21,7 @@ const SOURCES: [(&str, &str); 8] = [
     ("mod.rs", include_str!("mod.rs")),
     ("escrow.rs", include_str!("escrow.rs")),
     ("facts.rs", include_str!("facts.rs")),
+    ("inside.rs", include_str!("inside.rs")),
     ("tables.rs", include_str!("tables.rs")),
     ("reader/journal.rs", include_str!("reader/journal.rs")),
     ("reader/lanes.rs", include_str!("reader/lanes.rs")),

@@ -196,6 +196,16 @@ CREATE TABLE alarm (
     PRIMARY KEY (seq, n)
 ) STRICT, WITHOUT ROWID;
 
+-- How each stay was found at its exit.
+CREATE TABLE stay_match (
+    stay           TEXT PRIMARY KEY,
+    lane           TEXT NOT NULL,
+    read           TEXT NOT NULL,
+    posterior_ppm  INTEGER NOT NULL,
+    none_ppm       INTEGER NOT NULL,
+    matched_by     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- What the cameras of an entry and an exit have shown of each other's mistakes; no plates.
 CREATE TABLE camera_pair (
     entry_lane  TEXT NOT NULL,

@@ -29,6 +29,7 @@ pub(super) const CONSEQUENCES: [&str; 19] = [
     "operation",
     "barrier_command",
     "alarm",
+    "stay_match",
     "camera_pair",
     "camera_pair_signs",
 ];
@@ -63,7 +64,13 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
                        WHERE stay = ?1 AND state = 'pending_entry'";
             one(db, sql, params![stay.as_str(), seq, name(evidence)?])?;
         }
-        Record::StayMatched { lane, entry_lane, lesson, .. } => {
+        Record::StayMatched { stay, lane, entry_lane, read, posterior_ppm, none_ppm, by, lesson } => {
+            let sql = "INSERT INTO stay_match (stay, lane, read, posterior_ppm, none_ppm, matched_by)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                       ON CONFLICT (stay) DO UPDATE SET lane = excluded.lane, read = excluded.read,
+                       posterior_ppm = excluded.posterior_ppm, none_ppm = excluded.none_ppm,
+                       matched_by = excluded.matched_by";
+            one(db, sql, params![stay.as_str(), lane.as_str(), read.as_str(), posterior_ppm, none_ppm, json(by)?])?;
             if let Some(lesson) = lesson {
                 learned(db, entry_lane, lane, lesson)?;
             }

@@ -219,6 +219,7 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         | Input::BarrierMoved { .. }
         | Input::LaneDue { .. }
         | Input::LaneReconsidered { .. }
+        | Input::ExperienceForgotten { .. }
         | Input::RulesOffered { .. }
         | Input::Cloud(_) => panic!("no till or guard sent {:?}", envelope.input),
     };

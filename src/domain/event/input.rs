@@ -250,6 +250,11 @@ pub enum Input {
         /// Whether its barrier is held up from now on.
         active: bool,
     },
+    /// What was learned about the cameras' mistakes is to be forgotten.
+    ExperienceForgotten {
+        /// Why.
+        reason: String,
+    },
     /// The rules in the settings are not the ones in force.
     RulesOffered {
         /// Their version.

@@ -15,8 +15,11 @@ pub const CERTAIN_PPM: Ppm = 1_000_000;
 /// How certain a match must be for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thresholds {
-    /// The stay is taken without asking anybody.
+    /// The stay is taken without asking anybody, where its plate was read otherwise.
     pub automatic_ppm: Ppm,
+    /// The same where the plate was read exactly as at the entry: only in a dense fleet is that less than certain, and
+    /// there a guard sees no more than the camera did.
+    pub exact_ppm: Ppm,
     /// A member's points and benefits are used without a second factor.
     pub member_ppm: Ppm,
     /// A guard is shown the candidate.
@@ -26,7 +29,7 @@ pub struct Thresholds {
 impl Default for Thresholds {
     /// Chosen on seeds other than those of the proof; see `docs/matching.md`.
     fn default() -> Self {
-        Self { automatic_ppm: 992_000, member_ppm: 999_000, shown_ppm: 1_000 }
+        Self { automatic_ppm: 992_000, exact_ppm: 950_000, member_ppm: 999_000, shown_ppm: 1_000 }
     }
 }
 

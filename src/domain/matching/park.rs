@@ -268,11 +268,9 @@ impl<K: Ord + Clone> Park<K> {
         let Some(best) = candidates.first() else { return Verdict::None };
         let special = |plate: &Plate| Class::of(plate, &self.formats).is_special();
         let is_plain = best.plate == *read || !(special(&best.plate) || special(read));
-        if best.posterior_ppm >= self.thresholds.automatic_ppm && is_plain && !is_cut {
-            Verdict::Automatic
-        } else {
-            Verdict::Guard
-        }
+        let is_exact = best.plate == *read;
+        let enough = if is_exact { self.thresholds.exact_ppm } else { self.thresholds.automatic_ppm };
+        if best.posterior_ppm >= enough && is_plain && !is_cut { Verdict::Automatic } else { Verdict::Guard }
     }
 
     /// A plate that cannot be weighed is compared as it is.
