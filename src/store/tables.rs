@@ -11,7 +11,7 @@ use crate::domain::points::{self, Lot, Part};
 use crate::domain::stay::Stay;
 
 /// The tables that follow from the journal alone.
-pub(super) const CONSEQUENCES: [&str; 19] = [
+pub(super) const CONSEQUENCES: [&str; 20] = [
     "box",
     "epoch",
     "fact",
