@@ -10,6 +10,7 @@ use super::lane::{Lane, LaneSettings, Lanes};
 use super::points::{self, POINTS_MAX, Part};
 use super::rules::Rules;
 use super::stay::Stay;
+use super::tariff::PriorVisit;
 use super::{access, arrival, passage, sale};
 
 /// What the store looked up for one input, before anything is decided.
@@ -66,6 +67,8 @@ pub struct StayFacts {
     pub purse: Purse,
     /// Whether its member has another vehicle inside.
     pub member_has_another: bool,
+    /// Earlier visits of the same plate that its fee may depend on.
+    pub prior: Vec<PriorVisit>,
 }
 
 /// What a decision needs to know of a member.

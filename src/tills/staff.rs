@@ -15,7 +15,7 @@ use super::access::text_header;
 use super::body::Body;
 use super::problem::{Code, Problem};
 use super::transaction::unavailable;
-use crate::domain::event::{Input, LaneId, Reply, StaffAct, StaffRefusal, StaffWish};
+use crate::domain::event::{Input, LaneId, Reply, RulesOffer, StaffAct, StaffRefusal, StaffWish};
 use crate::store::reader::BOOKS_TIMEOUT;
 
 /// Longest reason: a sentence or two.
@@ -52,6 +52,13 @@ pub(super) async fn correct_plate(State(tills): State<Arc<Tills>>, Path(lane): P
     tills.act(&lane, operator, StaffWish::CorrectPlate { plate, reason }).await
 }
 
+/// `POST /staff/rules/rollback`: the version before the one in force holds again.
+pub(super) async fn roll_back(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
+    let body = Body::parse(body, &["operator", "pin"])?;
+    let operator = Some(tills.operator_of(&body)?);
+    tills.ask(Input::RulesOffered { version: 0, operator, offer: RulesOffer::Before }).await
+}
+
 /// `GET /staff/books`.
 pub(super) async fn books(State(tills): State<Arc<Tills>>, headers: HeaderMap) -> Result<Response, Problem> {
     let needed = || Problem::new(Code::OperatorUnknown, "the headers Gatepost-Operator and Gatepost-Pin are needed");
@@ -79,8 +86,11 @@ impl Tills {
                 format!("no lane of that name; there are {}", known.join(", ")),
             ));
         };
-        let act = StaffAct { lane: lane.clone(), operator, what };
-        let reply = self.settings.handle.try_submit(Input::Staff(act)).map_err(unavailable)?;
+        self.ask(Input::Staff(StaffAct { lane: lane.clone(), operator, what })).await
+    }
+
+    async fn ask(&self, input: Input) -> Answer {
+        let reply = self.settings.handle.try_submit(input).map_err(unavailable)?;
         let unknown = || {
             let detail = "the box has not answered yet; look at the lane before you do it again";
             Problem::new(Code::AnswerLate, detail).with_unknown_outcome()
@@ -95,6 +105,7 @@ impl Tills {
                 Err(Problem::new(Code::AmountMismatch, format!("fen: what is due is {} fen", due.0))
                     .with("due_fen", due.0))
             }
+            Reply::Staff(Err(StaffRefusal::RulesRefused { why })) => Err(Problem::new(Code::RulesRefused, why)),
             Reply::Done | Reply::Till(_) => {
                 tracing::error!("the loop answered staff with another's reply");
                 Err(Problem::new(Code::Internal, "the box gave no answer for staff").with_unknown_outcome())

@@ -3,6 +3,7 @@
 
 mod boxed;
 mod demo;
+mod fees;
 mod foreign;
 mod group_commit;
 mod kill;

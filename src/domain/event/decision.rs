@@ -46,6 +46,11 @@ pub enum StaffRefusal {
         /// What is due.
         due: Fen,
     },
+    /// The rules are not put in force.
+    RulesRefused {
+        /// Why, and what is allowed.
+        why: String,
+    },
 }
 
 /// A till's answer: stored, and given again for the same key.

@@ -1,0 +1,5 @@
+//! What stays cost: published price sheets case by case, and random ones beside a naive meter.
+
+mod naive;
+mod published;
+mod random;
