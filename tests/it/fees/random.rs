@@ -35,7 +35,7 @@ fn compare(seed: u64) {
         workdays: vec![Date::constant(2026, 3, 28)],
     };
     let mut main = sheet(&mut dice, "t");
-    let inner = dice.chance(15).then(|| Sheet { zone: Some("vip"), ..sheet(&mut dice, "v") });
+    let inner = dice.chance(15).then(|| Sheet { zone: Some("vip"), factor: None, ..sheet(&mut dice, "v") });
     if inner.is_some() {
         main.factor = None;
     }
