@@ -41,6 +41,13 @@ enum Command {
     Backup(commands::backup::Backup),
     /// Make the ledger file again, from the cloud ledger's copy or from a backup.
     Restore(commands::restore::Options),
+    /// Compute one fee, with its lines.
+    Fee(commands::fee::Options),
+    /// Check, compare, sign and try out rule bundles.
+    Bundle {
+        #[command(subcommand)]
+        what: commands::bundle::What,
+    },
     /// Run a whole simulated mall with nothing else installed, and watch it at http://127.0.0.1:8080.
     #[cfg(feature = "demo")]
     Demo(gatepost::demo::Options),
@@ -54,6 +61,8 @@ fn main() -> ExitCode {
         Command::Journal { what } => commands::journal::run(&what),
         Command::Backup(options) => commands::backup::run(&options),
         Command::Restore(options) => commands::restore::run(&options),
+        Command::Fee(options) => commands::fee::run(&options),
+        Command::Bundle { what } => commands::bundle::run(&what),
         #[cfg(feature = "demo")]
         Command::Demo(options) => gatepost::demo::run(&options),
     };

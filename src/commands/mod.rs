@@ -1,6 +1,8 @@
 //! The commands of the binary, one file each.
 
 pub mod backup;
+pub mod bundle;
+pub mod fee;
 pub mod journal;
 pub mod matching;
 pub mod restore;

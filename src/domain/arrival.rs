@@ -309,7 +309,7 @@ pub(super) fn take_over(work: &mut Work<'_>) -> Result<(), LaneId> {
 
 /// Computes and records what a stay owes at the exit.
 pub(super) fn charge(work: &mut Work<'_>, inside: &StayFacts, at: UtcMs) -> Fen {
-    let quote = tariff::quote(&inside.rules, &inside.stay, &[], at);
+    let quote = tariff::quote(&inside.rules, &inside.stay, &inside.prior, at);
     work.records.push(Record::StayExiting {
         stay: inside.stay.id.clone(),
         lane: work.lane_id.clone(),

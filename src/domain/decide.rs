@@ -14,6 +14,7 @@ use super::plate::Plate;
 use super::points::{self, Part, Purse, Till};
 use super::rules::Rules;
 use super::stay::{Stay, StayState};
+use super::tariff::PriorVisit;
 use super::{access, arrival, emergency, escrow, passage, sale};
 
 /// What the store looked up for one input, before anything is decided.
@@ -190,6 +191,8 @@ pub struct StayFacts {
     pub purse: Purse,
     /// Whether its member has another vehicle inside.
     pub member_has_another: bool,
+    /// Earlier visits of the same plate that its fee may depend on.
+    pub prior: Vec<PriorVisit>,
     /// Points that stay here for its member between visits.
     pub keep: Points,
     /// What its plate owes for earlier stays, the oldest debt first.

@@ -29,6 +29,7 @@ pub enum Code {
     AmountMismatch,
     SpendElsewhere,
     BusyAtLane,
+    RulesRefused,
     BodyTooLarge,
     IdempotencyKeyReused,
     TooManyAttempts,
@@ -90,6 +91,7 @@ const ROWS: &[Row] = rows! {
     AmountMismatch "amount-mismatch" CONFLICT false "收款金额与应付金额不符" "The money taken is not what is due";
     SpendElsewhere "spend-elsewhere" CONFLICT false "本机没有这笔积分使用记录,无法撤销" "This box has no such spend and cannot undo it";
     BusyAtLane "busy-at-lane" CONFLICT true "车辆正在车道,请稍后再试" "The vehicle stands at a lane now; try again later";
+    RulesRefused "rules-refused" CONFLICT false "规则未生效" "The rules were not put in force";
     BodyTooLarge "body-too-large" PAYLOAD_TOO_LARGE false "请求内容过大" "The request is too large";
     IdempotencyKeyReused "idempotency-key-reused" UNPROCESSABLE_ENTITY false "同一幂等键对应了不同内容,请联系技术人员" "One key was used for two different requests; call the technician";
     TooManyAttempts "too-many-attempts" TOO_MANY_REQUESTS true "密码错误次数过多,请一分钟后再试" "Too many wrong PINs; try again in a minute";

@@ -250,7 +250,7 @@ fn pricing() -> Pricing {
     };
     Pricing {
         now: Arc::new(|| UtcMs(NOON_MS + LATER_MS)),
-        quote: Arc::new(move |_, _| Some(price.clone())),
+        quote: Arc::new(move |_, _, _| Some(price.clone())),
         earned: Arc::new(|fen| Points(fen.0 / 100)),
         worth: Arc::new(|points| Fen(points.0 * 10)),
     }

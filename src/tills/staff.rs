@@ -15,7 +15,9 @@ use super::access::{idempotency_key, text_header};
 use super::body::Body;
 use super::problem::{Code, Problem};
 use super::transaction::unavailable;
-use crate::domain::event::{EmergencySource, Input, LaneId, OpId, Reply, StaffAct, StaffRefusal, StaffWish, StayId, Undo};
+use crate::domain::event::{
+    EmergencySource, Input, LaneId, OpId, Reply, RulesOffer, StaffAct, StaffRefusal, StaffWish, StayId, Undo,
+};
 use crate::store::reader::BOOKS_TIMEOUT;
 
 /// Longest reason: a sentence or two.
@@ -93,6 +95,14 @@ pub(super) async fn emergency(State(tills): State<Arc<Tills>>, body: Given) -> A
     tills.decided(Input::Emergency { source: EmergencySource::Staff { operator, reason }, active }, late).await
 }
 
+/// `POST /staff/rules/rollback`: the version before the one in force holds again.
+pub(super) async fn roll_back(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
+    let body = Body::parse(body, &["operator", "pin"])?;
+    let operator = Some(tills.operator_of(&body)?);
+    let late = "the box has not answered yet; look at the rules in force before you do it again";
+    tills.decided(Input::RulesOffered { version: 0, operator, offer: RulesOffer::Before }, late).await
+}
+
 /// `GET /staff/books`.
 pub(super) async fn books(State(tills): State<Arc<Tills>>, headers: HeaderMap) -> Result<Response, Problem> {
     let needed = || Problem::new(Code::OperatorUnknown, "the headers Gatepost-Operator and Gatepost-Pin are needed");
@@ -160,6 +170,7 @@ impl Tills {
                     "the vehicle whose parking the points paid stands at a lane now; ask again when it has gone";
                 Err(Problem::new(Code::BusyAtLane, detail))
             }
+            Reply::Staff(Err(StaffRefusal::RulesRefused { why })) => Err(Problem::new(Code::RulesRefused, why)),
             Reply::Done | Reply::Till(_) => {
                 tracing::error!("the loop answered staff with another's reply");
                 Err(Problem::new(Code::Internal, "the box gave no answer for staff").with_unknown_outcome())

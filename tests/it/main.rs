@@ -6,6 +6,7 @@ mod demo;
 mod dice;
 mod emergency;
 mod escrow;
+mod fees;
 mod foreign;
 mod group_commit;
 mod kill;

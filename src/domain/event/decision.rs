@@ -52,6 +52,11 @@ pub enum StaffRefusal {
     SpentElsewhere,
     /// What it paid for is being settled at a lane at this moment.
     BusyAtLane,
+    /// The rules are not put in force.
+    RulesRefused {
+        /// Why, and what is allowed.
+        why: String,
+    },
 }
 
 /// A till's answer: stored, and given again for the same key.

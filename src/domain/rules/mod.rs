@@ -5,7 +5,7 @@ mod golden;
 pub mod lint;
 mod overlay;
 #[cfg(test)]
-pub mod tests;
+pub(crate) mod tests;
 
 use std::ops::Range;
 

@@ -1,10 +1,12 @@
 //! What a stay costs, line by line, from the rules in force when it began.
 
+mod amounts;
 pub mod calendar;
 mod meter;
 mod plan;
 mod pricing;
 mod probe;
+mod run;
 mod tally;
 pub mod terms;
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::calendar::{Calendar, DAY_S};
-use super::meter::{Count, Run, Scale, charged_until, meter};
+use super::meter::{Count, meter};
 use super::plan::Plan;
+use super::run::{Run, Scale, charged_until};
 use super::terms::{FreeVisits, InnerLot, Multiply, OuterClock, StayClock, Tariff};
 use super::{CapUse, Fee, Fen, Question};
 

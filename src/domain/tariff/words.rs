@@ -1,8 +1,8 @@
 //! A fee in words: what the driver reads on the receipt, in Chinese and in English.
 
-use super::meter::Scale;
 use super::plan::Plan;
 use super::pricing::{Metered, Priced};
+use super::run::Scale;
 use super::tally::{Charged, Limit, Source};
 use super::terms::{
     AfterBenefit, CapPart, CapPeriod, DaysFrom, FreeReading, FreeVisits, Multiply, Restart, Rounding, StayClock,
