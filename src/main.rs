@@ -1,5 +1,7 @@
 //! The commands, and the introduction of the rooms to each other.
 
+mod commands;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,6 +34,8 @@ enum Command {
         #[command(subcommand)]
         what: JournalCommand,
     },
+    /// Say which vehicle inside a read is, from files or as a filter; or look at what cameras have learned.
+    Match(commands::matching::Options),
     /// Run a whole simulated mall with nothing else installed, and watch it at http://127.0.0.1:8080.
     #[cfg(feature = "demo")]
     Demo(gatepost::demo::Options),
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Command::Run { config } => gatepost::daemon::run(&config),
         Command::Check { config } => check(&config),
         Command::Journal { what: JournalCommand::Verify { ledger } } => verify(&ledger),
+        Command::Match(options) => commands::matching::run(options),
         #[cfg(feature = "demo")]
         Command::Demo(options) => gatepost::demo::run(&options),
     };

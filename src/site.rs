@@ -374,6 +374,8 @@ fn log(record: &Record) {
         Record::ReadTaken { .. }
         | Record::LaneMoved { .. }
         | Record::StayOpened { .. }
+        | Record::StayMatched { .. }
+        | Record::ExperienceReset { .. }
         | Record::StayExiting { .. }
         | Record::StayResumed { .. }
         | Record::StayVoided { .. }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::candidates;
 use crate::domain::event::{LaneId, Points};
-use crate::domain::lane::{Direction, Lane, Phase, Waiting};
+use crate::domain::lane::{Direction, Lane, Phase, PossibleStay, Waiting};
 use crate::domain::plate::Plate;
 use crate::store::reader::journal::{Alarm, Head};
 use crate::store::reader::lanes::ReadRow;
@@ -87,6 +87,11 @@ impl LanePicture {
             Phase::Waiting(waiting) => Some(waiting),
             Phase::Idle | Phase::Raised(_) => None,
         }
+    }
+
+    /// The stays that the waiting vehicle may be, by the matching.
+    pub fn possible(&self) -> &[PossibleStay] {
+        self.waiting().map_or(&[], |waiting| &waiting.candidates)
     }
 }
 

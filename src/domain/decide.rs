@@ -7,7 +7,10 @@ use super::event::{
     Action, CloudNews, CommandId, Decision, Fen, GrantId, Ids, Input, LaneId, MemberId, Now, OpId, Points, Purse,
     RaiseCause, ReadOutcome, Record, Reply, UtcMs,
 };
-use super::lane::{Lane, LaneSettings, Lanes};
+use super::lane::{Lane, LaneSettings, Lanes, PossibleStay};
+use super::matching::answer::Verdict;
+use super::matching::learning::Lesson;
+use super::plate::Plate;
 use super::points::{self, POINTS_MAX, Part};
 use super::rules::Rules;
 use super::stay::Stay;
@@ -30,8 +33,10 @@ pub struct Facts {
     pub read_before: Option<ReadOutcome>,
     /// The stay of the vehicle that the lane serves.
     pub visit_stay: Option<StayFacts>,
-    /// The stay that the input names by its plate or id.
+    /// The stay that the input names by its plate or id; for a read without one, the stay that it is certainly.
     pub named_stay: Option<StayFacts>,
+    /// Which stays inside a read may be, where somebody is inside.
+    pub found: Option<Found>,
     /// The lane that serves the named stay at this moment, whether it enters or leaves there, and its state.
     pub serving: Option<(LaneId, Lane)>,
     /// The member whose plate or code the input names.
@@ -50,6 +55,21 @@ pub struct Facts {
     pub waiting_lanes: Vec<LaneId>,
     /// Up to where the cloud holds the journal.
     pub acknowledged: u64,
+}
+
+/// What the matching says of a read.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What to do.
+    pub verdict: Verdict,
+    /// The plate as it was read.
+    pub read: Plate,
+    /// The stays that it may be, the likeliest first.
+    pub candidates: Vec<PossibleStay>,
+    /// How certain it is that the vehicle has no entry, in millionths.
+    pub none_ppm: u32,
+    /// What the best candidate would teach, where it is certain enough to teach, or what a guard's choice teaches.
+    pub lesson: Option<Lesson>,
 }
 
 /// A stay and what hangs on it.
@@ -114,6 +134,9 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             Input::Till(commit) => sale::commit(commit, facts, now),
             Input::Cloud(news) => cloud(news, facts),
             Input::Emergency { source, active } => emergency::spoken(source, *active, facts, lanes),
+            Input::ExperienceForgotten { reason } => {
+                Decision { records: vec![Record::ExperienceReset { reason: reason.clone() }], ..Decision::nothing() }
+            }
             Input::RulesOffered { .. } => Decision::nothing(),
             Input::Started { .. }
             | Input::PlateRead(_)
@@ -143,6 +166,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::Till(_)
             | Input::Cloud(_)
             | Input::Emergency { .. }
+            | Input::ExperienceForgotten { .. }
             | Input::RulesOffered { .. } => Decision::nothing(),
         };
     };
@@ -158,7 +182,11 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         Input::LaneReconsidered { .. } => arrival::reconsider(&mut work),
         Input::LaneEmergency { active, .. } => emergency::lane_told(&mut work, *active),
         Input::Staff(act) => access::staff(&mut work, act),
-        Input::Till(_) | Input::Cloud(_) | Input::Emergency { .. } | Input::RulesOffered { .. } => {
+        Input::Till(_)
+        | Input::Cloud(_)
+        | Input::Emergency { .. }
+        | Input::ExperienceForgotten { .. }
+        | Input::RulesOffered { .. } => {
             unreachable!("these name no lane")
         }
     }
@@ -352,7 +380,11 @@ impl Input {
             | Input::LaneDue { lane }
             | Input::LaneReconsidered { lane }
             | Input::LaneEmergency { lane, .. } => Some(lane),
-            Input::Till(_) | Input::Cloud(_) | Input::Emergency { .. } | Input::RulesOffered { .. } => None,
+            Input::Till(_)
+            | Input::Cloud(_)
+            | Input::Emergency { .. }
+            | Input::ExperienceForgotten { .. }
+            | Input::RulesOffered { .. } => None,
         }
     }
 }

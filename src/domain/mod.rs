@@ -6,6 +6,7 @@ pub mod decide;
 pub mod emergency;
 pub mod event;
 pub mod lane;
+pub mod matching;
 mod passage;
 pub mod plate;
 pub mod points;

@@ -13,6 +13,7 @@ use crate::domain::event::{
     StayId, TillCommit, UtcMs,
 };
 use crate::domain::lane::Lane;
+use crate::domain::matching::answer::Verdict;
 use crate::domain::plate::Plate;
 use crate::domain::rules::Rules;
 use crate::domain::stay::{Stay, StayState};
@@ -31,6 +32,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         read_before: None,
         visit_stay: None,
         named_stay: None,
+        found: None,
         serving: None,
         member: None,
         purse: Purse::new(),
@@ -57,6 +59,12 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
                     look_up_plate(store, &mut facts, &plate)?;
                 }
             }
+            StaffWish::ChooseStay { stay, .. } => {
+                let inside = "stay = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
+                facts.named_stay = stay_where(store, inside, stay.as_str())?;
+                facts.found = store.inside.chosen(&act.lane, &facts.lane, stay);
+                find_serving_lane(store, &mut facts);
+            }
             StaffWish::Settle { .. } | StaffWish::CorrectPlate { .. } => {}
         },
         Input::Till(commit) => look_up_commit(store, &mut facts, commit)?,
@@ -75,6 +83,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         | Input::LaneReconsidered { .. }
         | Input::Emergency { .. }
         | Input::LaneEmergency { .. }
+        | Input::ExperienceForgotten { .. }
         | Input::RulesOffered { .. }
         | Input::Cloud(
             CloudNews::Acknowledged { .. }
@@ -96,9 +105,25 @@ fn look_up_read(store: &Store, facts: &mut Facts, read: &PlateRead) -> anyhow::R
     facts.read_before = outcome.map(|name| parse::<ReadOutcome>(&format!("\"{name}\""))).transpose()?;
     // A vehicle that is being served already needs no search: a new one starts only in an idle lane.
     match &read.plate {
-        Some(plate) if facts.lane.may_find_a_stay() => look_up_plate(store, facts, plate),
+        Some(plate) if facts.lane.may_find_a_stay() => {
+            look_up_plate(store, facts, plate)?;
+            match_plate(store, facts, read, plate)
+        }
         Some(_) | None => Ok(()),
     }
+}
+
+/// Which stay the read is. Where no stay has this very plate and another is certainly meant, that one is named.
+fn match_plate(store: &Store, facts: &mut Facts, read: &PlateRead, plate: &Plate) -> anyhow::Result<()> {
+    facts.found = store.inside.find(plate, &read.lane, read.captured);
+    let Some(found) = &facts.found else { return Ok(()) };
+    let meant = found.candidates.first().filter(|_| found.verdict == Verdict::Automatic);
+    if let Some(meant) = meant.filter(|_| facts.named_stay.is_none()) {
+        let inside = "stay = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
+        facts.named_stay = stay_where(store, inside, meant.stay.as_str())?;
+        find_serving_lane(store, facts);
+    }
+    Ok(())
 }
 
 fn look_up_plate(store: &Store, facts: &mut Facts, plate: &Plate) -> anyhow::Result<()> {

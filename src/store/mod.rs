@@ -1,6 +1,7 @@
 //! The ledger file: journal and tables, one writer; the only place with SQL.
 
 mod facts;
+mod inside;
 pub mod journal;
 #[cfg(test)]
 mod plans;
@@ -13,13 +14,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::domain::decide::Facts;
 use crate::domain::emergency::Called;
 use crate::domain::event::{Input, LaneId, Now, Record};
 use crate::domain::lane::Lane;
+use crate::domain::matching::learning::Experience;
 use crate::domain::rules::Rules;
+use inside::InsideNow;
 use journal::{EntryRef, Head};
 
 /// The tables, as they are made in a new file.
@@ -53,6 +56,8 @@ pub struct Store {
     acknowledged: u64,
     /// The lanes' states as the file has them, so that the hot path need not read them back.
     lanes: BTreeMap<LaneId, Lane>,
+    /// The vehicles inside, for the matching.
+    inside: InsideNow,
     in_batch: bool,
     /// Held as long as the store lives, so that a second daemon cannot open the same ledger.
     _lock: File,
@@ -81,6 +86,7 @@ impl Store {
             emergency: Called::default(),
             acknowledged: 0,
             lanes: BTreeMap::new(),
+            inside: InsideNow::read(&db).context("read who is inside")?,
             in_batch: false,
             db,
             _lock: lock,
@@ -162,6 +168,25 @@ impl Store {
         })
     }
 
+    /// What a pair of lanes' cameras has shown, read from a ledger that may be in use.
+    pub fn experiences(path: &Path) -> anyhow::Result<BTreeMap<(String, String), Experience>> {
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .with_context(|| format!("open the ledger {}", path.display()))?;
+        inside::experiences(&db)
+    }
+
+    /// Forgets what cameras have shown. The ledger must not be in use.
+    pub fn forget_experience(path: &Path, reason: &str, now: Now) -> anyhow::Result<()> {
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .with_context(|| format!("open the ledger {}", path.display()))?;
+        let box_id: String = db.query_row("SELECT box_id FROM box", (), |row| row.get(0))?;
+        drop(db);
+        let mut store = Self::open(path, &box_id)?;
+        let input = Input::ExperienceForgotten { reason: reason.to_owned() };
+        store.append(&input, &[Record::ExperienceReset { reason: reason.to_owned() }], now)?;
+        store.commit()
+    }
+
     fn begin(&mut self) -> anyhow::Result<()> {
         if !self.in_batch {
             self.db.prepare_cached("BEGIN IMMEDIATE")?.execute(()).context("begin a batch")?;
@@ -180,6 +205,8 @@ impl Store {
     }
 
     fn remember(&mut self, record: &Record) -> anyhow::Result<()> {
+        let before = if let Record::LaneMoved { lane, .. } = record { self.lanes.get(lane) } else { None };
+        self.inside.follow(record, before);
         if let Record::RulesActivated { version, text, .. } = record {
             self.rules.insert(*version, Arc::new(Rules::parse(text)?));
             self.rules_version = *version;

@@ -162,6 +162,33 @@ CREATE TABLE alarm (
     PRIMARY KEY (seq, n)
 ) STRICT, WITHOUT ROWID;
 
+-- How each stay was found at its exit.
+CREATE TABLE stay_match (
+    stay           TEXT PRIMARY KEY,
+    lane           TEXT NOT NULL,
+    read           TEXT NOT NULL,
+    posterior_ppm  INTEGER NOT NULL,
+    none_ppm       INTEGER NOT NULL,
+    matched_by     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What the cameras of an entry and an exit have shown of each other's mistakes; no plates.
+CREATE TABLE camera_pair (
+    entry_lane  TEXT NOT NULL,
+    exit_lane   TEXT NOT NULL,
+    lessons     INTEGER NOT NULL,
+    PRIMARY KEY (entry_lane, exit_lane)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE camera_pair_signs (
+    entry_lane  TEXT NOT NULL,
+    exit_lane   TEXT NOT NULL,
+    held_out    INTEGER NOT NULL,
+    signs       TEXT NOT NULL,
+    count       INTEGER NOT NULL,
+    PRIMARY KEY (entry_lane, exit_lane, held_out, signs)
+) STRICT, WITHOUT ROWID;
+
 -- Cached facts of the cloud ledger: not journaled, made again from the feed.
 CREATE TABLE cloud_cursor (
     name   TEXT PRIMARY KEY,

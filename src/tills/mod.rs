@@ -119,6 +119,7 @@ pub fn router(settings: Settings) -> Router {
         .route("/status", get(status::status))
         .route("/staff/lanes/{lane}/raise", post(staff::raise))
         .route("/staff/lanes/{lane}/settle", post(staff::settle))
+        .route("/staff/lanes/{lane}/stay", post(staff::choose_stay))
         .route("/staff/lanes/{lane}/plate", post(staff::correct_plate))
         .route("/staff/emergency", post(staff::emergency))
         .route("/staff/books", get(staff::books))

@@ -204,7 +204,10 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         Input::Staff(act) => Reply::Staff(match &act.what {
             StaffWish::Settle { fen } if fen.0 != 800 => Err(StaffRefusal::AmountMismatch { due: Fen(800) }),
             StaffWish::CorrectPlate { .. } => Err(StaffRefusal::NothingWaiting),
-            StaffWish::Raise { .. } | StaffWish::Settle { .. } => Ok("raised".to_owned()),
+            StaffWish::ChooseStay { stay, .. } if stay.as_str() != "S1-7" => Err(StaffRefusal::NotPossible),
+            StaffWish::Raise { .. } | StaffWish::Settle { .. } | StaffWish::ChooseStay { .. } => {
+                Ok("raised".to_owned())
+            }
         }),
         Input::Emergency { .. } => Reply::Staff(Ok("every barrier is raised".to_owned())),
         Input::Started { .. }
@@ -216,6 +219,7 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         | Input::BarrierMoved { .. }
         | Input::LaneDue { .. }
         | Input::LaneReconsidered { .. }
+        | Input::ExperienceForgotten { .. }
         | Input::RulesOffered { .. }
         | Input::Cloud(_) => panic!("no till or guard sent {:?}", envelope.input),
     };

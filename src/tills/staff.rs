@@ -15,7 +15,7 @@ use super::access::text_header;
 use super::body::Body;
 use super::problem::{Code, Problem};
 use super::transaction::unavailable;
-use crate::domain::event::{EmergencySource, Input, LaneId, Reply, StaffAct, StaffRefusal, StaffWish};
+use crate::domain::event::{EmergencySource, Input, LaneId, Reply, StaffAct, StaffRefusal, StaffWish, StayId};
 use crate::store::reader::BOOKS_TIMEOUT;
 
 /// Longest reason: a sentence or two.
@@ -41,6 +41,15 @@ pub(super) async fn settle(State(tills): State<Arc<Tills>>, Path(lane): Path<Str
     let operator = tills.operator_of(&body)?;
     let what = StaffWish::Settle { fen: body.needed_fen("fen")? };
     tills.act(&lane, operator, what).await
+}
+
+/// `POST /staff/lanes/{lane}/stay`.
+pub(super) async fn choose_stay(State(tills): State<Arc<Tills>>, Path(lane): Path<String>, body: Given) -> Answer {
+    let body = Body::parse(body, &["operator", "pin", "stay", "reason"])?;
+    let operator = tills.operator_of(&body)?;
+    let stay = StayId(body.needed_text("stay", MOST_NAME_CHARS)?.to_owned());
+    let reason = body.needed_text("reason", MOST_REASON_CHARS)?.to_owned();
+    tills.act(&lane, operator, StaffWish::ChooseStay { stay, reason }).await
 }
 
 /// `POST /staff/lanes/{lane}/plate`.
@@ -108,6 +117,10 @@ impl Tills {
                 Err(Problem::new(Code::AmountMismatch, format!("fen: what is due is {} fen", due.0))
                     .with("due_fen", due.0))
             }
+            Reply::Staff(Err(StaffRefusal::NotPossible)) => Err(Problem::field(
+                "stay",
+                "not among the stays that the waiting vehicle may be; look at the lane again",
+            )),
             Reply::Done | Reply::Till(_) => {
                 tracing::error!("the loop answered staff with another's reply");
                 Err(Problem::new(Code::Internal, "the box gave no answer for staff").with_unknown_outcome())

@@ -187,13 +187,13 @@ fn a_misread_at_the_exit_is_corrected_by_the_camera_or_by_staff() {
     story.enter("in", PLATE);
     story.minutes(5);
     story.arrival("out", true);
-    assert_eq!(story.read("out", "粤B12845"), 0, "no such car is inside");
+    assert_eq!(story.read("out", "京C77777"), 0, "no such car is inside");
     assert_eq!(story.read("out", PLATE), 1);
     story.drive_through("out");
     story.enter("in", OTHER);
     story.minutes(5);
     story.arrival("out", true);
-    assert_eq!(story.read("out", "粤BD98766"), 0);
+    assert_eq!(story.read("out", "京C77776"), 0);
     let wish = StaffWish::CorrectPlate { plate: OTHER.parse().unwrap(), reason: "seen".to_owned() };
     assert_eq!(story.staff("out", wish).0, 1);
     story.drive_through("out");

@@ -8,6 +8,7 @@ mod foreign;
 mod group_commit;
 mod kill;
 mod lanes;
+mod matching;
 mod mishaps;
 mod model;
 mod packaging;

@@ -125,6 +125,7 @@ impl Model {
                 let visit = self.stays.get_mut(stay).unwrap();
                 (visit.exit, visit.fee) = (Some(*at), fee.total.0);
             }
+            Record::StayMatched { .. } | Record::ExperienceReset { .. } => {}
             Record::StayResumed { stay } => {
                 self.go(stay, &[StayState::PendingExit], StayState::Open);
                 self.stays.get_mut(stay).unwrap().exit = None;

@@ -56,6 +56,11 @@ impl Story {
         self.open();
     }
 
+    /// The daemon ends, so that another program may open the ledger.
+    pub fn stop(&mut self) {
+        self.core = None;
+    }
+
     fn open(&mut self) {
         let mut store = Store::open(&self.path(), "box-1").unwrap();
         activate_rules(&mut store, include_str!("../../systemd/rules.toml"), &Clock::new(None)).unwrap();

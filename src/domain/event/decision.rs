@@ -46,6 +46,8 @@ pub enum StaffRefusal {
         /// What is due.
         due: Fen,
     },
+    /// The vehicle that waits is not known to be that stay.
+    NotPossible,
 }
 
 /// A till's answer: stored, and given again for the same key.

@@ -88,6 +88,13 @@ pub enum StaffWish {
         /// The amount taken; must be what is due.
         fen: Fen,
     },
+    /// Say which of the stays that it may be the waiting vehicle is.
+    ChooseStay {
+        /// Which.
+        stay: StayId,
+        /// How the operator knows.
+        reason: String,
+    },
     /// Say which plate the waiting vehicle really has.
     CorrectPlate {
         /// The right plate.
@@ -277,6 +284,11 @@ pub enum Input {
         lane: LaneId,
         /// Whether its barrier is held up from now on.
         active: bool,
+    },
+    /// What was learned about the cameras' mistakes is to be forgotten.
+    ExperienceForgotten {
+        /// Why.
+        reason: String,
     },
     /// The rules in the settings are not the ones in force.
     RulesOffered {

@@ -13,7 +13,7 @@ pub use input::{
     ArmPosition, CloudNews, CommandAnswer, EmergencySource, FeedChange, Input, Member, PlateRead, StaffAct, StaffWish,
     TillCommit, VehicleSign,
 };
-pub use record::{Evidence, RaiseCause, ReadOutcome, Record, Tender};
+pub use record::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Record, Tender};
 
 macro_rules! text_id {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(

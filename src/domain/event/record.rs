@@ -7,6 +7,8 @@ use super::{
     PlateRead, Points, StayId, TerminalId, TillAnswer, UtcMs,
 };
 use crate::domain::lane::Lane;
+use crate::domain::matching::learning::Lesson;
+use crate::domain::plate::Plate;
 use crate::domain::points::Part;
 use crate::domain::stay::Stay;
 use crate::domain::tariff::Fee;
@@ -48,6 +50,21 @@ pub enum RaiseCause {
     StillThere,
     /// A fire alarm or a guard's emergency holds every barrier up.
     Emergency,
+}
+
+/// Who decided which stay a vehicle is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "who", rename_all = "snake_case")]
+pub enum MatchedBy {
+    /// The box: it was certain enough.
+    Automatic,
+    /// A person chose among the candidates.
+    Guard {
+        /// Who.
+        operator: String,
+        /// How that person knew.
+        reason: String,
+    },
 }
 
 /// Where money for a stay came from.
@@ -105,6 +122,30 @@ pub enum Record {
         stay: StayId,
         /// How that is known.
         evidence: Evidence,
+    },
+    /// Which stay the vehicle at the exit is, how certain that is, and what the two cameras showed of each other.
+    StayMatched {
+        /// Which stay.
+        stay: StayId,
+        /// At which lane.
+        lane: LaneId,
+        /// By which lane it came in.
+        entry_lane: LaneId,
+        /// The plate as it was read here.
+        read: Plate,
+        /// How certain it was, in millionths.
+        posterior_ppm: u32,
+        /// How certain it was that the vehicle had no entry, in millionths.
+        none_ppm: u32,
+        /// Who decided.
+        by: MatchedBy,
+        /// What it teaches about the cameras of the two lanes, where it does.
+        lesson: Option<Lesson>,
+    },
+    /// What was learned about the cameras' mistakes is forgotten.
+    ExperienceReset {
+        /// Why.
+        reason: String,
     },
     /// The vehicle is at the exit; what it owes.
     StayExiting {
