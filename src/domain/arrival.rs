@@ -220,7 +220,7 @@ pub(super) fn open_stay(work: &mut Work<'_>, plate: Option<Plate>, entry: UtcMs)
     let id = stay.id.clone();
     work.records.push(Record::StayOpened { stay });
     if let Some(member) = member {
-        ask_for_points(work, member, Points(work.facts.rules.grants.visit_points));
+        ask_for_points(work, member, Points(work.facts.rules.grants.visit_points.0));
     }
     id
 }
@@ -305,7 +305,7 @@ pub(super) fn take_over(work: &mut Work<'_>) -> Result<(), LaneId> {
 
 /// Computes and records what a stay owes at the exit.
 pub(super) fn charge(work: &mut Work<'_>, inside: &StayFacts, at: UtcMs) -> Fen {
-    let quote = tariff::quote(&inside.rules, &inside.stay, at);
+    let quote = tariff::quote(&inside.rules, &inside.stay, &inside.prior, at);
     work.records.push(Record::StayExiting {
         stay: inside.stay.id.clone(),
         lane: work.lane_id.clone(),

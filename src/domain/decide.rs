@@ -14,6 +14,7 @@ use super::plate::Plate;
 use super::points::{self, POINTS_MAX, Part};
 use super::rules::Rules;
 use super::stay::Stay;
+use super::tariff::PriorVisit;
 use super::{access, arrival, emergency, passage, sale};
 
 /// What the store looked up for one input, before anything is decided.
@@ -89,6 +90,8 @@ pub struct StayFacts {
     pub purse: Purse,
     /// Whether its member has another vehicle inside.
     pub member_has_another: bool,
+    /// Earlier visits of the same plate that its fee may depend on.
+    pub prior: Vec<PriorVisit>,
 }
 
 /// What a decision needs to know of a member.

@@ -99,7 +99,7 @@ fn due_of(inside: Option<&StayFacts>, id: &StayId, now: Now) -> Result<(StayId, 
     }
     // A vehicle that stands at the exit owes what it owed when it was read there.
     let at = inside.exit_read.unwrap_or(now.utc);
-    Ok((id.clone(), tariff::quote(&inside.rules, &inside.stay, at).due))
+    Ok((id.clone(), tariff::quote(&inside.rules, &inside.stay, &inside.prior, at).due))
 }
 
 /// Points pay for parking first; what they pay of the sale is a spend of its own, so that every stay's books close.

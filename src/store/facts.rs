@@ -17,6 +17,7 @@ use crate::domain::matching::answer::Verdict;
 use crate::domain::plate::Plate;
 use crate::domain::rules::Rules;
 use crate::domain::stay::{Stay, StayState};
+use crate::domain::tariff::{Fee, PriorVisit};
 
 const STAY_COLUMNS: &str =
     "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms";
@@ -195,8 +196,14 @@ fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Opt
         StayState::PendingEntry | StayState::Open | StayState::PendingExit => 1,
         StayState::Closed | StayState::Void => 0,
     };
+    let rules = rules_of(store, stay.rules)?;
+    let prior = match &stay.plate {
+        Some(plate) if rules.tariffs.look_back() => prior_visits(&store.db, plate, stay.entry)?,
+        Some(_) | None => Vec::new(),
+    };
     Ok(Some(StayFacts {
-        rules: rules_of(store, stay.rules)?,
+        rules,
+        prior,
         at_lane,
         exit_read: exit_read.filter(|_| stay.state == StayState::PendingExit).map(UtcMs),
         hold: open_hold(&store.db, &stay.id)?,
@@ -284,4 +291,33 @@ fn lanes_waiting_for(db: &Connection, member: &MemberId) -> anyhow::Result<Vec<L
 
 fn parse<T: DeserializeOwned>(text: &str) -> anyhow::Result<T> {
     serde_json::from_str(text).with_context(|| format!("read the stored value {text}"))
+}
+
+/// How far back an earlier visit may have ended: the longest civil day, with room.
+const LOOK_BACK_MS: i64 = 26 * 3600 * 1000;
+/// The most earlier visits of a plate that are looked at.
+const PRIOR_MAX: i64 = 50;
+
+/// Whether an earlier visit is one that a fee of a stay from `entry` may depend on: what the query below asks for.
+pub(super) fn is_prior(visit_entry: UtcMs, visit_exit: UtcMs, entry: UtcMs) -> bool {
+    visit_exit.0 >= entry.0.saturating_sub(LOOK_BACK_MS) && visit_entry.0 <= entry.0
+}
+
+/// The visits of a plate that ended at most a day before `entry`, oldest first.
+pub(super) fn prior_visits(db: &Connection, plate: &Plate, entry: UtcMs) -> anyhow::Result<Vec<PriorVisit>> {
+    let sql = "SELECT entry_ms, exit_ms, fee FROM stay WHERE plate = ?1 AND state = 'closed' AND exit_ms >= ?2
+               AND entry_ms <= ?3 ORDER BY exit_ms LIMIT ?4";
+    let mut statement = db.prepare_cached(sql)?;
+    let from = entry.0.saturating_sub(LOOK_BACK_MS);
+    let mut rows = statement.query(params![plate.as_str(), from, entry.0, PRIOR_MAX])?;
+    let mut visits = Vec::new();
+    while let Some(row) = rows.next()? {
+        let fee: Option<String> = row.get(2)?;
+        let caps = match fee {
+            Some(text) => serde_json::from_str::<Fee>(&text).context("read the fee of an earlier visit")?.caps,
+            None => Vec::new(),
+        };
+        visits.push(PriorVisit { entry: UtcMs(row.get(0)?), exit: UtcMs(row.get(1)?), caps });
+    }
+    Ok(visits)
 }

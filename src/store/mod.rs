@@ -6,6 +6,7 @@ pub mod journal;
 #[cfg(test)]
 mod plans;
 pub mod reader;
+pub mod recompute;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -152,6 +153,12 @@ impl Store {
     /// The stored hash of a version of the rules.
     pub fn rules_hash(&self, version: u32) -> anyhow::Result<Option<String>> {
         let sql = "SELECT hash FROM rules WHERE version = ?1";
+        Ok(self.db.query_row(sql, [version], |row| row.get(0)).optional()?)
+    }
+
+    /// The text of a version of the rules that was ever in force.
+    pub fn rules_text(&self, version: u32) -> anyhow::Result<Option<String>> {
+        let sql = "SELECT text FROM rules WHERE version = ?1";
         Ok(self.db.query_row(sql, [version], |row| row.get(0)).optional()?)
     }
 

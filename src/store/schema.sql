@@ -73,6 +73,9 @@ CREATE INDEX stay_inside_by_member ON stay (member)
 CREATE INDEX stay_inside_by_change ON stay (changed_seq DESC) WHERE state IN ('pending_entry', 'open', 'pending_exit');
 CREATE INDEX stay_ended_by_change ON stay (changed_seq DESC) WHERE state IN ('closed', 'void');
 
+-- Earlier visits of a plate that share a cap of the day.
+CREATE INDEX stay_closed_by_plate ON stay (plate, exit_ms) WHERE state = 'closed';
+
 CREATE TABLE payment (
     op      TEXT PRIMARY KEY,
     stay    TEXT NOT NULL,

@@ -156,7 +156,9 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
         }
         Record::Quarantined { reason } => set_fact(db, "quarantined", reason)?,
         Record::RulesActivated { version, hash, text } => {
-            let sql = "INSERT INTO rules (version, hash, text) VALUES (?1, ?2, ?3)";
+            // A version that is put back in force is the same text again.
+            let sql = "INSERT INTO rules (version, hash, text) VALUES (?1, ?2, ?3)
+                       ON CONFLICT (version) DO UPDATE SET text = excluded.text WHERE hash = excluded.hash";
             one(db, sql, params![version, hash, text])?;
             set_fact(db, "rules_version", &version.to_string())?;
         }

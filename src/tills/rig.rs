@@ -243,10 +243,14 @@ fn pricing() -> Pricing {
         zh: "2小时 × ¥4.00".to_owned(),
         en: "2 h × ¥4.00".to_owned(),
     };
-    let price = StayPrice { fee: Fee { total: Fen(800), lines: vec![line] }, due: Fen(800), points_needed: Points(80) };
+    let price = StayPrice {
+        fee: Fee { total: Fen(800), lines: vec![line], ..Fee::default() },
+        due: Fen(800),
+        points_needed: Points(80),
+    };
     Pricing {
         now: Arc::new(|| UtcMs(NOON_MS + LATER_MS)),
-        quote: Arc::new(move |_, _| Some(price.clone())),
+        quote: Arc::new(move |_, _, _| Some(price.clone())),
         earned: Arc::new(|fen| Points(fen.0 / 100)),
         worth: Arc::new(|points| Fen(points.0 * 10)),
     }

@@ -15,7 +15,9 @@ use super::access::text_header;
 use super::body::Body;
 use super::problem::{Code, Problem};
 use super::transaction::unavailable;
-use crate::domain::event::{EmergencySource, Input, LaneId, Reply, StaffAct, StaffRefusal, StaffWish, StayId};
+use crate::domain::event::{
+    EmergencySource, Input, LaneId, Reply, RulesOffer, StaffAct, StaffRefusal, StaffWish, StayId,
+};
 use crate::store::reader::BOOKS_TIMEOUT;
 
 /// Longest reason: a sentence or two.
@@ -70,6 +72,13 @@ pub(super) async fn emergency(State(tills): State<Arc<Tills>>, body: Given) -> A
     tills.ask(Input::Emergency { source: EmergencySource::Staff { operator, reason }, active }).await
 }
 
+/// `POST /staff/rules/rollback`: the version before the one in force holds again.
+pub(super) async fn roll_back(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
+    let body = Body::parse(body, &["operator", "pin"])?;
+    let operator = Some(tills.operator_of(&body)?);
+    tills.ask(Input::RulesOffered { version: 0, operator, offer: RulesOffer::Before }).await
+}
+
 /// `GET /staff/books`.
 pub(super) async fn books(State(tills): State<Arc<Tills>>, headers: HeaderMap) -> Result<Response, Problem> {
     let needed = || Problem::new(Code::OperatorUnknown, "the headers Gatepost-Operator and Gatepost-Pin are needed");
@@ -121,6 +130,7 @@ impl Tills {
                 "stay",
                 "not among the stays that the waiting vehicle may be; look at the lane again",
             )),
+            Reply::Staff(Err(StaffRefusal::RulesRefused { why })) => Err(Problem::new(Code::RulesRefused, why)),
             Reply::Done | Reply::Till(_) => {
                 tracing::error!("the loop answered staff with another's reply");
                 Err(Problem::new(Code::Internal, "the box gave no answer for staff").with_unknown_outcome())

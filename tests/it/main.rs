@@ -4,6 +4,7 @@
 mod boxed;
 mod demo;
 mod emergency;
+mod fees;
 mod foreign;
 mod group_commit;
 mod kill;

@@ -90,7 +90,7 @@ impl Model {
     pub fn due_of(&self, stay: &StayId, utc: i64) -> Fen {
         let rules = Rules::parse(include_str!("../../systemd/rules.toml")).unwrap();
         let visit = &self.stays[stay];
-        tariff::quote(&rules, &visit.stay, visit.exit.unwrap_or(UtcMs(utc))).due
+        tariff::quote(&rules, &visit.stay, &[], visit.exit.unwrap_or(UtcMs(utc))).due
     }
 
     /// A request for a grant, answered or not, and mostly one of the newest.

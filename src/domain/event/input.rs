@@ -218,6 +218,18 @@ pub enum EmergencySource {
     },
 }
 
+/// Which rules are to be put in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RulesOffer {
+    /// The ones of the settings, at the start.
+    #[default]
+    Settings,
+    /// This bundle.
+    Text(String),
+    /// The version before the one in force.
+    Before,
+}
+
 /// Everything that can happen to a box.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -290,10 +302,16 @@ pub enum Input {
         /// Why.
         reason: String,
     },
-    /// The rules in the settings are not the ones in force.
+    /// Rules are to be put in force.
     RulesOffered {
-        /// Their version.
+        /// Their version; the one in force where it is left.
         version: u32,
+        /// Who asked for it, where a person did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operator: Option<String>,
+        /// What is asked; the journal has the rules themselves in the record.
+        #[serde(skip)]
+        offer: RulesOffer,
     },
     /// A person acts.
     Staff(StaffAct),

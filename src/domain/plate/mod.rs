@@ -44,6 +44,14 @@ impl Plate {
         &self.0
     }
 
+    /// The class of vehicle that the plate itself tells: green plates of electric vehicles have eight characters, a
+    /// province and seven letters or digits (GA 36).
+    pub fn class(&self) -> &'static str {
+        let has_province = self.0.chars().next().is_some_and(|c| !c.is_ascii());
+        let is_electric = has_province && self.0.chars().count() == 8 && self.0.chars().skip(1).all(|c| c.is_ascii());
+        if is_electric { "nev" } else { "car" }
+    }
+
     /// The plate for a screen that others may see: first two and last character.
     pub fn masked(&self) -> String {
         let chars: Vec<char> = self.0.chars().collect();
