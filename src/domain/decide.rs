@@ -260,8 +260,12 @@ impl<'a> Work<'a> {
         });
     }
 
-    /// Points that nobody needs here any more go back to the cloud.
+    /// Points that nobody needs here any more go back to the cloud. A box in doubt gives nothing back: what its journal
+    /// has forgotten may have spent the same points, and the cloud would hand them out again.
     pub fn return_points(&mut self, member: &MemberId, purse: &Purse) {
+        if self.facts.quarantined {
+            return;
+        }
         let parts = points::all(purse);
         if !parts.is_empty() {
             let op = self.op();
@@ -361,6 +365,9 @@ fn granted(
         decision
             .actions
             .extend(waiting.map(|lane| Action::Then(Box::new(Input::LaneReconsidered { lane: lane.clone() }))));
+        return;
+    }
+    if facts.quarantined {
         return;
     }
     // The member left before the answer came: everything that is here goes back.

@@ -195,9 +195,10 @@ fn earn(decision: &mut Decision, commit: &TillCommit, facts: &Facts, fen: Fen, p
     points
 }
 
-/// A member without a vehicle here needs nothing reserved here.
+/// A member without a vehicle here needs nothing reserved here. A box in doubt gives nothing back, as at the lanes.
 fn give_back(decision: &mut Decision, facts: &Facts, purse: &mut Purse) {
-    let Some(member) = facts.member.as_ref().filter(|_| !facts.member_inside) else { return };
+    let stays = facts.member_inside || facts.quarantined;
+    let Some(member) = facts.member.as_ref().filter(|_| !stays) else { return };
     let parts = points::all(purse);
     if !parts.is_empty() {
         purse.clear();
