@@ -189,6 +189,7 @@ impl Problem {
             | Code::AmountMismatch
             | Code::BodyTooLarge
             | Code::IdempotencyKeyReused
+            | Code::RulesRefused
             | Code::Internal => None,
         }
     }
