@@ -3,6 +3,7 @@
 
 mod boxed;
 mod demo;
+mod dice;
 mod emergency;
 mod fees;
 mod foreign;

@@ -13,6 +13,7 @@ use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy}
 use gatepost::site::{Core, activate_rules};
 use gatepost::store::{Store, journal};
 
+use crate::dice::Dice;
 use crate::model::Model;
 
 /// Stories of one run; each has a seed of its own, which a failure prints. `GATEPOST_SEED=17` tells one again,
@@ -53,18 +54,7 @@ fn tell(seed: u64) -> BTreeMap<String, u32> {
     std::mem::take(&mut day.model.kinds)
 }
 
-/// A small generator of numbers, so that a seed is the same story for ever (SplitMix64).
-struct Dice(u64);
-
 impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
