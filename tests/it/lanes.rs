@@ -431,6 +431,10 @@ fn a_doubted_journal_spends_no_points_and_still_lets_cars_out() {
     story.staff("out", StaffWish::Settle { fen: Fen(500) });
     story.drive_through("out");
     assert_eq!(story.stays(), ["粤B12345 closed 500 500 0"]);
+    // What the journal has forgotten may have spent them: given back, they would be handed out a second time.
+    assert_eq!((story.points("returned"), story.usable()), (0, 300));
+    assert!(matches!(story.till("k2", Some("M1"), 500, None, 500, 0).1, TillAnswer::Applied { .. }));
+    assert_eq!(story.points("returned"), 0);
 }
 
 #[test]
