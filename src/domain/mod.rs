@@ -1,13 +1,18 @@
 //! What Gatepost knows and decides: pure functions over plain values, no clock, no files, no network.
 
 mod access;
+pub mod admission;
 mod arrival;
 pub mod benefit;
+pub mod capacity;
+mod corrections;
 pub mod decide;
 pub mod emergency;
+mod entry;
 mod escrow;
 pub mod event;
 pub mod lane;
+pub mod losses;
 pub mod matching;
 mod passage;
 pub mod plate;
@@ -15,4 +20,6 @@ pub mod points;
 pub mod rules;
 mod sale;
 pub mod stay;
+mod tailgate;
 pub mod tariff;
+mod zones;

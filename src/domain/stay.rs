@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::admission::Right;
+use super::admission::table::NoEntry;
 use super::event::{Fen, LaneId, MemberId, StayId, UtcMs};
 use super::plate::Plate;
 use super::tariff::Fee;
@@ -27,7 +29,7 @@ pub enum StayState {
 pub struct Stay {
     /// Its id.
     pub id: StayId,
-    /// The plate; none where a guard let an unreadable vehicle in.
+    /// The plate, or the number of its ticket; none where a guard let an unreadable vehicle in.
     pub plate: Option<Plate>,
     /// The member whose plate it is, if the member consented.
     pub member: Option<MemberId>,
@@ -48,6 +50,29 @@ pub struct Stay {
     /// What earlier stays of the plate still owe; added to what this one costs.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub debts: Fen,
+    /// On what right it is inside, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub right: Option<Right>,
+    /// By which rule its entry was assumed, where none was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed: Option<NoEntry>,
+    /// Set where the box's clock was not known to be right at its entry.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untrusted: bool,
+    /// Its parts in inner lots, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<ZoneVisit>,
+}
+
+/// A part of a stay in an inner lot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneVisit {
+    /// Which lot.
+    pub zone: String,
+    /// When it drove in.
+    pub from: UtcMs,
+    /// When it drove out; none while it is there.
+    pub to: Option<UtcMs>,
 }
 
 fn is_nothing(fen: &Fen) -> bool {

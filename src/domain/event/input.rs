@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{CloudNews, CommandId, DeviceId, Fen, LaneId, MemberId, StayId, TerminalId, Undo, UtcMs, Witnessed};
+use crate::domain::admission::table::NoEntry;
 use crate::domain::lane::LoopRole;
+use crate::domain::losses::DayReport;
 use crate::domain::plate::Plate;
 
 /// One statement of one camera about one vehicle.
@@ -85,6 +87,9 @@ pub enum StaffWish {
         /// Whether what is due is booked as a debt against the plate, instead of being let go.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         debt: bool,
+        /// A second person who agrees, already verified; needed where much is let go.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        second: Option<String>,
     },
     /// Take cash for the waiting vehicle.
     Settle {
@@ -98,12 +103,87 @@ pub enum StaffWish {
         /// How the operator knows.
         reason: String,
     },
+    /// Let a waiting vehicle without a readable plate in, under the number of a ticket.
+    IssueTicket,
+    /// The ticket of the vehicle that stands there.
+    ShowTicket {
+        /// Its number.
+        ticket: Plate,
+    },
+    /// Say what the waiting vehicle pays, whose entry nobody knows.
+    ChargeWithoutEntry {
+        /// How.
+        how: NoEntry,
+        /// Why.
+        reason: String,
+    },
     /// Say which plate the waiting vehicle really has.
     CorrectPlate {
         /// The right plate.
         plate: Plate,
         /// How the operator knows.
         reason: String,
+    },
+}
+
+/// What staff put right in the books, with what they know it from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Correction {
+    /// Who does it; already verified by the room that took the request.
+    pub operator: String,
+    /// Why.
+    pub reason: String,
+    /// What it is known from: a photo's name, a receipt, who saw it.
+    pub evidence: String,
+    /// What is put right.
+    pub what: Wrong,
+}
+
+/// What was wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "wrong", rename_all = "snake_case")]
+pub enum Wrong {
+    /// The plate of a stay.
+    Plate {
+        /// Which stay.
+        stay: StayId,
+        /// The right one.
+        plate: Plate,
+    },
+    /// When a stay began.
+    Entry {
+        /// Which stay.
+        stay: StayId,
+        /// When it did.
+        entry: UtcMs,
+    },
+    /// Two stays are one visit: the first is where it began, the second where it ended.
+    Merge {
+        /// The one that began; it is void then.
+        first: StayId,
+        /// The one that stays.
+        stay: StayId,
+    },
+    /// One open stay is two visits.
+    Split {
+        /// Which stay.
+        stay: StayId,
+        /// When the vehicle left without being seen.
+        left: UtcMs,
+        /// When it came again without being seen.
+        back: UtcMs,
+    },
+    /// A stay's vehicle is not inside any more.
+    Ended {
+        /// Which stay.
+        stay: StayId,
+    },
+    /// How many vehicles are inside.
+    Count {
+        /// The inner lot; none: the car park outside of its inner lots.
+        zone: Option<String>,
+        /// How many were counted.
+        vehicles: u32,
     },
 }
 
@@ -278,8 +358,14 @@ pub enum Input {
         #[serde(skip)]
         offer: RulesOffer,
     },
+    /// A vehicle drove out or in behind another.
+    VehicleFollowed(PlateRead),
     /// A person acts.
     Staff(StaffAct),
+    /// A person puts the books right.
+    Corrected(Correction),
+    /// A business day is over, and somebody has looked through it.
+    DayEnded(DayReport),
     /// A till commits.
     Till(TillCommit),
     /// The cloud speaks.

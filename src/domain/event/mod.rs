@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};
 pub use escrow::{CloudNews, EpochReason, Given, JournalHead, Undo, Witnessed};
 pub use input::{
-    ArmPosition, CommandAnswer, EmergencySource, FeedChange, Input, Member, PlateRead, RulesOffer, StaffAct, StaffWish,
-    TillCommit, VehicleSign,
+    ArmPosition, CommandAnswer, Correction, EmergencySource, FeedChange, Input, Member, PlateRead, RulesOffer, StaffAct,
+    StaffWish, TillCommit, VehicleSign, Wrong,
 };
 pub use record::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Record, Tender};
 

@@ -7,6 +7,7 @@ use super::{
     MemberId, OpId, PlateRead, Points, StayId, TerminalId, TillAnswer, UtcMs,
 };
 use crate::domain::lane::Lane;
+use crate::domain::losses::DayReport;
 use crate::domain::matching::learning::Lesson;
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Part};
@@ -48,6 +49,8 @@ pub enum RaiseCause {
     },
     /// The site lets vehicles go and books what they owe.
     Debt,
+    /// It may drive into or out of an inner lot.
+    Zone,
     /// The vehicle still stands there after an uncertain raise, and a fresh read proves it.
     StillThere,
     /// A fire alarm or a guard's emergency holds every barrier up.
@@ -205,6 +208,85 @@ pub enum Record {
         stay: StayId,
         /// Why.
         reason: String,
+    },
+    /// A vehicle without a readable plate has a ticket, whose number stands for its plate.
+    TicketIssued {
+        /// Where.
+        lane: LaneId,
+        /// Its number.
+        ticket: Plate,
+    },
+    /// A vehicle drove into an inner lot.
+    ZoneEntered {
+        /// Which stay.
+        stay: StayId,
+        /// Which lot.
+        zone: String,
+        /// By which lane.
+        lane: LaneId,
+        /// When it was read there.
+        at: UtcMs,
+        /// How it is known that it passed.
+        evidence: Evidence,
+    },
+    /// A vehicle drove out of an inner lot.
+    ZoneLeft {
+        /// Which stay.
+        stay: StayId,
+        /// Which lot.
+        zone: String,
+        /// By which lane.
+        lane: LaneId,
+        /// When it was read there.
+        at: UtcMs,
+        /// How it is known that it passed.
+        evidence: Evidence,
+    },
+    /// A person has counted the vehicles inside.
+    CountTaken {
+        /// The inner lot; none: the car park outside of its inner lots.
+        zone: Option<String>,
+        /// How many were counted.
+        counted: u32,
+        /// How many the books say.
+        by_books: u32,
+        /// Who counted.
+        operator: String,
+    },
+    /// A vehicle followed another through one raise.
+    TailgateSeen {
+        /// Which lane.
+        lane: LaneId,
+        /// Its plate, where it was read.
+        plate: Option<Plate>,
+        /// Its stay, where it is known.
+        stay: Option<StayId>,
+        /// How that is known.
+        evidence: Evidence,
+    },
+    /// A stay was put right by a person. What it cost is computed again under the rules of its entry.
+    StayCorrected {
+        /// The effect's id.
+        op: OpId,
+        /// The whole stay, as it is now.
+        stay: Stay,
+        /// When it left, where it has.
+        exit: Option<UtcMs>,
+        /// What it costs, where it has left.
+        fee: Option<Fee>,
+        /// What the fee rose by; below 0, what goes back to the driver.
+        difference: Fen,
+        /// Who did it.
+        operator: String,
+        /// Why.
+        reason: String,
+        /// What it is known from.
+        evidence: String,
+    },
+    /// What was lost on a business day.
+    DayReported {
+        /// The report.
+        report: DayReport,
     },
     /// Money was taken for a stay.
     PaymentTaken {

@@ -5,6 +5,8 @@ use toml::Spanned;
 
 use super::golden::Golden;
 use super::{BadRules, EarnRate, GrantSize, PointsRate, Rules};
+use crate::domain::admission::Admission;
+use crate::domain::admission::table::{List, Policy, WrittenPass};
 use crate::domain::event::UtcMs;
 use crate::domain::tariff::Tariffs;
 use crate::domain::tariff::calendar::{Calendar, Zone, date_of, moment};
@@ -24,6 +26,12 @@ struct Bundle {
     #[serde(default)]
     zones: Vec<InnerLot>,
     tariffs: Vec<Tariff>,
+    #[serde(default)]
+    stays: Policy,
+    #[serde(default)]
+    lists: Vec<List>,
+    #[serde(default)]
+    passes: Vec<WrittenPass>,
     points: PointsRate,
     earn: EarnRate,
     grants: GrantSize,
@@ -86,6 +94,9 @@ pub(super) fn read(text: &str) -> Result<(Rules, Vec<Spanned<Golden>>), BadRules
         let wrong = format!("{} [[golden]] cases; a bundle proves itself with at least one", bundle.golden.len());
         return Err(BadRules::whole(wrong, format!("1 to {GOLDEN_MAX}")));
     }
+    let zone = &calendar.zone;
+    let admission = Admission::of(bundle.stays, bundle.lists, bundle.passes, &bundle.zones, zone)
+        .map_err(|(span, wrong)| BadRules::at(text, span, wrong, "what docs/stays.md describes"))?;
     let tariffs = Tariffs::of(calendar, bundle.zones, bundle.tariffs)
         .map_err(|(span, wrong)| BadRules::at(text, span, wrong, "what docs/tariffs.md describes"))?;
     let rules = Rules {
@@ -93,6 +104,7 @@ pub(super) fn read(text: &str) -> Result<(Rules, Vec<Spanned<Golden>>), BadRules
         effective_from,
         overridable: bundle.bundle.overridable,
         tariffs,
+        admission,
         points: bundle.points,
         earn: bundle.earn,
         grants: bundle.grants,
