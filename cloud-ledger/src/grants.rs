@@ -72,9 +72,12 @@ impl Ledger {
     pub fn grant(&self, box_name: &str, ask: &GrantAsk, most: usize, now_ms: i64) -> Result<Grant, Refusal> {
         check_name("request", &ask.request)?;
         let mut grant = self.database.write(|tx| {
-            let current = standing(tx, box_name, Hold::Shared)?.epoch;
-            if ask.epoch != current {
-                return Err(Refusal::WrongEpoch { current });
+            let standing = standing(tx, box_name, Hold::Shared)?;
+            if standing.revoked {
+                return Err(Refusal::Revoked("the key of this box was taken back".to_owned()));
+            }
+            if ask.epoch != standing.epoch {
+                return Err(Refusal::WrongEpoch { current: standing.epoch });
             }
             // The member's row is held before the request is looked up, so that its twin at the same moment waits.
             let account = tx.row("SELECT member FROM account WHERE member = $1 {lock}", values![&ask.member])?;

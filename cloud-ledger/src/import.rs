@@ -31,6 +31,9 @@ pub struct Imported {
     pub broken: Vec<String>,
 }
 
+/// What is wrong with which line.
+type Broken = Vec<(u64, String)>;
+
 struct Row {
     line: u64,
     id: String,
@@ -70,7 +73,7 @@ impl Ledger {
     }
 
     /// The rows that could be written as the ledger stands.
-    fn look(&self, rows: Vec<Row>, broken: &mut Vec<(u64, String)>) -> Result<Vec<Row>, Refusal> {
+    fn look(&self, rows: Vec<Row>, broken: &mut Broken) -> Result<Vec<Row>, Refusal> {
         let mut seen: BTreeMap<(&str, String), u64> = BTreeMap::new();
         let mut good = Vec::with_capacity(rows.len());
         for row in rows {
@@ -99,7 +102,7 @@ impl Ledger {
 }
 
 /// The rows of a table that are members, and what is wrong with the others.
-fn read(text: &str) -> anyhow::Result<(Vec<Row>, Vec<(u64, String)>)> {
+fn read(text: &str) -> anyhow::Result<(Vec<Row>, Broken)> {
     let text = text.trim_start_matches('\u{feff}');
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let heads = reader.headers().context("read the first line")?.clone();
@@ -162,10 +165,8 @@ fn row<'a>(line: u64, field: impl Fn(&str) -> &'a str) -> Result<Row, String> {
 }
 
 fn error_text(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("has {len} fields, the first line {expected_len}")
-        }
-        _ => error.to_string(),
+    if let csv::ErrorKind::UnequalLengths { expected_len, len, .. } = error.kind() {
+        return format!("has {len} fields, the first line {expected_len}");
     }
+    error.to_string()
 }

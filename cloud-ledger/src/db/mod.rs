@@ -54,7 +54,7 @@ pub struct Tx<'a> {
 
 enum Engine<'a> {
     Sqlite(&'a rusqlite::Connection),
-    Postgres(postgres::Session<'a>),
+    Postgres(postgres::Transaction<'a>),
 }
 
 impl Database {
@@ -171,7 +171,7 @@ impl Tx<'_> {
     pub fn rows(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
         match &mut self.engine {
             Engine::Sqlite(db) => sqlite::rows(db, sql, values),
-            Engine::Postgres(session) => session.rows(sql, values),
+            Engine::Postgres(transaction) => transaction.rows(sql, values),
         }
     }
 
@@ -190,7 +190,7 @@ impl Tx<'_> {
     pub fn run(&mut self, sql: &str, values: &[Value]) -> Result<u64, Error> {
         match &mut self.engine {
             Engine::Sqlite(db) => sqlite::run(db, sql, values),
-            Engine::Postgres(session) => session.run(sql, values),
+            Engine::Postgres(transaction) => transaction.run(sql, values),
         }
     }
 
@@ -203,7 +203,7 @@ impl Tx<'_> {
         assert!(rows.iter().all(|row| row.len() == types.len()), "each row has the columns of: {sql}");
         match &mut self.engine {
             Engine::Sqlite(db) => sqlite::each(db, sql, rows),
-            Engine::Postgres(session) => session.each(sql, types, rows),
+            Engine::Postgres(transaction) => transaction.each(sql, types, rows),
         }
     }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_postgres::NoTls;
-use tokio_postgres::config::{Config, TargetSessionAttrs};
+use tokio_postgres::config::Config;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -25,8 +25,11 @@ pub const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// How many connections one replica of the ledger has at most.
 const CONNECTIONS: usize = 16;
 
-/// How long a connection may take to come up, and how long to wait for one of the pool.
-const CONNECT_WAIT: Duration = Duration::from_secs(5);
+/// How long a server may take to answer a call.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a request waits for one of the connections: as long as a box waits for an answer.
+const POOL_WAIT: Duration = Duration::from_secs(30);
 
 /// After how long of silence a dead server is given up.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -55,7 +58,7 @@ pub struct Server {
 }
 
 /// One transaction on one connection.
-pub struct Session<'a> {
+pub struct Transaction<'a> {
     handle: &'a Handle,
     client: Option<Object>,
     begin: Option<&'static str>,
@@ -63,9 +66,10 @@ pub struct Session<'a> {
 
 impl Server {
     pub fn open(url: &str, settings: &PostgresSettings, make: bool) -> anyhow::Result<Self> {
-        let mut config: Config = url.parse().context("read --database as a PostgreSQL address")?;
         // Balances are read from the primary only: a standby may lag behind what was granted.
-        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        let mark = if url.contains('?') { '&' } else { '?' };
+        let url = format!("{url}{mark}target_session_attrs=read-write");
+        let mut config: Config = url.parse().context("read --database as a PostgreSQL address")?;
         config.connect_timeout(CONNECT_WAIT).tcp_user_timeout(SILENCE).keepalives_idle(SILENCE);
         if config.get_application_name().is_none() {
             config.application_name("gatepost-cloud");
@@ -83,8 +87,8 @@ impl Server {
         });
         let pool = Pool::builder(manager)
             .max_size(CONNECTIONS)
-            .wait_timeout(Some(CONNECT_WAIT))
-            .create_timeout(Some(CONNECT_WAIT))
+            .wait_timeout(Some(POOL_WAIT))
+            .create_timeout(Some(POOL_WAIT))
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .post_create(greet)
             .build()
@@ -108,18 +112,20 @@ impl Server {
     ) -> Result<T, Refusal> {
         let handle = self.handle();
         let client = handle.block_on(self.pool.get()).map_err(|error| unreachable_server(&error))?;
-        let session = Session { handle, client: Some(client), begin: Some(begin) };
-        let mut tx = Tx { engine: Engine::Postgres(session) };
+        let transaction = Transaction { handle, client: Some(client), begin: Some(begin) };
+        let mut tx = Tx { engine: Engine::Postgres(transaction) };
         let outcome = work(&mut tx);
-        let Engine::Postgres(session) = tx.engine else { unreachable!("the engine of a transaction does not change") };
+        let Engine::Postgres(transaction) = tx.engine else {
+            unreachable!("the engine of a transaction does not change")
+        };
         match outcome {
             Ok(done) => {
-                session.end("COMMIT")?;
+                transaction.end("COMMIT")?;
                 Ok(done)
             }
             Err(refusal) => {
                 // Why it was refused is what the caller needs to hear; a connection that cannot roll back is dropped.
-                if session.end("ROLLBACK").is_err() {
+                if transaction.end("ROLLBACK").is_err() {
                     tracing::warn!("a transaction did not roll back; its connection is given up");
                 }
                 Err(refusal)
@@ -197,7 +203,7 @@ impl Drop for Server {
     }
 }
 
-impl Session<'_> {
+impl Transaction<'_> {
     pub fn rows(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
         self.ask(&spoken(sql), values)
     }
@@ -266,7 +272,7 @@ impl Session<'_> {
     }
 }
 
-impl Drop for Session<'_> {
+impl Drop for Transaction<'_> {
     /// A connection that is still in a transaction is closed, not handed to the next one.
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
@@ -410,8 +416,8 @@ fn stored_version(tx: &mut Tx<'_>) -> Result<Option<i64>, Refusal> {
 }
 
 fn make_tables(tx: &mut Tx<'_>) -> Result<(), Refusal> {
-    let Engine::Postgres(session) = &mut tx.engine else { unreachable!("the caller is PostgreSQL") };
-    session.batch(&schema::for_postgres())?;
+    let Engine::Postgres(transaction) = &mut tx.engine else { unreachable!("the caller is PostgreSQL") };
+    transaction.batch(&schema::for_postgres())?;
     tx.run("INSERT INTO about (name, value) VALUES ('tables', $1)", &[Value::from(SCHEMA_VERSION)])?;
     Ok(())
 }

@@ -219,7 +219,10 @@ async fn journal_page(
     .await
 }
 
-async fn feed(State(desk): State<Arc<Desk>>, _: Reader, Page(page): Page<FeedPage>) -> Answer<Feed> {
+async fn feed(State(desk): State<Arc<Desk>>, by: Reader, Page(page): Page<FeedPage>) -> Answer<Feed> {
+    if let Reader::Admin = by {
+        return Err(Problem::unauthorised("the feed is for boxes"));
+    }
     let limit = page.limit.unwrap_or(CHANGES_DEFAULT);
     let after = i64::try_from(page.after).unwrap_or(i64::MAX);
     desk.run(move |ledger| ledger.feed(after, limit)).await

@@ -206,7 +206,7 @@ impl Host {
 pub struct Signer {
     pub name: String,
     pub epoch: u32,
-    pair: Ed25519KeyPair,
+    pub pair: Ed25519KeyPair,
 }
 
 impl Signer {

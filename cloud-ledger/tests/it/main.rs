@@ -5,8 +5,12 @@
 mod command;
 mod conformance;
 mod host;
+mod identity;
+mod lots;
 mod office;
+mod paths;
 mod points;
 mod postgres;
 mod storm;
+mod trouble;
 mod wire;

@@ -57,10 +57,10 @@ fn points_are_never_given_twice() {
 
 #[test]
 fn a_lying_box_harms_no_member() {
-    let entries = prop::collection::vec(prop::collection::vec(lie(), 0..4), 1..25);
-    let cuts = prop::collection::vec(1..6_usize, 1..25);
     for (engine, cases) in CASES {
-        check(cases, (entries.clone(), cuts.clone()), |(entries, cuts)| lie_to(engine, &entries, &cuts));
+        let entries = prop::collection::vec(prop::collection::vec(lie(), 0..4), 1..25);
+        let cuts = prop::collection::vec(1..6_usize, 1..25);
+        check(cases, (entries, cuts), |(entries, cuts)| lie_to(engine, &entries, &cuts));
     }
 }
 

@@ -38,7 +38,8 @@ wait $server 2>/dev/null
 pub struct Postgres {
     /// Where its data, its socket and its log are.
     pub place: PathBuf,
-    /// The server's process.
+    /// The process of the server, for whoever wants to kill it.
+    #[allow(dead_code, reason = "not every test binary that uses this kills servers")]
     pub process: u32,
     port: Option<u16>,
     keeper: Child,

@@ -339,7 +339,7 @@ async fn a_token_opens_only_what_is_its_own() {
         assert_eq!(host.put(token, "/v1/members/M1", profile(&[], &[])).await.status, 401);
         assert_eq!(call(host.address, "DELETE", "/v1/members/M1", token, "").await.status, 401);
     }
-    assert_eq!(host.get("", "/healthz").await.body, json!({"ok": true}));
+    assert_eq!(host.get("", "/healthz").await.body["ok"], true);
 }
 
 async fn a_wrong_body_is_answered_with_its_field() {
