@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::emergency::Called;
 use super::event::{
     Action, CloudNews, CommandId, Decision, Fen, GrantId, Ids, Input, LaneId, MemberId, Now, OpId, Points, Purse,
     RaiseCause, ReadOutcome, Record, Reply, UtcMs,
@@ -10,7 +11,7 @@ use super::lane::{Lane, LaneSettings, Lanes};
 use super::points::{self, POINTS_MAX, Part};
 use super::rules::Rules;
 use super::stay::Stay;
-use super::{access, arrival, passage, sale};
+use super::{access, arrival, emergency, passage, sale};
 
 /// What the store looked up for one input, before anything is decided.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Facts {
     pub ids: Ids,
     /// Whether this box may spend no points.
     pub quarantined: bool,
+    /// Who has called an emergency.
+    pub emergency: Called,
     /// The rules in force.
     pub rules: Arc<Rules>,
     /// The state of the lane that the input speaks of.
@@ -110,6 +113,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         return match input {
             Input::Till(commit) => sale::commit(commit, facts, now),
             Input::Cloud(news) => cloud(news, facts),
+            Input::Emergency { source, active } => emergency::spoken(source, *active, facts, lanes),
             Input::RulesOffered { .. } => Decision::nothing(),
             Input::Started { .. }
             | Input::PlateRead(_)
@@ -119,6 +123,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::BarrierMoved { .. }
             | Input::LaneDue { .. }
             | Input::LaneReconsidered { .. }
+            | Input::LaneEmergency { .. }
             | Input::Staff(_) => unreachable!("these name a lane"),
         };
     };
@@ -133,9 +138,11 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::BarrierMoved { .. }
             | Input::LaneDue { .. }
             | Input::LaneReconsidered { .. }
+            | Input::LaneEmergency { .. }
             | Input::Staff(_)
             | Input::Till(_)
             | Input::Cloud(_)
+            | Input::Emergency { .. }
             | Input::RulesOffered { .. } => Decision::nothing(),
         };
     };
@@ -149,8 +156,11 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         Input::BarrierMoved { position, .. } => passage::arm_moved(&mut work, *position),
         Input::LaneDue { .. } => passage::due(&mut work),
         Input::LaneReconsidered { .. } => arrival::reconsider(&mut work),
+        Input::LaneEmergency { active, .. } => emergency::lane_told(&mut work, *active),
         Input::Staff(act) => access::staff(&mut work, act),
-        Input::Till(_) | Input::Cloud(_) | Input::RulesOffered { .. } => unreachable!("these name no lane"),
+        Input::Till(_) | Input::Cloud(_) | Input::Emergency { .. } | Input::RulesOffered { .. } => {
+            unreachable!("these name no lane")
+        }
     }
     work.finish()
 }
@@ -340,8 +350,9 @@ impl Input {
             | Input::BarrierAnswered { lane, .. }
             | Input::BarrierMoved { lane, .. }
             | Input::LaneDue { lane }
-            | Input::LaneReconsidered { lane } => Some(lane),
-            Input::Till(_) | Input::Cloud(_) | Input::RulesOffered { .. } => None,
+            | Input::LaneReconsidered { lane }
+            | Input::LaneEmergency { lane, .. } => Some(lane),
+            Input::Till(_) | Input::Cloud(_) | Input::Emergency { .. } | Input::RulesOffered { .. } => None,
         }
     }
 }

@@ -206,7 +206,9 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
             StaffWish::CorrectPlate { .. } => Err(StaffRefusal::NothingWaiting),
             StaffWish::Raise { .. } | StaffWish::Settle { .. } => Ok("raised".to_owned()),
         }),
+        Input::Emergency { .. } => Reply::Staff(Ok("every barrier is raised".to_owned())),
         Input::Started { .. }
+        | Input::LaneEmergency { .. }
         | Input::PlateRead(_)
         | Input::LoopChanged { .. }
         | Input::VehicleSeen { .. }

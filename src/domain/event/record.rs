@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArmPosition, CommandAnswer, CommandId, FeedChange, Fen, GrantId, LaneId, MemberId, OpId, PlateRead, Points, StayId,
-    TerminalId, TillAnswer, UtcMs,
+    ArmPosition, CommandAnswer, CommandId, EmergencySource, FeedChange, Fen, GrantId, LaneId, MemberId, OpId,
+    PlateRead, Points, StayId, TerminalId, TillAnswer, UtcMs,
 };
 use crate::domain::lane::Lane;
 use crate::domain::points::Part;
@@ -46,6 +46,8 @@ pub enum RaiseCause {
     },
     /// The vehicle still stands there after an uncertain raise, and a fresh read proves it.
     StillThere,
+    /// A fire alarm or a guard's emergency holds every barrier up.
+    Emergency,
 }
 
 /// Where money for a stay came from.
@@ -302,6 +304,13 @@ pub enum Record {
         /// Which stay.
         stay: Option<StayId>,
     },
+    /// An emergency was called or ended.
+    EmergencyChanged {
+        /// By whom.
+        source: EmergencySource,
+        /// Whether it is on.
+        active: bool,
+    },
     /// This box spends no more points until it has a new epoch.
     Quarantined {
         /// Why.
@@ -353,4 +362,6 @@ pub enum ReadOutcome {
     StoredOffline,
     /// No plate in it.
     NoPlate,
+    /// Seen while an emergency held the barrier up.
+    Emergency,
 }
