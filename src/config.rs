@@ -9,7 +9,7 @@ use toml::Spanned;
 use crate::clock::SimulatedTime;
 use crate::console::LaneSign;
 use crate::devices::planning::Plan;
-use crate::devices::settings::{DeviceConfig, DevicesConfig, LaneConfig, LinkConfig};
+use crate::devices::settings::{ContactConfig, DeviceConfig, DevicesConfig, LaneConfig, LinkConfig};
 use crate::domain::event::LaneId;
 use crate::domain::lane::{LaneSettings, Lanes, PassedBy};
 use crate::domain::rules::Rules;
@@ -41,6 +41,7 @@ struct File {
     devices: Vec<DeviceConfig>,
     #[serde(default)]
     lanes: Vec<LaneConfig>,
+    emergency: Option<ContactConfig>,
     #[serde(default)]
     terminals: Vec<Terminal>,
     #[serde(default)]
@@ -178,7 +179,8 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
     }
     people(&file, &source, &mut mistakes);
     let signs = file.lanes.iter().map(sign).collect();
-    let devices = DevicesConfig { links: file.links, devices: file.devices, lanes: file.lanes };
+    let devices =
+        DevicesConfig { links: file.links, devices: file.devices, lanes: file.lanes, emergency: file.emergency };
     let plan = devices.plan(&box_id, &source, &catalogue).map_err(|more| mistakes.extend(more));
     match plan {
         Ok(devices) if mistakes.is_empty() => Ok(Settings {
@@ -309,6 +311,11 @@ mod tests {
             "[[operators]]",
             "[[terminals]]\nid = \"till-1\"\ntoken = \"b\"\n[[operators]]",
             "two terminals have the name",
+        );
+        check(
+            "[[operators]]",
+            "[emergency]\ndevice = \"camera-in\"\ninput = 0\n[[operators]]",
+            "input 0 of camera-in already belongs to lane entry-1",
         );
         check(
             "passage_loop = { device = \"camera-in\", input = 1 }",

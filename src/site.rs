@@ -20,7 +20,7 @@ pub const QUEUE_INPUTS: usize = 1024;
 /// How many inputs one commit may carry: enough to ride out a slow disk, few enough that the first never waits long.
 const BATCH_INPUTS: usize = 64;
 /// How many inputs one input may lead to before the loop calls it a mistake of ours.
-const THEN_INPUTS: usize = 32;
+const THEN_INPUTS: usize = 256;
 /// The largest file of rules: the journal's entries must fit into an upload.
 const RULES_BYTES_MAX: usize = 256 << 10;
 /// Commits after which an idle moment is used to write the WAL back: about 2500 pages.
@@ -367,6 +367,8 @@ fn log(record: &Record) {
             let (lane, stay) = (lane.as_ref().map(|l| l.as_str()), stay.as_ref().map(|s| s.as_str()));
             warn!(code, lane, stay, "staff should look");
         }
+        Record::EmergencyChanged { active: true, .. } => error!("emergency: every barrier is held up"),
+        Record::EmergencyChanged { active: false, .. } => warn!("a call of an emergency has ended"),
         Record::Quarantined { reason } => error!(reason, "this box spends no more points"),
         Record::Started { lane } => info!(%lane, "took up a lane in mid-work"),
         Record::ReadTaken { .. }

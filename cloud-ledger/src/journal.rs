@@ -16,11 +16,12 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 26] = [
+const KEPT_KINDS: [&str; 27] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
     "barrier_moved",
+    "emergency_changed",
     "experience_reset",
     "grant_refused",
     "grant_requested",

@@ -60,6 +60,7 @@ pub(super) fn now(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZone
             }
             (money(lane, lang))
             @match &lane.now.phase {
+                Phase::Idle if lane.now.emergency.is_some() => (held_up(&lane.now, lang)),
                 Phase::Idle => (last(&lane.now, lang, zone)),
                 Phase::Waiting(waiting) => (missing(waiting, lang)),
                 Phase::Raised(raised) => (why(raised, lane.now.arm, lang)),
@@ -304,6 +305,17 @@ fn money(lane: &LanePicture, lang: Lang) -> Markup {
     }
 }
 
+/// An emergency holds the barrier up; where it does not obey, somebody must go there.
+fn held_up(now: &Lane, lang: Lang) -> Markup {
+    let obeys = now.emergency.as_ref().is_none_or(|held| !held.told);
+    html! {
+        p.why { (lang.pick("紧急情况，保持开启", "Emergency: held up")) }
+        @if !obeys {
+            p.uncertain { (lang.pick("道闸没有应答，请到现场手动开闸。", "The barrier does not answer: go there and open it by hand.")) }
+        }
+    }
+}
+
 /// Why it was raised, and what a guard can do where that is not certain or not enough.
 fn why(raised: &Raised, arm: Option<ArmPosition>, lang: Lang) -> Markup {
     let words = match &raised.cause {
@@ -312,6 +324,7 @@ fn why(raised: &Raised, arm: Option<ArmPosition>, lang: Lang) -> Markup {
         RaiseCause::Points => lang.pick("积分已抵扣停车费", "Points pay the fee").to_owned(),
         RaiseCause::Paid => lang.pick("停车费已付清", "The fee is paid").to_owned(),
         RaiseCause::StillThere => lang.pick("车还在，再次抬杆", "The vehicle is still there; raised again").to_owned(),
+        RaiseCause::Emergency => lang.pick("紧急情况，保持开启", "Emergency: held up").to_owned(),
         RaiseCause::Staff { operator, reason } => {
             format!("{}{operator}{}{reason}", lang.pick("人工放行 · ", "Raised by hand · "), lang.pick("：", ": "))
         }

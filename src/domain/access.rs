@@ -1,6 +1,5 @@
 //! What staff may do at a lane: raise with a reason, take cash, say which plate it really is.
 
-use super::arrival;
 use super::decide::Work;
 use super::event::{
     Action, Fen, Input, MatchedBy, PlateRead, RaiseCause, Record, Reply, StaffAct, StaffRefusal, StaffWish, StayId,
@@ -8,6 +7,7 @@ use super::event::{
 };
 use super::lane::{Direction, Phase, Raised, Visit, WaitReason, Waiting};
 use super::plate::Plate;
+use super::{arrival, emergency};
 
 /// A person acts.
 pub(super) fn staff(work: &mut Work<'_>, act: &StaffAct) {
@@ -22,6 +22,10 @@ pub(super) fn staff(work: &mut Work<'_>, act: &StaffAct) {
 
 /// Raises whatever is due. What a known vehicle owes is let go, and said so on its stay.
 fn raise(work: &mut Work<'_>, operator: &str, reason: &str, plate: Option<&Plate>) -> Result<String, StaffRefusal> {
+    if work.lane.emergency.is_some() {
+        emergency::hold(work);
+        return Ok(format!("{} is held up by an emergency", work.lane_id));
+    }
     let cause = RaiseCause::Staff { operator: operator.to_owned(), reason: reason.to_owned() };
     match work.lane.phase.clone() {
         Phase::Raised(raised) => raise_once_more(work, raised, cause),

@@ -10,13 +10,16 @@ use super::matching::answer::{Thresholds, Verdict};
 use super::plate::Plate;
 use super::points::{self, POINTS_MAX};
 use super::stay::{Stay, StayState};
-use super::tariff;
+use super::{emergency, tariff};
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;
 
 /// A camera's statement.
 pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
+    if work.lane.emergency.is_some() && !read.stored_offline {
+        return emergency::read(work, read);
+    }
     if let Some(outcome) = work.facts.read_before
         && !read_is_news(work, read, outcome)
     {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::emergency::Called;
 use super::event::{
     Action, CloudNews, CommandId, Decision, Fen, GrantId, Ids, Input, LaneId, MemberId, Now, OpId, Points, Purse,
     RaiseCause, ReadOutcome, Record, Reply, UtcMs,
@@ -13,7 +14,7 @@ use super::plate::Plate;
 use super::points::{self, POINTS_MAX, Part};
 use super::rules::Rules;
 use super::stay::Stay;
-use super::{access, arrival, passage, sale};
+use super::{access, arrival, emergency, passage, sale};
 
 /// What the store looked up for one input, before anything is decided.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Facts {
     pub ids: Ids,
     /// Whether this box may spend no points.
     pub quarantined: bool,
+    /// Who has called an emergency.
+    pub emergency: Called,
     /// The rules in force.
     pub rules: Arc<Rules>,
     /// The state of the lane that the input speaks of.
@@ -133,6 +136,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             Input::ExperienceForgotten { reason } => {
                 Decision { records: vec![Record::ExperienceReset { reason: reason.clone() }], ..Decision::nothing() }
             }
+            Input::Emergency { source, active } => emergency::spoken(source, *active, facts, lanes),
             Input::RulesOffered { .. } => Decision::nothing(),
             Input::Started { .. }
             | Input::PlateRead(_)
@@ -142,6 +146,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::BarrierMoved { .. }
             | Input::LaneDue { .. }
             | Input::LaneReconsidered { .. }
+            | Input::LaneEmergency { .. }
             | Input::Staff(_) => unreachable!("these name a lane"),
         };
     };
@@ -156,10 +161,12 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::BarrierMoved { .. }
             | Input::LaneDue { .. }
             | Input::LaneReconsidered { .. }
+            | Input::LaneEmergency { .. }
             | Input::Staff(_)
             | Input::Till(_)
             | Input::Cloud(_)
             | Input::ExperienceForgotten { .. }
+            | Input::Emergency { .. }
             | Input::RulesOffered { .. } => Decision::nothing(),
         };
     };
@@ -173,8 +180,13 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         Input::BarrierMoved { position, .. } => passage::arm_moved(&mut work, *position),
         Input::LaneDue { .. } => passage::due(&mut work),
         Input::LaneReconsidered { .. } => arrival::reconsider(&mut work),
+        Input::LaneEmergency { active, .. } => emergency::lane_told(&mut work, *active),
         Input::Staff(act) => access::staff(&mut work, act),
-        Input::Till(_) | Input::Cloud(_) | Input::RulesOffered { .. } | Input::ExperienceForgotten { .. } => {
+        Input::Till(_)
+        | Input::Cloud(_)
+        | Input::Emergency { .. }
+        | Input::ExperienceForgotten { .. }
+        | Input::RulesOffered { .. } => {
             unreachable!("these name no lane")
         }
     }
@@ -366,8 +378,13 @@ impl Input {
             | Input::BarrierAnswered { lane, .. }
             | Input::BarrierMoved { lane, .. }
             | Input::LaneDue { lane }
-            | Input::LaneReconsidered { lane } => Some(lane),
-            Input::Till(_) | Input::Cloud(_) | Input::RulesOffered { .. } | Input::ExperienceForgotten { .. } => None,
+            | Input::LaneReconsidered { lane }
+            | Input::LaneEmergency { lane, .. } => Some(lane),
+            Input::Till(_)
+            | Input::Cloud(_)
+            | Input::Emergency { .. }
+            | Input::ExperienceForgotten { .. }
+            | Input::RulesOffered { .. } => None,
         }
     }
 }

@@ -69,6 +69,20 @@ pub struct Lane {
     pub last: Option<Served>,
     /// A vehicle that was read while the one before it was still being served.
     pub next: Option<PlateRead>,
+    /// Set while an emergency holds the barrier up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<Emergency>,
+}
+
+/// A barrier that an emergency holds up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Emergency {
+    /// The newest command.
+    pub command: CommandId,
+    /// When it was given, by the clock that never jumps.
+    pub raised_ms: u64,
+    /// Whether staff were told that this barrier does not obey.
+    pub told: bool,
 }
 
 /// A vehicle that has passed.

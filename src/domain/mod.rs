@@ -3,6 +3,7 @@
 mod access;
 mod arrival;
 pub mod decide;
+pub mod emergency;
 pub mod event;
 pub mod lane;
 pub mod matching;

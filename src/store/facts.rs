@@ -26,6 +26,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
     let mut facts = Facts {
         ids: Ids { box_id: store.box_id.clone(), epoch: store.epoch, seq: store.seq + 1 },
         quarantined: store.quarantined,
+        emergency: store.emergency,
         rules: store.rules.get(&store.rules_version).context("find the rules in force")?.clone(),
         lane: Lane::default(),
         read_before: None,
@@ -81,6 +82,8 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         | Input::LaneDue { .. }
         | Input::LaneReconsidered { .. }
         | Input::ExperienceForgotten { .. }
+        | Input::Emergency { .. }
+        | Input::LaneEmergency { .. }
         | Input::RulesOffered { .. }
         | Input::Cloud(
             CloudNews::Acknowledged { .. }

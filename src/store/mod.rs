@@ -17,6 +17,7 @@ use anyhow::Context;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::domain::decide::Facts;
+use crate::domain::emergency::Called;
 use crate::domain::event::{Input, LaneId, Now, Record};
 use crate::domain::lane::Lane;
 use crate::domain::matching::learning::Experience;
@@ -51,6 +52,7 @@ pub struct Store {
     rules: BTreeMap<u32, Arc<Rules>>,
     rules_version: u32,
     quarantined: bool,
+    emergency: Called,
     acknowledged: u64,
     /// The lanes' states as the file has them, so that the hot path need not read them back.
     lanes: BTreeMap<LaneId, Lane>,
@@ -81,6 +83,7 @@ impl Store {
             rules: BTreeMap::new(),
             rules_version: 0,
             quarantined: false,
+            emergency: Called::default(),
             acknowledged: 0,
             lanes: BTreeMap::new(),
             inside: InsideNow::read(&db).context("read who is inside")?,
@@ -209,6 +212,8 @@ impl Store {
             self.rules_version = *version;
         } else if let Record::Quarantined { .. } = record {
             self.quarantined = true;
+        } else if let Record::EmergencyChanged { source, active } = record {
+            self.emergency = self.emergency.after(source, *active);
         } else if let Record::Acknowledged { seq } = record {
             self.acknowledged = *seq;
         } else if let Record::LaneMoved { lane, state } = record {
@@ -241,6 +246,9 @@ impl Store {
         self.lanes = self.stored_lanes()?;
         self.rules_version = self.fact("rules_version")?.map_or(Ok(0), |text| text.parse())?;
         self.quarantined = self.fact("quarantined")?.is_some();
+        let is_on = |value: Option<String>| value.is_some_and(|value| value == tables::ON);
+        self.emergency.by_contact = is_on(self.fact(tables::EMERGENCY_BY_CONTACT)?);
+        self.emergency.by_staff = is_on(self.fact(tables::EMERGENCY_BY_STAFF)?);
         let sql = "SELECT value FROM cloud_cursor WHERE name = 'acknowledged'";
         self.acknowledged = self.db.query_row(sql, (), |row| row.get(0)).optional()?.unwrap_or(0);
         Ok(())

@@ -13,7 +13,8 @@ CREATE TABLE journal (
     head  BLOB NOT NULL CHECK (length(head) = 32)
 ) STRICT;
 
--- What the box knows of itself by name: 'quarantined' (reason), 'rules_version'.
+-- What the box knows of itself by name: 'quarantined' (reason), 'rules_version',
+-- 'emergency_by_contact' and 'emergency_by_staff' ('on' or 'off').
 CREATE TABLE fact (
     name   TEXT PRIMARY KEY,
     value  TEXT NOT NULL

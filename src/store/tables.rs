@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 use serde::Serialize;
 
 use crate::domain::event::{
-    FeedChange, Fen, GrantId, LaneId, MemberId, OpId, PlateRead, Points, Record, StayId, Tender, UtcMs,
+    EmergencySource, FeedChange, Fen, GrantId, LaneId, MemberId, OpId, PlateRead, Points, Record, StayId, Tender, UtcMs,
 };
 use crate::domain::matching::learning::Lesson;
 use crate::domain::points::{self, Part};
@@ -30,6 +30,11 @@ pub(super) const CONSEQUENCES: [&str; 17] = [
     "camera_pair",
     "camera_pair_signs",
 ];
+
+/// The facts that say who has called an emergency, and the value of one that is on.
+pub(super) const EMERGENCY_BY_CONTACT: &str = "emergency_by_contact";
+pub(super) const EMERGENCY_BY_STAFF: &str = "emergency_by_staff";
+pub(super) const ON: &str = "on";
 
 /// How many entries back a camera's statement is still known as a repeat: weeks of traffic, and a bounded table.
 const READS_KEPT_ENTRIES: u64 = 200_000;
@@ -141,6 +146,13 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
             let sql = "INSERT INTO alarm (seq, n, code, text, lane, stay) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
             let lane = lane.as_ref().map(|lane| lane.as_str());
             one(db, sql, params![seq, n, code, text, lane, stay.as_ref().map(StayId::as_str)])?;
+        }
+        Record::EmergencyChanged { source, active } => {
+            let name = match source {
+                EmergencySource::Contact => EMERGENCY_BY_CONTACT,
+                EmergencySource::Staff { .. } => EMERGENCY_BY_STAFF,
+            };
+            set_fact(db, name, if *active { ON } else { "off" })?;
         }
         Record::Quarantined { reason } => set_fact(db, "quarantined", reason)?,
         Record::RulesActivated { version, hash, text } => {

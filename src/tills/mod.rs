@@ -121,6 +121,7 @@ pub fn router(settings: Settings) -> Router {
         .route("/staff/lanes/{lane}/settle", post(staff::settle))
         .route("/staff/lanes/{lane}/stay", post(staff::choose_stay))
         .route("/staff/lanes/{lane}/plate", post(staff::correct_plate))
+        .route("/staff/emergency", post(staff::emergency))
         .route("/staff/books", get(staff::books))
         .fallback(no_such_request)
         .method_not_allowed_fallback(no_such_method)

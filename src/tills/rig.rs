@@ -209,7 +209,9 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
                 Ok("raised".to_owned())
             }
         }),
+        Input::Emergency { .. } => Reply::Staff(Ok("every barrier is raised".to_owned())),
         Input::Started { .. }
+        | Input::LaneEmergency { .. }
         | Input::PlateRead(_)
         | Input::LoopChanged { .. }
         | Input::VehicleSeen { .. }

@@ -15,7 +15,7 @@ use super::access::text_header;
 use super::body::Body;
 use super::problem::{Code, Problem};
 use super::transaction::unavailable;
-use crate::domain::event::{Input, LaneId, Reply, StaffAct, StaffRefusal, StaffWish, StayId};
+use crate::domain::event::{EmergencySource, Input, LaneId, Reply, StaffAct, StaffRefusal, StaffWish, StayId};
 use crate::store::reader::BOOKS_TIMEOUT;
 
 /// Longest reason: a sentence or two.
@@ -61,6 +61,15 @@ pub(super) async fn correct_plate(State(tills): State<Arc<Tills>>, Path(lane): P
     tills.act(&lane, operator, StaffWish::CorrectPlate { plate, reason }).await
 }
 
+/// `POST /staff/emergency`: raises and holds every barrier, or ends what staff have called.
+pub(super) async fn emergency(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
+    let body = Body::parse(body, &["operator", "pin", "active", "reason"])?;
+    let operator = tills.operator_of(&body)?;
+    let reason = body.needed_text("reason", MOST_REASON_CHARS)?.to_owned();
+    let active = body.needed_truth("active")?;
+    tills.ask(Input::Emergency { source: EmergencySource::Staff { operator, reason }, active }).await
+}
+
 /// `GET /staff/books`.
 pub(super) async fn books(State(tills): State<Arc<Tills>>, headers: HeaderMap) -> Result<Response, Problem> {
     let needed = || Problem::new(Code::OperatorUnknown, "the headers Gatepost-Operator and Gatepost-Pin are needed");
@@ -88,8 +97,12 @@ impl Tills {
                 format!("no lane of that name; there are {}", known.join(", ")),
             ));
         };
-        let act = StaffAct { lane: lane.clone(), operator, what };
-        let reply = self.settings.handle.try_submit(Input::Staff(act)).map_err(unavailable)?;
+        self.ask(Input::Staff(StaffAct { lane: lane.clone(), operator, what })).await
+    }
+
+    /// Puts what staff want in line and waits for the answer.
+    async fn ask(&self, input: Input) -> Answer {
+        let reply = self.settings.handle.try_submit(input).map_err(unavailable)?;
         let unknown = || {
             let detail = "the box has not answered yet; look at the lane before you do it again";
             Problem::new(Code::AnswerLate, detail).with_unknown_outcome()

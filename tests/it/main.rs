@@ -3,6 +3,7 @@
 
 mod boxed;
 mod demo;
+mod emergency;
 mod foreign;
 mod group_commit;
 mod kill;

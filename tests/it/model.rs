@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use gatepost::domain::event::{CommandId, Fen, GrantId, Input, LaneId, MemberId, OpId, Points, Record, StayId, UtcMs};
+use gatepost::domain::event::{
+    CommandId, Fen, GrantId, Input, LaneId, MemberId, OpId, Points, RaiseCause, Record, StayId, UtcMs,
+};
 use gatepost::domain::lane::{Direction, Lane, Lanes, Phase};
 use gatepost::domain::points::Part;
 use gatepost::domain::rules::Rules;
@@ -144,10 +146,16 @@ impl Model {
                 visit.stay.paid.0 += fen.0;
                 visit.stay.paid_at = Some(*at);
             }
-            Record::BarrierCommanded { command, .. } => {
+            Record::BarrierCommanded { command, cause, lane, .. } => {
                 assert!(self.commanded.insert(command.clone()), "{command} is given once");
-                let is_reason = matches!(input, Input::PlateRead(_) | Input::Staff(_) | Input::LaneReconsidered { .. });
+                let is_held = self.lanes.get(lane).is_some_and(|state| state.emergency.is_some());
+                let is_reason = if *cause == RaiseCause::Emergency {
+                    is_held || matches!(input, Input::LaneEmergency { active: true, .. })
+                } else {
+                    matches!(input, Input::PlateRead(_) | Input::Staff(_) | Input::LaneReconsidered { .. })
+                };
                 assert!(is_reason, "{input:?} is no reason to raise");
+                assert!(!is_held || *cause == RaiseCause::Emergency, "an emergency outranks {input:?}");
             }
             Record::Quarantined { .. } => self.quarantined = true,
             Record::GrantRequested { request, member, points } => {
@@ -165,6 +173,7 @@ impl Model {
             | Record::PointsReturned { .. }
             | Record::GrantAccepted { .. } => self.take_points(record),
             Record::Started { .. }
+            | Record::EmergencyChanged { .. }
             | Record::ReadTaken { .. }
             | Record::SaleCommitted { .. }
             | Record::OperationAnswered { .. }

@@ -203,6 +203,21 @@ pub enum CloudNews {
     },
 }
 
+/// Who calls an emergency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum EmergencySource {
+    /// The contact of the fire panel.
+    Contact,
+    /// A person.
+    Staff {
+        /// Who.
+        operator: String,
+        /// Why.
+        reason: String,
+    },
+}
+
 /// Everything that can happen to a box.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -260,6 +275,20 @@ pub enum Input {
     ExperienceForgotten {
         /// Why.
         reason: String,
+    },
+    /// The fire panel's contact changed, or a guard calls an emergency or ends it.
+    Emergency {
+        /// Who speaks.
+        source: EmergencySource,
+        /// Whether there is one.
+        active: bool,
+    },
+    /// A lane's part of an emergency.
+    LaneEmergency {
+        /// The lane.
+        lane: LaneId,
+        /// Whether its barrier is held up from now on.
+        active: bool,
     },
     /// The rules in the settings are not the ones in force.
     RulesOffered {

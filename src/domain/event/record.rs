@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArmPosition, CommandAnswer, CommandId, FeedChange, Fen, GrantId, LaneId, MemberId, OpId, PlateRead, Points, StayId,
-    TerminalId, TillAnswer, UtcMs,
+    ArmPosition, CommandAnswer, CommandId, EmergencySource, FeedChange, Fen, GrantId, LaneId, MemberId, OpId,
+    PlateRead, Points, StayId, TerminalId, TillAnswer, UtcMs,
 };
 use crate::domain::lane::Lane;
 use crate::domain::matching::learning::Lesson;
@@ -48,6 +48,8 @@ pub enum RaiseCause {
     },
     /// The vehicle still stands there after an uncertain raise, and a fresh read proves it.
     StillThere,
+    /// A fire alarm or a guard's emergency holds every barrier up.
+    Emergency,
 }
 
 /// Who decided which stay a vehicle is.
@@ -343,6 +345,13 @@ pub enum Record {
         /// Which stay.
         stay: Option<StayId>,
     },
+    /// An emergency was called or ended.
+    EmergencyChanged {
+        /// By whom.
+        source: EmergencySource,
+        /// Whether it is on.
+        active: bool,
+    },
     /// This box spends no more points until it has a new epoch.
     Quarantined {
         /// Why.
@@ -394,4 +403,6 @@ pub enum ReadOutcome {
     StoredOffline,
     /// No plate in it.
     NoPlate,
+    /// Seen while an emergency held the barrier up.
+    Emergency,
 }
