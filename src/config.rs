@@ -161,6 +161,10 @@ const PASS_TIMEOUT_MS: u64 = 60_000;
 const BACK_OUT_MS: u64 = 8_000;
 /// How long after a passage the same plate is still the same vehicle.
 const SAME_VEHICLE_MS: u64 = 10_000;
+/// How long a lane without an arrival loop remembers a waiting vehicle that no camera has seen again.
+const FORGET_MS: u64 = 180_000;
+/// How long the passage loop may be covered before it counts as stuck: nobody stands under an arm for so long.
+const STUCK_MS: u64 = 300_000;
 /// The most that any of them may be: ten minutes.
 const PATIENCE_MS: std::ops::RangeInclusive<u64> = 50..=600_000;
 
@@ -280,6 +284,10 @@ fn lanes(configs: &[LaneConfig], source: &Source<'_>, mistakes: &mut Vec<Mistake
             back_out_ms: patience(&config.back_out_ms, BACK_OUT_MS),
             same_vehicle_ms: i64::try_from(patience(&config.same_vehicle_ms, SAME_VEHICLE_MS)).unwrap_or(i64::MAX),
             unpaid: config.unpaid,
+            zone: config.zone.as_ref().map(|zone| zone.get_ref().clone()),
+            forget_ms: patience(&config.forget_ms, FORGET_MS),
+            stuck_ms: patience(&config.stuck_ms, STUCK_MS),
+            detectors: config.detectors,
         };
         lanes.insert(LaneId(config.id.get_ref().clone()), settings);
     }

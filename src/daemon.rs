@@ -77,7 +77,8 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
     let rooms = Rooms { handle, reader, metrics, clock, version, cloud_is_up: Arc::new(AtomicBool::new(false)) };
     let head = watch::Sender::new(store.head());
     let core = Core::new(store, settings.lanes.clone()).in_zone(settings.zone.clone());
-    let app = rooms.pages(&settings, &core.book());
+    let ticket_key = sync::derived_secret(&settings.key_file, "tickets").context("read the box's keys")?;
+    let app = rooms.pages(&settings, &core.book(), &tills::Secret::from(ticket_key.as_str()));
     let outputs = Outputs {
         raises: raises_in,
         deadlines: Arc::clone(&deadlines),
@@ -218,7 +219,7 @@ async fn offer(text: &str, handle: &Handle) {
     match answer.await {
         Ok(Reply::Staff(Ok(text))) => info!("{text}"),
         Ok(Reply::Staff(Err(refusal))) => error!("the rules are not put in force: {refusal:?}"),
-        Ok(Reply::Done | Reply::Till(_)) | Err(_) => error!("the loop gave no answer about the rules"),
+        Ok(Reply::Done | Reply::Till(_) | Reply::Ticket(_)) | Err(_) => error!("the loop gave no answer about the rules"),
     }
 }
 
@@ -233,7 +234,7 @@ struct Rooms {
 }
 
 impl Rooms {
-    fn pages(&self, settings: &Settings, book: &RulesBook) -> Router {
+    fn pages(&self, settings: &Settings, book: &RulesBook, ticket_key: &tills::Secret) -> Router {
         let (metrics, samples) = (Arc::clone(&self.metrics), Arc::clone(&self.metrics));
         let reject = Arc::clone(&self.metrics);
         let tills = tills::Settings {
@@ -247,6 +248,7 @@ impl Rooms {
             cloud_is_up: Arc::clone(&self.cloud_is_up),
             reject: Arc::new(move |code| reject.rejected("tills", code)),
             answer_timeout: tills::ANSWER_TIMEOUT,
+            ticket_key: ticket_key.clone(),
         };
         let console = console::Settings {
             reader: self.reader.clone(),
@@ -267,7 +269,7 @@ impl Rooms {
 
     fn pricing(&self, book: &RulesBook) -> tills::Pricing {
         let clock = self.clock.clone();
-        let (of_stay, of_sale, of_points) = (book.clone(), book.clone(), book.clone());
+        let (of_stay, of_sale, of_points, of_zones) = (book.clone(), book.clone(), book.clone(), book.clone());
         tills::Pricing {
             now: Arc::new(move || clock.utc()),
             quote: Arc::new(move |stay, prior, at| {
@@ -277,6 +279,10 @@ impl Rooms {
                 Some(tills::StayPrice { fee: quote.fee, due: quote.due, points_needed })
             }),
             earned: Arc::new(move |fen| of_sale.in_force().map_or(Points(0), |rules| rules.points_earned(fen))),
+            zones: Arc::new(move || {
+                let rules = of_zones.in_force();
+                rules.map_or(Vec::new(), |rules| rules.tariffs.lots().map(|lot| lot.id.get_ref().clone()).collect())
+            }),
             worth: Arc::new(move |points| of_points.in_force().map_or(Fen(0), |rules| rules.points_worth(points))),
         }
     }

@@ -19,11 +19,13 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 32] = [
+const KEPT_KINDS: [&str; 38] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
     "barrier_moved",
+    "count_taken",
+    "day_reported",
     "emergency_changed",
     "epoch_began",
     "experience_reset",
@@ -51,7 +53,11 @@ const KEPT_KINDS: [&str; 32] = [
     "stay_opened",
     "stay_resumed",
     "stay_voided",
+    "tailgate_seen",
+    "ticket_issued",
     "witness_seen",
+    "zone_entered",
+    "zone_left",
 ];
 
 /// What a record says that concerns points or debts. Every other known kind is kept and says nothing here.

@@ -1,7 +1,9 @@
 //! The decision: from an input and the facts it needs to what is written, done and answered. It cannot fail.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::admission::Right;
 use super::capacity::Counts;
 use super::emergency::Called;
 use super::event::{
@@ -64,8 +66,8 @@ pub struct Facts {
     pub escrow: EscrowFacts,
     /// How many vehicles are where.
     pub counts: Counts,
-    /// How many vehicles are inside on the pass of the plate that the input names.
-    pub on_pass: u32,
+    /// How many vehicles are inside on each pass of the plate that the input names.
+    pub on_passes: BTreeMap<Right, u32>,
     /// How many tickets were issued so far.
     pub tickets: u32,
     /// The last vehicles that came in, for a guard, where the rules want them shown.

@@ -53,7 +53,7 @@ pub(super) fn enter(work: &mut Work<'_>, read: &PlateRead, plate: &Plate) {
 pub(super) fn judge(work: &Work<'_>, plate: &Plate, at: UtcMs) -> Judgement {
     let admission = &work.facts.rules.admission;
     let free = admission.policy.spaces.map(|spaces| work.facts.counts.free(OUTSIDE, spaces.0));
-    admission.judge(&Asked { plate, at, on_pass: work.facts.on_pass, debts: work.facts.debts, free })
+    admission.judge(&Asked { plate, at, on_passes: &work.facts.on_passes, debts: work.facts.debts, free })
 }
 
 /// Whether a vehicle that is inside by the books may come in: by its own list or pass first, else as the site does.
@@ -154,7 +154,7 @@ pub(super) fn assume(work: &mut Work<'_>, plate: Option<Plate>, at: UtcMs, how: 
         hold: None,
         purse,
         member_has_another: false,
-        prior: work.facts.prior.clone(),
+        prior: work.facts.prior.iter().filter(|visit| super::tariff::is_prior(visit, entry)).cloned().collect(),
         keep: work.facts.member.as_ref().map_or(Points(0), |member| member.keep),
         debts: work.facts.open_debts.clone(),
         stay,

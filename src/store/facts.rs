@@ -1,27 +1,28 @@
 //! What a decision needs to know, looked up before anything is decided.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::{Store, escrow};
+use super::{Store, escrow, stays};
 use crate::domain::decide::{Debt, EscrowFacts, Facts, Hold, KnownMember, StayFacts, StoredOperation};
 use crate::domain::event::{
     CloudNews, Fen, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, ReadOutcome, StaffWish, StayId,
-    TillCommit, UtcMs,
+    TillCommit, UtcMs, Wrong,
 };
-use crate::domain::lane::Lane;
+use crate::domain::lane::{Lane, PossibleStay};
 use crate::domain::matching::answer::Verdict;
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Pocket, Purse};
 use crate::domain::rules::Rules;
 use crate::domain::stay::{Stay, StayState};
-use crate::domain::tariff::{Fee, PriorVisit};
+use crate::domain::tariff::{self, Fee, PriorVisit};
 
 const STAY_COLUMNS: &str =
-    "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms, debts_fen";
+    "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms, debts_fen, right_held, assumed, untrusted";
 
 /// Looks up what deciding `input` needs.
 pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
@@ -46,6 +47,15 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         civil: (1, 0),
         debts: Fen(0),
         escrow: EscrowFacts { lease: store.lease, has_lapsed: store.has_lapsed, ..EscrowFacts::default() },
+        counts: store.occupants.counts().clone(),
+        on_passes: BTreeMap::new(),
+        tickets: store.tickets,
+        latest: Vec::new(),
+        prior: Vec::new(),
+        open_debts: Vec::new(),
+        first: None,
+        inside_by_plate: None,
+        last_day: store.last_day.clone(),
     };
     if let Some(id) = input.lane() {
         facts.lane = lane(store, id);
@@ -55,6 +65,14 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
     }
     match input {
         Input::PlateRead(read) => look_up_read(store, &mut facts, read)?,
+        Input::VehicleFollowed(read) => {
+            if let Some(plate) = &read.plate {
+                look_up_plate(store, &mut facts, plate)?;
+                match_plate(store, &mut facts, read, plate)?;
+            }
+        }
+        Input::LaneReconsidered { .. } | Input::LaneDue { .. } => look_up_waiting(store, &mut facts)?,
+        Input::Corrected(correction) => look_up_correction(store, &mut facts, &correction.what)?,
         Input::Staff(act) => match &act.what {
             StaffWish::Raise { plate, .. } => {
                 let read =
@@ -69,7 +87,11 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
                 facts.found = store.inside.chosen(&act.lane, &facts.lane, stay);
                 find_serving_lane(store, &mut facts);
             }
-            StaffWish::Settle { .. } | StaffWish::CorrectPlate { .. } => {}
+            StaffWish::ChargeWithoutEntry { .. } => look_up_waiting(store, &mut facts)?,
+            StaffWish::Settle { .. }
+            | StaffWish::CorrectPlate { .. }
+            | StaffWish::IssueTicket
+            | StaffWish::ShowTicket { .. } => {}
         },
         Input::Till(commit) => look_up_commit(store, &mut facts, commit)?,
         Input::Cloud(CloudNews::Granted { request, member, grants, .. }) => {
@@ -90,14 +112,62 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         | Input::VehicleSeen { .. }
         | Input::BarrierAnswered { .. }
         | Input::BarrierMoved { .. }
-        | Input::LaneDue { .. }
-        | Input::LaneReconsidered { .. }
         | Input::Emergency { .. }
         | Input::LaneEmergency { .. }
         | Input::ExperienceForgotten { .. }
-        | Input::RulesOffered { .. } => {}
+        | Input::RulesOffered { .. }
+        | Input::DayEnded(_) => {}
     }
     Ok(facts)
+}
+
+/// What is known of a vehicle that waits without a stay.
+fn look_up_waiting(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
+    let waiting = facts.lane.visit().filter(|visit| visit.stay.is_none());
+    match waiting.and_then(|visit| visit.plate.clone().map(|plate| (plate, visit.captured))) {
+        Some((plate, captured)) => {
+            look_up_plate(store, facts, &plate)?;
+            look_up_prior(store, facts, &plate, captured)
+        }
+        None => Ok(()),
+    }
+}
+
+/// The stay that is put right, and what its fee then depends on.
+fn look_up_correction(store: &Store, facts: &mut Facts, what: &Wrong) -> anyhow::Result<()> {
+    let stay = match what {
+        Wrong::Plate { stay, .. } | Wrong::Entry { stay, .. } | Wrong::Split { stay, .. } | Wrong::Ended { stay } => stay,
+        Wrong::Merge { first, stay } => {
+            facts.first = stay_where(store, "stay = ?1", first.as_str())?;
+            stay
+        }
+        Wrong::Count { .. } => return Ok(()),
+    };
+    if let Wrong::Plate { plate, .. } = what {
+        // Whose plate it is, and whether it is inside already.
+        look_up_plate(store, facts, plate)?;
+        facts.inside_by_plate = facts.named_stay.take().map(|inside| inside.stay.id);
+    }
+    facts.named_stay = stay_where(store, "stay = ?1", stay.as_str())?;
+    facts.serving = None;
+    find_serving_lane(store, facts);
+    if facts.serving.is_none() {
+        let id = facts.named_stay.as_ref().map(|inside| &inside.stay.id);
+        let served = store.lanes.iter().find(|(_, lane)| id.is_some() && lane.stay() == id);
+        facts.serving = served.map(|(lane, state)| (lane.clone(), state.clone()));
+    }
+    let Some(inside) = &facts.named_stay else { return Ok(()) };
+    let (entry, rules) = match (what, &facts.first) {
+        (Wrong::Entry { entry, .. }, _) => (*entry, inside.rules.clone()),
+        (Wrong::Merge { .. }, Some(first)) => (first.stay.entry, first.rules.clone()),
+        _ => (inside.stay.entry, inside.rules.clone()),
+    };
+    let plate = if let Wrong::Plate { plate, .. } = what { Some(plate.clone()) } else { inside.stay.plate.clone() };
+    facts.prior = match plate {
+        Some(plate) if rules.tariffs.look_back() => prior_visits(&store.db, &plate, entry, &inside.stay.id)?,
+        Some(_) | None => Vec::new(),
+    };
+    Ok(())
 }
 
 fn look_up_read(store: &Store, facts: &mut Facts, read: &PlateRead) -> anyhow::Result<()> {
@@ -112,7 +182,9 @@ fn look_up_read(store: &Store, facts: &mut Facts, read: &PlateRead) -> anyhow::R
     match &read.plate {
         Some(plate) if facts.lane.may_find_a_stay() => {
             look_up_plate(store, facts, plate)?;
-            match_plate(store, facts, read, plate)
+            match_plate(store, facts, read, plate)?;
+            look_up_latest(store, facts)?;
+            look_up_prior(store, facts, plate, read.captured)
         }
         Some(_) | None => Ok(()),
     }
@@ -131,11 +203,32 @@ fn match_plate(store: &Store, facts: &mut Facts, read: &PlateRead, plate: &Plate
     Ok(())
 }
 
+/// The last vehicles that came in, where a guard is to be shown them.
+fn look_up_latest(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
+    let most = facts.rules.admission.policy.no_entry_last.0;
+    if most == 0 || facts.named_stay.is_some() {
+        return Ok(());
+    }
+    let sql = "SELECT stay, plate FROM stay WHERE state IN ('pending_entry', 'open', 'pending_exit')
+               AND state = 'open' AND plate IS NOT NULL ORDER BY changed_seq DESC LIMIT ?1";
+    let mut statement = store.db.prepare_cached(sql)?;
+    let mut rows = statement.query([most])?;
+    while let Some(row) = rows.next()? {
+        let plate: String = row.get(1)?;
+        let plate = plate.parse().context("read a stored plate")?;
+        facts.latest.push(PossibleStay { stay: StayId(row.get(0)?), plate, posterior_ppm: 0 });
+    }
+    Ok(())
+}
+
 fn look_up_plate(store: &Store, facts: &mut Facts, plate: &Plate) -> anyhow::Result<()> {
     let inside = "plate = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
     facts.named_stay = stay_where(store, inside, plate.as_str())?;
     find_serving_lane(store, facts);
-    facts.debts = Fen(open_debts(&store.db, plate)?.iter().map(|debt| debt.open.0).sum());
+    facts.open_debts = open_debts(&store.db, plate)?;
+    facts.debts = Fen(facts.open_debts.iter().map(|debt| debt.open.0).sum());
+    let passes = facts.rules.admission.passes_of(plate);
+    facts.on_passes = passes.map(|pass| (pass.clone(), store.occupants.on(&pass))).collect();
     let sql = "SELECT m.member, m.consent_plates, m.home FROM cloud_plate p JOIN cloud_member m USING (member)
                WHERE p.plate = ?1";
     let known = |row: &Row<'_>| known_member(store, row);
@@ -192,7 +285,8 @@ fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Opt
     let mut statement = store.db.prepare_cached(&sql)?;
     let mut rows = statement.query([value])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let stay = stay_of(row)?;
+    let mut stay = stay_of(row)?;
+    stay.zones = stays::zone_visits(&store.db, &stay.id)?;
     let exit_read: Option<i64> = row.get("exit_ms")?;
     let at_lane = match stay.state {
         StayState::PendingEntry => Some(stay.entry_lane.clone()),
@@ -213,7 +307,7 @@ fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Opt
     };
     let rules = rules_of(store, stay.rules)?;
     let prior = match &stay.plate {
-        Some(plate) if rules.tariffs.look_back() => prior_visits(&store.db, plate, stay.entry)?,
+        Some(plate) if rules.tariffs.look_back() => prior_visits(&store.db, plate, stay.entry, &stay.id)?,
         Some(_) | None => Vec::new(),
     };
     Ok(Some(StayFacts {
@@ -221,6 +315,7 @@ fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Opt
         prior,
         at_lane,
         exit_read: exit_read.filter(|_| stay.state == StayState::PendingExit).map(UtcMs),
+        left: exit_read.filter(|_| stay.state == StayState::Closed).map(UtcMs),
         hold: open_hold(&store.db, &stay.id)?,
         purse,
         member_has_another: others > is_inside,
@@ -250,6 +345,10 @@ fn stay_of(row: &Row<'_>) -> anyhow::Result<Stay> {
         paid: Fen(row.get("paid_fen")?),
         paid_at: row.get::<_, Option<i64>>("paid_ms")?.map(UtcMs),
         debts: Fen(row.get("debts_fen")?),
+        right: row.get::<_, Option<String>>("right_held")?.map(|text| parse(&text)).transpose()?,
+        assumed: row.get::<_, Option<String>>("assumed")?.map(|text| parse(&text)).transpose()?,
+        untrusted: row.get("untrusted")?,
+        zones: Vec::new(),
     })
 }
 
@@ -351,23 +450,40 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> anyhow::Result<T> {
     serde_json::from_str(text).with_context(|| format!("read the stored value {text}"))
 }
 
-/// How far back an earlier visit may have ended: the longest civil day, with room.
-const LOOK_BACK_MS: i64 = 26 * 3600 * 1000;
 /// The most earlier visits of a plate that are looked at.
 const PRIOR_MAX: i64 = 50;
 
-/// Whether an earlier visit is one that a fee of a stay from `entry` may depend on: what the query below asks for.
-pub(super) fn is_prior(visit_entry: UtcMs, visit_exit: UtcMs, entry: UtcMs) -> bool {
-    visit_exit.0 >= entry.0.saturating_sub(LOOK_BACK_MS) && visit_entry.0 <= entry.0
+/// The earlier visits that a stay may depend on whose entry is assumed: a day before its exit at most.
+fn look_up_prior(store: &Store, facts: &mut Facts, plate: &Plate, at: UtcMs) -> anyhow::Result<()> {
+    if facts.named_stay.is_none() && facts.rules.tariffs.look_back() {
+        let from = at.0.saturating_sub(tariff::LOOK_BACK_MS).saturating_sub(tariff::LOOK_BACK_MS);
+        facts.prior = visits_between(&store.db, plate, from, at.0, &StayId::from(""))?;
+    }
+    Ok(())
 }
 
-/// The visits of a plate that ended at most a day before `entry`, oldest first.
-pub(super) fn prior_visits(db: &Connection, plate: &Plate, entry: UtcMs) -> anyhow::Result<Vec<PriorVisit>> {
+/// The visits of a plate that ended at most a day before `entry`, oldest first, without the stay `of` itself.
+pub(super) fn prior_visits(
+    db: &Connection,
+    plate: &Plate,
+    entry: UtcMs,
+    of: &StayId,
+) -> anyhow::Result<Vec<PriorVisit>> {
+    visits_between(db, plate, entry.0.saturating_sub(tariff::LOOK_BACK_MS), entry.0, of)
+}
+
+/// The visits of a plate that ended from `from` on and began until `until`.
+fn visits_between(
+    db: &Connection,
+    plate: &Plate,
+    from: i64,
+    until: i64,
+    of: &StayId,
+) -> anyhow::Result<Vec<PriorVisit>> {
     let sql = "SELECT entry_ms, exit_ms, fee FROM stay WHERE plate = ?1 AND state = 'closed' AND exit_ms >= ?2
-               AND entry_ms <= ?3 ORDER BY exit_ms LIMIT ?4";
+               AND entry_ms <= ?3 AND stay <> ?5 ORDER BY exit_ms LIMIT ?4";
     let mut statement = db.prepare_cached(sql)?;
-    let from = entry.0.saturating_sub(LOOK_BACK_MS);
-    let mut rows = statement.query(params![plate.as_str(), from, entry.0, PRIOR_MAX])?;
+    let mut rows = statement.query(params![plate.as_str(), from, until, PRIOR_MAX, of.as_str()])?;
     let mut visits = Vec::new();
     while let Some(row) = rows.next()? {
         let fee: Option<String> = row.get(2)?;

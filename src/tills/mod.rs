@@ -2,6 +2,7 @@
 
 mod access;
 mod body;
+mod care;
 mod lookup;
 mod problem;
 mod quote;
@@ -13,6 +14,7 @@ mod staff;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod transaction;
 mod witness;
 
@@ -71,6 +73,8 @@ pub struct Settings {
     pub cloud_is_up: Arc<AtomicBool>,
     /// Told the code of every refused request.
     pub reject: Reject,
+    /// What this box seals its tickets with.
+    pub ticket_key: Secret,
     /// How long a till waits for the loop, [`ANSWER_TIMEOUT`] at a site.
     pub answer_timeout: Duration,
 }
@@ -84,6 +88,8 @@ pub struct Pricing {
     pub quote: QuoteStay,
     /// The points that a sale earns.
     pub earned: Arc<dyn Fn(Fen) -> Points + Send + Sync>,
+    /// The inner lots of the rules in force.
+    pub zones: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The money that so many points pay at most.
     pub worth: Arc<dyn Fn(Points) -> Fen + Send + Sync>,
 }
@@ -122,6 +128,16 @@ pub fn router(settings: Settings) -> Router {
         .route("/staff/lanes/{lane}/settle", post(staff::settle))
         .route("/staff/lanes/{lane}/stay", post(staff::choose_stay))
         .route("/staff/lanes/{lane}/plate", post(staff::correct_plate))
+        .route("/staff/lanes/{lane}/ticket", post(tickets::by_guard))
+        .route("/staff/lanes/{lane}/no-entry", post(staff::no_entry))
+        .route("/staff/stays/{stay}/correct", post(care::correct))
+        .route("/staff/stays/{stay}/merge", post(care::merge))
+        .route("/staff/stays/{stay}/split", post(care::split))
+        .route("/staff/stays/{stay}/end", post(care::end))
+        .route("/staff/counts", post(care::count))
+        .route("/staff/days", get(care::days))
+        .route("/tickets", post(tickets::issue))
+        .route("/tickets/scans", post(tickets::scan))
         .route("/reversals", post(staff::reverse_at_till))
         .route("/staff/reversals", post(staff::reverse))
         .route("/staff/emergency", post(staff::emergency))

@@ -58,7 +58,7 @@ impl Tills {
                 None => Points(0),
             };
             let prior = match &row.stay.plate {
-                Some(plate) => view.prior_visits(plate, row.stay.entry)?,
+                Some(plate) => view.prior_visits(plate, row.stay.entry, &row.stay.id)?,
                 None => Vec::new(),
             };
             Ok(Some((row, usable, prior)))

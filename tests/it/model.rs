@@ -177,6 +177,12 @@ impl Model {
                 assert!(std::mem::replace(&mut self.has_lapsed, false), "said once");
             }
             Record::WitnessSeen { .. } => {}
+            Record::TicketIssued { .. }
+            | Record::ZoneEntered { .. }
+            | Record::ZoneLeft { .. }
+            | Record::CountTaken { .. }
+            | Record::StayCorrected { .. }
+            | Record::DayReported { .. } => panic!("random stories do not tell of {record:?}"),
             Record::StayVoided { stay, .. } => {
                 let from = [StayState::PendingEntry, StayState::Open, StayState::PendingExit];
                 self.go(stay, &from, StayState::Void);
@@ -224,6 +230,7 @@ impl Model {
             | Record::BarrierAnswered { .. }
             | Record::BarrierMoved { .. }
             | Record::PassageSeen { .. }
+            | Record::TailgateSeen { .. }
             | Record::AlarmRaised { .. }
             | Record::RulesActivated { .. } => {}
             Record::Fed { .. } | Record::Acknowledged { .. } | Record::LeaseSeen { .. } => {

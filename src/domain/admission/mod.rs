@@ -70,8 +70,8 @@ pub struct Asked<'a> {
     pub plate: &'a Plate,
     /// When it was read.
     pub at: UtcMs,
-    /// How many vehicles are inside on its pass.
-    pub on_pass: u32,
+    /// How many vehicles are inside on each of its passes.
+    pub on_passes: &'a BTreeMap<Right, u32>,
     /// What its plate owes for earlier stays.
     pub debts: Fen,
     /// How many bays are free; none where they are not counted.
@@ -190,6 +190,12 @@ impl Admission {
         Some(Right::Pass { id: id.clone() })
     }
 
+    /// Every pass that names a plate, whenever it holds.
+    pub fn passes_of(&self, plate: &Plate) -> impl Iterator<Item = Right> {
+        let named = self.by_plate.get(plate).into_iter().flat_map(|named| &named.passes);
+        named.map(|id| Right::Pass { id: id.clone() })
+    }
+
     /// Judges a vehicle at an entry: the first judge who has something to say decides.
     pub fn judge(&self, asked: &Asked<'_>) -> Judgement {
         for judge in &self.policy.judgement_order {
@@ -274,7 +280,8 @@ impl Admission {
             Right::Pass { id } => self.passes.get(id)?.cars,
             Right::List { .. } => return None,
         };
-        (asked.on_pass < cars).then_some(right)
+        let inside = asked.on_passes.get(&right).copied().unwrap_or(0);
+        (inside < cars).then_some(right)
     }
 }
 

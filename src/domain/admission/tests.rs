@@ -119,7 +119,8 @@ fn judge(admission: &Admission, case: Case) -> Judgement {
     // 2026-03-02T08:00:00+08:00.
     let at = UtcMs(1_772_409_600_000);
     let (debts, free) = (Fen(case.debts), Some(case.free));
-    admission.judge(&Asked { plate: &plate, at, on_pass: case.on_pass, debts, free })
+    let on_passes = BTreeMap::from([(Right::Pass { id: "P-1".to_owned() }, case.on_pass)]);
+    admission.judge(&Asked { plate: &plate, at, on_passes: &on_passes, debts, free })
 }
 
 fn admission(tables: &str) -> Admission {

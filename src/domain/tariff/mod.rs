@@ -205,6 +205,14 @@ pub fn quote(rules: &Rules, stay: &Stay, prior: &[PriorVisit], at: UtcMs) -> Quo
     Quote { fee, due }
 }
 
+/// How far back an earlier visit may have ended: the longest civil day, with room.
+pub const LOOK_BACK_MS: i64 = 26 * 3600 * 1000;
+
+/// Whether an earlier visit is one that the fee of a stay from `entry` may depend on.
+pub fn is_prior(visit: &PriorVisit, entry: UtcMs) -> bool {
+    visit.exit.0 >= entry.0.saturating_sub(LOOK_BACK_MS) && visit.entry.0 <= entry.0
+}
+
 /// What is asked about a stay that leaves at `at`, with its parts in inner lots, without payments and rights.
 pub fn question(stay: &Stay, prior: &[PriorVisit], at: UtcMs) -> Question {
     let class = stay.plate.as_ref().map_or(ORDINARY, super::plate::Plate::class);
