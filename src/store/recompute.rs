@@ -124,7 +124,7 @@ fn walk(
 ) -> anyhow::Result<()> {
     let db = Connection::open_with_flags(ledger, OpenFlags::SQLITE_OPEN_READ_ONLY)
         .with_context(|| format!("open the ledger {}", ledger.display()))?;
-    let mut statement = db.prepare("SELECT seq, body FROM journal ORDER BY seq")?;
+    let mut statement = db.prepare("SELECT entry, body FROM journal ORDER BY entry")?;
     let mut rows = statement.query(())?;
     let mut book = Book::default();
     while let Some(row) = rows.next()? {
