@@ -20,7 +20,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::clock::Clock;
 use crate::config::{self, Settings};
-use crate::domain::event::LaneId;
+use crate::domain::benefit;
+use crate::domain::event::{LaneId, Purse};
 use crate::metrics::Metrics;
 use crate::site::{self, Core, Deadlines, Handle, Outputs, QUEUE_INPUTS, Site};
 use crate::store::Store;
@@ -195,14 +196,19 @@ impl Rooms {
 
     fn pricing(&self, store: &Store) -> tills::Pricing {
         let clock = self.clock.clone();
-        let (of_stay, of_sale, of_points) = (store.rules().clone(), store.active_rules(), store.active_rules());
+        let (of_version, of_stay) = (store.rules().clone(), store.rules().clone());
+        let (of_sale, of_points) = ( store.active_rules(), store.active_rules());
         tills::Pricing {
             now: Arc::new(move || clock.utc()),
-            quote: Arc::new(move |stay, at| {
+            rules: Arc::new(move |version| of_version.get(&version).cloned()),
+            quote: Arc::new(move |stay, known, at| {
                 let rules = of_stay.get(&stay.rules)?;
-                let quote = crate::domain::tariff::quote(rules, stay, &[], at);
-                let points_needed = rules.points_needed(quote.due);
-                Some(tills::StayPrice { fee: quote.fee, due: quote.due, points_needed })
+                // What points the member has is told apart; here it is only what they may pay.
+                let moment = benefit::Moment { at, trusted: true };
+                let outcome = benefit::quote(rules, stay, &[], known, &Purse::new(), moment);
+                let points_needed = rules.points_needed(outcome.due);
+                let (due, points_cap, not_used) = (outcome.due, outcome.points_cap, outcome.not_used);
+                Some(tills::StayPrice { fee: outcome.fee, due, points_needed, points_cap, not_used })
             }),
             earned: Arc::new(move |fen| of_sale.points_earned(fen)),
             worth: Arc::new(move |points| of_points.points_worth(points)),

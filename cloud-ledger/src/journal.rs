@@ -16,11 +16,13 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 25] = [
+const KEPT_KINDS: [&str; 28] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
     "barrier_moved",
+    "benefits_held",
+    "coupon_shown",
     "emergency_changed",
     "grant_refused",
     "grant_requested",
@@ -42,6 +44,7 @@ const KEPT_KINDS: [&str; 25] = [
     "stay_opened",
     "stay_resumed",
     "stay_voided",
+    "validation_given",
 ];
 
 /// The hash that stands for an entry and everything before it. 64 hexadecimal digits on the wire.

@@ -1,5 +1,6 @@
 //! A vehicle before the arm: whose read it is, whether it may go, and what it waits for.
 
+use super::benefit::{self, Moment, Outcome, Use};
 use super::decide::{StayFacts, Work};
 use super::event::{
     Action, Evidence, Fen, Input, LaneId, MemberId, PlateRead, Points, RaiseCause, ReadOutcome, Record, StayId, UtcMs,
@@ -8,7 +9,7 @@ use super::lane::{Direction, Lane, Phase, Raised, Visit, WaitReason, Waiting};
 use super::plate::Plate;
 use super::points::{self, POINTS_MAX};
 use super::stay::{Stay, StayState};
-use super::{emergency, tariff};
+use super::emergency;
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;
@@ -238,8 +239,7 @@ fn leave(work: &mut Work<'_>, read: &PlateRead) {
         return wait_for_the_other(work, read, &inside, &other);
     }
     let visit = visit(read, Some(inside.stay.id.clone()));
-    let due = charge(work, &inside, read.captured);
-    settle(work, &inside, visit, due, false);
+    settle(work, &inside, visit, read.captured, false);
 }
 
 /// Takes the named stay from a lane where it only waits: the vehicle has come over here. Where the barrier is up for it
@@ -257,28 +257,50 @@ pub(super) fn take_over(work: &mut Work<'_>) -> Result<(), LaneId> {
     Ok(())
 }
 
-/// Computes and records what a stay owes at the exit.
+/// Computes and records what a stay owes at the exit, and sets aside the benefits that its fee rests on.
 pub(super) fn charge(work: &mut Work<'_>, inside: &StayFacts, at: UtcMs) -> Fen {
-    let quote = tariff::quote(&inside.rules, &inside.stay, &[], at);
+    let outcome = reckon(work, inside, at);
+    hold_benefits(work, inside, outcome.uses_with_points(&inside.stay, None, Fen(0)));
+    outcome.due
+}
+
+/// Computes and records what a stay owes at the exit, and sets nothing aside.
+pub(super) fn reckon(work: &mut Work<'_>, inside: &StayFacts, at: UtcMs) -> Outcome {
+    let moment = Moment { at, trusted: work.now.trusted };
+    let outcome = benefit::quote(&inside.rules, &inside.stay, &[], &inside.benefits, &inside.purse, moment);
     work.records.push(Record::StayExiting {
         stay: inside.stay.id.clone(),
         lane: work.lane_id.clone(),
         at,
-        fee: quote.fee,
+        fee: outcome.fee.clone(),
     });
-    quote.due
+    outcome
+}
+
+/// What is held for the stay is from now on this and nothing else.
+fn hold_benefits(work: &mut Work<'_>, inside: &StayFacts, uses: Vec<Use>) {
+    if uses != inside.benefits.held {
+        work.records.push(Record::BenefitsHeld { stay: inside.stay.id.clone(), uses });
+    }
 }
 
 /// Lets a vehicle go if what it owes is nothing or covered by points; otherwise it waits for another tender.
-fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, due: Fen, asked_for_points: bool) {
+fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: UtcMs, asked_for_points: bool) {
+    let outcome = reckon(work, inside, at);
+    let due = outcome.due;
+    let mut uses = outcome.uses_with_points(&inside.stay, None, Fen(0));
     if due.0 == 0 {
+        hold_benefits(work, inside, uses);
         let cause = if inside.stay.paid.0 > 0 { RaiseCause::Paid } else { RaiseCause::NothingDue };
         return raise(work, visit, cause, Fen(0));
     }
     let mut asked = asked_for_points;
-    if let Some(member) = inside.stay.member.clone().filter(|_| !work.facts.quarantined) {
+    let may_cover = outcome.points_cap == due && !work.facts.quarantined;
+    if let Some(member) = inside.stay.member.clone().filter(|_| may_cover) {
         let needed = inside.rules.points_needed(due);
         if let Some(parts) = points::take(&inside.purse, needed) {
+            uses = outcome.uses_with_points(&inside.stay, Some(&member), due);
+            hold_benefits(work, inside, uses);
             let op = work.op();
             let stay = inside.stay.id.clone();
             work.records.push(Record::HoldPlaced { op, stay, member, points: needed, fen: due, parts });
@@ -289,6 +311,7 @@ fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, due: Fen, asked
             asked = true;
         }
     }
+    hold_benefits(work, inside, uses);
     wait(work, visit, Some(due), WaitReason::FeeDue);
     if let Phase::Waiting(waiting) = &mut work.lane.phase {
         waiting.asked_for_points = asked;
@@ -302,8 +325,8 @@ pub(super) fn reconsider(work: &mut Work<'_>) {
     if waiting.why != WaitReason::FeeDue {
         return;
     }
-    let due = charge(work, &inside, waiting.visit.captured);
-    settle(work, &inside, waiting.visit, due, waiting.asked_for_points);
+    let at = waiting.visit.captured;
+    settle(work, &inside, waiting.visit, at, waiting.asked_for_points);
 }
 
 /// Commands the barrier up for a vehicle.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::emergency::Called;
+use super::benefit::{HeldCoupon, Known};
 use super::event::{
     Action, CloudNews, CommandId, Decision, Fen, GrantId, Ids, Input, LaneId, MemberId, Now, OpId, Points, Purse,
     RaiseCause, ReadOutcome, Record, Reply, UtcMs,
@@ -40,6 +41,8 @@ pub struct Facts {
     pub purse: Purse,
     /// Whether that member has a vehicle inside.
     pub member_inside: bool,
+    /// The coupon that the input shows.
+    pub coupon: Option<HeldCoupon>,
     /// The stored answer for the input's idempotency key.
     pub operation: Option<StoredOperation>,
     /// Whether the input's request for a grant is one of that member's and still unanswered.
@@ -63,6 +66,8 @@ pub struct StayFacts {
     pub at_lane: Option<LaneId>,
     /// When it was read at the exit where it now stands.
     pub exit_read: Option<UtcMs>,
+    /// What else its fee depends on, and what is held for it.
+    pub benefits: Known,
     /// Points set aside for it.
     pub hold: Option<Hold>,
     /// What its member can spend here, besides the hold.

@@ -131,7 +131,7 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
     if work.settings.direction == Direction::Entry || !is_inside {
         return;
     }
-    let waived = arrival::charge(work, &inside, read.captured);
+    let waived = arrival::reckon(work, &inside, read.captured).due;
     work.records.push(Record::StayClosed { stay: inside.stay.id, evidence: Evidence::Unconfirmed, waived });
     if let Some(member) = inside.stay.member.filter(|_| !inside.member_has_another) {
         work.return_points(&member, &inside.purse);

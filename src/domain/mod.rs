@@ -6,6 +6,7 @@ pub mod benefit;
 pub mod decide;
 pub mod emergency;
 pub mod event;
+mod gift;
 pub mod lane;
 mod passage;
 pub mod plate;

@@ -6,10 +6,10 @@ use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::Store;
+use super::{Store, benefits};
 use crate::domain::decide::{Facts, Hold, KnownMember, StayFacts, StoredOperation};
 use crate::domain::event::{
-    CloudNews, Fen, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, Purse, ReadOutcome, StaffWish,
+    CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, Purse, ReadOutcome, StaffWish,
     StayId, TillCommit, UtcMs,
 };
 use crate::domain::lane::Lane;
@@ -35,6 +35,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         member: None,
         purse: Purse::new(),
         member_inside: false,
+        coupon: None,
         operation: None,
         request_is_open: false,
         grant_is_known: false,
@@ -130,6 +131,9 @@ fn look_up_commit(store: &Store, facts: &mut Facts, commit: &TillCommit) -> anyh
         facts.named_stay = stay_where(store, inside, stay.as_str())?;
         find_serving_lane(store, facts);
     }
+    if let Some(Gift::Coupon { code }) = &commit.gift {
+        facts.coupon = benefits::coupon(&store.db, code, commit.stay.as_ref())?;
+    }
     Ok(())
 }
 
@@ -170,8 +174,10 @@ fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Opt
         StayState::PendingEntry | StayState::Open | StayState::PendingExit => 1,
         StayState::Closed | StayState::Void => 0,
     };
+    let rules = rules_of(store, stay.rules)?;
     Ok(Some(StayFacts {
-        rules: rules_of(store, stay.rules)?,
+        benefits: benefits::known(&store.db, &rules, &stay)?,
+        rules,
         at_lane,
         exit_read: exit_read.filter(|_| stay.state == StayState::PendingExit).map(UtcMs),
         hold: open_hold(&store.db, &stay.id)?,

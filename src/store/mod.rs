@@ -1,5 +1,6 @@
 //! The ledger file: journal and tables, one writer; the only place with SQL.
 
+mod benefits;
 mod facts;
 pub mod journal;
 #[cfg(test)]

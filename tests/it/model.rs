@@ -172,6 +172,9 @@ impl Model {
             | Record::PointsReturned { .. }
             | Record::GrantAccepted { .. } => self.take_points(record),
             Record::Started { .. }
+            | Record::BenefitsHeld { .. }
+            | Record::ValidationGiven { .. }
+            | Record::CouponShown { .. }
             | Record::EmergencyChanged { .. }
             | Record::ReadTaken { .. }
             | Record::SaleCommitted { .. }

@@ -217,6 +217,7 @@ impl Story {
             stay: stay.map(StayId::from),
             cash: Fen(cash),
             points_cover: Fen(points),
+            gift: None,
         };
         match self.feed(Input::Till(commit)) {
             (raises, Reply::Till(answer)) => (raises, answer),

@@ -286,6 +286,23 @@ impl Counters {
         }
     }
 
+    /// Takes back what [`Self::count`] counted.
+    pub fn uncount(&mut self, used: &Use) {
+        for (key, count) in Self::of(used) {
+            let here = self.0.entry(key).or_default();
+            here.uses -= count.uses;
+            here.minutes -= count.minutes;
+            here.fen -= count.fen;
+        }
+    }
+
+    /// What one use counts, for everybody whom it concerns.
+    pub fn of(used: &Use) -> Vec<(CountKey, Count)> {
+        let mut one = Self::default();
+        one.count(used);
+        one.0.into_iter().collect()
+    }
+
     /// What `who` used in the window that ends with `today`, of what `matches(class, benefit)` names. A visit's window is
     /// empty: what a visit uses is counted while it is reckoned.
     pub fn sum(

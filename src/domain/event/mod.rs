@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};
 pub use input::{
-    ArmPosition, CloudNews, CommandAnswer, EmergencySource, FeedChange, Input, Member, PlateRead, StaffAct, StaffWish,
+    ArmPosition, CloudNews, CommandAnswer, EmergencySource, FeedChange, Gift, Input, IssuedCoupon, Member, PlateRead, StaffAct, StaffWish,
     TillCommit, VehicleSign,
 };
 pub use record::{Evidence, RaiseCause, ReadOutcome, Record, Tender};

@@ -6,6 +6,7 @@ use super::{
     ArmPosition, CommandAnswer, CommandId, EmergencySource, FeedChange, Fen, GrantId, LaneId, MemberId, OpId,
     PlateRead, Points, StayId, TerminalId, TillAnswer, UtcMs,
 };
+use crate::domain::benefit::{Use, Validation};
 use crate::domain::lane::Lane;
 use crate::domain::points::Part;
 use crate::domain::stay::Stay;
@@ -150,6 +151,32 @@ pub enum Record {
         tender: Tender,
         /// When.
         at: UtcMs,
+    },
+    /// What a stay uses up of benefits, in place of what was held for it before: posted when the vehicle has left, void
+    /// where it goes back inside unpaid.
+    BenefitsHeld {
+        /// Which stay.
+        stay: StayId,
+        /// The uses.
+        uses: Vec<Use>,
+    },
+    /// A merchant gave time or money to a stay.
+    ValidationGiven {
+        /// The effect's id.
+        op: OpId,
+        /// Which stay.
+        stay: StayId,
+        /// What.
+        validation: Validation,
+    },
+    /// A coupon was shown for a stay.
+    CouponShown {
+        /// The effect's id.
+        op: OpId,
+        /// Which stay.
+        stay: StayId,
+        /// The coupon's own number.
+        coupon: String,
     },
     /// Points are set aside; they are spent when the vehicle has passed.
     HoldPlaced {
