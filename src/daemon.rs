@@ -197,7 +197,7 @@ impl Rooms {
     fn pricing(&self, store: &Store) -> tills::Pricing {
         let clock = self.clock.clone();
         let (of_version, of_stay) = (store.rules().clone(), store.rules().clone());
-        let (of_sale, of_points) = ( store.active_rules(), store.active_rules());
+        let (of_sale, of_points) = (store.active_rules(), store.active_rules());
         tills::Pricing {
             now: Arc::new(move || clock.utc()),
             rules: Arc::new(move |version| of_version.get(&version).cloned()),

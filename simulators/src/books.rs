@@ -276,7 +276,7 @@ impl Audit<'_> {
             Some((row, exit_ms)) => {
                 let fee_fen = self.tariff.fee_fen_after(row.entry_ms, exit_ms, visit.rights);
                 points_for_fen(fee_fen - visit.cash_fen())
-            },
+            }
             None => 0,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::benefit::{self, Moment, Outcome, Use};
 use super::decide::{StayFacts, Work};
+use super::emergency;
 use super::event::{
     Action, Evidence, Fen, Input, LaneId, MemberId, PlateRead, Points, RaiseCause, ReadOutcome, Record, StayId, UtcMs,
 };
@@ -9,7 +10,6 @@ use super::lane::{Direction, Lane, Phase, Raised, Visit, WaitReason, Waiting};
 use super::plate::Plate;
 use super::points::{self, POINTS_MAX};
 use super::stay::{Stay, StayState};
-use super::emergency;
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;

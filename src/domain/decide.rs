@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::emergency::Called;
 use super::benefit::{HeldCoupon, Known};
+use super::emergency::Called;
 use super::event::{
     Action, CloudNews, CommandId, Decision, Fen, GrantId, Ids, Input, LaneId, MemberId, Now, OpId, Points, Purse,
     RaiseCause, ReadOutcome, Record, Reply, UtcMs,

@@ -23,7 +23,8 @@ pub(super) fn held(db: &Connection, seq: u64, stay: &StayId, uses: &[Use]) -> an
     }
     let gone = "DELETE FROM benefit_use WHERE stay = ?1 AND state = 'held'";
     db.prepare_cached(gone)?.execute([stay.as_str()])?;
-    let sql = "INSERT INTO benefit_use (stay, seq, n, source, instance, used, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'held')";
+    let sql =
+        "INSERT INTO benefit_use (stay, seq, n, source, instance, used, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'held')";
     for (n, used) in (0_i64..).zip(uses) {
         count(db, used, 1)?;
         let values = params![stay.as_str(), seq, n, name(&used.source)?, used.instance, serde_json::to_string(used)?];

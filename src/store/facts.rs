@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use super::{Store, benefits};
 use crate::domain::decide::{Facts, Hold, KnownMember, StayFacts, StoredOperation};
 use crate::domain::event::{
-    CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, Purse, ReadOutcome, StaffWish,
-    StayId, TillCommit, UtcMs,
+    CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, Purse, ReadOutcome,
+    StaffWish, StayId, TillCommit, UtcMs,
 };
 use crate::domain::lane::Lane;
 use crate::domain::plate::Plate;

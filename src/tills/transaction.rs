@@ -133,7 +133,12 @@ impl Tills {
         }
     }
 
-    pub(super) async fn answer(&self, terminal: &TerminalId, key: &str, answer: TillAnswer) -> Result<Response, Problem> {
+    pub(super) async fn answer(
+        &self,
+        terminal: &TerminalId,
+        key: &str,
+        answer: TillAnswer,
+    ) -> Result<Response, Problem> {
         match answer {
             TillAnswer::Refused { code, detail } => Err(refusal(&code, &detail)),
             TillAnswer::Applied { replayed, .. } => {

@@ -227,7 +227,8 @@ fn lines(story: &Story, plate: &str) -> Vec<String> {
 }
 
 fn lines_of_closed(story: &Story) -> Vec<String> {
-    let sql = "SELECT line.value ->> '$.rule' || ' ' || (line.value ->> '$.fen') FROM stay, json_each(fee, '$.lines') line
+    let sql =
+        "SELECT line.value ->> '$.rule' || ' ' || (line.value ->> '$.fen') FROM stay, json_each(fee, '$.lines') line
                WHERE state = 'closed' ORDER BY line.key";
     story.rows(sql)
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use gatepost::domain::event::{
-    Action, CloudNews, CommandAnswer, CommandId, DeviceId, FeedChange, Fen, Gift, GrantId, Input, LaneId, Member, MemberId,
-    Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAnswer, TillCommit, UtcMs,
-    VehicleSign,
+    Action, CloudNews, CommandAnswer, CommandId, DeviceId, FeedChange, Fen, Gift, GrantId, Input, LaneId, Member,
+    MemberId, Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAnswer, TillCommit,
+    UtcMs, VehicleSign,
 };
 use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy};
 use gatepost::site::{Core, activate_rules};

@@ -58,8 +58,7 @@ pub fn quote(
     moment: Moment,
 ) -> Outcome {
     let class = stay.plate.as_ref().map_or(ORDINARY, crate::domain::plate::Plate::class);
-    let plain =
-        Question { class: class.to_owned(), prior: prior.to_vec(), ..Question::of(stay.entry, moment.at) };
+    let plain = Question { class: class.to_owned(), prior: prior.to_vec(), ..Question::of(stay.entry, moment.at) };
     let fee = |seconds: i64| {
         let mut question = plain.clone();
         if seconds > 0 {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Outcome;
 use super::earn::Earned;
 use super::facts::Use;
 use super::legs::Leg;
 use super::points::LotPart;
 use super::table::LotPolicy;
-use super::{Outcome, Source};
 use crate::domain::event::{Fen, Points, UtcMs};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -133,12 +133,4 @@ fn uses_without(some: &[Use], others: &[Use]) -> Vec<Use> {
         }
     }
     left
-}
-
-/// Whether a use gives a coupon or a pass back to its holder when it is taken back.
-pub fn gives_back(used: &Use) -> bool {
-    match used.source {
-        Source::Coupon | Source::Pass => true,
-        Source::Entitlement | Source::Validation | Source::Points => false,
-    }
 }

@@ -92,7 +92,8 @@ pub(super) fn read(text: &str) -> Result<(Rules, Vec<Spanned<Golden>>), BadRules
     let tariffs = Tariffs::of(calendar, bundle.zones, bundle.tariffs)
         .map_err(|(span, wrong)| BadRules::at(text, span, wrong, "what docs/tariffs.md describes"))?;
     benefit::check(&bundle.benefits).map_err(|wrong| {
-        let (wrong, allowed) = wrong.split_once("; ").map_or((wrong.as_str(), "what docs/benefits.md describes"), |parts| parts);
+        let (wrong, allowed) =
+            wrong.split_once("; ").map_or((wrong.as_str(), "what docs/benefits.md describes"), |parts| parts);
         BadRules::whole(wrong, allowed.strip_prefix("allowed are ").unwrap_or(allowed))
     })?;
     let rules = Rules {
