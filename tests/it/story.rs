@@ -37,7 +37,7 @@ pub struct Story {
 
 impl Story {
     pub fn new() -> Self {
-        Self::with(include_str!("../../systemd/rules.toml").to_owned())
+        Self::with(RULES.to_owned())
     }
 
     /// A story under other rules.
@@ -200,8 +200,8 @@ impl Story {
     pub fn rules(&mut self, change: impl Fn(&str) -> String) {
         self.core = None;
         let mut store = Store::open(&self.path(), "box-1").unwrap();
-        let text = change(RULES).replace("version = 1 ", "version = 2 ");
-        activate_rules(&mut store, &text, &Clock::new(None)).unwrap();
+        self.rules = change(&self.rules).replace("version = 1 ", "version = 2 ");
+        activate_rules(&mut store, &self.rules, &Clock::new(None)).unwrap();
         self.core = Some(Core::new(store, self.lanes.clone()));
     }
 
