@@ -31,7 +31,7 @@ pub use facts::{
 pub use legs::Leg;
 pub use lint::{Finding, lint};
 pub use points::{LotPart, Offer, Rate};
-pub use quote::{Known, Moment, RestsOn, civil, quote, rate};
+pub use quote::{Known, Moment, RestsOn, answer, civil, quote, rate};
 pub use reason::NotUsed;
 pub use requote::{Differences, Restored, requote};
 pub use table::{

@@ -80,6 +80,12 @@ pub fn quote(
 ) -> Outcome {
     let class = stay.plate.as_ref().map_or(ORDINARY, crate::domain::plate::Plate::class);
     let plain = Question { class: class.to_owned(), prior: prior.to_vec(), ..Question::of(stay.entry, moment.at) };
+    answer(rules, &plain, stay, known, purse, moment)
+}
+
+/// What [`quote`] says of a stay, where the question about its fee is asked in full; without payments, which the stay
+/// has.
+pub fn answer(rules: &Rules, plain: &Question, stay: &Stay, known: &Known, purse: &Purse, moment: Moment) -> Outcome {
     let fee = |seconds: i64| {
         let mut question = plain.clone();
         if seconds > 0 {
@@ -89,7 +95,7 @@ pub fn quote(
         tariff::fee(rules, &question)
     };
     let (rate, earn) = (rate(rules), earn_rate(rules));
-    let grace_minutes = rules.tariffs.grace_minutes(&plain);
+    let grace_minutes = rules.tariffs.grace_minutes(plain);
     let terms = Terms { table: &rules.benefits, rate: &rate, earn: Some(&earn), fee: &fee, grace_minutes };
     let mut outcome = evaluate(&terms, &facts(rules, stay, known, purse, moment));
     if stay.debts.0 > 0 {
