@@ -19,12 +19,14 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 38] = [
+const KEPT_KINDS: [&str; 41] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
     "barrier_moved",
+    "benefits_held",
     "count_taken",
+    "coupon_shown",
     "day_reported",
     "emergency_changed",
     "epoch_began",
@@ -55,6 +57,7 @@ const KEPT_KINDS: [&str; 38] = [
     "stay_voided",
     "tailgate_seen",
     "ticket_issued",
+    "validation_given",
     "witness_seen",
     "zone_entered",
     "zone_left",

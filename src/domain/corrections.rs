@@ -1,13 +1,16 @@
 //! What staff put right in the books: the fee is computed again under the rules of the entry, and the difference posted.
 
+use super::benefit::{Moment, RestsOn};
 use super::decide::{Facts, StayFacts};
 use super::event::{
     Correction, Decision, Evidence, Fen, Now, OpId, Record, Reply, StaffRefusal, StayId, UtcMs, Wrong,
 };
 use super::losses::NEVER_SEEN;
 use super::plate::Plate;
+use super::points::Purse;
 use super::stay::{Stay, StayState};
-use super::{escrow, points, tariff};
+use super::tariff::{Fee, PriorVisit};
+use super::{benefit, escrow, points};
 
 /// The longest stay that a correction may make: an entry before that is a slip of the pen.
 const LONGEST_MS: i64 = 400 * 86_400_000;
@@ -104,9 +107,9 @@ impl Books<'_> {
         if stay.paid.0 > 0 || stay.debts.0 > 0 || !stay.zones.is_empty() {
             return Err(no("a stay with payments, debts or parts in inner lots is not split".to_owned()));
         }
-        let quote = tariff::quote(&inside.rules, stay, &inside.prior, left);
-        let (id, lane, due) = (stay.id.clone(), stay.entry_lane.clone(), quote.due);
-        self.records.push(Record::StayExiting { stay: id.clone(), lane, at: left, fee: quote.fee });
+        let (fee, rests_on) = reckon(&inside, stay, &inside.prior, left);
+        let (id, lane, due) = (stay.id.clone(), stay.entry_lane.clone(), fee.total);
+        self.records.push(Record::StayExiting { stay: id.clone(), lane, at: left, fee, rests_on });
         let is_owed = stay.plate.is_some();
         let (waived, owed) = if is_owed { (Fen(0), due) } else { (due, Fen(0)) };
         self.records.push(Record::StayClosed { stay: id.clone(), evidence: Evidence::Unconfirmed, waived, owed });
@@ -162,12 +165,16 @@ impl Books<'_> {
     /// Posts the stay as it is now; of one that has left also what its fee rose or fell by.
     fn correct(&mut self, inside: &StayFacts, stay: Stay) -> Done {
         let exit = inside.left;
-        let fee = exit.map(|exit| tariff::quote(&inside.rules, &stay, &self.facts.prior, exit).fee);
+        let again = exit.map(|exit| reckon(inside, &stay, &self.facts.prior, exit));
+        let (fee, rests_on) = again.map_or((None, None), |(fee, rests_on)| (Some(fee), rests_on));
         let before = inside.stay.fee.as_ref().map_or(0, |fee| fee.total.0);
         let difference = Fen(fee.as_ref().map_or(0, |fee| fee.total.0 - before));
         let (op, plate, id) = (self.op(), stay.plate.clone(), stay.id.clone());
         let Correction { operator, reason, evidence, .. } = self.correction.clone();
-        self.records.push(Record::StayCorrected { op, stay, exit, fee, difference, operator, reason, evidence });
+        let stay = Box::new(stay);
+        let corrected =
+            Record::StayCorrected { op, stay, exit, fee, rests_on, difference, operator, reason, evidence };
+        self.records.push(corrected);
         self.owe(plate, &id, difference);
         Ok(match difference.0 {
             0 => format!("{id} is put right"),
@@ -198,6 +205,18 @@ impl Books<'_> {
         self.ops += 1;
         op
     }
+}
+
+/// What a stay costs under its own rules with what was known of it.
+fn reckon(
+    inside: &StayFacts,
+    stay: &Stay,
+    prior: &[PriorVisit],
+    exit: UtcMs,
+) -> (Fee, Option<Box<RestsOn>>) {
+    let moment = Moment { at: exit, trusted: true };
+    let outcome = benefit::quote(&inside.rules, stay, prior, &inside.benefits, &Purse::new(), moment);
+    (outcome.fee, RestsOn::of(&inside.rules, &inside.benefits, moment))
 }
 
 fn no(why: String) -> StaffRefusal {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::admission::Right;
 use super::capacity::Counts;
+use super::benefit::{HeldCoupon, Known};
 use super::emergency::Called;
 use super::event::{
     Action, CommandId, Decision, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId, Now, OpId, Points,
@@ -50,6 +51,8 @@ pub struct Facts {
     pub purse: Purse,
     /// Whether that member has a vehicle inside.
     pub member_inside: bool,
+    /// The coupon that the input shows.
+    pub coupon: Option<HeldCoupon>,
     /// The stored answer for the input's idempotency key.
     pub operation: Option<StoredOperation>,
     /// Whether the input's request for a grant is one of that member's and still unanswered.
@@ -216,6 +219,8 @@ pub struct StayFacts {
     pub exit_read: Option<UtcMs>,
     /// When it left, where it has.
     pub left: Option<UtcMs>,
+    /// What else its fee depends on, and what is held for it.
+    pub benefits: Known,
     /// Points set aside for it.
     pub hold: Option<Hold>,
     /// What its member can spend here, besides the hold.

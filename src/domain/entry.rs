@@ -3,6 +3,7 @@
 use super::admission::table::{NoEntry, Passback, RepeatEntry};
 use super::admission::{Asked, Judgement, Right};
 use super::arrival::{self, raise, served_elsewhere, visit, wait};
+use super::benefit::Known;
 use super::capacity::OUTSIDE;
 use super::decide::{StayFacts, Work};
 use super::escrow;
@@ -151,6 +152,7 @@ pub(super) fn assume(work: &mut Work<'_>, plate: Option<Plate>, at: UtcMs, how: 
         at_lane: None,
         exit_read: None,
         left: None,
+        benefits: Known::default(),
         hold: None,
         purse,
         member_has_another: false,

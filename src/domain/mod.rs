@@ -11,6 +11,7 @@ pub mod emergency;
 mod entry;
 mod escrow;
 pub mod event;
+mod gift;
 pub mod lane;
 pub mod losses;
 pub mod matching;

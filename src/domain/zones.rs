@@ -1,9 +1,12 @@
 //! Inner lots: a vehicle that is inside drives into one or out of it, and its stay is split there.
 
+use super::admission::table::WhenFull;
 use super::arrival::{self, raise, visit, wait};
+use super::benefit::{self, Moment};
 use super::decide::{StayFacts, Work};
-use super::event::{Evidence, Fen, PlateRead, RaiseCause, Record, StayId};
-use super::lane::{Direction, Raised, WaitReason};
+use super::event::{Evidence, Fen, PlateRead, RaiseCause, Record, StayId, UtcMs};
+use super::lane::{Direction, Raised, Visit, WaitReason, Waiting};
+use super::points::Purse;
 use super::stay::StayState;
 
 /// A vehicle before the arm of an inner lot.
@@ -31,7 +34,7 @@ fn drive_in(work: &mut Work<'_>, read: &PlateRead, zone: &str, inside: Option<St
 }
 
 /// A known vehicle drives in where it may.
-pub(super) fn drive_in_as(work: &mut Work<'_>, mut visit: super::lane::Visit, zone: &str, inside: &StayFacts) {
+pub(super) fn drive_in_as(work: &mut Work<'_>, mut visit: Visit, zone: &str, inside: &StayFacts) {
     let why = refusal(work, zone, inside, visit.captured);
     match why {
         None => {
@@ -43,19 +46,28 @@ pub(super) fn drive_in_as(work: &mut Work<'_>, mut visit: super::lane::Visit, zo
 }
 
 /// What speaks against a vehicle in an inner lot, by the rules in force. A lot that they do not know is open.
-fn refusal(work: &Work<'_>, zone: &str, inside: &StayFacts, at: super::event::UtcMs) -> Option<WaitReason> {
+fn refusal(work: &Work<'_>, zone: &str, inside: &StayFacts, at: UtcMs) -> Option<WaitReason> {
     let rules = &work.facts.rules;
     let lot = rules.tariffs.lot(zone)?;
-    if !rules.admission.may_enter(lot, inside.stay.plate.as_ref(), at) {
+    let may = rules.admission.may_enter(lot, inside.stay.plate.as_ref(), at) || has_benefit(work, inside, zone, at);
+    if !may {
         return Some(WaitReason::NoZoneRight);
     }
     let free = lot.spaces.map(|spaces| work.facts.counts.free(zone, spaces.0));
-    let is_full = lot.full == super::admission::table::WhenFull::Wait && free.is_some_and(|free| free <= 0);
+    let is_full = lot.full == WhenFull::Wait && free.is_some_and(|free| free <= 0);
     is_full.then_some(WaitReason::Full)
 }
 
+/// Whether a member's tier or plan opens the lot.
+fn has_benefit(work: &Work<'_>, inside: &StayFacts, zone: &str, at: UtcMs) -> bool {
+    let moment = Moment { at, trusted: work.now.trusted };
+    let purse = Purse::new();
+    let outcome = benefit::quote(&inside.rules, &inside.stay, &inside.prior, &inside.benefits, &purse, moment);
+    outcome.rights.zones.iter().any(|open| open == zone)
+}
+
 /// A bay may be free now for a vehicle that waits before the inner lot.
-pub(super) fn reconsider(work: &mut Work<'_>, waiting: &super::lane::Waiting, zone: &str) {
+pub(super) fn reconsider(work: &mut Work<'_>, waiting: &Waiting, zone: &str) {
     if waiting.why == WaitReason::Full
         && let Some(inside) = work.facts.named_stay.clone()
         && refusal(work, zone, &inside, waiting.visit.captured).is_none()

@@ -7,11 +7,11 @@ use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::{Store, escrow, stays};
+use super::{Store, benefits, escrow, stays};
 use crate::domain::decide::{Debt, EscrowFacts, Facts, Hold, KnownMember, StayFacts, StoredOperation};
 use crate::domain::event::{
-    CloudNews, Fen, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, ReadOutcome, StaffWish, StayId,
-    TillCommit, UtcMs, Wrong,
+    CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, ReadOutcome, StaffWish,
+    StayId, TillCommit, UtcMs, Wrong,
 };
 use crate::domain::lane::{Lane, PossibleStay};
 use crate::domain::matching::answer::Verdict;
@@ -40,6 +40,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         member: None,
         purse: Purse::new(),
         member_inside: false,
+        coupon: None,
         operation: None,
         request_is_open: false,
         waiting_lanes: Vec::new(),
@@ -259,6 +260,9 @@ fn look_up_commit(store: &Store, facts: &mut Facts, commit: &TillCommit) -> anyh
         facts.named_stay = stay_where(store, inside, stay.as_str())?;
         find_serving_lane(store, facts);
     }
+    if let Some(Gift::Coupon { code }) = &commit.gift {
+        facts.coupon = benefits::coupon(&store.db, code, commit.stay.as_ref())?;
+    }
     Ok(())
 }
 
@@ -311,6 +315,7 @@ fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Opt
         Some(_) | None => Vec::new(),
     };
     Ok(Some(StayFacts {
+        benefits: benefits::known(&store.db, &rules, &stay)?,
         rules,
         prior,
         at_lane,

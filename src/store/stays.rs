@@ -70,7 +70,7 @@ pub(super) fn count_taken(db: &Connection, zone: Option<&str>, counted: u32, by_
 
 /// A stay was put right.
 pub(super) fn corrected(db: &Connection, seq: u64, record: &Record) -> anyhow::Result<()> {
-    let Record::StayCorrected { op, stay, exit, fee, difference, operator, reason, evidence } = record else {
+    let Record::StayCorrected { op, stay, exit, fee, difference, operator, reason, evidence, .. } = record else {
         return Ok(());
     };
     let sql = "INSERT INTO correction (op, stay, difference_fen, operator, reason, evidence, seq)

@@ -45,6 +45,12 @@ impl Body {
         hex::encode(Sha256::digest(canonical))
     }
 
+    /// The same for a request that names a part of what it asks in its address.
+    pub(super) fn fingerprint_with(&self, address: &str) -> String {
+        let canonical = serde_json::to_vec(&(address, &self.fields)).expect("a map of JSON values is always JSON");
+        hex::encode(Sha256::digest(canonical))
+    }
+
     /// Whether the field is there.
     pub(super) fn has(&self, name: &str) -> bool {
         self.fields.get(name).is_some_and(|value| !value.is_null())

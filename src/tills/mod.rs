@@ -3,6 +3,7 @@
 mod access;
 mod body;
 mod care;
+mod gift;
 mod lookup;
 mod problem;
 mod quote;
@@ -29,7 +30,9 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 
+use crate::domain::benefit::{Known, NotUsed};
 use crate::domain::event::{Fen, LaneId, Points, UtcMs};
+use crate::domain::rules::Rules;
 use crate::domain::stay::Stay;
 use crate::domain::tariff::{Fee, PriorVisit};
 use crate::site::Handle;
@@ -49,8 +52,8 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Told the code of every refused request, for the metrics.
 pub type Reject = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// What a stay costs at a moment under the rules of its entry.
-pub type QuoteStay = Arc<dyn Fn(&Stay, &[PriorVisit], UtcMs) -> Option<StayPrice> + Send + Sync>;
+/// What a stay costs at a moment under the rules of its entry, with what the ledger knows of it.
+pub type QuoteStay = Arc<dyn Fn(&Stay, &[PriorVisit], &Known, UtcMs) -> Option<StayPrice> + Send + Sync>;
 
 /// What the room needs; `main` puts it together.
 #[derive(Clone)]
@@ -84,6 +87,8 @@ pub struct Settings {
 pub struct Pricing {
     /// Civil time now.
     pub now: Arc<dyn Fn() -> UtcMs + Send + Sync>,
+    /// The rules of a version.
+    pub rules: Arc<dyn Fn(u32) -> Option<Arc<Rules>> + Send + Sync>,
     /// What a stay costs at a moment under the rules of its entry; `None` where those rules are not there.
     pub quote: QuoteStay,
     /// The points that a sale earns.
@@ -103,6 +108,10 @@ pub struct StayPrice {
     pub due: Fen,
     /// The points that would pay it.
     pub points_needed: Points,
+    /// What points may pay of it.
+    pub points_cap: Fen,
+    /// Benefits that were looked at and not used, and why.
+    pub not_used: Vec<NotUsed>,
 }
 
 /// The room's own state: the settings and what is only known while the process lives.
@@ -122,6 +131,8 @@ pub fn router(settings: Settings) -> Router {
         .route("/member-lookups", post(lookup::look_up))
         .route("/quotes", post(quote::quote))
         .route("/transactions", post(transaction::commit))
+        .route("/stays/{stay}/validations", post(gift::validate))
+        .route("/stays/{stay}/coupons", post(gift::show_coupon))
         .route("/operations/{key}", get(transaction::operation))
         .route("/status", get(status::status))
         .route("/staff/lanes/{lane}/raise", post(staff::raise))

@@ -73,7 +73,7 @@ pub(super) async fn operation(
 }
 
 /// What stands in the ledger file under a key.
-struct Stored {
+pub(super) struct Stored {
     operation: Operation,
     stay_paid: Option<Fen>,
 }
@@ -99,7 +99,7 @@ impl Stored {
 }
 
 impl Tills {
-    async fn stored(&self, terminal: &TerminalId, key: &str) -> Result<Option<Stored>, Problem> {
+    pub(super) async fn stored(&self, terminal: &TerminalId, key: &str) -> Result<Option<Stored>, Problem> {
         let (terminal, key) = (terminal.clone(), key.to_owned());
         Ok(self.settings.reader.look(move |view| look_up_key(view, &terminal, &key)).await?)
     }
@@ -111,7 +111,7 @@ impl Tills {
 
     /// Hands the commit to the loop. The key stays in flight until the loop has answered, even where the till hung up
     /// or was told that the answer is late.
-    async fn submit(&self, commit: TillCommit, guard: InFlight) -> Result<TillAnswer, Problem> {
+    pub(super) async fn submit(&self, commit: TillCommit, guard: InFlight) -> Result<TillAnswer, Problem> {
         let key = commit.key.clone();
         let reply = self.settings.handle.try_submit(Input::Till(commit)).map_err(unavailable)?;
         let (tell, told) = oneshot::channel();
@@ -132,7 +132,12 @@ impl Tills {
         }
     }
 
-    async fn answer(&self, terminal: &TerminalId, key: &str, answer: TillAnswer) -> Result<Response, Problem> {
+    pub(super) async fn answer(
+        &self,
+        terminal: &TerminalId,
+        key: &str,
+        answer: TillAnswer,
+    ) -> Result<Response, Problem> {
         match answer {
             TillAnswer::Refused { code, detail } => Err(refusal(&code, &detail)),
             TillAnswer::Applied { replayed, .. } => {
@@ -155,13 +160,13 @@ impl Tills {
 }
 
 /// A key that is being worked on; leaves the list when dropped.
-struct InFlight {
+pub(super) struct InFlight {
     tills: Arc<Tills>,
     key: (String, String),
 }
 
 impl InFlight {
-    fn enter(tills: &Arc<Tills>, terminal: &TerminalId, key: &str) -> Result<Self, Problem> {
+    pub(super) fn enter(tills: &Arc<Tills>, terminal: &TerminalId, key: &str) -> Result<Self, Problem> {
         let key = (terminal.0.clone(), key.to_owned());
         let is_new = tills.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
         if !is_new {
@@ -187,7 +192,7 @@ fn look_up_key(view: &View<'_>, terminal: &TerminalId, key: &str) -> Result<Opti
     Ok(Some(Stored { operation, stay_paid }))
 }
 
-fn stored_answer(stored: Stored, fingerprint: Option<&str>) -> Result<Response, Problem> {
+pub(super) fn stored_answer(stored: Stored, fingerprint: Option<&str>) -> Result<Response, Problem> {
     if fingerprint.is_some_and(|fingerprint| fingerprint != stored.operation.fingerprint) {
         let detail = "this key was used for another body; a new transaction needs a new key";
         return Err(Problem::new(Code::IdempotencyKeyReused, detail));
@@ -220,6 +225,7 @@ fn parse(body: &Body, terminal: &Terminal, key: &str, fingerprint: String) -> Re
         stay,
         cash,
         points_cover,
+        gift: None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! The one language of the house: what comes in, what was decided, what is to be done.
 
+mod cause;
 mod decision;
 mod escrow;
 mod input;
@@ -7,13 +8,14 @@ mod record;
 
 use serde::{Deserialize, Serialize};
 
+pub use cause::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Tender};
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};
 pub use escrow::{CloudNews, EpochReason, Given, JournalHead, Undo, Witnessed};
 pub use input::{
-    ArmPosition, CommandAnswer, Correction, EmergencySource, FeedChange, Input, Member, PlateRead, RulesOffer, StaffAct,
-    StaffWish, TillCommit, VehicleSign, Wrong,
+    ArmPosition, CommandAnswer, Correction, EmergencySource, FeedChange, Gift, Input, IssuedCoupon, Member, PlateRead,
+    RulesOffer, StaffAct, StaffWish, TillCommit, VehicleSign, Wrong,
 };
-pub use record::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Record, Tender};
+pub use record::Record;
 
 macro_rules! text_id {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(

@@ -180,14 +180,31 @@ pub fn total(rules: &Rules, question: &Question) -> Fen {
 pub fn quote(rules: &Rules, stay: &Stay, prior: &[PriorVisit], at: UtcMs) -> Quote {
     // Debts are paid first; the grace after a payment is for what was paid for this stay.
     let paid = Fen((stay.paid.0 - stay.debts.0).max(0));
-    let mut question = Question {
+    let question = Question {
         paid,
         paid_at: stay.paid_at.filter(|_| paid.0 > 0 || stay.debts.0 == 0),
         ..question(stay, prior, at)
     };
-    let covered = stay.right.as_ref().map(|right| (right, rules.admission.covered_until(right, stay.entry, at)));
+    let mut fee = fee_of(rules, stay, question);
+    add_debts(&mut fee, stay.debts);
+    let due = Fen((fee.total.0 - stay.paid.0).max(0));
+    Quote { fee, due }
+}
+
+/// How far back an earlier visit may have ended: the longest civil day, with room.
+pub const LOOK_BACK_MS: i64 = 26 * 3600 * 1000;
+
+/// Whether an earlier visit is one that the fee of a stay from `entry` may depend on.
+pub fn is_prior(visit: &PriorVisit, entry: UtcMs) -> bool {
+    visit.exit.0 >= entry.0.saturating_sub(LOOK_BACK_MS) && visit.entry.0 <= entry.0
+}
+
+/// Answers a question about a stay: what its list or pass covers costs nothing, and what was assumed is said.
+pub fn fee_of(rules: &Rules, stay: &Stay, mut question: Question) -> Fee {
+    let exit = question.exit;
+    let covered = stay.right.as_ref().map(|right| (right, rules.admission.covered_until(right, stay.entry, exit)));
     let mut fee = match &covered {
-        Some((_, until)) if *until >= at => Fee::default(),
+        Some((_, until)) if *until >= exit => Fee::default(),
         Some((_, until)) => {
             question.entry = *until;
             fee(rules, &question)
@@ -200,17 +217,7 @@ pub fn quote(rules: &Rules, stay: &Stay, prior: &[PriorVisit], at: UtcMs) -> Quo
     if let Some(assumed) = stay.assumed {
         fee.lines.insert(0, assumed_line(assumed));
     }
-    add_debts(&mut fee, stay.debts);
-    let due = Fen((fee.total.0 - stay.paid.0).max(0));
-    Quote { fee, due }
-}
-
-/// How far back an earlier visit may have ended: the longest civil day, with room.
-pub const LOOK_BACK_MS: i64 = 26 * 3600 * 1000;
-
-/// Whether an earlier visit is one that the fee of a stay from `entry` may depend on.
-pub fn is_prior(visit: &PriorVisit, entry: UtcMs) -> bool {
-    visit.exit.0 >= entry.0.saturating_sub(LOOK_BACK_MS) && visit.entry.0 <= entry.0
+    fee
 }
 
 /// What is asked about a stay that leaves at `at`, with its parts in inner lots, without payments and rights.
@@ -257,7 +264,7 @@ fn assumed_line(assumed: NoEntry) -> FeeLine {
 }
 
 /// What earlier stays of the plate left unpaid is a line of its own.
-fn add_debts(fee: &mut Fee, debts: Fen) {
+pub(super) fn add_debts(fee: &mut Fee, debts: Fen) {
     if debts.0 > 0 {
         fee.lines.push(FeeLine {
             rule: "debt".to_owned(),
