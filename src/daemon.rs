@@ -21,7 +21,7 @@ use tracing_subscriber::EnvFilter;
 use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::domain::benefit;
-use crate::domain::event::{Fen, Input, JournalHead, LaneId, Points, Reply, RulesOffer};
+use crate::domain::event::{Fen, Input, JournalHead, LaneId, Points, Reply, RulesOffer, UtcMs};
 use crate::domain::points::Purse;
 use crate::domain::rules::Rules;
 use crate::metrics::Metrics;
@@ -102,6 +102,8 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
         raises,
     );
     rooms.start_sync(&settings);
+    let days = (settings.ledger.clone(), settings.zone.clone(), rooms.clock.clone(), rooms.handle.clone());
+    tokio::spawn(report_days(days.0, days.1, days.2, days.3, rooms.reader.clone()));
     tokio::spawn(keep_rules(path, settings.rules.clone(), rooms.clock.clone(), rooms.handle.clone()));
     tokio::spawn(async move {
         if let Err(error) = axum::serve(no_delay(listener), app).await {
@@ -215,6 +217,64 @@ async fn keep_rules(path: PathBuf, mut text: String, clock: Clock, handle: Handl
     }
 }
 
+/// How many bays the rules in force count, of the car park and of its inner lots.
+fn spaces(book: RulesBook) -> console::Spaces {
+    Arc::new(move || {
+        let Some(rules) = book.in_force() else { return Vec::new() };
+        let whole = rules.admission.policy.spaces.map(|spaces| (String::new(), spaces.0));
+        let lots = rules.tariffs.lots().filter_map(|lot| Some((lot.id.get_ref().clone(), lot.spaces?.0)));
+        whole.into_iter().chain(lots).collect()
+    })
+}
+
+/// How often is looked whether a business day has ended.
+const DAYS_LOOK: Duration = Duration::from_secs(60);
+/// The most days that are reported at once after a long stop.
+const DAYS_BACK: i64 = 31;
+
+/// Looks through every business day once it is over, also those that ended while the box was off.
+async fn report_days(ledger: PathBuf, zone: jiff::tz::TimeZone, clock: Clock, handle: Handle, reader: Reader) {
+    loop {
+        if clock.now().trusted
+            && let Err(error) = report_missing_days(&ledger, &zone, &clock, &handle, &reader).await
+        {
+            error!("a business day cannot be looked through: {error:#}");
+        }
+        tokio::time::sleep(DAYS_LOOK).await;
+    }
+}
+
+async fn report_missing_days(
+    ledger: &Path,
+    zone: &jiff::tz::TimeZone,
+    clock: &Clock,
+    handle: &Handle,
+    reader: &Reader,
+) -> anyhow::Result<()> {
+    let date_of = |at: UtcMs| {
+        let moment = jiff::Timestamp::from_millisecond(at.0).context("read the clock")?;
+        anyhow::Ok(zone.to_datetime(moment).date())
+    };
+    let today = date_of(clock.utc())?;
+    let last = reader.look(|view| view.day_reports(1)).await?.pop();
+    let mut date = match last {
+        Some(last) => last.date.parse::<jiff::civil::Date>()?.tomorrow()?,
+        None => match crate::store::day::begin(ledger)? {
+            Some(begin) => date_of(begin)?,
+            None => return Ok(()),
+        },
+    };
+    date = date.max(today.saturating_sub(jiff::Span::new().days(DAYS_BACK)));
+    while date < today {
+        let (of, there) = (ledger.to_owned(), zone.clone());
+        let report = tokio::task::spawn_blocking(move || crate::store::day::report(&of, date, &there)).await??;
+        let Ok(answer) = handle.submit(Input::DayEnded(report)).await else { return Ok(()) };
+        answer.await.context("the loop gave no answer about a day")?;
+        date = date.tomorrow()?;
+    }
+    Ok(())
+}
+
 async fn offer(text: &str, handle: &Handle) {
     let input = Input::RulesOffered { version: 0, operator: None, offer: RulesOffer::Text(text.to_owned()) };
     let Ok(answer) = handle.submit(input).await else { return };
@@ -257,6 +317,7 @@ impl Rooms {
             lanes: settings.signs.clone(),
             versions: self.version.subscribe(),
             cloud_is_up: Arc::clone(&self.cloud_is_up),
+            spaces: spaces(book.clone()),
             zone: settings.zone.clone(),
             site: settings.site.clone(),
         };

@@ -119,11 +119,28 @@ async fn a_lane_of_the_settings_is_there_before_its_first_word() {
 }
 
 #[tokio::test]
+async fn free_spaces_and_the_last_days_losses_are_shown() {
+    let rig = Rig::new().await;
+    let mut report = DayReport { date: "2026-02-28".to_owned(), entered: 12, left: 11, ..DayReport::default() };
+    report.raised_without_stay.count = 3;
+    let row = ("2026-02-28", serde_json::to_string(&report).expect("a report"));
+    rig.sample.run("INSERT INTO day_report VALUES (?1, ?2)", row);
+    let page = rig.text("/?lang=en").await;
+    assert!(page.contains("Free spaces") && page.contains(">38<"), "two of forty are inside: {page}");
+    assert!(page.contains("2026-02-28") && page.contains("Raised for nobody"), "{page}");
+}
+
+#[tokio::test]
 async fn whatever_a_vehicle_waits_for_is_said_in_both_languages() {
     let rig = Rig::new().await;
     check_waiting(&rig, WaitReason::FeeDue, "等待付款", "Waiting for payment").await;
     check_waiting(&rig, WaitReason::NoEntryFound, "没有入场记录", "No entry found").await;
     check_waiting(&rig, WaitReason::NoPlate, "看不清车牌", "Plate not readable").await;
+    check_waiting(&rig, WaitReason::Blocked, "黑名单车辆", "On a block list").await;
+    check_waiting(&rig, WaitReason::Full, "车位已满", "No space is free").await;
+    check_waiting(&rig, WaitReason::DebtsDue, "有未付欠费", "Owes for earlier stays").await;
+    check_waiting(&rig, WaitReason::InsideAlready, "该车已在场内", "Inside already").await;
+    check_waiting(&rig, WaitReason::NoZoneRight, "无权进入此区域", "No right to this area").await;
     check_waiting(&rig, WaitReason::LeavingElsewhere, "正从另一车道离场", "Leaving by another lane").await;
 }
 
@@ -333,6 +350,7 @@ impl Rig {
             ],
             versions: seen,
             cloud_is_up: Arc::new(AtomicBool::new(false)),
+            spaces: Arc::new(|| vec![(String::new(), 40)]),
             zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(8)),
             site: "海岸城".to_owned(),
         };

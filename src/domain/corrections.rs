@@ -78,7 +78,8 @@ impl Books<'_> {
             StayState::PendingEntry | StayState::PendingExit => return Err(StaffRefusal::BusyAtLane),
             StayState::Closed => return Err(no("the first stay has left; only one that did not can be a part".to_owned())),
         };
-        if first.stay.entry > inside.stay.entry || first.stay.paid.0 > 0 {
+        let until = inside.left.filter(|_| inside.stay.assumed.is_some()).unwrap_or(inside.stay.entry);
+        if first.stay.entry > until || first.stay.paid.0 > 0 {
             let why = "the first stay must have begun before the other, and nothing may have been paid for it";
             return Err(no(why.to_owned()));
         }
@@ -170,17 +171,35 @@ impl Books<'_> {
         let before = inside.stay.fee.as_ref().map_or(0, |fee| fee.total.0);
         let difference = Fen(fee.as_ref().map_or(0, |fee| fee.total.0 - before));
         let (op, plate, id) = (self.op(), stay.plate.clone(), stay.id.clone());
+        let settled = self.settle_debts(&id, Fen((-difference.0).max(0)));
+        // Only money that was taken goes back; points are given back by undoing their spend.
+        let now = before + difference.0;
+        let refund = Fen((-difference.0 - settled.0).min(stay.paid.0 - now).max(0));
         let Correction { operator, reason, evidence, .. } = self.correction.clone();
         let stay = Box::new(stay);
         let corrected =
-            Record::StayCorrected { op, stay, exit, fee, rests_on, difference, operator, reason, evidence };
+            Record::StayCorrected { op, stay, exit, fee, rests_on, difference, refund, operator, reason, evidence };
         self.records.push(corrected);
         self.owe(plate, &id, difference);
-        Ok(match difference.0 {
-            0 => format!("{id} is put right"),
-            more @ 1.. => format!("{id} is put right; its plate owes {more} fen more"),
-            less => format!("{id} is put right; give {} fen back", -less),
+        Ok(match (difference.0, refund.0) {
+            (more @ 1.., _) => format!("{id} is put right; its plate owes {more} fen more"),
+            (_, 0) => format!("{id} is put right"),
+            (_, back) => format!("{id} is put right; give {back} fen back"),
         })
+    }
+
+    /// What the fee fell by pays first what the stay's plate still owes for it.
+    fn settle_debts(&mut self, stay: &StayId, less: Fen) -> Fen {
+        let mut left = less.0;
+        for debt in &self.facts.open_debts {
+            let fen = debt.open.0.min(left);
+            if fen > 0 {
+                left -= fen;
+                let (op, debt, stay) = (self.op(), debt.op.clone(), stay.clone());
+                self.records.push(Record::DebtPaid { op, debt, fen: Fen(fen), stay });
+            }
+        }
+        Fen(less.0 - left)
     }
 
     fn owe(&mut self, plate: Option<Plate>, stay: &StayId, fen: Fen) {

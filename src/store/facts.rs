@@ -158,6 +158,7 @@ fn look_up_correction(store: &Store, facts: &mut Facts, what: &Wrong) -> anyhow:
         facts.serving = served.map(|(lane, state)| (lane.clone(), state.clone()));
     }
     let Some(inside) = &facts.named_stay else { return Ok(()) };
+    facts.open_debts = debts_for(&store.db, &inside.stay)?;
     let (entry, rules) = match (what, &facts.first) {
         (Wrong::Entry { entry, .. }, _) => (*entry, inside.rules.clone()),
         (Wrong::Merge { .. }, Some(first)) => (first.stay.entry, first.rules.clone()),
@@ -362,6 +363,16 @@ fn open_debts(db: &Connection, plate: &Plate) -> anyhow::Result<Vec<Debt>> {
     let mut statement = db.prepare_cached(sql)?;
     let rows =
         statement.query_map([plate.as_str()], |row| Ok(Debt { op: OpId(row.get(0)?), open: Fen(row.get(1)?) }))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// What the plate of a stay still owes for that very stay.
+fn debts_for(db: &Connection, stay: &Stay) -> anyhow::Result<Vec<Debt>> {
+    let Some(plate) = &stay.plate else { return Ok(Vec::new()) };
+    let sql = "SELECT debt, fen - paid_fen FROM debt WHERE plate = ?1 AND paid_fen < fen AND stay = ?2 ORDER BY seq";
+    let mut statement = db.prepare_cached(sql)?;
+    let debt = |row: &Row<'_>| Ok(Debt { op: OpId(row.get(0)?), open: Fen(row.get(1)?) });
+    let rows = statement.query_map([plate.as_str(), stay.id.as_str()], debt)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

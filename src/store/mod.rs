@@ -2,6 +2,7 @@
 
 mod benefits;
 pub mod copy;
+pub mod day;
 mod escrow;
 mod facts;
 mod inside;

@@ -70,7 +70,7 @@ pub(super) fn count_taken(db: &Connection, zone: Option<&str>, counted: u32, by_
 
 /// A stay was put right.
 pub(super) fn corrected(db: &Connection, seq: u64, record: &Record) -> anyhow::Result<()> {
-    let Record::StayCorrected { op, stay, exit, fee, difference, operator, reason, evidence, .. } = record else {
+    let Record::StayCorrected { op, stay, exit, fee, difference, refund, operator, reason, evidence, .. } = record else {
         return Ok(());
     };
     let sql = "INSERT INTO correction (op, stay, difference_fen, operator, reason, evidence, seq)
@@ -78,7 +78,7 @@ pub(super) fn corrected(db: &Connection, seq: u64, record: &Record) -> anyhow::R
     one(db, sql, params![op.as_str(), stay.id.as_str(), difference.0, operator, reason, evidence, seq])?;
     rewrite(db, seq, stay)?;
     if let (Some(_), Some(fee)) = (exit, fee) {
-        refund(db, stay, fee, *difference)?;
+        reprice(db, stay, fee, *difference, *refund)?;
     }
     Ok(())
 }
@@ -93,12 +93,11 @@ fn rewrite(db: &Connection, seq: u64, stay: &Stay) -> anyhow::Result<()> {
     one(db, sql, params![stay.id.as_str(), seq, plate, member, lane, entry, stay.rules, assumed])
 }
 
-/// A higher fee is owed by the plate, or let go where there is none; a lower one goes back to the driver, after what was
-/// never paid of it.
-fn refund(db: &Connection, stay: &Stay, fee: &Fee, difference: Fen) -> anyhow::Result<()> {
-    let (more, less) = (difference.0.max(0), (-difference.0).max(0));
+/// A higher fee is owed by the plate, or let go where there is none.
+fn reprice(db: &Connection, stay: &Stay, fee: &Fee, difference: Fen, refund: Fen) -> anyhow::Result<()> {
+    let more = difference.0.max(0);
     let (owed, waived) = if stay.plate.is_some() { (more, 0) } else { (0, more) };
     let sql = "UPDATE stay SET fee = ?2, fee_fen = ?3, owed_fen = owed_fen + ?4, waived_fen = waived_fen + ?5,
                refund_fen = refund_fen + ?6 WHERE stay = ?1";
-    one(db, sql, params![stay.id.as_str(), json(fee)?, fee.total.0, owed, waived, less])
+    one(db, sql, params![stay.id.as_str(), json(fee)?, fee.total.0, owed, waived, refund.0])
 }

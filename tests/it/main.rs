@@ -20,5 +20,6 @@ mod page;
 mod random;
 mod recovery;
 mod source;
+mod stays;
 mod story;
 mod tidy;

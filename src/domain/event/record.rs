@@ -203,8 +203,10 @@ pub enum Record {
         /// What the fee rested on besides, where the rules have benefits.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rests_on: Option<Box<RestsOn>>,
-        /// What the fee rose by; below 0, what goes back to the driver.
+        /// What the fee rose by; below 0, what it fell by.
         difference: Fen,
+        /// The money that goes back to the driver.
+        refund: Fen,
         /// Who did it.
         operator: String,
         /// Why.

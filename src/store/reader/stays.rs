@@ -3,6 +3,7 @@
 use rusqlite::{Params, Row};
 
 use super::{ReadError, View, from_json, from_word, unsigned};
+use crate::domain::capacity::Counts;
 use crate::domain::event::{Evidence, Fen, LaneId, MemberId, Points, StayId, Tender, UtcMs};
 use crate::domain::losses::DayReport;
 use crate::domain::plate::Plate;
@@ -124,6 +125,13 @@ impl View<'_> {
         let sql = "SELECT coalesce(sum(fen), 0) FROM payment WHERE stay = ?1 AND seq <= ?2";
         let seq = i64::try_from(seq).unwrap_or(i64::MAX);
         Ok(Fen(self.tx.prepare_cached(sql)?.query_row((stay.as_str(), seq), |row| row.get(0))?))
+    }
+
+    /// How many vehicles are where.
+    pub fn counts(&self) -> Result<Counts, ReadError> {
+        crate::store::stays::occupants(&self.tx)
+            .map(|occupants| occupants.counts().clone())
+            .map_err(|error| ReadError::Foreign { what: "stay.right_held", why: error.to_string() })
     }
 
     /// What was lost on the last business days, the newest first.
