@@ -1,7 +1,7 @@
 //! A till's commit: what was bought, what was paid for parking, what it earned and spent, exactly once.
 
 use super::benefit::{self, Moment, Outcome, Use};
-use super::decide::{Facts, StayFacts};
+use super::decide::Facts;
 use super::event::{
     Action, Decision, Fen, Input, MemberId, Now, OpId, Points, Record, Reply, StayId, Tender, TillAnswer, TillCommit,
 };

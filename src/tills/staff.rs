@@ -200,7 +200,8 @@ impl Tills {
                 Err(Problem::new(Code::SpendElsewhere, detail))
             }
             Reply::Staff(Err(StaffRefusal::EpochEnded)) => {
-                let detail = "spend: this box has begun a new epoch since; the cloud ledger undoes what it spent before";
+                let detail =
+                    "spend: this box has begun a new epoch since; the cloud ledger undoes what it spent before";
                 Err(Problem::new(Code::SpendElsewhere, detail))
             }
             Reply::Staff(Err(StaffRefusal::BusyAtLane)) => {
