@@ -281,7 +281,9 @@ async fn offer(text: &str, handle: &Handle) {
     match answer.await {
         Ok(Reply::Staff(Ok(text))) => info!("{text}"),
         Ok(Reply::Staff(Err(refusal))) => error!("the rules are not put in force: {refusal:?}"),
-        Ok(Reply::Done | Reply::Till(_) | Reply::Ticket(_)) | Err(_) => error!("the loop gave no answer about the rules"),
+        Ok(Reply::Done | Reply::Till(_) | Reply::Ticket(_)) | Err(_) => {
+            error!("the loop gave no answer about the rules")
+        }
     }
 }
 

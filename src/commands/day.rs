@@ -57,8 +57,8 @@ fn lines(report: &DayReport) -> Vec<String> {
         format!("paid but still inside: {}", report.paid_inside.count),
         format!("gaps in the cameras' statements: {}", report.gaps.count),
     ];
-    lines.extend(report.gaps.first.iter().map(|gap| {
-        format!("  {}: {} missing after {}", gap.device, gap.missing, gap.after)
-    }));
+    lines.extend(
+        report.gaps.first.iter().map(|gap| format!("  {}: {} missing after {}", gap.device, gap.missing, gap.after)),
+    );
     lines
 }

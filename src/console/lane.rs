@@ -213,7 +213,9 @@ fn missing(waiting: &Waiting, lang: Lang) -> Markup {
             "账上该车未离场。请核对车牌，或结束旧的停车记录。",
             "By the books it has not left. Check the plate, or end the old stay.",
         )),
-        WaitReason::NoZoneRight => Some(lang.pick("可说明原因后人工放行。", "It may be let in by hand, with a reason.")),
+        WaitReason::NoZoneRight => {
+            Some(lang.pick("可说明原因后人工放行。", "It may be let in by hand, with a reason."))
+        }
     };
     html! {
         @if waiting.asked_for_points {

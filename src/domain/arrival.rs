@@ -393,8 +393,7 @@ pub(super) fn raise(work: &mut Work<'_>, visit: Visit, cause: RaiseCause, waived
 pub(super) fn wait(work: &mut Work<'_>, visit: Visit, due: Option<Fen>, why: WaitReason) {
     let since_ms = work.now.uptime_ms;
     let (asked_for_points, candidates, crossed) = (false, Vec::new(), false);
-    work.lane.phase =
-        Phase::Waiting(Waiting { visit, due, why, asked_for_points, candidates, crossed, since_ms });
+    work.lane.phase = Phase::Waiting(Waiting { visit, due, why, asked_for_points, candidates, crossed, since_ms });
     if work.settings.forget_ms > 0 && !work.settings.has_arrival_loop {
         work.wake_in(work.settings.forget_ms);
     }

@@ -2,9 +2,7 @@
 
 use super::benefit::{Moment, RestsOn};
 use super::decide::{Facts, StayFacts};
-use super::event::{
-    Correction, Decision, Evidence, Fen, Now, OpId, Record, Reply, StaffRefusal, StayId, UtcMs, Wrong,
-};
+use super::event::{Correction, Decision, Evidence, Fen, Now, OpId, Record, Reply, StaffRefusal, StayId, UtcMs, Wrong};
 use super::losses::NEVER_SEEN;
 use super::plate::Plate;
 use super::points::Purse;
@@ -76,7 +74,9 @@ impl Books<'_> {
             StayState::Open => false,
             StayState::Void => true,
             StayState::PendingEntry | StayState::PendingExit => return Err(StaffRefusal::BusyAtLane),
-            StayState::Closed => return Err(no("the first stay has left; only one that did not can be a part".to_owned())),
+            StayState::Closed => {
+                return Err(no("the first stay has left; only one that did not can be a part".to_owned()));
+            }
         };
         let until = inside.left.filter(|_| inside.stay.assumed.is_some()).unwrap_or(inside.stay.entry);
         if first.stay.entry > until || first.stay.paid.0 > 0 {
@@ -166,7 +166,8 @@ impl Books<'_> {
     /// Posts the stay as it is now; of one that has left also what its fee rose or fell by.
     fn correct(&mut self, inside: &StayFacts, stay: Stay) -> Done {
         let exit = inside.left;
-        let again = exit.map(|exit| reckon(inside, &stay, &self.facts.prior, exit));
+        let at = exit.map(|exit| reckoned_at(inside, exit));
+        let again = at.map(|at| reckon(inside, &stay, &self.facts.prior, at));
         let (fee, rests_on) = again.map_or((None, None), |(fee, rests_on)| (Some(fee), rests_on));
         let before = inside.stay.fee.as_ref().map_or(0, |fee| fee.total.0);
         let difference = Fen(fee.as_ref().map_or(0, |fee| fee.total.0 - before));
@@ -176,10 +177,8 @@ impl Books<'_> {
         let now = before + difference.0;
         let refund = Fen((-difference.0 - settled.0).min(stay.paid.0 - now).max(0));
         let Correction { operator, reason, evidence, .. } = self.correction.clone();
-        let stay = Box::new(stay);
-        let corrected =
-            Record::StayCorrected { op, stay, exit, fee, rests_on, difference, refund, operator, reason, evidence };
-        self.records.push(corrected);
+        let corrected = Corrected { op, stay, exit, at, fee, rests_on, difference, refund, operator, reason, evidence };
+        self.records.push(Record::StayCorrected(Box::new(corrected)));
         self.owe(plate, &id, difference);
         Ok(match (difference.0, refund.0) {
             (more @ 1.., _) => format!("{id} is put right; its plate owes {more} fen more"),
@@ -226,15 +225,19 @@ impl Books<'_> {
     }
 }
 
-/// What a stay costs under its own rules with what was known of it.
-fn reckon(
-    inside: &StayFacts,
-    stay: &Stay,
-    prior: &[PriorVisit],
-    exit: UtcMs,
-) -> (Fee, Option<Box<RestsOn>>) {
-    let moment = Moment { at: exit, trusted: true };
-    let outcome = benefit::quote(&inside.rules, stay, prior, &inside.benefits, &Purse::new(), moment);
+/// For which moment a stay that has left is reckoned: its exit, or its payment where the grace after it was used.
+fn reckoned_at(inside: &StayFacts, exit: UtcMs) -> UtcMs {
+    let graced = |fee: &Fee| fee.lines.iter().any(|line| line.rule == "grace" || line.rule.ends_with(".grace"));
+    let by_grace = inside.stay.fee.as_ref().is_some_and(graced);
+    inside.stay.paid_at.filter(|_| by_grace).unwrap_or(exit)
+}
+
+/// What a stay costs under its own rules with what was known of it, before anything was paid: a payment for a wrong fee
+/// must not bring the grace that follows a right one.
+fn reckon(inside: &StayFacts, stay: &Stay, prior: &[PriorVisit], at: UtcMs) -> (Fee, Option<Box<RestsOn>>) {
+    let moment = Moment { at, trusted: true };
+    let unpaid = stay.unpaid();
+    let outcome = benefit::quote(&inside.rules, &unpaid, prior, &inside.benefits, &Purse::new(), moment);
     (outcome.fee, RestsOn::of(&inside.rules, &inside.benefits, moment))
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::admission::Right;
-use super::capacity::Counts;
 use super::benefit::{HeldCoupon, Known};
+use super::capacity::Counts;
 use super::emergency::Called;
 use super::event::{
     Action, CommandId, Decision, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId, Now, OpId, Points,
@@ -176,7 +176,9 @@ impl Facts {
     fn counts_matter(&self) -> bool {
         let rules = &self.rules;
         let admission = &rules.admission;
-        admission.policy.spaces.is_some() || admission.keeps_out_repeats() || rules.tariffs.lots().any(|lot| lot.spaces.is_some())
+        admission.policy.spaces.is_some()
+            || admission.keeps_out_repeats()
+            || rules.tariffs.lots().any(|lot| lot.spaces.is_some())
     }
 
     /// Why no points may be spent here now, in words for a till; none where they may.

@@ -155,8 +155,8 @@ impl Day {
             report.passed_without_raise += 1;
         } else if let Record::TailgateSeen { .. } = record {
             report.tailgated += 1;
-        } else if let Record::StayCorrected { difference, .. } = record {
-            report.corrected.0 += difference.0;
+        } else if let Record::StayCorrected(corrected) = record {
+            report.corrected.0 += corrected.difference.0;
         } else if let Record::ReadTaken { read, .. } = record {
             self.number(read);
         }

@@ -2,7 +2,8 @@
 
 use super::decide::{Facts, StayFacts, Work};
 use super::event::{
-    Action, ArmPosition, CommandAnswer, CommandId, Decision, Evidence, Fen, Input, LaneId, Record, VehicleSign,
+    Action, ArmPosition, CommandAnswer, CommandId, Decision, Evidence, Fen, Input, LaneId, PlateRead, Record,
+    VehicleSign,
 };
 use super::lane::{Covered, Detectors, Direction, Lane, LoopRole, PassedBy, Phase, Raised, Served, Waiting};
 use super::stay::StayState;
@@ -72,7 +73,10 @@ fn passage_left(work: &mut Work<'_>) {
         Phase::Raised(raised) if raised.on_passage => passed(work, &raised, Evidence::PassageLoop),
         // It was read behind the one before, was gone from the arrival loop then, and somebody has passed since.
         Phase::Idle if work.lane.behind.is_some() => {
-            let read = work.lane.behind.take();
+            let timeout_ms = i64::try_from(work.settings.pass_timeout_ms).unwrap_or(i64::MAX);
+            let now = work.now.utc;
+            let is_fresh = |read: &PlateRead| now.0.saturating_sub(read.captured.0) <= timeout_ms;
+            let read = work.lane.behind.take().filter(is_fresh);
             work.actions.extend(read.map(|read| Action::Then(Box::new(Input::VehicleFollowed(read)))));
         }
         Phase::Idle if work.settings.detectors == Detectors::OneByOne => serve_next(work),

@@ -64,6 +64,13 @@ pub struct Stay {
     pub zones: Vec<ZoneVisit>,
 }
 
+impl Stay {
+    /// The same, as if nothing had been paid for it.
+    pub fn unpaid(&self) -> Self {
+        Self { paid: Fen(0), paid_at: None, ..self.clone() }
+    }
+}
+
 /// A part of a stay in an inner lot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZoneVisit {

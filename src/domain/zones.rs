@@ -87,7 +87,13 @@ pub(super) fn passed(work: &mut Work<'_>, raised: &Raised, inside: &StayFacts, e
         Direction::Entry => {
             if let Some(part) = open {
                 let zone = part.zone.clone();
-                work.records.push(Record::ZoneLeft { stay: stay.clone(), zone, lane: lane.clone(), at, evidence: Evidence::Unconfirmed });
+                work.records.push(Record::ZoneLeft {
+                    stay: stay.clone(),
+                    zone,
+                    lane: lane.clone(),
+                    at,
+                    evidence: Evidence::Unconfirmed,
+                });
             }
             work.records.push(Record::ZoneEntered { stay, zone, lane, at, evidence });
         }

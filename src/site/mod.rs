@@ -391,8 +391,8 @@ fn log(record: &Record) {
         Record::EmergencyChanged { active: true, .. } => error!("emergency: every barrier is held up"),
         Record::EmergencyChanged { active: false, .. } => warn!("a call of an emergency has ended"),
         Record::TailgateSeen { lane, .. } => warn!(%lane, "a vehicle followed another"),
-        Record::StayCorrected { stay, difference, .. } => {
-            info!(stay = %stay.id, difference_fen = difference.0, "a stay was put right");
+        Record::StayCorrected(corrected) => {
+            info!(stay = %corrected.stay.id, difference_fen = corrected.difference.0, "a stay was put right");
         }
         Record::CountTaken { counted, by_books, .. } => info!(counted, by_books, "vehicles were counted"),
         Record::DayReported { report } => info!(date = report.date, "the day was looked through"),

@@ -21,8 +21,7 @@ use crate::domain::rules::Rules;
 use crate::domain::stay::{Stay, StayState};
 use crate::domain::tariff::{self, Fee, PriorVisit};
 
-const STAY_COLUMNS: &str =
-    "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms, debts_fen, right_held, assumed, untrusted";
+const STAY_COLUMNS: &str = "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms, debts_fen, right_held, assumed, untrusted";
 
 /// Looks up what deciding `input` needs.
 pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
@@ -137,7 +136,9 @@ fn look_up_waiting(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
 /// The stay that is put right, and what its fee then depends on.
 fn look_up_correction(store: &Store, facts: &mut Facts, what: &Wrong) -> anyhow::Result<()> {
     let stay = match what {
-        Wrong::Plate { stay, .. } | Wrong::Entry { stay, .. } | Wrong::Split { stay, .. } | Wrong::Ended { stay } => stay,
+        Wrong::Plate { stay, .. } | Wrong::Entry { stay, .. } | Wrong::Split { stay, .. } | Wrong::Ended { stay } => {
+            stay
+        }
         Wrong::Merge { first, stay } => {
             facts.first = stay_where(store, "stay = ?1", first.as_str())?;
             stay

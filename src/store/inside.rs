@@ -96,6 +96,11 @@ impl InsideNow {
             self.opened(stay);
         } else if let Record::StayClosed { stay, .. } | Record::StayVoided { stay, .. } = record {
             self.park.leave(stay);
+        } else if let Record::StayCorrected(corrected) = record {
+            if corrected.exit.is_none() {
+                self.park.leave(&corrected.stay.id);
+                self.opened(&corrected.stay);
+            }
         } else if let Record::StayMatched { lane, entry_lane, none_ppm, lesson, .. } = record {
             self.exit(lane).saw(*none_ppm);
             if let Some(lesson) = lesson {

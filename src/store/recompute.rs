@@ -124,14 +124,15 @@ impl Book {
                 stay.zones.push(ZoneVisit { zone: zone.clone(), from: *at, to: None });
             }
         } else if let Record::ZoneLeft { stay, zone, at, .. } = record {
-            let part = self.stays.get_mut(stay).and_then(|stay| {
-                stay.zones.iter_mut().find(|part| part.zone == *zone && part.to.is_none())
-            });
+            let part = self
+                .stays
+                .get_mut(stay)
+                .and_then(|stay| stay.zones.iter_mut().find(|part| part.zone == *zone && part.to.is_none()));
             if let Some(part) = part {
                 part.to = Some(UtcMs(at.0.max(part.from.0)));
             }
-        } else if let Record::StayCorrected { stay, exit, fee, .. } = record {
-            self.corrected(stay, *exit, fee.as_ref());
+        } else if let Record::StayCorrected(corrected) = record {
+            self.corrected(&corrected.stay, corrected.exit, corrected.fee.as_ref());
         }
         Ok(())
     }
@@ -171,8 +172,10 @@ fn walk(
             {
                 show(seq, &book, known, *at, fee, rests_on.as_deref())?;
             }
-            if let Record::StayCorrected { stay, exit: Some(exit), fee: Some(fee), rests_on, .. } = record {
-                show(seq, &book, stay, *exit, fee, rests_on.as_deref())?;
+            if let Record::StayCorrected(corrected) = record
+                && let (Some(at), Some(fee)) = (corrected.at, &corrected.fee)
+            {
+                show(seq, &book, &corrected.stay.unpaid(), at, fee, corrected.rests_on.as_deref())?;
             }
             book.take(record)?;
         }

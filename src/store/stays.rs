@@ -7,7 +7,7 @@ use super::facts::parse;
 use super::tables::{json, one, set_fact};
 use crate::domain::admission::Right;
 use crate::domain::capacity::Occupants;
-use crate::domain::event::{Fen, Record, StayId, UtcMs};
+use crate::domain::event::{Corrected, Fen, StayId, UtcMs};
 use crate::domain::stay::{Stay, ZoneVisit};
 use crate::domain::tariff::Fee;
 
@@ -17,7 +17,8 @@ pub(super) const DRIFT: &str = "drift/";
 /// Who is where, from the tables.
 pub(super) fn occupants(db: &Connection) -> anyhow::Result<Occupants> {
     let mut occupants = Occupants::default();
-    let sql = "SELECT s.stay, s.right_held, z.zone FROM stay s LEFT JOIN zone_visit z ON z.stay = s.stay AND z.to_ms IS NULL
+    let sql =
+        "SELECT s.stay, s.right_held, z.zone FROM stay s LEFT JOIN zone_visit z ON z.stay = s.stay AND z.to_ms IS NULL
                WHERE s.state IN ('pending_entry', 'open', 'pending_exit')";
     let mut statement = db.prepare(sql)?;
     let mut rows = statement.query(())?;
@@ -69,10 +70,8 @@ pub(super) fn count_taken(db: &Connection, zone: Option<&str>, counted: u32, by_
 }
 
 /// A stay was put right.
-pub(super) fn corrected(db: &Connection, seq: u64, record: &Record) -> anyhow::Result<()> {
-    let Record::StayCorrected { op, stay, exit, fee, difference, refund, operator, reason, evidence, .. } = record else {
-        return Ok(());
-    };
+pub(super) fn corrected(db: &Connection, seq: u64, corrected: &Corrected) -> anyhow::Result<()> {
+    let Corrected { op, stay, exit, fee, difference, refund, operator, reason, evidence, .. } = corrected;
     let sql = "INSERT INTO correction (op, stay, difference_fen, operator, reason, evidence, seq)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     one(db, sql, params![op.as_str(), stay.id.as_str(), difference.0, operator, reason, evidence, seq])?;

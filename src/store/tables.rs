@@ -124,7 +124,7 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
             stays::count_taken(db, zone.as_deref(), *counted, *by_books)?;
         }
         Record::TailgateSeen { .. } => {}
-        Record::StayCorrected { .. } => stays::corrected(db, seq, record)?,
+        Record::StayCorrected(corrected) => stays::corrected(db, seq, corrected)?,
         Record::DayReported { report } => {
             let sql = "INSERT INTO day_report (date, report) VALUES (?1, ?2)";
             one(db, sql, params![report.date, json(report)?])?;

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use super::access::{idempotency_key, text_header};
 use super::body::Body;
 use super::problem::{Code, Problem};
-use super::{Tills, tickets};
 use super::transaction::unavailable;
+use super::{Tills, tickets};
 use crate::domain::admission::table::NoEntry;
 use crate::domain::event::{
     EmergencySource, Input, LaneId, OpId, Reply, RulesOffer, StaffAct, StaffRefusal, StaffWish, StayId, Undo,

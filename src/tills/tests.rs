@@ -296,7 +296,10 @@ async fn staff_acts_reach_the_loop_with_the_operators_name() {
     let Input::Staff(act) = rig.inputs().remove(0) else { panic!("a staff act") };
     let plate: Plate = "粤B12345".parse().expect("a plate");
     assert_eq!((act.lane.as_str(), act.operator.as_str()), ("X1", "li"));
-    assert_eq!(act.what, StaffWish::Raise { reason: "Fee waived".to_owned(), plate: Some(plate), debt: false, second: None });
+    assert_eq!(
+        act.what,
+        StaffWish::Raise { reason: "Fee waived".to_owned(), plate: Some(plate), debt: false, second: None }
+    );
 }
 
 #[tokio::test]

@@ -353,7 +353,10 @@ fn a_vehicle_without_a_plate_enters_and_leaves_by_a_guard() {
     let mut story = Story::new();
     story.arrival("in", true);
     assert_eq!(story.read("in", ""), 0);
-    assert_eq!(story.staff("in", StaffWish::Raise { reason: "no plate".to_owned(), plate: None, debt: false, second: None }).0, 1);
+    assert_eq!(
+        story.staff("in", StaffWish::Raise { reason: "no plate".to_owned(), plate: None, debt: false, second: None }).0,
+        1
+    );
     story.drive_through("in");
     assert_eq!(story.stays(), ["- open - 0 0"]);
 }

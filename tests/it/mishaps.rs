@@ -9,7 +9,12 @@ const PLATE: &str = "粤B12345";
 const OTHER: &str = "粤BD98765";
 
 fn raise(plate: Option<&str>) -> StaffWish {
-    StaffWish::Raise { reason: "seen".to_owned(), plate: plate.map(|plate| plate.parse().unwrap()), debt: false, second: None }
+    StaffWish::Raise {
+        reason: "seen".to_owned(),
+        plate: plate.map(|plate| plate.parse().unwrap()),
+        debt: false,
+        second: None,
+    }
 }
 
 #[test]

@@ -181,7 +181,7 @@ impl Model {
             | Record::ZoneEntered { .. }
             | Record::ZoneLeft { .. }
             | Record::CountTaken { .. }
-            | Record::StayCorrected { .. }
+            | Record::StayCorrected(_)
             | Record::DayReported { .. } => panic!("random stories do not tell of {record:?}"),
             Record::StayVoided { stay, .. } => {
                 let from = [StayState::PendingEntry, StayState::Open, StayState::PendingExit];

@@ -1,8 +1,11 @@
 //! The stay's whole life: no entry found, coming again, tickets, lists and passes, inner lots, tailgating, corrections.
 
 use gatepost::domain::admission::table::NoEntry;
-use gatepost::domain::event::{Correction, Fen, Input, Reply, StaffRefusal, StaffWish, StayId, UtcMs, VehicleSign, Wrong};
+use gatepost::domain::event::{
+    Correction, Fen, Input, Reply, StaffRefusal, StaffWish, StayId, UtcMs, VehicleSign, Wrong,
+};
 use gatepost::domain::lane::{Detectors, LaneSettings, LoopRole};
+use gatepost::store::day;
 
 use crate::story::{MINUTE, Story};
 
@@ -72,7 +75,9 @@ fn a_vehicle_that_comes_again_is_kept_out_where_the_site_wants_it() {
 #[test]
 fn passback_is_hard_or_soft_by_pass() {
     let pass = |passback: &str| {
-        format!("[[passes]]\nid = \"P-1\"\nplates = [\"{PLATE}\"]\nfrom = \"2026-03-01\"\nuntil = \"2026-03-31\"\npassback = \"{passback}\"\n")
+        format!(
+            "[[passes]]\nid = \"P-1\"\nplates = [\"{PLATE}\"]\nfrom = \"2026-03-01\"\nuntil = \"2026-03-31\"\npassback = \"{passback}\"\n"
+        )
     };
     for (passback, raises) in [("hard", 0), ("soft", 1)] {
         let mut story = with(&pass(passback));
@@ -118,7 +123,8 @@ fn a_pass_covers_its_days_and_one_car_of_two() {
     story.minutes(60);
     leave_for(&mut story, PLATE, 0);
     leave_for(&mut story, OTHER, 1000);
-    let right = story.rows("SELECT coalesce(right_held ->> '$.id', '-') FROM stay ORDER BY entry_ms");
+    let right =
+        story.rows("SELECT coalesce(right_held ->> '$.id', '-') FROM stay ORDER BY CAST(substr(stay, 4) AS INTEGER)");
     assert_eq!(right, ["P-1", "-"], "the first car is inside on the pass, the second pays");
     story.enter("in", PLATE);
     // It leaves at 01:00 of the day after the pass has ended: one hour is charged.
@@ -381,6 +387,36 @@ fn much_is_let_go_only_by_two() {
     assert_eq!(story.staff("out", raise(false, Some("manager-1"))).0, 1);
     story.drive_through("out");
     assert_eq!(story.stays(), ["粤B12345 closed 12000 0 12000"]);
+}
+
+#[test]
+fn what_was_lost_on_a_day_is_told_and_written_down_once() {
+    let mut story = Story::new();
+    story.staff("in", StaffWish::Raise { reason: "a delivery".to_owned(), plate: None, debt: false, second: None });
+    story.drive_through("in");
+    story.enter("in", PLATE);
+    story.minutes(25);
+    let stay = story.stay_of(PLATE);
+    story.till("k", None, 0, Some(&stay), 500, 0);
+    story.enter("in", OTHER);
+    story.minutes(5);
+    story.enter("in", OTHER);
+    story.enter("in", "粤A00001");
+    let mut lost = story.statement("in", "粤A00002");
+    lost.event = "event-99".to_owned();
+    story.feed(Input::PlateRead(lost));
+    let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
+    let day = |date: &str| day::report(&story.path(), date.parse().unwrap(), &zone).unwrap();
+    let report = day("2026-03-02");
+    assert_eq!((report.entered, report.left, report.raised_without_stay.count), (4, 0, 1));
+    assert_eq!((report.without_exit.count, report.paid_inside.count), (1, 1));
+    assert_eq!(report.paid_inside.first[0].fen, Fen(500));
+    assert_eq!(report.gaps.first.last().map(|gap| gap.before.clone()), Some("event-99".to_owned()));
+    assert_eq!(day("2026-03-03").entered, 0, "another day is another day");
+    story.feed(Input::DayEnded(report.clone()));
+    story.feed(Input::DayEnded(report));
+    story.restart();
+    assert_eq!(story.rows("SELECT date FROM day_report"), ["2026-03-02"]);
 }
 
 #[test]

@@ -203,7 +203,9 @@ impl Admission {
                 Judge::Block => self.blocked(asked.plate),
                 Judge::Allow => self.allowed(asked.plate).map(|right| Judgement::LetIn(Some(right))),
                 Judge::Pass => self.on_pass(asked).map(|right| Judgement::LetIn(Some(right))),
-                Judge::Debts => (asked.debts.0 > 0 && self.policy.debts == DebtsWhen::AtEntry).then_some(Judgement::DebtsDue),
+                Judge::Debts => {
+                    (asked.debts.0 > 0 && self.policy.debts == DebtsWhen::AtEntry).then_some(Judgement::DebtsDue)
+                }
                 Judge::Full => self.is_full(asked.free).then_some(Judgement::Full),
             };
             if let Some(said) = said {

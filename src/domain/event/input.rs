@@ -127,67 +127,6 @@ pub enum StaffWish {
     },
 }
 
-/// What staff put right in the books, with what they know it from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Correction {
-    /// Who does it; already verified by the room that took the request.
-    pub operator: String,
-    /// Why.
-    pub reason: String,
-    /// What it is known from: a photo's name, a receipt, who saw it.
-    pub evidence: String,
-    /// What is put right.
-    pub what: Wrong,
-}
-
-/// What was wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "wrong", rename_all = "snake_case")]
-pub enum Wrong {
-    /// The plate of a stay.
-    Plate {
-        /// Which stay.
-        stay: StayId,
-        /// The right one.
-        plate: Plate,
-    },
-    /// When a stay began.
-    Entry {
-        /// Which stay.
-        stay: StayId,
-        /// When it did.
-        entry: UtcMs,
-    },
-    /// Two stays are one visit: the first is where it began, the second where it ended.
-    Merge {
-        /// The one that began; it is void then.
-        first: StayId,
-        /// The one that stays.
-        stay: StayId,
-    },
-    /// One open stay is two visits.
-    Split {
-        /// Which stay.
-        stay: StayId,
-        /// When the vehicle left without being seen.
-        left: UtcMs,
-        /// When it came again without being seen.
-        back: UtcMs,
-    },
-    /// A stay's vehicle is not inside any more.
-    Ended {
-        /// Which stay.
-        stay: StayId,
-    },
-    /// How many vehicles are inside.
-    Count {
-        /// The inner lot; none: the car park outside of its inner lots.
-        zone: Option<String>,
-        /// How many were counted.
-        vehicles: u32,
-    },
-}
-
 /// One commit of a till.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TillCommit {

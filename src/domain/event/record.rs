@@ -191,29 +191,7 @@ pub enum Record {
         evidence: Evidence,
     },
     /// A stay was put right by a person. What it cost is computed again under the rules of its entry.
-    StayCorrected {
-        /// The effect's id.
-        op: OpId,
-        /// The whole stay, as it is now.
-        stay: Box<Stay>,
-        /// When it left, where it has.
-        exit: Option<UtcMs>,
-        /// What it costs, where it has left.
-        fee: Option<Fee>,
-        /// What the fee rested on besides, where the rules have benefits.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        rests_on: Option<Box<RestsOn>>,
-        /// What the fee rose by; below 0, what it fell by.
-        difference: Fen,
-        /// The money that goes back to the driver.
-        refund: Fen,
-        /// Who did it.
-        operator: String,
-        /// Why.
-        reason: String,
-        /// What it is known from.
-        evidence: String,
-    },
+    StayCorrected(Box<Corrected>),
     /// What was lost on a business day.
     DayReported {
         /// The report.
