@@ -34,7 +34,7 @@ async fn what_was_answered_survives_a_killed_database_and_a_bad_line() {
     let bad = Office::new(&Target { url: line.url(), ..straight }).unwrap();
     let member = good.member(10_000).await.unwrap();
     let mut site = enrolled(&bad).await;
-    let mut restarted = Vec::new();
+    let mut restarted: Vec<Child> = Vec::new();
     let (mut process, mut given, mut spent, mut answers) = (postgres.process, 0, 0, Vec::new());
     for round in 0..ROUNDS {
         if KILLS.contains(&round) {
