@@ -182,7 +182,7 @@ pub fn quote(rules: &Rules, stay: &Stay, prior: &[PriorVisit], at: UtcMs) -> Quo
     let paid = Fen((stay.paid.0 - stay.debts.0).max(0));
     let question = Question {
         paid,
-        paid_at: stay.paid_at.filter(|_| paid.0 > 0 || stay.debts.0 == 0),
+        paid_at: stay.paid_at.filter(|_| paid.0 > 0),
         ..question(stay, prior, at)
     };
     let mut fee = fee_of(rules, stay, question);
