@@ -104,7 +104,11 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
     rooms.start_sync(&settings);
     let days = (settings.ledger.clone(), settings.zone.clone(), rooms.clock.clone(), rooms.handle.clone());
     tokio::spawn(report_days(days.0, days.1, days.2, days.3, rooms.reader.clone()));
-    tokio::spawn(keep_rules(path, settings.rules.clone(), rooms.clock.clone(), rooms.handle.clone()));
+    if settings.two_persons {
+        info!("new rules come into force by two persons only");
+    } else {
+        tokio::spawn(keep_rules(path, settings.rules.clone(), rooms.clock.clone(), rooms.handle.clone()));
+    }
     tokio::spawn(async move {
         if let Err(error) = axum::serve(no_delay(listener), app).await {
             error!("the page stopped: {error}");
@@ -217,6 +221,16 @@ async fn keep_rules(path: PathBuf, mut text: String, clock: Clock, handle: Handl
     }
 }
 
+/// The rules of the settings as they are on disk now.
+fn read_rules(path: PathBuf) -> tills::ReadRules {
+    Arc::new(move || {
+        let in_words = |mistakes: Vec<crate::profile::mistake::Mistake>| {
+            mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
+        config::load(&path).map(|settings| settings.rules).map_err(in_words)
+    })
+}
+
 /// How many bays the rules in force count, of the car park and of its inner lots.
 fn spaces(book: RulesBook) -> console::Spaces {
     Arc::new(move || {
@@ -312,6 +326,7 @@ impl Rooms {
             cloud_is_up: Arc::clone(&self.cloud_is_up),
             reject: Arc::new(move |code| reject.rejected("tills", code)),
             answer_timeout: tills::ANSWER_TIMEOUT,
+            read_rules: read_rules(settings.path.clone()),
             ticket_key: ticket_key.clone(),
         };
         let console = console::Settings {

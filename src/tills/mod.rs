@@ -11,6 +11,7 @@ mod receipt;
 mod refs;
 #[cfg(test)]
 mod rig;
+mod rules;
 mod staff;
 mod status;
 #[cfg(test)]
@@ -55,6 +56,9 @@ pub type Reject = Arc<dyn Fn(&str) + Send + Sync>;
 /// What a stay costs at a moment under the rules of its entry, with what the ledger knows of it.
 pub type QuoteStay = Arc<dyn Fn(&Stay, &[PriorVisit], &Known, UtcMs) -> Option<StayPrice> + Send + Sync>;
 
+/// Reads and proves the rules files of the settings.
+pub type ReadRules = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
 /// What the room needs; `main` puts it together.
 #[derive(Clone)]
 pub struct Settings {
@@ -76,6 +80,8 @@ pub struct Settings {
     pub cloud_is_up: Arc<AtomicBool>,
     /// Told the code of every refused request.
     pub reject: Reject,
+    /// Reads and proves the rules files of the settings, or says what is wrong with them.
+    pub read_rules: ReadRules,
     /// What this box seals its tickets with.
     pub ticket_key: Secret,
     /// How long a till waits for the loop, [`ANSWER_TIMEOUT`] at a site.
@@ -152,7 +158,8 @@ pub fn router(settings: Settings) -> Router {
         .route("/reversals", post(staff::reverse_at_till))
         .route("/staff/reversals", post(staff::reverse))
         .route("/staff/emergency", post(staff::emergency))
-        .route("/staff/rules/rollback", post(staff::roll_back))
+        .route("/staff/rules/activate", post(rules::activate))
+        .route("/staff/rules/rollback", post(rules::roll_back))
         .route("/staff/books", get(staff::books))
         .fallback(no_such_request)
         .method_not_allowed_fallback(no_such_method)

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::problem::Code;
 use super::{Operator, Pricing, Secret, Settings, StayPrice, Terminal, router};
 use crate::domain::event::{Fen, Input, Points, Reply, StaffRefusal, StaffWish, UtcMs};
+use crate::domain::plate::Plate;
 use crate::domain::tariff::{Fee, FeeLine};
 use crate::site::{Envelope, Handle};
 use crate::store::reader::sample::{NOON_MS, Sample};
@@ -61,6 +62,7 @@ impl Rig {
             cloud_is_up: cloud_is_up.clone(),
             reject: Arc::new(move |code| told.lock().expect("the list").push(code.to_owned())),
             answer_timeout,
+            read_rules: Arc::new(|| Ok("[bundle]".to_owned())),
             ticket_key: Secret::from("the box's own"),
         };
         let handle = settings.handle.clone();
@@ -204,16 +206,19 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         }
         Input::Staff(act) => Reply::Staff(match &act.what {
             StaffWish::Settle { fen } if fen.0 != 800 => Err(StaffRefusal::AmountMismatch { due: Fen(800) }),
+            StaffWish::IssueTicket => return answered(envelope, Reply::Ticket(Plate::of_ticket(7))),
             StaffWish::CorrectPlate { .. } => Err(StaffRefusal::NothingWaiting),
             StaffWish::ChooseStay { stay, .. } if stay.as_str() != "S1-7" => Err(StaffRefusal::NotPossible),
             StaffWish::Raise { .. }
             | StaffWish::Settle { .. }
             | StaffWish::ChooseStay { .. }
-            | StaffWish::IssueTicket
             | StaffWish::ShowTicket { .. }
             | StaffWish::ChargeWithoutEntry { .. } => Ok("raised".to_owned()),
         }),
         Input::Undo(_) => Reply::Staff(Ok("50 points are back".to_owned())),
+        Input::RulesOffered { operator, .. } => {
+            Reply::Staff(Ok(format!("by {}", operator.clone().unwrap_or_default())))
+        }
         Input::Corrected(_) => Reply::Staff(Ok("put right".to_owned())),
         Input::Witnessed(_) => Reply::Done,
         Input::Emergency { .. } => Reply::Staff(Ok("every barrier is raised".to_owned())),
@@ -229,9 +234,12 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         | Input::LaneDue { .. }
         | Input::LaneReconsidered { .. }
         | Input::ExperienceForgotten { .. }
-        | Input::RulesOffered { .. }
         | Input::Cloud(_) => panic!("no till or guard sent {:?}", envelope.input),
     };
+    answered(envelope, reply);
+}
+
+fn answered(envelope: Envelope, reply: Reply) {
     // A till that hung up has no ear for it.
     let _ = envelope.reply.send(reply);
 }

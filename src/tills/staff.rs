@@ -17,7 +17,7 @@ use super::transaction::unavailable;
 use super::{Tills, tickets};
 use crate::domain::admission::table::NoEntry;
 use crate::domain::event::{
-    EmergencySource, Input, LaneId, OpId, Reply, RulesOffer, StaffAct, StaffRefusal, StaffWish, StayId, Undo,
+    EmergencySource, Input, LaneId, OpId, Reply, StaffAct, StaffRefusal, StaffWish, StayId, Undo,
 };
 use crate::store::reader::BOOKS_TIMEOUT;
 
@@ -109,14 +109,6 @@ pub(super) async fn emergency(State(tills): State<Arc<Tills>>, body: Given) -> A
     let active = body.needed_truth("active")?;
     let late = "the box has not answered yet; look at the lanes before you do it again";
     tills.decided(Input::Emergency { source: EmergencySource::Staff { operator, reason }, active }, late).await
-}
-
-/// `POST /staff/rules/rollback`: the version before the one in force holds again.
-pub(super) async fn roll_back(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
-    let body = Body::parse(body, &["operator", "pin"])?;
-    let operator = Some(tills.operator_of(&body)?);
-    let late = "the box has not answered yet; look at the rules in force before you do it again";
-    tills.decided(Input::RulesOffered { version: 0, operator, offer: RulesOffer::Before }, late).await
 }
 
 /// `GET /staff/books`.

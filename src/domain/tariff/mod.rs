@@ -180,11 +180,7 @@ pub fn total(rules: &Rules, question: &Question) -> Fen {
 pub fn quote(rules: &Rules, stay: &Stay, prior: &[PriorVisit], at: UtcMs) -> Quote {
     // Debts are paid first; the grace after a payment is for what was paid for this stay.
     let paid = Fen((stay.paid.0 - stay.debts.0).max(0));
-    let question = Question {
-        paid,
-        paid_at: stay.paid_at.filter(|_| paid.0 > 0),
-        ..question(stay, prior, at)
-    };
+    let question = Question { paid, paid_at: stay.paid_at.filter(|_| paid.0 > 0), ..question(stay, prior, at) };
     let mut fee = fee_of(rules, stay, question);
     add_debts(&mut fee, stay.debts);
     let due = Fen((fee.total.0 - stay.paid.0).max(0));
