@@ -17,8 +17,8 @@ pub(super) const DRIFT: &str = "drift/";
 /// Who is where, from the tables.
 pub(super) fn occupants(db: &Connection) -> anyhow::Result<Occupants> {
     let mut occupants = Occupants::default();
-    let sql =
-        "SELECT s.stay, s.right_held, z.zone FROM stay s LEFT JOIN zone_visit z ON z.stay = s.stay AND z.to_ms IS NULL
+    let sql = "SELECT s.stay, s.right_held, z.zone FROM stay s INDEXED BY stay_inside_by_change
+               LEFT JOIN zone_visit z ON z.stay = s.stay AND z.to_ms IS NULL
                WHERE s.state IN ('pending_entry', 'open', 'pending_exit')";
     let mut statement = db.prepare(sql)?;
     let mut rows = statement.query(())?;

@@ -2,7 +2,7 @@
 
 use gatepost::domain::admission::table::NoEntry;
 use gatepost::domain::event::{
-    Correction, Fen, Input, Reply, StaffRefusal, StaffWish, StayId, UtcMs, VehicleSign, Wrong,
+    Correction, Fen, Input, LaneId, Reply, StaffRefusal, StaffWish, StayId, UtcMs, VehicleSign, Wrong,
 };
 use gatepost::domain::lane::{Detectors, LaneSettings, LoopRole};
 use gatepost::store::day;
@@ -491,14 +491,14 @@ fn with(more: &str) -> Story {
 /// A pair of lanes of the inner lot.
 fn inner_lanes(story: &mut Story) {
     for (new, like) in [("vip-in", "in"), ("vip-out", "out")] {
-        let lane = story.lanes[&like.into()].clone();
+        let lane = story.lanes[&LaneId::from(like)].clone();
         story.lanes.insert(new.into(), LaneSettings { zone: Some("vip".to_owned()), ..lane });
     }
     story.restart();
 }
 
 fn set(story: &mut Story, lane: &str, change: impl Fn(&mut LaneSettings)) {
-    change(story.lanes.get_mut(&lane.into()).unwrap());
+    change(story.lanes.get_mut(&LaneId::from(lane)).unwrap());
     story.restart();
 }
 
