@@ -3,6 +3,7 @@
 
 mod benefits;
 mod boxed;
+mod corrections;
 mod demo;
 mod dice;
 mod emergency;
