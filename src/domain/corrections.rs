@@ -2,7 +2,9 @@
 
 use super::benefit::{Moment, RestsOn};
 use super::decide::{Facts, StayFacts};
-use super::event::{Correction, Decision, Evidence, Fen, Now, OpId, Record, Reply, StaffRefusal, StayId, UtcMs, Wrong};
+use super::event::{
+    Corrected, Correction, Decision, Evidence, Fen, Now, OpId, Record, Reply, StaffRefusal, StayId, UtcMs, Wrong,
+};
 use super::losses::NEVER_SEEN;
 use super::plate::Plate;
 use super::points::Purse;

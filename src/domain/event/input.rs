@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CloudNews, CommandId, DeviceId, Fen, LaneId, MemberId, StayId, TerminalId, Undo, UtcMs, Witnessed};
+use super::{
+    CloudNews, CommandId, Correction, DeviceId, Fen, LaneId, MemberId, StayId, TerminalId, Undo, UtcMs, Witnessed,
+};
 use crate::domain::admission::table::NoEntry;
 use crate::domain::benefit::CouponState;
 use crate::domain::lane::LoopRole;

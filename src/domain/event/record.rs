@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArmPosition, CommandAnswer, CommandId, EmergencySource, EpochReason, Evidence, FeedChange, Fen, GrantId,
+    ArmPosition, CommandAnswer, CommandId, Corrected, EmergencySource, EpochReason, Evidence, FeedChange, Fen, GrantId,
     JournalHead, LaneId, MatchedBy, MemberId, OpId, PlateRead, Points, RaiseCause, ReadOutcome, StayId, Tender,
     TerminalId, TillAnswer, UtcMs,
 };
