@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::domain::event::LaneId;
 use crate::metrics::Metrics;
+use crate::photos::{self, Photos};
 use crate::site::{self, Core, Deadlines, Handle, Outputs, QUEUE_INPUTS, Site};
 use crate::store::Store;
 use crate::store::reader::Reader;
@@ -70,7 +71,12 @@ async fn serve(settings: Settings, store: Store, clock: Clock) -> anyhow::Result
     let (raises_in, raises) = mpsc::channel(QUEUE_RAISES);
     let version = watch::Sender::new(0);
     let deadlines = Arc::new(Deadlines::default());
-    let rooms = Rooms { handle, reader, metrics, clock, version, cloud_is_up: Arc::new(AtomicBool::new(false)) };
+    let wall = clock.clone();
+    let now: photos::Clock = Arc::new(move || wall.utc());
+    let opened = Photos::open(settings.photos.clone(), Arc::clone(&now), Arc::clone(&metrics));
+    let (photos, intake) = opened.context("start the pictures' thread")?;
+    let cloud_is_up = Arc::new(AtomicBool::new(false));
+    let rooms = Rooms { handle, reader, metrics, photos, clock, version, cloud_is_up };
     let app = rooms.pages(&settings, &store);
 
     let outputs = Outputs { raises: raises_in, deadlines: Arc::clone(&deadlines), version: rooms.version.clone() };
@@ -78,14 +84,9 @@ async fn serve(settings: Settings, store: Store, clock: Clock) -> anyhow::Result
     let mut stopped = start_loop(site)?;
     let (timer_clock, timer_handle) = (rooms.clock.clone(), rooms.handle.clone());
     tokio::spawn(async move { deadlines.keep(&timer_clock, &timer_handle).await });
-    let wall = rooms.clock.clone();
-    let running = devices::start(
-        settings.devices.clone(),
-        rooms.handle.clone(),
-        Arc::new(move || wall.utc()),
-        Arc::clone(&rooms.metrics),
-        raises,
-    );
+    let (handle, metrics) = (rooms.handle.clone(), Arc::clone(&rooms.metrics));
+    let running = devices::start(settings.devices.clone(), handle, now, metrics, &intake, raises);
+    drop(intake);
     rooms.start_sync(&settings);
     tokio::spawn(async move {
         if let Err(error) = axum::serve(no_delay(listener), app).await {
@@ -156,6 +157,7 @@ struct Rooms {
     handle: Handle,
     reader: Reader,
     metrics: Arc<Metrics>,
+    photos: Photos,
     clock: Clock,
     version: watch::Sender<u64>,
     cloud_is_up: Arc<AtomicBool>,
@@ -168,6 +170,7 @@ impl Rooms {
         let tills = tills::Settings {
             handle: self.handle.clone(),
             reader: self.reader.clone(),
+            photos: self.photos.clone(),
             terminals: settings.terminals.clone(),
             operators: settings.operators.clone(),
             lanes: settings.lanes.keys().cloned().collect::<Vec<LaneId>>(),
@@ -179,6 +182,7 @@ impl Rooms {
         };
         let console = console::Settings {
             reader: self.reader.clone(),
+            photos: self.photos.clone(),
             lanes: settings.signs.clone(),
             versions: self.version.subscribe(),
             cloud_is_up: Arc::clone(&self.cloud_is_up),

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::*;
 use crate::domain::event::{ArmPosition, CommandAnswer, CommandId, Fen, PlateRead, RaiseCause, UtcMs};
 use crate::domain::lane::{Direction, Lane, Phase, Raised, Served, WaitReason, Waiting};
+use crate::photos::{Intake, sample as photos};
 use crate::store::reader::sample::{NOON_MS, Sample, visit, waiting};
 
 #[tokio::test]
@@ -140,6 +141,7 @@ async fn points_that_were_asked_for_and_the_vehicle_behind_are_shown() {
         confidence: 97,
         captured: UtcMs(NOON_MS),
         stored_offline: false,
+        photos: None,
     };
     rig.sample.lane("X1", &Lane { next: Some(next), ..waiting(due) });
     let page = rig.text("/?lang=en").await;
@@ -314,6 +316,8 @@ struct Rig {
     client: Client,
     sample: Sample,
     versions: watch::Sender<u64>,
+    intake: Intake,
+    _pictures: tempfile::TempDir,
 }
 
 impl Rig {
@@ -322,8 +326,11 @@ impl Rig {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let sample = Sample::midday();
         let (versions, seen) = watch::channel(0);
+        let pictures = tempfile::tempdir().expect("a folder");
+        let (photos, intake, _) = photos::open(pictures.path());
         let settings = Settings {
             reader: sample.reader(),
+            photos,
             lanes: vec![
                 LaneSign { id: "E1".into(), direction: Direction::Entry },
                 LaneSign { id: "X1".into(), direction: Direction::Exit },
@@ -337,7 +344,7 @@ impl Rig {
         let base = format!("http://{}", listener.local_addr().expect("the address"));
         tokio::spawn(axum::serve(listener, router(settings)).into_future());
         let client = Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
-        Self { base, client, sample, versions }
+        Self { base, client, sample, versions, intake, _pictures: pictures }
     }
 
     fn url(&self, path: &str) -> String {

@@ -5,16 +5,18 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
-use super::language::{Condition, Decode, Field};
-use super::statement::{Rejection, TEXT_CHARS_MAX};
+use super::language::{Condition, Decode, Field, PictureEncoding, PictureWords};
+use super::statement::{NoPicture, Rejection, TEXT_CHARS_MAX};
 
 /// Devices differ in whether they pad.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+
+/// The alphabet for addresses.
+const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// A message body with the part of it that its fields start from.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +77,13 @@ impl<'b> Body<'b> {
     pub fn integer(&self, field: &Field) -> Result<Option<i64>, Rejection> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         text.parse().map(Some).map_err(|_| bad(field, "not a whole number"))
+    }
+
+    /// The picture at a path; `None` where there is none. At most `most_bytes` are taken.
+    pub fn picture(&self, words: &PictureWords, most_bytes: usize) -> Option<Result<Vec<u8>, NoPicture>> {
+        let value = self.at(&words.path)?;
+        let Some(text) = value.as_str() else { return Some(Err(NoPicture::PhotoEncoding)) };
+        (!text.is_empty()).then(|| picture(text, words.encoding, most_bytes))
     }
 
     fn raw(&self, field: &Field) -> Result<Option<String>, Rejection> {
@@ -150,6 +159,28 @@ fn decoded(raw: String, field: &Field) -> Result<String, Rejection> {
     String::from_utf8(bytes).map_err(|_| bad(field, "not UTF-8"))
 }
 
+fn picture(text: &str, encoding: PictureEncoding, most_bytes: usize) -> Result<Vec<u8>, NoPicture> {
+    let (engine, text) = match encoding {
+        PictureEncoding::Base64 => (&BASE64, text),
+        PictureEncoding::Base64Url => (&BASE64_URL, text),
+        PictureEncoding::DataUrl => {
+            let (head, rest) = text.split_once(',').ok_or(NoPicture::PhotoEncoding)?;
+            let is_right = head.starts_with("data:") && head.ends_with(";base64");
+            (&BASE64, if is_right { rest } else { return Err(NoPicture::PhotoEncoding) })
+        }
+    };
+    // Four letters are three bytes: what is too large is not even decoded.
+    if text.len() / 4 * 3 > most_bytes.saturating_add(3) {
+        return Err(NoPicture::PhotoTooLarge);
+    }
+    let decoded = engine.decode(text).or_else(|_| {
+        // Some devices break the lines, and only then is it worth a second look.
+        engine.decode(text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<u8>>())
+    });
+    let bytes = decoded.map_err(|_| NoPicture::PhotoEncoding)?;
+    if bytes.len() > most_bytes { Err(NoPicture::PhotoTooLarge) } else { Ok(bytes) }
+}
+
 fn utf8_or_gbk(bytes: Vec<u8>) -> Option<String> {
     match String::from_utf8(bytes) {
         Ok(text) => Some(text),
@@ -186,6 +217,30 @@ mod tests {
         check(r#"{"license":"!!!"}"#, Err("bad-field"));
         check(r#"{"license":["x"]}"#, Err("bad-field"));
         check(r#"{"license":"////"}"#, Err("bad-field"));
+    }
+
+    #[test]
+    fn a_picture_is_read_in_each_of_its_encodings() {
+        let standard = BASE64.encode([0xFB, 0xEF, 0xBE, 0x01]);
+        assert_eq!(standard, "++++AQ==");
+        let read = |encoding, text: &str| picture(text, encoding, 4).map_err(NoPicture::name);
+        let right: Result<_, &str> = Ok(vec![0xFB, 0xEF, 0xBE, 0x01]);
+        assert_eq!(read(PictureEncoding::Base64, "++++AQ=="), right);
+        assert_eq!(read(PictureEncoding::Base64, "++++AQ"), right, "without its padding");
+        assert_eq!(read(PictureEncoding::Base64, "++\r\n++AQ\n=="), right, "in lines");
+        assert_eq!(read(PictureEncoding::Base64Url, "----AQ=="), right);
+        assert_eq!(read(PictureEncoding::DataUrl, "data:image/jpeg;base64,++++AQ=="), right);
+        for (encoding, text) in [
+            (PictureEncoding::Base64, "----AQ=="),
+            (PictureEncoding::Base64Url, "++++AQ=="),
+            (PictureEncoding::DataUrl, "++++AQ=="),
+            (PictureEncoding::DataUrl, "data:image/jpeg,++++AQ=="),
+            (PictureEncoding::Base64, "http://camera/picture.jpg"),
+        ] {
+            assert_eq!(read(encoding, text), Err("photo-encoding"), "{text}");
+        }
+        assert_eq!(read(PictureEncoding::Base64, "++++AQID"), Err("photo-too-large"));
+        assert_eq!(read(PictureEncoding::Base64, &"!".repeat(100)), Err("photo-too-large"), "not even looked at");
     }
 
     fn check(body: &str, expect: Result<Option<&str>, &str>) {

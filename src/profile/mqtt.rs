@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use super::json::{Body, bad, place, scalar, shortened};
 use super::language::{CommandName, Emits, Field, Message, MqttCommand, MqttWords};
-use super::statement::{BODY_BYTES_MAX, EVENT_CHARS_MAX, Level, Rejection, SeenPlate, Statement};
+use super::statement::{
+    BODY_BYTES_MAX, EVENT_CHARS_MAX, Level, PICTURE_BYTES_MAX, PICTURES_BYTES_MAX, Picture, Rejection, SeenPlate,
+    Statement,
+};
 use super::template::{self, Values};
 use crate::domain::event::{ArmPosition, UtcMs, VehicleSign};
 
@@ -33,6 +36,8 @@ pub struct Heard {
     pub layout: usize,
     /// What it means.
     pub what: Meaning,
+    /// The pictures of the vehicle that it tells of.
+    pub pictures: Vec<Picture>,
 }
 
 /// What a message means.
@@ -96,12 +101,12 @@ impl MqttCodec {
             serde_json::from_slice(body).map_err(|error| Rejection::Malformed(shortened(&error.to_string())))?;
         match route {
             Route::Says { layout, messages } => {
-                let statements = self.said(messages, &top)?;
-                Ok(Heard { layout: *layout, what: Meaning::Says(statements) })
+                let (statements, pictures) = self.said(messages, &top)?;
+                Ok(Heard { layout: *layout, what: Meaning::Says(statements), pictures })
             }
             Route::Answers { layout, command } => {
                 let answer = answered(&self.words.commands[*command], &top)?;
-                Ok(Heard { layout: *layout, what: Meaning::Answers(answer) })
+                Ok(Heard { layout: *layout, what: Meaning::Answers(answer), pictures: Vec::new() })
             }
         }
     }
@@ -143,12 +148,12 @@ impl MqttCodec {
         routes
     }
 
-    fn said(&self, messages: &[usize], top: &Value) -> Result<Vec<Statement>, Rejection> {
+    fn said(&self, messages: &[usize], top: &Value) -> Result<(Vec<Statement>, Vec<Picture>), Rejection> {
         for number in messages {
             let message = &self.words.messages[*number];
             let body = Body::new(top, &message.root);
             if message.when.iter().all(|condition| body.fits(condition)) {
-                return meaning(message, body);
+                return Ok((meaning(message, body)?, pictures(message, body)));
             }
         }
         Err(Rejection::UnknownMessage)
@@ -175,6 +180,19 @@ fn meaning(message: &Message, body: Body) -> Result<Vec<Statement>, Rejection> {
         Emits::VehicleSign => Statement::VehicleSign { sign: needed(body, field("sign"), sign)? },
     };
     Ok(vec![statement])
+}
+
+/// A picture that cannot be taken out costs the message nothing else.
+fn pictures(message: &Message, body: Body) -> Vec<Picture> {
+    let mut room = PICTURES_BYTES_MAX;
+    let mut found = Vec::new();
+    for (kind, words) in &message.pictures {
+        if let Some(bytes) = body.picture(words.get_ref(), room.min(PICTURE_BYTES_MAX)) {
+            room -= bytes.as_ref().map_or(0, Vec::len);
+            found.push(Picture { kind: *kind, bytes });
+        }
+    }
+    found
 }
 
 fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<SeenPlate, Rejection> {

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};
 pub use input::{
-    ArmPosition, CloudNews, CommandAnswer, FeedChange, Input, Member, PlateRead, StaffAct, StaffWish, TillCommit,
-    VehicleSign,
+    ArmPosition, CloudNews, CommandAnswer, FeedChange, Input, Member, PhotoHashes, PhotoKind, PlateRead, StaffAct,
+    StaffWish, TillCommit, VehicleSign,
 };
 pub use record::{Evidence, RaiseCause, ReadOutcome, Record, Tender};
 
