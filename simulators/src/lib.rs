@@ -12,6 +12,7 @@ pub mod guard;
 pub mod line;
 pub mod modbus;
 pub mod outcome;
+pub mod photo;
 pub mod plan;
 pub mod plates;
 pub mod relay_board;
