@@ -214,9 +214,11 @@ async fn a_change_reaches_the_page_and_nothing_else_is_sent() {
         "lane-0-forms",
         "lane-0-now",
         "lane-0-offers",
+        "lane-0-photos",
         "lane-1-forms",
         "lane-1-now",
         "lane-1-offers",
+        "lane-1-photos",
         "overview",
         "reads",
     ];

@@ -87,9 +87,9 @@ impl Worker {
         if let Err(error) = folder.keep(&id, &bytes, format) {
             return self.complain(name(&error), &error);
         }
+        self.shared.metrics.photo_kept();
         // From here on the camera's message may be forgotten.
         drop(keeping);
-        self.shared.metrics.photo_kept();
         let finish = self.shared.settings.finish(&id);
         // A decoder's own fault must not end the thread: the next picture is another one.
         let small = catch_unwind(AssertUnwindSafe(|| picture::thumbnail(&bytes, &finish)))

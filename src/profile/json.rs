@@ -223,7 +223,8 @@ mod tests {
     fn a_picture_is_read_in_each_of_its_encodings() {
         let standard = BASE64.encode([0xFB, 0xEF, 0xBE, 0x01]);
         assert_eq!(standard, "++++AQ==");
-        let read = |encoding, text: &str| picture(text, encoding, 4).map_err(NoPicture::name);
+        let read_at_most = |most, encoding, text: &str| picture(text, encoding, most).map_err(NoPicture::name);
+        let read = |encoding, text: &str| read_at_most(64, encoding, text);
         let right: Result<_, &str> = Ok(vec![0xFB, 0xEF, 0xBE, 0x01]);
         assert_eq!(read(PictureEncoding::Base64, "++++AQ=="), right);
         assert_eq!(read(PictureEncoding::Base64, "++++AQ"), right, "without its padding");
@@ -239,8 +240,8 @@ mod tests {
         ] {
             assert_eq!(read(encoding, text), Err("photo-encoding"), "{text}");
         }
-        assert_eq!(read(PictureEncoding::Base64, "++++AQID"), Err("photo-too-large"));
-        assert_eq!(read(PictureEncoding::Base64, &"!".repeat(100)), Err("photo-too-large"), "not even looked at");
+        assert_eq!(read_at_most(4, PictureEncoding::Base64, "++++AQIDBAUG"), Err("photo-too-large"));
+        assert_eq!(read(PictureEncoding::Base64, &"!".repeat(200)), Err("photo-too-large"), "not even looked at");
     }
 
     fn check(body: &str, expect: Result<Option<&str>, &str>) {
