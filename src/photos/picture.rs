@@ -110,7 +110,7 @@ pub fn full(original: &[u8], finish: &Finish) -> Result<Vec<u8>, NotAPicture> {
     if let Some(area) = finish.blur {
         blur(&mut picture, area);
     }
-    let scale = (picture.width() / 480).clamp(1, 4);
+    let scale = (picture.width() / 320).clamp(1, 6);
     encode(&with_strip(&picture, &finish.words, scale), QUALITY.1)
 }
 
