@@ -107,7 +107,9 @@ impl Cameras {
         let mut sent = BTreeMap::new();
         let mut took = Vec::new();
         for n in 0..cars {
-            let sn = serial(self.cars % LANES);
+            // A machine that is behind would put a second car behind the first, and its waiting would be measured.
+            let lanes = (0..LANES).map(|lane| serial((self.cars + lane) % LANES));
+            let sn = lanes.into_iter().find(|sn| !sent.contains_key(sn)).expect("a lane of twenty is free");
             let (quick, full) = self.messages(&sn, way);
             sent.insert(sn.clone(), Instant::now());
             quick.into_iter().for_each(|quick| self.say(&sn, "up/quick_ivs_result", quick));
