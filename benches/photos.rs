@@ -231,7 +231,7 @@ impl Mosquitto {
         let name = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
         let child = Command::new(name).arg("-c").arg(&file).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("mosquitto is installed by ./test");
-        line(&mut child, " running");
+        let [_running] = lines(&mut child, [" running"]);
         Self { port, child }
     }
 }
@@ -286,7 +286,7 @@ impl Daemon {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
         let child = command.arg("run").arg("--config").arg(&file).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the daemon starts");
-        let ready = line(&mut child, "ready address=");
+        let [ready, _connected] = lines(&mut child, ["ready address=", "connected to the broker"]);
         let address = ready.split("address=").nth(1).and_then(|rest| rest.split(' ').next()).expect("an address");
         Self { address: address.parse().expect("an address"), child }
     }
@@ -308,19 +308,21 @@ impl Drop for Daemon {
     }
 }
 
-/// The first line with these words; the rest is read in the background, so that the program never waits for us.
-fn line(child: &mut Child, words: &'static str) -> String {
+/// The first line with each of these words, in whatever order they come; the rest is read in the background, so that the
+/// program never waits for us.
+fn lines<const KINDS: usize>(child: &mut Child, words: [&'static str; KINDS]) -> [String; KINDS] {
     let pipe = child.stderr.take().expect("it was asked for");
-    let (tell, told) = channel();
+    let (tell, told): (Vec<_>, Vec<_>) = words.iter().map(|_| channel()).unzip();
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            if line.contains(words) {
+            if let Some(kind) = words.iter().position(|words| line.contains(words)) {
                 // Nobody waits for a second one.
-                let _ = tell.send(line);
+                let _ = tell[kind].send(line);
             }
         }
     });
-    told.recv_timeout(PATIENCE).expect("the program starts")
+    let told: Vec<String> = told.iter().map(|told| told.recv_timeout(PATIENCE).expect("the program starts")).collect();
+    told.try_into().expect("one for each of the words")
 }
 
 fn end(child: &mut Child) {
