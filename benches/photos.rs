@@ -30,6 +30,9 @@ const CARS: usize = 100;
 const WARM_UP: usize = 40;
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A full-HD scene as such cameras send it.
+const SCENE_BYTES_MAX: usize = 250_000;
+
 /// How the cameras send.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
@@ -194,9 +197,15 @@ fn picture(width: u32, height: u32) -> Vec<u8> {
         let grain = if (x / 6 + y / 6) % 3 == 0 { (dice >> 28) as u8 } else { 0 };
         Rgb([(x / 8) as u8 ^ grain, (y / 5) as u8 ^ grain, 96 + grain])
     });
-    let mut bytes = Vec::new();
-    picture.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 80)).expect("memory takes every write");
-    bytes
+    let encoded = |quality| {
+        let mut bytes = Vec::new();
+        picture
+            .write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, quality))
+            .expect("memory takes every write");
+        bytes
+    };
+    let qualities = (1..=9).rev().map(|tenth| encoded(tenth * 10));
+    qualities.into_iter().find(|bytes| bytes.len() <= SCENE_BYTES_MAX).expect("some quality is small enough")
 }
 
 fn connect(port: u16) -> (Client, Receiver<(Instant, String)>) {

@@ -13,6 +13,9 @@ use super::folder::{Folder, NotWritten};
 use super::naming::PhotoId;
 use super::{ARRIVALS_KNOWN, Clock, Shared, Waiting, picture};
 
+/// How much less important than the lanes the pictures are to the scheduler: making a picture small takes as long as a
+/// hundred decisions.
+const NICE: i32 = 10;
 /// How often old pictures are looked for.
 const TIDYING: Duration = Duration::from_secs(600);
 /// One line in the log in this time for each reason; the metrics count every one.
@@ -45,6 +48,10 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, jobs: &Receiver<Job>) {
+        // On Linux this is the thread's own, not the daemon's. Where it may not be changed, it stays as it is.
+        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+            tracing::debug!(%error, "the pictures' thread stays as important as the others");
+        }
         self.take_up();
         self.tidy_up();
         let mut tidied = Instant::now();
