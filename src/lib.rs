@@ -8,8 +8,10 @@
 //! - [`photos`]: the pictures of arrivals, beside the ledger;
 //! - [`metrics`]: what is counted;
 //! - [`clock`]: the only reader of the system's clocks;
+//! - [`bundle`]: rule files, overlays and signatures;
 //! - [`config`], [`daemon`]: the settings, and who introduces the rooms to each other.
 
+pub mod bundle;
 pub mod clock;
 pub mod config;
 pub mod console;

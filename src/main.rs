@@ -1,5 +1,7 @@
 //! The commands, and the introduction of the rooms to each other.
 
+mod commands;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,6 +34,15 @@ enum Command {
         #[command(subcommand)]
         what: JournalCommand,
     },
+    /// Say which vehicle inside a read is, from files or as a filter; or look at what cameras have learned.
+    Match(commands::matching::Options),
+    /// Compute one fee, with its lines.
+    Fee(commands::fee::Options),
+    /// Check, compare, sign and try out rule bundles.
+    Bundle {
+        #[command(subcommand)]
+        what: commands::bundle::What,
+    },
     /// Run a whole simulated mall with nothing else installed, and watch it at http://127.0.0.1:8080.
     #[cfg(feature = "demo")]
     Demo(gatepost::demo::Options),
@@ -55,6 +66,9 @@ fn main() -> ExitCode {
         Command::Run { config } => gatepost::daemon::run(&config),
         Command::Check { config } => check(&config),
         Command::Journal { what: JournalCommand::Verify { ledger, photos } } => verify(&ledger, photos.as_deref()),
+        Command::Match(options) => commands::matching::run(options),
+        Command::Fee(options) => commands::fee::run(&options),
+        Command::Bundle { what } => commands::bundle::run(&what),
         #[cfg(feature = "demo")]
         Command::Demo(options) => gatepost::demo::run(&options),
     };
