@@ -42,6 +42,7 @@ const KEPT_KINDS: [&str; 27] = [
     "stay_exiting",
     "stay_matched",
     "stay_opened",
+    "stay_reread",
     "stay_resumed",
     "stay_voided",
 ];

@@ -26,7 +26,7 @@ pub(super) fn parts(picture: &Picture, lang: Lang, zone: &TimeZone) -> Vec<Part>
     for (number, of) in picture.lanes.iter().enumerate() {
         parts.push(part(&lane::now_id(number), lane::now(number, of, lang, zone)));
         parts.push(part(&photo::id(number), photo::of_lane(number, of, lang)));
-        parts.push(part(&lane::offers_id(number), lane::offers(number, of, lang)));
+        parts.push(part(&lane::offers_id(number), lane::offers(number, of, lang, zone)));
         parts.push(part(&lane::forms_id(number), lane::forms(number, of, lang)));
     }
     parts

@@ -1,7 +1,8 @@
 //! The pictures on the page: the small one of a vehicle that stands in a lane, and the whole one for who has a PIN.
 //!
-//! The page has no login, and shows a plate in full only while its vehicle stands in a lane. A picture shows the plate
-//! too, so the same holds for it: the small one is given for the vehicle in the lane and for no other. Everything else,
+//! The page has no login, and shows a plate in full only while its vehicle stands in a lane, or while it is one of those
+//! that a vehicle in a lane may be. A picture shows the plate too, so the same holds for it: the small one is given for
+//! the vehicle in the lane and for the entries that a guard compares with it, and for no other. Everything else,
 //! the whole picture and those of vehicles that have gone, asks for operator and PIN.
 
 use std::sync::Arc;
@@ -35,6 +36,18 @@ pub(super) fn of_lane(number: usize, lane: &LanePicture, lang: Lang) -> Markup {
                 button.crop type="button" data-photo=(plate) title=(whole) {
                     img src={ "/console/photos/" (plate) } alt=(lang.pick("车牌特写", "Picture of the plate"));
                 }
+            }
+        }
+    }
+}
+
+/// The picture of the entry of a stay that a guard may choose.
+pub(super) fn of_entry(photos: &Arrival, lang: Lang) -> Markup {
+    let whole = lang.pick("看整张照片", "See the whole picture");
+    html! {
+        @if let Some(photo) = photos.scene.as_ref().or(photos.plate.as_ref()) {
+            button.entry type="button" data-photo=(photo) title=(whole) {
+                img src={ "/console/photos/" (photo) } alt=(lang.pick("入场照片", "Picture of the entry"));
             }
         }
     }
@@ -85,13 +98,25 @@ pub(super) async fn small(State(console): State<Arc<Console>>, Path(id): Path<St
 impl Console {
     async fn stands_there(&self, id: &PhotoId) -> Result<bool, crate::store::reader::ReadError> {
         let (lane, tag) = (id.lane().clone(), id.tag().clone());
-        let is_there = move |visit: &crate::domain::lane::Visit| Tag::of(&visit.event) == tag;
+        let arrival = tag.clone();
+        let is_there = move |visit: &crate::domain::lane::Visit| Tag::of(&visit.event) == arrival;
         self.settings
             .reader
             .look(move |view| {
                 let lanes = view.lanes()?;
                 let now = lanes.iter().find(|row| row.lane == lane);
-                Ok(now.and_then(|row| row.state.visit()).is_some_and(is_there))
+                if now.and_then(|row| row.state.visit()).is_some_and(is_there) {
+                    return Ok(true);
+                }
+                for candidate in lanes.iter().flat_map(|row| row.state.candidates()) {
+                    let stay = view.stay(&candidate.stay)?.map(|row| row.stay);
+                    let read = stay.as_ref().filter(|stay| stay.entry_lane == lane);
+                    let read = read.and_then(|stay| stay.entry_read.as_ref());
+                    if read.is_some_and(|read| Tag::of(&read.event) == tag) {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
             })
             .await
     }

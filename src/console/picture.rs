@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::candidates;
-use crate::domain::event::{LaneId, Points};
+use crate::domain::event::{LaneId, Points, UtcMs};
 use crate::domain::lane::{Direction, Lane, Phase, PossibleStay, Waiting};
 use crate::domain::plate::Plate;
 use crate::photos::{Arrival, Photos};
@@ -53,6 +53,16 @@ pub struct LanePicture {
     pub member: Option<MemberRow>,
     pub usable: Points,
     pub candidates: Vec<Plate>,
+    pub possible: Vec<Possible>,
+    pub photos: Arrival,
+}
+
+/// A stay that the waiting vehicle may be, as a guard compares it.
+pub struct Possible {
+    pub stay: PossibleStay,
+    /// When it came in, and where.
+    pub entered: Option<(UtcMs, LaneId)>,
+    /// What was seen of it then.
     pub photos: Arrival,
 }
 
@@ -90,11 +100,6 @@ impl LanePicture {
             Phase::Idle | Phase::Raised(_) => None,
         }
     }
-
-    /// The stays that the waiting vehicle may be, by the matching.
-    pub fn possible(&self) -> &[PossibleStay] {
-        self.waiting().map_or(&[], |waiting| &waiting.candidates)
-    }
 }
 
 /// The lanes of the settings; one of which the ledger knows nothing yet is idle.
@@ -108,12 +113,24 @@ fn lane(view: &View<'_>, photos: &Photos, sign: LaneSign, now: Lane) -> Result<L
     let member_id = stay.as_ref().and_then(|row| row.stay.member.clone());
     let member = member_id.as_ref().map(|id| view.member(id)).transpose()?.flatten();
     let usable = member_id.as_ref().map(|id| view.usable_points(id)).transpose()?.unwrap_or_default();
+    let possible = now.candidates().iter().map(|stay| possible(view, photos, stay)).collect::<Result<_, _>>()?;
     let photos = now.visit().map(|visit| photos.of_arrival(&sign.id, &visit.event)).unwrap_or_default();
-    let mut lane = LanePicture { sign, now, stay, member, usable, candidates: Vec::new(), photos };
+    let mut lane = LanePicture { sign, now, stay, member, usable, candidates: Vec::new(), possible, photos };
     if let Some(plate) = lane.waiting().and_then(|waiting| waiting.visit.plate.as_ref()) {
         lane.candidates = candidates::near(plate.as_str(), &view.plates_inside(MOST_COMPARED)?);
     }
     Ok(lane)
+}
+
+/// What a guard compares of a stay with the vehicle at the exit: when it came in, and its picture then.
+fn possible(view: &View<'_>, photos: &Photos, stay: &PossibleStay) -> Result<Possible, ReadError> {
+    let row = view.stay(&stay.stay)?;
+    let entered = row.as_ref().map(|row| (row.stay.entry, row.stay.entry_lane.clone()));
+    let photos = row.as_ref().and_then(|row| {
+        let read = row.stay.entry_read.as_ref()?;
+        Some(photos.of_entry(&row.stay.entry_lane, &read.event, row.stay.entry))
+    });
+    Ok(Possible { stay: stay.clone(), entered, photos: photos.unwrap_or_default() })
 }
 
 fn reads(view: &View<'_>, photos: &Photos) -> Result<Vec<(ReadRow, Arrival)>, ReadError> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::domain::event::{ArmPosition, CommandAnswer, CommandId, Fen, PhotoKind, PlateRead, RaiseCause, UtcMs};
-use crate::domain::lane::{Direction, Lane, Phase, Raised, Served, WaitReason, Waiting};
+use crate::domain::lane::{Direction, Lane, Phase, PossibleStay, Raised, Served, WaitReason, Waiting};
 use crate::photos::{Intake, sample as photos};
 use crate::store::reader::sample::{NOON_MS, Sample, visit, waiting};
 
@@ -111,6 +111,32 @@ async fn a_guard_finds_the_near_plates_of_those_inside() {
     assert!(!page.contains("lanes/X1/settle"), "nothing is known to be due: {page}");
 }
 
+/// The pictures of both entries beside the one of the exit, and only as long as there is something to choose.
+#[tokio::test]
+async fn a_guard_compares_the_pictures_of_the_entries_and_chooses() {
+    let rig = Rig::new().await;
+    let possible = |stay: &str, plate: &str, posterior_ppm| PossibleStay {
+        stay: stay.into(),
+        plate: plate.parse().expect("a plate"),
+        posterior_ppm,
+        second_factor: false,
+    };
+    let candidates = vec![possible("S1-3", "粤A88888", 612_000), possible("S1-2", "粤B12345", 300_000)];
+    rig.take_a_picture("E1", "entry-of-3", 64).await;
+    rig.sample.run("UPDATE stay SET entry_read = ?1 WHERE stay = 'S1-3'", [r#"{"event":"entry-of-3"}"#]);
+    let entry = rig.photos.of_arrival(&"E1".into(), "entry-of-3").scene.expect("kept");
+    let small = rig.url(&format!("/console/photos/{entry}"));
+    let status = async || rig.client.get(&small).send().await.expect("an answer").status();
+    assert_eq!(status().await, 404, "it is not to be compared with anything");
+    let (visit, why) = (visit(Some("粤A8888B"), None), WaitReason::ChoiceOfStay);
+    rig.sample.lane("X1", &waiting(Waiting { visit, due: None, why, asked_for_points: false, candidates }));
+    let page = rig.client.get(rig.url("/?lang=en")).send().await.expect("an answer").text().await.expect("a text");
+    assert!(page.contains(r#"data-act="/api/v1/staff/lanes/X1/stay""#), "{page}");
+    assert!(page.contains(r#"name="stay" value="S1-3""#) && page.contains("61 %") && page.contains("30 %"), "{page}");
+    assert_eq!(page.matches(&format!(r#"src="/console/photos/{entry}""#)).count(), 1, "{page}");
+    assert_eq!(status().await, 200);
+}
+
 #[tokio::test]
 async fn a_lane_of_the_settings_is_there_before_its_first_word() {
     let rig = Rig::new().await;
@@ -145,6 +171,8 @@ async fn points_that_were_asked_for_and_the_vehicle_behind_are_shown() {
         captured: UtcMs(NOON_MS),
         stored_offline: false,
         photos: None,
+        told: Default::default(),
+        earlier: Vec::new(),
     };
     rig.sample.lane("X1", &Lane { next: Some(next), ..waiting(due) });
     let page = rig.text("/?lang=en").await;

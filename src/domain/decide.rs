@@ -13,7 +13,7 @@ use super::matching::learning::Lesson;
 use super::plate::Plate;
 use super::points::{self, POINTS_MAX, Part};
 use super::rules::Rules;
-use super::stay::Stay;
+use super::stay::{Recognised, Stay};
 use super::tariff::PriorVisit;
 use super::{access, arrival, emergency, passage, sale};
 
@@ -40,8 +40,12 @@ pub struct Facts {
     pub found: Option<Found>,
     /// The lane that serves the named stay at this moment, whether it enters or leaves there, and its state.
     pub serving: Option<(LaneId, Lane)>,
+    /// The plate that all statements about the vehicle say together.
+    pub read_as: Option<Plate>,
     /// The member whose plate or code the input names.
     pub member: Option<KnownMember>,
+    /// How that member was recognised, where the plate was read a little wrong.
+    pub recognised: Option<Recognised>,
     /// What that member can spend here.
     pub purse: Purse,
     /// Whether that member has a vehicle inside.

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use image::ImageFormat;
 
-use super::naming::{PhotoId, day_and_time};
-use crate::domain::event::UtcMs;
+use super::naming::{PhotoId, Tag, day_and_time};
+use crate::domain::event::{LaneId, UtcMs};
 
 const MB: u64 = 1024 * 1024;
 const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -209,6 +209,17 @@ pub fn small(directory: &Path, id: &PhotoId) -> io::Result<Option<Vec<u8>>> {
     read(&with_ending(id.stem(directory), SMALL))
 }
 
+/// The pictures of one arrival that have a small one; they lie in the folder of its day.
+pub fn of_arrival(directory: &Path, lane: &LaneId, tag: &Tag, at: UtcMs) -> io::Result<Vec<PhotoId>> {
+    let Some((day, _)) = day_and_time(at) else { return Ok(Vec::new()) };
+    let names = match names(&directory.join(&day)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        names => names?,
+    };
+    let ids = names.iter().filter_map(|name| PhotoId::of_file(&day, name.strip_suffix(SMALL)?));
+    Ok(ids.filter(|id| id.lane() == lane && id.tag() == tag).collect())
+}
+
 fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(file) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -361,6 +372,8 @@ mod tests {
             captured: UtcMs(at),
             stored_offline: false,
             photos: None,
+            told: Default::default(),
+            earlier: Vec::new(),
         };
         PhotoId::of(&read, PhotoKind::Scene, &"0".repeat(64)).expect("a time of ours")
     }

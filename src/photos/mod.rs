@@ -150,6 +150,24 @@ impl Photos {
         self.shared.known().arrivals.get(&key).cloned().unwrap_or_default()
     }
 
+    /// The pictures of the arrival that a stay began with, however long ago. Looks into the folder of its day where it is
+    /// not among the newest arrivals, so call it where waiting for a disk is allowed.
+    pub fn of_entry(&self, lane: &LaneId, event: &str, at: UtcMs) -> Arrival {
+        let key = (lane.clone(), Tag::of(event));
+        if let Some(arrival) = self.shared.known().arrivals.get(&key) {
+            return arrival.clone();
+        }
+        let found = folder::of_arrival(&self.shared.settings.directory, lane, &key.1, at).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the pictures of an entry cannot be listed");
+            Vec::new()
+        });
+        let mut known = self.shared.known();
+        // That there are none is kept too, so that the folder is read once only.
+        known.arrival(key.clone());
+        found.into_iter().for_each(|id| known.add(id));
+        known.arrivals.get(&key).cloned().unwrap_or_default()
+    }
+
     /// The small picture as JPEG; `None` where there is none.
     pub async fn small(&self, id: PhotoId) -> std::io::Result<Option<Vec<u8>>> {
         let shared = Arc::clone(&self.shared);
@@ -258,7 +276,14 @@ impl Shared {
 
 impl Known {
     fn add(&mut self, id: PhotoId) {
-        let key = (id.lane().clone(), id.tag().clone());
+        let arrival = self.arrival((id.lane().clone(), id.tag().clone()));
+        match id.kind() {
+            PhotoKind::Scene => arrival.scene = Some(id),
+            PhotoKind::Plate => arrival.plate = Some(id),
+        }
+    }
+
+    fn arrival(&mut self, key: (LaneId, Tag)) -> &mut Arrival {
         if !self.arrivals.contains_key(&key) {
             self.order.push_back(key.clone());
             if self.order.len() > ARRIVALS_KNOWN
@@ -267,11 +292,7 @@ impl Known {
                 self.arrivals.remove(&oldest);
             }
         }
-        let arrival = self.arrivals.entry(key).or_default();
-        match id.kind() {
-            PhotoKind::Scene => arrival.scene = Some(id),
-            PhotoKind::Plate => arrival.plate = Some(id),
-        }
+        self.arrivals.entry(key).or_default()
     }
 }
 

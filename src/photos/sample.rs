@@ -45,6 +45,8 @@ pub fn read(lane: &str, event: &str) -> PlateRead {
         captured: UtcMs(NOON_MS),
         stored_offline: false,
         photos: None,
+        told: Default::default(),
+        earlier: Vec::new(),
     }
 }
 

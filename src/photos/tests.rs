@@ -51,6 +51,26 @@ async fn a_picture_is_on_disk_before_its_message_may_be_forgotten_and_proves_its
     assert_eq!(tally(&read), Tally { matching: 1, gone: 1, altered: Vec::new() });
 }
 
+/// A vehicle may have come in more arrivals ago than the page keeps in mind.
+#[tokio::test]
+async fn the_pictures_of_an_old_entry_are_found_in_the_folder_of_its_day() {
+    let place = tempfile::tempdir().expect("a folder");
+    let (photos, intake, _) = open(place.path());
+    let mut changes = photos.changes();
+    let read = read("entry-1", "long-ago");
+    let taken = intake.desk().take(&read, vec![(PhotoKind::Scene, jpeg(64, 48)), (PhotoKind::Plate, jpeg(32, 16))]);
+    all(taken.kept).await;
+    until(&mut changes, || photos.of_arrival(&read.lane, "long-ago").plate.is_some()).await;
+    let known = photos.of_arrival(&read.lane, "long-ago");
+    *photos.shared.known() = Known::default();
+    assert_eq!(photos.of_arrival(&read.lane, "long-ago"), Arrival::default());
+    assert_eq!(photos.of_entry(&LaneId::from("entry-2"), "long-ago", read.captured), Arrival::default());
+    assert_eq!(photos.of_entry(&read.lane, "long-ago", read.captured), known);
+    std::fs::remove_dir_all(place.path()).expect("gone");
+    assert_eq!(photos.of_entry(&read.lane, "long-ago", read.captured), known, "it is kept in mind again");
+    assert_eq!(photos.of_entry(&read.lane, "never", UtcMs(-1)), Arrival::default());
+}
+
 #[tokio::test]
 async fn the_page_finds_the_pictures_again_after_a_restart() {
     let place = tempfile::tempdir().expect("a folder");

@@ -86,6 +86,31 @@ impl<'b> Body<'b> {
         (!text.is_empty()).then(|| picture(text, words.encoding, most_bytes))
     }
 
+    /// A list of numbers: a JSON list, or one text cut at `split`. Empty where it is absent.
+    pub fn integers(&self, field: &Field) -> Result<Vec<i64>, Rejection> {
+        let path = field.path.as_deref().unwrap_or_default();
+        let texts: Vec<String> = match self.at(path) {
+            Some(Value::Array(items)) => items.iter().filter_map(scalar).collect(),
+            Some(value) => {
+                let text = scalar(value).ok_or_else(|| bad(field, "not a list of numbers"))?;
+                match &field.split {
+                    Some(split) => text.split(split.as_str()).map(str::trim).map(str::to_owned).collect(),
+                    None => vec![text],
+                }
+            }
+            None => return Ok(Vec::new()),
+        };
+        let numbers = texts.iter().filter(|text| !text.is_empty());
+        let numbers: Option<Vec<i64>> = numbers.map(|text| decimal(text, field.times.unwrap_or(1))).collect();
+        numbers.ok_or_else(|| bad(field, "not a list of numbers"))
+    }
+
+    /// The entries of a list, each a body of its own.
+    pub fn entries(&self, field: &Field) -> impl Iterator<Item = Body<'b>> {
+        let found = field.path.as_deref().and_then(|path| self.at(path)).and_then(Value::as_array);
+        found.into_iter().flatten().map(|entry| Body::new(entry, ""))
+    }
+
     fn raw(&self, field: &Field) -> Result<Option<String>, Rejection> {
         if let Some(always) = &field.always {
             return Ok(Some(toml_scalar(always)));
@@ -141,6 +166,34 @@ fn step<'v>(from: &'v Value, path: &str) -> Option<&'v Value> {
         Value::Array(items) => items.get(name.parse::<usize>().ok()?),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     })
+}
+
+/// A number in decimal digits times a factor, what is left after the point dropped: no floating point anywhere.
+pub fn decimal(text: &str, times: i64) -> Option<i64> {
+    let (mantissa, exponent) = match text.trim().split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        None => (text.trim(), 0),
+    };
+    let (digits, is_negative) = match mantissa.strip_prefix('-') {
+        Some(digits) => (digits, true),
+        None => (mantissa, false),
+    };
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() || !whole.chars().chain(part.chars()).all(|c| c.is_ascii_digit()) {
+        return None;
+    }
+    // More digits after the point than an i128 holds beside the factor change nothing that is kept.
+    let part = part.get(..part.len().min(15)).unwrap_or(part);
+    let value: i128 = format!("{whole}{part}").parse().ok()?;
+    let power = exponent - i32::try_from(part.len()).ok()?;
+    let scaled = value.checked_mul(i128::from(times))?;
+    let ten = 10i128.checked_pow(power.unsigned_abs());
+    let value = match (power < 0, ten) {
+        (true, Some(ten)) => scaled / ten,
+        (true, None) => 0,
+        (false, ten) => scaled.checked_mul(ten?)?,
+    };
+    i64::try_from(if is_negative { -value } else { value }).ok()
 }
 
 fn decoded(raw: String, field: &Field) -> Result<String, Rejection> {

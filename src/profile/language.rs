@@ -205,6 +205,15 @@ pub struct Field {
     /// Where it stands otherwise: the values at these paths, joined by `_`.
     #[serde(default)]
     pub or_join: Vec<String>,
+    /// A number on the wire is multiplied by this, so that 0.97 becomes 97 with `times = 100`; what is left after the
+    /// point is dropped.
+    pub times: Option<i64>,
+    /// A list in one text, cut at this.
+    pub split: Option<String>,
+    /// For `candidates`: where the plate stands in each entry.
+    pub plate: Option<String>,
+    /// For `candidates`: where the confidence stands in each entry.
+    pub confidence: Option<String>,
     /// What to undo, in this order.
     #[serde(default)]
     pub decode: Vec<Decode>,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::event::{ArmPosition, PhotoKind, UtcMs, VehicleSign};
+pub use crate::domain::plate::told::{Candidate, Colour, Stage, VehicleKind};
 use crate::domain::plate::{NotAPlate, Plate};
 
 /// The largest message body that is looked at: a camera's full result with two pictures stays below it.
@@ -17,6 +18,9 @@ pub const PICTURES_BYTES_MAX: usize = PICTURE_BYTES_MAX + 256 * 1024;
 
 /// The longest event identity that is kept: a serial number and a time are about 35 characters.
 pub const EVENT_CHARS_MAX: usize = 128;
+
+/// Other readings of one plate that are kept; engines give up to ten.
+pub const CANDIDATES_MAX: usize = 10;
 
 /// The longest text that is taken from a field: a device's own words for a refusal.
 pub const TEXT_CHARS_MAX: usize = 200;
@@ -64,6 +68,21 @@ pub struct SeenPlate {
     /// Whether the device stored it while it was cut off.
     #[serde(default)]
     pub stored_offline: bool,
+    /// What comes after what within one event.
+    #[serde(default)]
+    pub stage: Stage,
+    /// 0 to 100 for each character of the plate; empty where the device does not say.
+    #[serde(default)]
+    pub char_confidence: Vec<u8>,
+    /// Other readings, best first; empty where the device gives none.
+    #[serde(default)]
+    pub candidates: Vec<Candidate>,
+    /// The colour of the plate, where the device says it.
+    #[serde(default)]
+    pub colour: Option<Colour>,
+    /// The kind of vehicle, where the device says it.
+    #[serde(default)]
+    pub vehicle: Option<VehicleKind>,
 }
 
 /// A picture that came in a message.

@@ -3,6 +3,7 @@
 mod facts;
 mod inside;
 pub mod journal;
+mod members;
 #[cfg(test)]
 mod plans;
 pub mod reader;
@@ -25,6 +26,7 @@ use crate::domain::matching::learning::Experience;
 use crate::domain::rules::Rules;
 use inside::InsideNow;
 use journal::{EntryRef, Head};
+use members::MembersNow;
 
 /// The tables, as they are made in a new file.
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
@@ -59,6 +61,8 @@ pub struct Store {
     lanes: BTreeMap<LaneId, Lane>,
     /// The vehicles inside, for the matching.
     inside: InsideNow,
+    /// The members' plates, for the entries.
+    members: MembersNow,
     in_batch: bool,
     /// Held as long as the store lives, so that a second daemon cannot open the same ledger.
     _lock: Lock,
@@ -88,6 +92,7 @@ impl Store {
             acknowledged: 0,
             lanes: BTreeMap::new(),
             inside: InsideNow::read(&db).context("read who is inside")?,
+            members: MembersNow::read(&db).context("read the members' plates")?,
             in_batch: false,
             db,
             _lock: lock,
@@ -110,7 +115,9 @@ impl Store {
             self.append_entry(&EntryRef { at_ms: now.utc, trusted: now.trusted, input, records: &journaled })?;
         }
         for (n, record) in (0..).zip(records) {
+            let leaving = self.members.leaving(&self.db, record)?;
             tables::apply(&self.db, self.seq, n, record).with_context(|| format!("apply entry {}", self.seq))?;
+            self.members.follow(&self.db, record, &leaving)?;
             self.remember(record)?;
         }
         Ok(())

@@ -62,7 +62,9 @@ CREATE TABLE stay (
     entry_evidence TEXT,
     exit_evidence  TEXT,
     void_reason  TEXT,
-    changed_seq  INTEGER NOT NULL
+    changed_seq  INTEGER NOT NULL,
+    -- What the camera at the entry told besides the text, as JSON.
+    entry_read   TEXT
 ) STRICT, WITHOUT ROWID;
 -- One vehicle has one visit at a time.
 CREATE UNIQUE INDEX stay_inside_by_plate ON stay (plate)
@@ -179,6 +181,8 @@ CREATE TABLE stay_match (
 CREATE TABLE camera_pair (
     entry_lane  TEXT NOT NULL,
     exit_lane   TEXT NOT NULL,
+    -- All that left this way, and those of them that taught something.
+    vehicles    INTEGER NOT NULL,
     lessons     INTEGER NOT NULL,
     PRIMARY KEY (entry_lane, exit_lane)
 ) STRICT, WITHOUT ROWID;

@@ -123,6 +123,7 @@ pub fn router(settings: Settings) -> Router {
         .route("/staff/lanes/{lane}/raise", post(staff::raise))
         .route("/staff/lanes/{lane}/settle", post(staff::settle))
         .route("/staff/lanes/{lane}/stay", post(staff::choose_stay))
+        .route("/staff/lanes/{lane}/candidates", get(staff::candidates))
         .route("/staff/lanes/{lane}/plate", post(staff::correct_plate))
         .route("/staff/emergency", post(staff::emergency))
         .route("/staff/rules/rollback", post(staff::roll_back))

@@ -18,7 +18,7 @@ use super::transaction::unavailable;
 use crate::domain::event::{
     EmergencySource, Input, LaneId, Reply, RulesOffer, StaffAct, StaffRefusal, StaffWish, StayId,
 };
-use crate::photos::PhotoId;
+use crate::photos::{Arrival, PhotoId};
 use crate::store::reader::BOOKS_TIMEOUT;
 
 /// Longest reason: a sentence or two.
@@ -62,6 +62,52 @@ pub(super) async fn correct_plate(State(tills): State<Arc<Tills>>, Path(lane): P
     let plate = body.plate("plate")?.ok_or_else(|| Problem::field("plate", "missing; the right plate is needed"))?;
     let reason = body.needed_text("reason", MOST_REASON_CHARS)?.to_owned();
     tills.act(&lane, operator, StaffWish::CorrectPlate { plate, reason }).await
+}
+
+/// `GET /staff/lanes/{lane}/candidates`: the waiting vehicle and the stays that it may be, with the pictures to compare.
+pub(super) async fn candidates(
+    State(tills): State<Arc<Tills>>,
+    Path(lane): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    tills.operator_in(&headers)?;
+    let (lane, photos) = (tills.lane(&lane)?.clone(), tills.settings.photos.clone());
+    let look = tills.settings.reader.look(move |view| {
+        let Some(now) = view.lanes()?.into_iter().find(|row| row.lane == lane).map(|row| row.state) else {
+            return Ok(None);
+        };
+        let (Some(visit), false) = (now.visit(), now.candidates().is_empty()) else { return Ok(None) };
+        let mut found = Vec::new();
+        for candidate in now.candidates() {
+            let stay = view.stay(&candidate.stay)?.map(|row| row.stay);
+            let entry = stay.as_ref().and_then(|stay| {
+                let read = stay.entry_read.as_ref()?;
+                Some(photos.of_entry(&stay.entry_lane, &read.event, stay.entry))
+            });
+            found.push(json!({
+                "stay": candidate.stay,
+                "plate": candidate.plate,
+                "posterior_ppm": candidate.posterior_ppm,
+                "second_factor": candidate.second_factor,
+                "entry_lane": stay.as_ref().map(|stay| &stay.entry_lane),
+                "entry_ms": stay.as_ref().map(|stay| stay.entry),
+                "photos": pictures(&entry.unwrap_or_default()),
+            }));
+        }
+        let of_the_exit = pictures(&photos.of_arrival(&lane, &visit.event));
+        let read_ms = visit.captured;
+        Ok(Some(json!({"lane": lane, "plate": visit.plate, "read_ms": read_ms, "photos": of_the_exit, "candidates": found})))
+    });
+    let found = look.await.map_err(|error| {
+        tracing::warn!(%error, "could not look at the ledger file for a choice");
+        Problem::new(Code::Busy, "the ledger cannot be read now; try again")
+    })?;
+    found.map(Json).ok_or_else(|| Problem::new(Code::NothingWaiting, "no vehicle waits for a choice in this lane"))
+}
+
+fn pictures(arrival: &Arrival) -> Value {
+    let name = |photo: &Option<PhotoId>| photo.as_ref().map(ToString::to_string);
+    json!({"scene": name(&arrival.scene), "plate": name(&arrival.plate)})
 }
 
 /// `GET /staff/photos/{id}`: the whole picture. Who looked at which is told to the log.
@@ -130,14 +176,15 @@ impl Tills {
     }
 
     async fn act(&self, lane: &str, operator: String, what: StaffWish) -> Answer {
-        let Some(lane) = self.settings.lanes.iter().find(|known| known.as_str() == lane) else {
+        let lane = self.lane(lane)?.clone();
+        self.ask(Input::Staff(StaffAct { lane, operator, what })).await
+    }
+
+    fn lane(&self, name: &str) -> Result<&LaneId, Problem> {
+        self.settings.lanes.iter().find(|known| known.as_str() == name).ok_or_else(|| {
             let known: Vec<&str> = self.settings.lanes.iter().map(LaneId::as_str).collect();
-            return Err(Problem::new(
-                Code::LaneUnknown,
-                format!("no lane of that name; there are {}", known.join(", ")),
-            ));
-        };
-        self.ask(Input::Staff(StaffAct { lane: lane.clone(), operator, what })).await
+            Problem::new(Code::LaneUnknown, format!("no lane of that name; there are {}", known.join(", ")))
+        })
     }
 
     /// Puts what staff want in line and waits for the answer.

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use super::MOST_BODY_BYTES;
 use super::rig::{Decide, Rig, Sent, applied, as_till, sale};
 use crate::domain::event::{Fen, Input, PhotoKind, StaffWish, TillCommit, UtcMs};
+use crate::domain::lane::{PossibleStay, WaitReason, Waiting};
 use crate::domain::plate::Plate;
 use crate::photos::sample as photos;
-use crate::store::reader::sample::NOON_MS;
+use crate::store::reader::sample::{NOON_MS, visit, waiting};
 
 #[tokio::test]
 async fn a_code_or_a_consented_plate_finds_the_member() {
@@ -336,6 +337,37 @@ async fn the_books_are_for_operators() {
     assert_eq!((&books["box"], &books["stays"].as_array().map(Vec::len)), (&json!("demo-1"), &Some(4)));
     rig.check(ask("1111"), "operator-unknown", 401).await;
     rig.check(rig.client.get(rig.url("staff/books")), "operator-unknown", 401).await;
+}
+
+#[tokio::test]
+async fn staff_see_what_a_waiting_vehicle_may_be_with_its_pictures() {
+    let rig = Rig::new().await;
+    let ask = |lane: &str| {
+        let request = rig.client.get(rig.url(&format!("staff/lanes/{lane}/candidates")));
+        request.header("Gatepost-Operator", "li").header("Gatepost-Pin", "8888")
+    };
+    rig.check(ask("X1"), "nothing-waiting", 409).await;
+    rig.check(ask("X9"), "lane-unknown", 404).await;
+    rig.check(rig.client.get(rig.url("staff/lanes/X1/candidates")), "operator-unknown", 401).await;
+    let mut changes = rig.photos.changes();
+    rig.intake.desk().take(&photos::read("E1", "in-3"), vec![(PhotoKind::Scene, photos::jpeg(64, 48))]);
+    while rig.photos.of_arrival(&"E1".into(), "in-3").scene.is_none() {
+        changes.changed().await.expect("the pictures are there");
+    }
+    let plate = || "粤A88888".parse::<Plate>().expect("a plate");
+    let candidate = PossibleStay { stay: "S1-3".into(), plate: plate(), posterior_ppm: 612_000, second_factor: true };
+    let (visit, why) = (visit(Some("粤A8888B"), None), WaitReason::ChoiceOfStay);
+    let state = Waiting { visit, due: None, why, asked_for_points: false, candidates: vec![candidate] };
+    rig.sample(|sample| {
+        sample.run("UPDATE stay SET entry_read = ?1 WHERE stay = 'S1-3'", [r#"{"event":"in-3"}"#]);
+        sample.lane("X1", &waiting(state));
+    });
+    let found: Value = ask("X1").send().await.expect("an answer").json().await.expect("JSON");
+    let entry = rig.photos.of_arrival(&"E1".into(), "in-3").scene.expect("kept").to_string();
+    assert_eq!((&found["plate"], &found["photos"]["scene"]), (&json!("粤A8888B"), &Value::Null), "{found}");
+    let first = &found["candidates"][0];
+    assert_eq!((&first["stay"], &first["posterior_ppm"]), (&json!("S1-3"), &json!(612_000)), "{found}");
+    assert_eq!((&first["entry_lane"], &first["photos"]["scene"]), (&json!("E1"), &json!(entry)), "{found}");
 }
 
 #[tokio::test]

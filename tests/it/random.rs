@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use gatepost::clock::Clock;
+use gatepost::domain::plate::told::{Colour, Stage, Told, VehicleKind};
 use gatepost::domain::event::{
     Action, ArmPosition, CloudNews, CommandAnswer, CommandId, DeviceId, EmergencySource, FeedChange, Fen, GrantId,
     Input, LaneId, Member, MemberId, Now, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId,
@@ -225,7 +226,11 @@ impl Day {
 
     fn some_read(&mut self, lane: LaneId) {
         if self.dice.one_in(8) && !self.read.is_empty() {
-            let again = self.dice.pick(&self.read.clone());
+            let mut again = self.dice.pick(&self.read.clone());
+            if self.dice.one_in(2) {
+                // The full result of the same event, which corrects the quick one.
+                again.plate = Some(self.likely_plate(&again.lane).parse().unwrap());
+            }
             self.step(Input::PlateRead(again));
             return;
         }
@@ -240,9 +245,21 @@ impl Day {
             captured: UtcMs(self.utc - self.dice.pick(&[0, 0, 0, 0, 0, 900, 900, 2 * 60 * 60_000])),
             stored_offline: self.dice.one_in(15),
             photos: None,
+            told: self.something_told(),
+            earlier: Vec::new(),
         };
         self.read.push(read.clone());
         self.step(Input::PlateRead(read));
+    }
+
+    fn something_told(&mut self) -> Told {
+        Told {
+            stage: self.dice.pick(&[Stage::Quick, Stage::Full, Stage::Full]),
+            char_confidence: self.dice.pick(&[vec![], vec![], vec![99; 7], vec![99, 99, 20, 99, 99, 30, 99], vec![255; 40]]),
+            colour: self.dice.pick(&[None, Some(Colour::Blue), Some(Colour::Green), Some(Colour::Yellow)]),
+            vehicle: self.dice.pick(&[None, Some(VehicleKind::Car), Some(VehicleKind::Truck)]),
+            candidates: Vec::new(),
+        }
     }
 
     /// Mostly one that may be there: at an exit one that is inside, at an entry one that is not.
@@ -461,6 +478,8 @@ impl Day {
             captured: UtcMs(self.utc),
             stored_offline: false,
             photos: None,
+            told: Default::default(),
+            earlier: Vec::new(),
         }));
         match self.lanes[lane].direction {
             Direction::Entry => assert_eq!(self.commands.len(), raises + 1, "{lane} lets a new vehicle in"),

@@ -125,6 +125,8 @@ impl Story {
             captured: UtcMs(self.utc),
             stored_offline: false,
             photos: None,
+            told: Default::default(),
+            earlier: Vec::new(),
         }
     }
 

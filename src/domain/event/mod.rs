@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};
 pub use input::{
-    ArmPosition, CloudNews, CommandAnswer, EmergencySource, FeedChange, Input, Member, PhotoHashes, PhotoKind,
+    ARRIVAL_READS_MAX, ArmPosition, ArrivalRead, CloudNews, CommandAnswer, EmergencySource, FeedChange, Input, Member, PhotoHashes, PhotoKind,
     PlateRead, RulesOffer, StaffAct, StaffWish, TillCommit, VehicleSign,
 };
 pub use record::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Record, Tender};

@@ -10,7 +10,7 @@ use crate::domain::lane::Lane;
 use crate::domain::matching::learning::Lesson;
 use crate::domain::plate::Plate;
 use crate::domain::points::Part;
-use crate::domain::stay::Stay;
+use crate::domain::stay::{EntryRead, Stay};
 use crate::domain::tariff::Fee;
 
 /// How sure the box is that a vehicle has passed.
@@ -137,6 +137,9 @@ pub enum Record {
         posterior_ppm: u32,
         /// How certain it was that the vehicle had no entry, in millionths.
         none_ppm: u32,
+        /// Whether colour and kind of vehicle were told at both and are the same.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        second_factor: bool,
         /// Who decided.
         by: MatchedBy,
         /// What it teaches about the cameras of the two lanes, where it does.
@@ -157,6 +160,18 @@ pub enum Record {
         at: UtcMs,
         /// The fee and why.
         fee: Fee,
+    },
+    /// The camera read a vehicle better after its barrier was raised at the entry; only what its stay is known by
+    /// changes.
+    StayReread {
+        /// Which stay.
+        stay: StayId,
+        /// The plate that all statements together say.
+        plate: Plate,
+        /// Whose plate that is, if the member consented.
+        member: Option<MemberId>,
+        /// What was told of it.
+        entry_read: EntryRead,
     },
     /// The vehicle went back inside from the exit.
     StayResumed {

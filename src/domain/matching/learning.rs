@@ -103,6 +103,25 @@ impl Learned {
 
     /// Whether these reads are likelier with what was learned than with the default. Without any, nothing is proved.
     pub fn helps_with(&self, held_out: &Counts) -> bool {
+        let (product, halvings) = self.likelier(held_out);
+        halvings > 0 || halvings == 0 && product > 1.0
+    }
+
+    /// How much likelier these reads are with what was learned than with the default, in whole bits: the logarithm to
+    /// the base of two of the ratio, rounded down.
+    pub fn bits_gained(&self, held_out: &Counts) -> i64 {
+        let (mut product, mut bits) = self.likelier(held_out);
+        while product >= 2.0 {
+            (product, bits) = (product / 2.0, bits + 1);
+        }
+        while product < 1.0 {
+            (product, bits) = (product * 2.0, bits - 1);
+        }
+        bits
+    }
+
+    /// The ratio of the likelihoods as a number and a power of two.
+    fn likelier(&self, held_out: &Counts) -> (f64, i64) {
         // The product of many ratios, with its powers of two kept apart; no logarithm, so that every box agrees.
         let (mut product, mut halvings) = (1.0_f64, 0_i64);
         for (pair, count) in held_out {
@@ -116,7 +135,7 @@ impl Learned {
                 }
             }
         }
-        halvings > 0 || halvings == 0 && product > 1.0
+        (product, halvings)
     }
 
     fn unchecked(experience: &Experience, default: &Confusion) -> Self {
