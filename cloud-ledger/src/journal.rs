@@ -16,7 +16,7 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 27] = [
+const KEPT_KINDS: [&str; 28] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
