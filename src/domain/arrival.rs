@@ -2,8 +2,8 @@
 
 use super::decide::{StayFacts, Work};
 use super::event::{
-    Action, ArrivalRead, Evidence, Fen, Input, LaneId, MatchedBy, MemberId, PlateRead, Points, RaiseCause, ReadOutcome, Record,
-    StayId, UtcMs,
+    Action, ArrivalRead, Evidence, Fen, Input, LaneId, MatchedBy, MemberId, PlateRead, Points, RaiseCause, ReadOutcome,
+    Record, StayId, UtcMs,
 };
 use super::lane::{Direction, Lane, Phase, PossibleStay, Raised, Visit, WaitReason, Waiting};
 use super::matching::answer::{Thresholds, Verdict};

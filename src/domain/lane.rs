@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::{
-    ARRIVAL_READS_MAX, ArmPosition, ArrivalRead, CommandAnswer, CommandId, Fen, LaneId, PlateRead, RaiseCause, StayId, UtcMs,
+    ARRIVAL_READS_MAX, ArmPosition, ArrivalRead, CommandAnswer, CommandId, Fen, LaneId, PlateRead, RaiseCause, StayId,
+    UtcMs,
 };
 use super::matching;
 use super::plate::Plate;

@@ -10,8 +10,8 @@ use super::Store;
 use super::inside;
 use crate::domain::decide::{Facts, Hold, KnownMember, StayFacts, StoredOperation};
 use crate::domain::event::{
-    ArrivalRead, CloudNews, Fen, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, Purse, ReadOutcome, StaffWish,
-    StayId, TillCommit, UtcMs,
+    ArrivalRead, CloudNews, Fen, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, Purse, ReadOutcome,
+    StaffWish, StayId, TillCommit, UtcMs,
 };
 use crate::domain::lane::Lane;
 use crate::domain::matching::answer::Verdict;

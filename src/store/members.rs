@@ -124,7 +124,8 @@ fn consenting(db: &Connection, plate: &Plate) -> anyhow::Result<Option<MemberId>
 }
 
 fn visits(db: &Connection, plate: &Plate, at: UtcMs) -> anyhow::Result<u32> {
-    let sql = "SELECT count(*) FROM (SELECT 1 FROM stay WHERE plate = ?1 AND state = 'closed' AND exit_ms >= ?2 LIMIT ?3)";
+    let sql =
+        "SELECT count(*) FROM (SELECT 1 FROM stay WHERE plate = ?1 AND state = 'closed' AND exit_ms >= ?2 LIMIT ?3)";
     let from = at.0.saturating_sub(VISITS_MS);
     Ok(db.prepare_cached(sql)?.query_row(params![plate.as_str(), from, VISITS_MAX], |row| row.get(0))?)
 }

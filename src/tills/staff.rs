@@ -96,7 +96,9 @@ pub(super) async fn candidates(
         }
         let of_the_exit = pictures(&photos.of_arrival(&lane, &visit.event));
         let read_ms = visit.captured;
-        Ok(Some(json!({"lane": lane, "plate": visit.plate, "read_ms": read_ms, "photos": of_the_exit, "candidates": found})))
+        Ok(Some(
+            json!({"lane": lane, "plate": visit.plate, "read_ms": read_ms, "photos": of_the_exit, "candidates": found}),
+        ))
     });
     let found = look.await.map_err(|error| {
         tracing::warn!(%error, "could not look at the ledger file for a choice");

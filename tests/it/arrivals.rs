@@ -98,7 +98,8 @@ fn a_regular_member_is_recognised_by_a_plate_that_can_be_nobody_else_s() {
     story.restart();
     story.enter("in", "粤BD12B45");
     assert_eq!(member_of(&story), ["M1"], "no new-energy plate has a B there, and this member is here every day");
-    let recognised = "SELECT (entry_read ->> '$.recognised.plate') || (entry_read ->> '$.recognised.posterior_ppm' >= 999000)
+    let recognised =
+        "SELECT (entry_read ->> '$.recognised.plate') || (entry_read ->> '$.recognised.posterior_ppm' >= 999000)
                       FROM stay WHERE state = 'open'";
     assert_eq!(story.rows(recognised), ["粤BD128451"]);
     leave(&mut story, "粤BD12845");

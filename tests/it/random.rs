@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use gatepost::clock::Clock;
-use gatepost::domain::plate::told::{Colour, Stage, Told, VehicleKind};
 use gatepost::domain::event::{
     Action, ArmPosition, CloudNews, CommandAnswer, CommandId, DeviceId, EmergencySource, FeedChange, Fen, GrantId,
     Input, LaneId, Member, MemberId, Now, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId,
     TillCommit, UtcMs, VehicleSign,
 };
 use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy};
+use gatepost::domain::plate::told::{Colour, Stage, Told, VehicleKind};
 use gatepost::site::{Core, activate_rules};
 use gatepost::store::{Store, journal};
 
@@ -255,7 +255,13 @@ impl Day {
     fn something_told(&mut self) -> Told {
         Told {
             stage: self.dice.pick(&[Stage::Quick, Stage::Full, Stage::Full]),
-            char_confidence: self.dice.pick(&[vec![], vec![], vec![99; 7], vec![99, 99, 20, 99, 99, 30, 99], vec![255; 40]]),
+            char_confidence: self.dice.pick(&[
+                vec![],
+                vec![],
+                vec![99; 7],
+                vec![99, 99, 20, 99, 99, 30, 99],
+                vec![255; 40],
+            ]),
             colour: self.dice.pick(&[None, Some(Colour::Blue), Some(Colour::Green), Some(Colour::Yellow)]),
             vehicle: self.dice.pick(&[None, Some(VehicleKind::Car), Some(VehicleKind::Truck)]),
             candidates: Vec::new(),

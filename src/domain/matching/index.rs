@@ -439,7 +439,9 @@ mod tests {
             assert_eq!(near.is_cut, is_cut, "{reach:?}");
             assert_eq!(near.found[0], packed(&[1; 7]));
             assert!(near.visited <= VISITED_MAX && near.found.len() <= FOUND_MAX);
-            for read in [packed(&[1; 6]), packed(&[1; 8]), packed(&[9; 9]), packed(&[]), packed(&[77, 1, 1, 1, 1, 1, 1])] {
+            for read in
+                [packed(&[1; 6]), packed(&[1; 8]), packed(&[9; 9]), packed(&[]), packed(&[77, 1, 1, 1, 1, 1, 1])]
+            {
                 let near = index.near(read);
                 assert!(near.visited <= VISITED_MAX && near.found.len() <= FOUND_MAX, "{reach:?} {read:?}");
             }

@@ -71,7 +71,15 @@ impl Seen {
     /// A statement of which only the plate and the camera are known.
     pub fn of(plate: Plate, camera: &str) -> Self {
         let camera = camera.to_owned();
-        Self { plate, confidences: Vec::new(), others: Vec::new(), colour: None, vehicle: None, camera, is_quick: false }
+        Self {
+            plate,
+            confidences: Vec::new(),
+            others: Vec::new(),
+            colour: None,
+            vehicle: None,
+            camera,
+            is_quick: false,
+        }
     }
 }
 
