@@ -10,7 +10,6 @@ use gatepost::domain::event::{
     TillCommit, UtcMs, VehicleSign,
 };
 use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy};
-use gatepost::domain::plate::told::{Colour, Stage, Told, VehicleKind};
 use gatepost::site::{Core, activate_rules};
 use gatepost::store::{Store, journal};
 
@@ -245,27 +244,11 @@ impl Day {
             captured: UtcMs(self.utc - self.dice.pick(&[0, 0, 0, 0, 0, 900, 900, 2 * 60 * 60_000])),
             stored_offline: self.dice.one_in(15),
             photos: None,
-            told: self.something_told(),
+            told: crate::arrivals::something_told(self.dice.below(48)),
             earlier: Vec::new(),
         };
         self.read.push(read.clone());
         self.step(Input::PlateRead(read));
-    }
-
-    fn something_told(&mut self) -> Told {
-        Told {
-            stage: self.dice.pick(&[Stage::Quick, Stage::Full, Stage::Full]),
-            char_confidence: self.dice.pick(&[
-                vec![],
-                vec![],
-                vec![99; 7],
-                vec![99, 99, 20, 99, 99, 30, 99],
-                vec![255; 40],
-            ]),
-            colour: self.dice.pick(&[None, Some(Colour::Blue), Some(Colour::Green), Some(Colour::Yellow)]),
-            vehicle: self.dice.pick(&[None, Some(VehicleKind::Car), Some(VehicleKind::Truck)]),
-            candidates: Vec::new(),
-        }
     }
 
     /// Mostly one that may be there: at an exit one that is inside, at an entry one that is not.
