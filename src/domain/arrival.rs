@@ -116,7 +116,9 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
     }
     if read.plate == visit.plate {
         take(work, read, ReadOutcome::SameVehicle);
-        return still_there(work, raised);
+        still_there(work, raised);
+        better_known(work, read);
+        return;
     }
     if raised.on_passage && !raised.told || !work.settings.has_arrival_loop {
         return queue(work, read);

@@ -113,7 +113,11 @@ fn look_up_read(store: &Store, facts: &mut Facts, read: &PlateRead) -> anyhow::R
     let Some(own) = read.plate.as_ref().filter(|_| finds || facts.lane.may_be_corrected_by(read)) else {
         return Ok(());
     };
-    let reads = inside::seen(&all_reads(&facts.lane, read), &read.lane);
+    let mut reads = inside::seen(&all_reads(&facts.lane, read), &read.lane);
+    if !finds {
+        // Of two texts that are as likely the last one counts; a stay that is known by one is changed for a better only.
+        reads.reverse();
+    }
     let plate = store.inside.together(&reads).unwrap_or_else(|| own.clone());
     look_up_plate(store, facts, &plate)?;
     if facts.member.is_none()

@@ -38,6 +38,8 @@ pub struct PlateRead {
 /// What one statement said of a vehicle's plate, kept as long as the vehicle stands before the arm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArrivalRead {
+    /// The camera's identity of the event.
+    pub event: String,
     /// The plate as it was read.
     pub plate: Plate,
     /// What the camera told besides.
@@ -51,7 +53,8 @@ pub const ARRIVAL_READS_MAX: usize = 8;
 impl PlateRead {
     /// All that was read of the vehicle, this statement last; empty where none of them has a plate.
     pub fn all_reads(&self) -> Vec<ArrivalRead> {
-        let own = self.plate.clone().map(|plate| ArrivalRead { plate, told: self.told.clone() });
+        let own =
+            self.plate.clone().map(|plate| ArrivalRead { event: self.event.clone(), plate, told: self.told.clone() });
         let mut all: Vec<ArrivalRead> = self.earlier.iter().cloned().chain(own).collect();
         all.drain(..all.len().saturating_sub(ARRIVAL_READS_MAX));
         all

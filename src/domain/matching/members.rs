@@ -20,9 +20,13 @@ use crate::domain::plate::class::Class;
 const MEMBERS_SHARE: f64 = 0.3;
 /// A club is taken to be at least so large: of a few members no single one is likely to come.
 const MEMBERS_LEAST: usize = 20_000;
-/// The most vehicles that come in the time in which visits are counted: 10,000 a day for a month. A quieter site's
-/// members are likelier to come than this says, which errs to the safe side.
-const ARRIVALS: f64 = 300_000.0;
+/// How many vehicles come in the time in which visits are counted: all that were ever seen to leave, which errs to the
+/// safe side, between these bounds. The upper one is 10,000 a day for a month.
+const ARRIVALS: std::ops::RangeInclusive<u64> = 10_000..=300_000;
+/// Below so many vehicles inside, what plates are usual here is not known, and nobody is recognised.
+const INSIDE_LEAST: usize = 100;
+/// However much of what a stranger may give is the member's own, so much is left for strangers.
+const STRANGERS_LEAST: f64 = 0.05;
 /// Visits of one plate that count.
 pub const VISITS_MAX: u32 = 64;
 
@@ -122,15 +126,24 @@ impl<K: Ord + Clone> Park<K> {
         let likelihood = self.likelihood();
         let statements: Vec<Statement> = reads.iter().filter_map(statement).collect();
         let meant = fusion::fuse(self.confusion(), &likelihood, &statements);
-        let Some((read, _)) = meant.first().filter(|_| meant.len() == 1) else { return vec![0; near.len()] };
-        // Every other vehicle that may give this read; that a member's is among them again only lowers the certainty.
-        let stranger = likelihood.alone(read);
-        let each = MEMBERS_SHARE / members.max(MEMBERS_LEAST) as f64;
-        let weight = |regular: &Regular| {
-            let expected = each + f64::from(regular.visits.min(VISITS_MAX)) / ARRIVALS;
-            expected * self.gives(&likelihood, &regular.plate, read)
+        let is_known = self.len() >= INSIDE_LEAST;
+        let Some((read, _)) = meant.first().filter(|_| meant.len() == 1 && is_known) else {
+            return vec![0; near.len()];
         };
-        let weights: Vec<f64> = near.iter().map(weight).collect();
+        let each = MEMBERS_SHARE / members.max(MEMBERS_LEAST) as f64;
+        let arrivals = self.vehicles_seen().clamp(*ARRIVALS.start(), *ARRIVALS.end()) as f64;
+        let gives: Vec<f64> = near.iter().map(|regular| self.gives(&likelihood, &regular.plate, read)).collect();
+        let expected = |regular: &Regular| each + f64::from(regular.visits.min(VISITS_MAX)) / arrivals;
+        let weights: Vec<f64> = near.iter().zip(&gives).map(|(regular, gives)| expected(regular) * gives).collect();
+        // Every vehicle that may give this read, but for those weighed here: a plate is nobody else's.
+        let all = likelihood.alone(read);
+        let own = |regular: &Regular| match Packed::of(&regular.plate).map(Reading::of) {
+            // The region of a read is taken for the true one there, so that only such plates are among all.
+            Some(own) if own.at(0) == read.at(0) && own.at(1) == read.at(1) => likelihood.alone(&own),
+            Some(_) | None => 0.0,
+        };
+        let owned: f64 = near.iter().zip(&gives).map(|(regular, gives)| own(regular) * gives).sum();
+        let stranger = (all - owned).max(all * STRANGERS_LEAST);
         let sum = stranger + weights.iter().sum::<f64>();
         weights.iter().map(|weight| if sum > 0.0 { (weight / sum * 1e6) as Ppm } else { 0 }).collect()
     }
@@ -190,6 +203,17 @@ mod tests {
     }
 
     #[test]
+    fn where_hardly_anybody_is_inside_nobody_is_recognised() {
+        let mut park: Park<u32> = Park::new(&ErrorModel::default(), Thresholds::default(), Vec::new());
+        (0..99).for_each(|n| park.enter(n, Inside::of(plate(&format!("粤B7{n:04}")), "in")));
+        let regular = [Regular { plate: plate("粤BD12845"), visits: 30 }];
+        let ask = |park: &Park<u32>| park.weigh_members(&[Seen::of(plate("粤BD12B45"), "in")], &regular, 10);
+        assert_eq!(ask(&park), [0]);
+        park.enter(99, Inside::of(plate("粤BD77777"), "in"));
+        assert!(ask(&park)[0] > 0);
+    }
+
+    #[test]
     fn the_colour_speaks_too() {
         let certainty = |colour| weigh("粤BD12845", 3, "粤BD12B45", 100_000, colour);
         assert!(certainty(Some(Colour::Green)) >= certainty(None));
@@ -199,17 +223,17 @@ mod tests {
     #[test]
     fn plates_come_and_go_and_equal_packs_are_told_apart() {
         let pack = |text: &str| Packed::of_text(text).expect("known signs");
-        let mut members = Members::of(vec![pack("粤B12345"), pack("粤BO2345")], vec![plate("粤BO2345")]);
+        let mut members = Members::of(vec![pack("粤B12345"), pack("粤BO7777")], vec![plate("粤BO7777")]);
         members.add(&plate("ABCDEFGH12"));
         assert_eq!(members.len(), 2, "ten signs are known exactly only");
         assert_eq!(members.near(&plate("粤B12346")), [plate("粤B12345")]);
         assert_eq!(members.near(&plate("粤B12345")), [], "the very plate is found in the table");
-        assert_eq!(members.near(&plate("粤BO2346")), [plate("粤B02345"), plate("粤BO2345")]);
-        members.add(&plate("粤B02345"));
-        assert_eq!(Members::plain_text(&plate("粤BO2345")).as_deref(), Some("粤B02345"));
-        members.remove(&plate("粤BO2345"), true);
-        assert_eq!(members.near(&plate("粤B02346")), [plate("粤B02345")]);
-        members.remove(&plate("粤B02345"), false);
+        assert_eq!(members.near(&plate("粤BO7778")), [plate("粤B07777"), plate("粤BO7777")]);
+        members.add(&plate("粤B07777"));
+        assert_eq!(Members::plain_text(&plate("粤BO7777")).as_deref(), Some("粤B07777"));
+        members.remove(&plate("粤BO7777"), true);
+        assert_eq!(members.near(&plate("粤B07778")), [plate("粤B07777")]);
+        members.remove(&plate("粤B07777"), false);
         members.remove(&plate("粤B12345"), false);
         assert!(members.is_empty() && members.near(&plate("粤B12346")).is_empty());
     }
@@ -221,6 +245,7 @@ mod tests {
 
     fn weigh(member: &str, visits: u32, read: &str, members: usize, colour: Option<Colour>) -> Ppm {
         let mut park: Park<u32> = Park::new(&ErrorModel::default(), Thresholds::default(), Vec::new());
+        park.left_by("in", "out", 60_000);
         for n in 0..500 {
             let text = if n % 3 == 0 { format!("粤BD1{n:04}") } else { format!("粤B7{n:04}") };
             park.enter(n, Inside::of(plate(&text), "in"));

@@ -17,6 +17,8 @@ pub mod population;
 pub mod prior;
 pub mod reading;
 pub mod symbols;
+#[cfg(test)]
+mod tests;
 pub mod traffic;
 
 use crate::domain::plate::Plate;

@@ -262,6 +262,11 @@ impl<K: Ord + Clone> Park<K> {
         self.traffic.saw(entry, exit, vehicles);
     }
 
+    /// How many vehicles were seen to leave.
+    pub fn vehicles_seen(&self) -> u64 {
+        self.traffic.vehicles()
+    }
+
     /// The text that several statements about one vehicle say together; `None` where none of them can be weighed.
     pub fn together(&self, reads: &[Seen]) -> Option<Plate> {
         let statements: Vec<Statement> = reads.iter().filter_map(statement).collect();

@@ -28,6 +28,11 @@ impl Traffic {
         self.all += vehicles;
     }
 
+    /// All vehicles.
+    pub fn vehicles(&self) -> u64 {
+        self.all
+    }
+
     /// How often a vehicle from `entry` leaves by `exit`, in basis points of how often any vehicle does; `None` where
     /// too little was seen.
     pub fn usual_bp(&self, entry: &str, exit: &str) -> Option<u32> {
