@@ -19,7 +19,7 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 35] = [
+const KEPT_KINDS: [&str; 36] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
@@ -51,6 +51,7 @@ const KEPT_KINDS: [&str; 35] = [
     "stay_exiting",
     "stay_matched",
     "stay_opened",
+    "stay_reread",
     "stay_resumed",
     "stay_voided",
     "validation_given",

@@ -218,7 +218,7 @@ impl Bus {
     async fn answer(&self, raise: Raise, answer: CommandAnswer) {
         let input = answered(&self.metrics, raise.lane, raise.command, answer);
         // Without the loop nobody is left to tell.
-        let _ = self.deliveries.send(Delivery { inputs: vec![input], receipt: None }).await;
+        let _ = self.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
     }
 }
 
@@ -289,7 +289,7 @@ impl Board {
                 continue;
             }
             let Some(input) = self.wiring.level(*number, contact.is_on) else { continue };
-            if deliveries.try_send(Delivery { inputs: vec![input], receipt: None }).is_ok() {
+            if deliveries.try_send(Delivery { inputs: vec![input], ..Delivery::default() }).is_ok() {
                 contact.told = Some(contact.is_on);
             }
         }

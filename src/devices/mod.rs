@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::domain::event::{CommandAnswer, CommandId, DeviceId, LaneId, UtcMs};
 use crate::metrics::Metrics;
+use crate::photos::Intake;
 use crate::profile::template::Values;
 use crate::site::{self, Handle};
 use planning::{BarrierPlan, Plan};
@@ -54,6 +55,7 @@ pub fn start(
     handle: Handle,
     now: Clock,
     metrics: Arc<Metrics>,
+    photos: &Intake,
     actions: mpsc::Receiver<site::Raise>,
 ) -> Devices {
     let mut tasks = JoinSet::new();
@@ -66,7 +68,8 @@ pub fn start(
         let raising =
             raising::Raising::new(broker.devices.clone(), deliveries.clone(), Arc::clone(&now), Arc::clone(&metrics));
         tasks.spawn(raising.run(raises, news));
-        let link = mqtt::Broker::new(broker, deliveries, news_in, Arc::clone(&now), Arc::clone(&metrics));
+        let link =
+            mqtt::Broker::new(broker, deliveries, news_in, Arc::clone(&now), Arc::clone(&metrics), photos.desk());
         tasks.spawn(link.run());
     }
     for bus in plan.buses {

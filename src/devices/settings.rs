@@ -133,6 +133,17 @@ pub struct LaneConfig {
     /// What becomes of a vehicle at this exit that has not paid: it waits, or its plate owes what is due.
     #[serde(default, rename = "exit_unpaid")]
     pub unpaid: Unpaid,
+    /// What is done to its pictures.
+    #[serde(default)]
+    pub photos: LanePhotosConfig,
+}
+
+/// `photos` of a lane.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LanePhotosConfig {
+    /// The driver's seat: left, top, width and height in thousandths of the scene. Nobody is to make it out.
+    pub blur: Option<Spanned<[u16; 4]>>,
 }
 
 /// An output that raises a barrier.

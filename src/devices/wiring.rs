@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::event::{ArmPosition, DeviceId, EmergencySource, Input, LaneId, PlateRead, UtcMs};
 use crate::domain::lane::LoopRole;
+use crate::domain::plate::told::Told;
 use crate::profile::statement::{Level, SeenPlate, Statement};
 
 /// One device's place in the car park.
@@ -83,6 +84,15 @@ impl Wiring {
             confidence: seen.confidence,
             captured: self.believed(seen.captured, seen.stored_offline, received),
             stored_offline: seen.stored_offline,
+            photos: None,
+            told: Told {
+                stage: seen.stage,
+                char_confidence: seen.char_confidence,
+                candidates: seen.candidates,
+                colour: seen.colour,
+                vehicle: seen.vehicle,
+            },
+            earlier: Vec::new(),
         }))
     }
 

@@ -14,7 +14,7 @@ use super::matching::learning::Lesson;
 use super::plate::Plate;
 use super::points::{self, Part, Purse, Till};
 use super::rules::Rules;
-use super::stay::{Stay, StayState};
+use super::stay::{Recognised, Stay, StayState};
 use super::tariff::PriorVisit;
 use super::{access, arrival, emergency, escrow, passage, sale};
 
@@ -41,8 +41,12 @@ pub struct Facts {
     pub found: Option<Found>,
     /// The lane that serves the named stay at this moment, whether it enters or leaves there, and its state.
     pub serving: Option<(LaneId, Lane)>,
+    /// The plate that all statements about the vehicle say together.
+    pub read_as: Option<Plate>,
     /// The member whose plate or code the input names.
     pub member: Option<KnownMember>,
+    /// How that member was recognised, where the plate was read a little wrong.
+    pub recognised: Option<Recognised>,
     /// What that member can spend here.
     pub purse: Purse,
     /// Whether that member has a vehicle inside.

@@ -11,6 +11,7 @@ use super::language::{
 };
 use super::mistake::{Mistake, Source, one_of};
 use super::mqtt::{level, position, sign};
+use super::statement::{Colour, VehicleKind};
 use super::template::{self, Value, Values};
 
 /// Slower than this, a driver waits at a loop that nobody has seen.
@@ -32,9 +33,21 @@ fn given_args(command: CommandName) -> &'static [&'static str] {
 /// What a message of each meaning must and may say.
 fn fields_of(emits: Emits) -> (&'static [&'static str], &'static [&'static str]) {
     match emits {
-        Emits::PlateRead => {
-            (&["event", "plate"], &["confidence", "captured_ms", "captured_s", "captured_us", "stored_offline"])
-        }
+        Emits::PlateRead => (
+            &["event", "plate"],
+            &[
+                "confidence",
+                "captured_ms",
+                "captured_s",
+                "captured_us",
+                "stored_offline",
+                "stage",
+                "char_confidence",
+                "candidates",
+                "colour",
+                "vehicle",
+            ],
+        ),
         Emits::Input => (&["number", "level"], &[]),
         Emits::Arm => (&["position"], &[]),
         Emits::VehicleSign => (&["sign"], &[]),
@@ -187,9 +200,24 @@ fn fields(source: &Source, message: &Message, mistakes: &mut Vec<Mistake>) {
         }
         our_words(source, name, field, mistakes);
     }
+    pictures(source, message, mistakes);
     if (emits == Emits::Unsupported) != message.because.is_some() {
         let wrong = format!("the message {:?} gives a reason without need, or none", message.name);
         mistakes.push(source.mistake(message.emits.span(), wrong, "because = \"…\" with emits = \"unsupported\" only"));
+    }
+}
+
+/// Pictures belong to a vehicle that was seen.
+fn pictures(source: &Source, message: &Message, mistakes: &mut Vec<Mistake>) {
+    for picture in message.pictures.values() {
+        if *message.emits.get_ref() != Emits::PlateRead {
+            let wrong = format!("the message {:?} has pictures and tells of no vehicle", message.name);
+            mistakes.push(source.mistake(picture.span(), wrong, "pictures with emits = \"plate_read\" only"));
+        }
+        if picture.get_ref().path.is_empty() {
+            let allowed = "names and list positions joined by dots";
+            mistakes.push(source.mistake(picture.span(), "the picture's path is empty", allowed));
+        }
     }
 }
 
@@ -207,6 +235,15 @@ fn our_words(source: &Source, name: &str, field: &Spanned<Field>, mistakes: &mut
         "position" => (|word| position(word).is_some(), "up, down, between"),
         "sign" => (|word| sign(word).is_some(), "passed, turned_back, tailgated"),
         "stored_offline" => (|word| matches!(word, "yes" | "no"), "yes, no"),
+        "stage" => (|word| matches!(word, "quick" | "full" | "last"), "quick, full, last"),
+        "colour" => (
+            |word| word == "unknown" || Colour::of_word(word).is_some(),
+            "blue, yellow, white, black, green, yellow_green, unknown",
+        ),
+        "vehicle" => (
+            |word| word == "unknown" || VehicleKind::of_word(word).is_some(),
+            "car, van, bus, truck, motorcycle, unknown",
+        ),
         _ => return,
     };
     let words = field.get_ref();

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::domain::event::PhotoKind;
+
 /// Only the part that says which link a profile is for.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Opening {
@@ -131,8 +133,33 @@ pub struct Message {
     /// Where the meaning stands in the body.
     #[serde(default)]
     pub fields: BTreeMap<String, Spanned<Field>>,
+    /// Where pictures stand in the body; one that is absent, null or empty is none.
+    #[serde(default)]
+    pub pictures: BTreeMap<PhotoKind, Spanned<PictureWords>>,
     /// For `emits = "unsupported"`: what the installer should do.
     pub because: Option<String>,
+}
+
+/// A picture inside a message.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PictureWords {
+    /// Where it stands: names and list positions joined by dots.
+    pub path: String,
+    /// How its bytes are written as text.
+    pub encoding: PictureEncoding,
+}
+
+/// How a picture's bytes are written as text. White space in it does not matter, and padding may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PictureEncoding {
+    /// Base64, standard alphabet.
+    Base64,
+    /// Base64 with `-` and `_`.
+    Base64Url,
+    /// `data:image/jpeg;base64,` before it.
+    DataUrl,
 }
 
 /// What a message means.
@@ -178,6 +205,15 @@ pub struct Field {
     /// Where it stands otherwise: the values at these paths, joined by `_`.
     #[serde(default)]
     pub or_join: Vec<String>,
+    /// A number on the wire is multiplied by this, so that 0.97 becomes 97 with `times = 100`; what is left after the
+    /// point is dropped.
+    pub times: Option<i64>,
+    /// A list in one text, cut at this.
+    pub split: Option<String>,
+    /// For `candidates`: where the plate stands in each entry.
+    pub plate: Option<String>,
+    /// For `candidates`: where the confidence stands in each entry.
+    pub confidence: Option<String>,
     /// What to undo, in this order.
     #[serde(default)]
     pub decode: Vec<Decode>,

@@ -5,11 +5,17 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::json::{Body, bad, place, scalar, shortened};
+use super::json::{Body, bad, decimal, place, scalar, shortened};
 use super::language::{CommandName, Emits, Field, Message, MqttCommand, MqttWords};
-use super::statement::{BODY_BYTES_MAX, EVENT_CHARS_MAX, Level, Rejection, SeenPlate, Statement};
+use super::statement::{
+    BODY_BYTES_MAX, CANDIDATES_MAX, Candidate, Colour, EVENT_CHARS_MAX, Level, PICTURE_BYTES_MAX, PICTURES_BYTES_MAX,
+    Picture, Rejection, SeenPlate, Stage, Statement, VehicleKind,
+};
 use super::template::{self, Values};
 use crate::domain::event::{ArmPosition, UtcMs, VehicleSign};
+
+/// No plate has more characters, and no list of confidences more entries.
+const PLATE_CHARS_MAX: usize = 16;
 
 /// One device of an MQTT profile: the profile with the settings' parameters in it.
 #[derive(Clone, Debug)]
@@ -33,6 +39,8 @@ pub struct Heard {
     pub layout: usize,
     /// What it means.
     pub what: Meaning,
+    /// The pictures of the vehicle that it tells of.
+    pub pictures: Vec<Picture>,
 }
 
 /// What a message means.
@@ -96,12 +104,12 @@ impl MqttCodec {
             serde_json::from_slice(body).map_err(|error| Rejection::Malformed(shortened(&error.to_string())))?;
         match route {
             Route::Says { layout, messages } => {
-                let statements = self.said(messages, &top)?;
-                Ok(Heard { layout: *layout, what: Meaning::Says(statements) })
+                let (statements, pictures) = self.said(messages, &top)?;
+                Ok(Heard { layout: *layout, what: Meaning::Says(statements), pictures })
             }
             Route::Answers { layout, command } => {
                 let answer = answered(&self.words.commands[*command], &top)?;
-                Ok(Heard { layout: *layout, what: Meaning::Answers(answer) })
+                Ok(Heard { layout: *layout, what: Meaning::Answers(answer), pictures: Vec::new() })
             }
         }
     }
@@ -143,12 +151,12 @@ impl MqttCodec {
         routes
     }
 
-    fn said(&self, messages: &[usize], top: &Value) -> Result<Vec<Statement>, Rejection> {
+    fn said(&self, messages: &[usize], top: &Value) -> Result<(Vec<Statement>, Vec<Picture>), Rejection> {
         for number in messages {
             let message = &self.words.messages[*number];
             let body = Body::new(top, &message.root);
             if message.when.iter().all(|condition| body.fits(condition)) {
-                return meaning(message, body);
+                return Ok((meaning(message, body)?, pictures(message, body)));
             }
         }
         Err(Rejection::UnknownMessage)
@@ -177,6 +185,19 @@ fn meaning(message: &Message, body: Body) -> Result<Vec<Statement>, Rejection> {
     Ok(vec![statement])
 }
 
+/// A picture that cannot be taken out costs the message nothing else.
+fn pictures(message: &Message, body: Body) -> Vec<Picture> {
+    let mut room = PICTURES_BYTES_MAX;
+    let mut found = Vec::new();
+    for (kind, words) in &message.pictures {
+        if let Some(bytes) = body.picture(words.get_ref(), room.min(PICTURE_BYTES_MAX)) {
+            room -= bytes.as_ref().map_or(0, Vec::len);
+            found.push(Picture { kind: *kind, bytes });
+        }
+    }
+    found
+}
+
 fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<SeenPlate, Rejection> {
     let (event_field, event) = needed_text(body, field("event"))?;
     if event.is_empty() || event.chars().count() > EVENT_CHARS_MAX || event.contains(char::is_control) {
@@ -191,7 +212,46 @@ fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Res
             Some(stored) => body.text(stored)?.is_some_and(|word| word == "yes"),
             None => false,
         },
+        stage: stage(body, field("stage")),
+        char_confidence: char_confidence(body, field("char_confidence")),
+        candidates: candidates(body, field("candidates")),
+        colour: word(body, field("colour")).as_deref().and_then(Colour::of_word),
+        vehicle: word(body, field("vehicle")).as_deref().and_then(VehicleKind::of_word),
     })
+}
+
+/// A field of which a strange value costs nothing but itself: the vehicle was seen all the same.
+fn word(body: Body, field: Option<&Field>) -> Option<String> {
+    body.text(field?).ok().flatten()
+}
+
+fn stage(body: Body, field: Option<&Field>) -> Stage {
+    match word(body, field).as_deref() {
+        Some("quick") => Stage::Quick,
+        Some("last") => Stage::Last,
+        Some(_) | None => Stage::Full,
+    }
+}
+
+/// A list that cannot belong to a plate says nothing; the plate itself still counts.
+fn char_confidence(body: Body, field: Option<&Field>) -> Vec<u8> {
+    let numbers = field.and_then(|field| body.integers(field).ok()).unwrap_or_default();
+    if numbers.len() > PLATE_CHARS_MAX { Vec::new() } else { numbers.into_iter().map(percent).collect() }
+}
+
+fn candidates(body: Body, field: Option<&Field>) -> Vec<Candidate> {
+    let Some(field) = field else { return Vec::new() };
+    let text = |entry: Body, path: &Option<String>| path.as_deref().and_then(|path| entry.at(path)).and_then(scalar);
+    let candidate = |entry: Body| {
+        let plate = text(entry, &field.plate)?.parse().ok()?;
+        let confidence = text(entry, &field.confidence).and_then(|text| decimal(&text, field.times.unwrap_or(1)));
+        Some(Candidate { plate, confidence: confidence.map_or(0, percent) })
+    };
+    body.entries(field).filter_map(candidate).take(CANDIDATES_MAX).collect()
+}
+
+fn percent(value: i64) -> u8 {
+    u8::try_from(value.clamp(0, 100)).expect("0 to 100 fits a byte")
 }
 
 fn plate(body: Body, field: Option<&Field>) -> Result<Option<crate::domain::plate::Plate>, Rejection> {
@@ -207,8 +267,7 @@ fn plate(body: Body, field: Option<&Field>) -> Result<Option<crate::domain::plat
 /// Clamped to 0..=100: a camera that boasts has still seen a vehicle.
 fn confidence(body: Body, field: Option<&Field>) -> Result<u8, Rejection> {
     let Some(field) = field else { return Ok(0) };
-    let value = body.integer(field)?.unwrap_or(0);
-    Ok(u8::try_from(value.clamp(0, 100)).expect("0 to 100 fits a byte"))
+    Ok(percent(body.integer(field)?.unwrap_or(0)))
 }
 
 fn captured<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<Option<UtcMs>, Rejection> {

@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::language::CommandName;
 use super::mistake::{Mistake, Source};
 use super::modbus::Answer;
 use super::mqtt::Meaning;
-use super::statement::Statement;
+use super::statement::{NoPicture, Picture, Statement};
 use super::template::{Value, Values};
 use super::{Codec, Profile};
+use crate::domain::event::PhotoKind;
 
 /// A file of recorded exchanges.
 #[derive(Debug, Deserialize)]
@@ -43,8 +45,23 @@ pub struct Says {
     /// What it means.
     #[serde(default)]
     pub means: Vec<Statement>,
+    /// The pictures that it brings.
+    #[serde(default)]
+    pub pictures: Vec<RecordedPicture>,
     /// Or the name of the rejection.
     pub rejected: Option<String>,
+}
+
+/// A picture in a recorded message.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordedPicture {
+    /// Of what it is.
+    pub kind: PhotoKind,
+    /// SHA-256 of its bytes, in hex.
+    pub sha256: Option<String>,
+    /// Or why it is not taken.
+    pub refused: Option<NoPicture>,
 }
 
 /// A command to an MQTT device.
@@ -135,12 +152,18 @@ pub fn args(given: &BTreeMap<String, toml::Value>) -> Values {
 fn said(codec: &Codec, says: &Says) -> Result<(), (String, String)> {
     let Codec::Mqtt(codec) = codec else { return Err(not_for_this_link()) };
     let found = codec.decode(&says.topic, says.body.as_bytes());
-    let found = found.map(|heard| heard.what).map_err(|rejection| rejection.name().to_owned());
+    let found = found.map(|heard| (heard.what, heard.pictures.iter().map(recorded_picture).collect()));
+    let found = found.map_err(|rejection| rejection.name().to_owned());
     let recorded = match &says.rejected {
         Some(name) => Err(name.clone()),
-        None => Ok(Meaning::Says(says.means.clone())),
+        None => Ok((Meaning::Says(says.means.clone()), says.pictures.clone())),
     };
     same(&found, &recorded)
+}
+
+fn recorded_picture(picture: &Picture) -> RecordedPicture {
+    let sha256 = picture.bytes.as_ref().ok().map(|bytes| hex::encode(Sha256::digest(bytes)));
+    RecordedPicture { kind: picture.kind, sha256, refused: picture.bytes.as_ref().err().copied() }
 }
 
 fn obeyed(codec: &Codec, told: &Told) -> Result<(), (String, String)> {

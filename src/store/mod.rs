@@ -6,6 +6,7 @@ mod escrow;
 mod facts;
 mod inside;
 pub mod journal;
+mod members;
 #[cfg(test)]
 mod plans;
 pub mod reader;
@@ -28,6 +29,7 @@ use crate::domain::matching::learning::Experience;
 use crate::domain::rules::Rules;
 use inside::InsideNow;
 use journal::{EntryRef, Head};
+use members::MembersNow;
 
 /// The tables, as they are made in a new file.
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
@@ -76,6 +78,8 @@ pub struct Store {
     lanes: BTreeMap<LaneId, Lane>,
     /// The vehicles inside, for the matching.
     inside: InsideNow,
+    /// The members' plates, for the entries.
+    members: MembersNow,
     in_batch: bool,
     /// Held as long as the store lives, so that a second daemon cannot open the same ledger.
     _lock: Lock,
@@ -110,6 +114,7 @@ impl Store {
             spends: VecDeque::new(),
             lanes: BTreeMap::new(),
             inside: InsideNow::read(&db).context("read who is inside")?,
+            members: MembersNow::read(&db).context("read the members' plates")?,
             in_batch: false,
             db,
             _lock: lock,
@@ -137,7 +142,9 @@ impl Store {
         // A verification sees only what is journaled, and numbers that alone.
         let mut n = 0;
         for record in records {
+            let leaving = self.members.leaving(&self.db, record)?;
             tables::apply(&self.db, self.entry, n, record).with_context(|| format!("apply entry {}", self.entry))?;
+            self.members.follow(&self.db, record, &leaving)?;
             n += u32::from(record.is_journaled());
             self.remember(record)?;
         }

@@ -196,7 +196,7 @@ fn join(one: &str, other: &str) -> Program {
 }
 
 /// Hears every command to every camera.
-fn commands(broker: &Broker) -> Program {
+pub fn commands(broker: &Broker) -> Program {
     // Into a pipe it would keep its lines until it has many.
     let mut command = Command::new("stdbuf");
     command.args(["-oL", "mosquitto_sub", "-h", "127.0.0.1", "-p", &broker.port.to_string(), "-q", "1", "-d", "-v"]);
@@ -206,11 +206,11 @@ fn commands(broker: &Broker) -> Program {
     heard
 }
 
-fn raise_of(camera: &str) -> String {
+pub fn raise_of(camera: &str) -> String {
     format!("device/{camera}/message/down/gpio_out {{")
 }
 
-fn publish(broker: &Broker, topic: &str, body: &str) {
+pub fn publish(broker: &Broker, topic: &str, body: &str) {
     let port = broker.port.to_string();
     let mut command = Command::new("mosquitto_pub");
     command.args(["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", topic, "-m", body]);

@@ -143,6 +143,11 @@ impl Model {
                 let visit = self.stays.get_mut(stay).unwrap();
                 (visit.exit, visit.fee) = (Some(*at), fee.total.0);
             }
+            Record::StayReread { stay, plate, member, .. } => {
+                self.go(stay, &[StayState::PendingEntry], StayState::PendingEntry);
+                let known = &mut self.stays.get_mut(stay).unwrap().stay;
+                (known.plate, known.member) = (Some(plate.clone()), member.clone());
+            }
             Record::StayMatched { .. } | Record::ExperienceReset { .. } => {}
             Record::StayResumed { stay } => {
                 self.go(stay, &[StayState::PendingExit], StayState::Open);

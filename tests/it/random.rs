@@ -213,7 +213,11 @@ impl Day {
 
     fn some_read(&mut self, lane: LaneId) {
         if self.dice.one_in(8) && !self.read.is_empty() {
-            let again = self.dice.pick(&self.read.clone());
+            let mut again = self.dice.pick(&self.read.clone());
+            if self.dice.one_in(2) {
+                // The full result of the same event, which corrects the quick one.
+                again.plate = Some(self.likely_plate(&again.lane).parse().unwrap());
+            }
             self.step(Input::PlateRead(again));
             return;
         }
@@ -227,6 +231,9 @@ impl Day {
             confidence: 97,
             captured: UtcMs(self.utc - self.dice.pick(&[0, 0, 0, 0, 0, 900, 900, 2 * 60 * 60_000])),
             stored_offline: self.dice.one_in(15),
+            photos: None,
+            told: crate::arrivals::something_told(self.dice.below(48)),
+            earlier: Vec::new(),
         };
         self.read.push(read.clone());
         self.step(Input::PlateRead(read));
@@ -489,6 +496,9 @@ impl Day {
             confidence: 97,
             captured: UtcMs(self.utc),
             stored_offline: false,
+            photos: None,
+            told: Default::default(),
+            earlier: Vec::new(),
         }));
         match self.lanes[lane].direction {
             Direction::Entry => assert_eq!(self.commands.len(), raises + 1, "{lane} lets a new vehicle in"),
