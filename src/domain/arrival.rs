@@ -172,10 +172,10 @@ fn correct_stay(work: &mut Work<'_>, inside: &StayFacts, plate: Plate, read: &Pl
         return;
     }
     if let Some(before) = inside.stay.member.as_ref().filter(|_| !inside.member_has_another) {
-        work.return_points(before, &inside.purse);
+        work.return_points(before, &inside.purse, inside.keep);
     }
     if let Some(member) = member {
-        ask_for_points(work, member, Points(work.facts.rules.grants.visit_points.0));
+        ask_for_points(work, member, escrow::visit_size(work.facts));
     }
 }
 

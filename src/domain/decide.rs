@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::benefit::{HeldCoupon, Known};
 use super::emergency::Called;
 use super::event::{
-    Action, CommandId, Decision, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId, Now, OpId, Points,
-    RaiseCause, ReadOutcome, Record, Reply, StayId, UtcMs,
+    Action, CommandId, Decision, EpochReason, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId, Now, OpId,
+    Points, RaiseCause, ReadOutcome, Record, Reply, StayId, UtcMs,
 };
 use super::lane::{Lane, LaneSettings, Lanes, PossibleStay};
 use super::matching::answer::Verdict;
@@ -72,6 +72,8 @@ pub struct Facts {
 /// What decisions about the escrow rest on; filled where the input needs it.
 #[derive(Clone, Debug, Default)]
 pub struct EscrowFacts {
+    /// Why the journal is in doubt, where it is.
+    pub doubt: Option<EpochReason>,
     /// Until when points may be spent, where the ledger gave such a leave.
     pub lease: Option<Lease>,
     /// Whether that leave has run out.

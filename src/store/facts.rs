@@ -21,15 +21,14 @@ use crate::domain::rules::Rules;
 use crate::domain::stay::{Stay, StayState};
 use crate::domain::tariff::{Fee, PriorVisit};
 
-const STAY_COLUMNS: &str =
-    "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms, debts_fen, \
+const STAY_COLUMNS: &str = "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms, debts_fen, \
      entry_read";
 
 /// Looks up what deciding `input` needs.
 pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
     let mut facts = Facts {
         ids: Ids { box_id: store.box_id.clone(), epoch: store.epoch, seq: store.seq + 1 },
-        quarantined: store.quarantined,
+        quarantined: store.doubt.is_some(),
         emergency: store.emergency,
         rules: store.rules.get(&store.rules_version).context("find the rules in force")?.clone(),
         lane: Lane::default(),
@@ -50,7 +49,12 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         acknowledged: store.acknowledged,
         civil: (1, 0),
         debts: Fen(0),
-        escrow: EscrowFacts { lease: store.lease, has_lapsed: store.has_lapsed, ..EscrowFacts::default() },
+        escrow: EscrowFacts {
+            doubt: store.doubt,
+            lease: store.lease,
+            has_lapsed: store.has_lapsed,
+            ..EscrowFacts::default()
+        },
     };
     if let Some(id) = input.lane() {
         facts.lane = lane(store, id);
@@ -126,10 +130,14 @@ fn look_up_read(store: &Store, facts: &mut Facts, read: &PlateRead) -> anyhow::R
     let plate = store.inside.together(&reads).unwrap_or_else(|| own.clone());
     look_up_plate(store, facts, &plate)?;
     if facts.member.is_none()
-        && let Some((member, recognised)) =
+        && let Some((id, recognised)) =
             store.members.recognise(&store.db, &store.inside, &reads, &plate, read.captured)?
     {
-        (facts.member, facts.recognised) = (Some(member), Some(recognised));
+        let keep = keep_for(store, &id)?;
+        // Only members who agreed are recognised.
+        facts.member = Some(KnownMember { id, consent_plates: true, keep });
+        facts.recognised = Some(recognised);
+        look_up_points(store, facts)?;
     }
     facts.read_as = Some(plate);
     if finds { match_plate(store, facts, read, reads) } else { Ok(()) }
@@ -166,6 +174,11 @@ fn look_up_plate(store: &Store, facts: &mut Facts, plate: &Plate) -> anyhow::Res
                WHERE p.plate = ?1";
     let known = |row: &Row<'_>| known_member(store, row);
     facts.member = store.db.prepare_cached(sql)?.query_row([plate.as_str()], known).optional()?;
+    look_up_points(store, facts)
+}
+
+/// What the member of the plate has here, and usually spends.
+fn look_up_points(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
     if let Some(member) = &facts.member {
         facts.purse = purse(store, &member.id)?;
         facts.escrow.usual_spend = escrow::usual_spend(store, Some(&member.id))?;

@@ -5,7 +5,6 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::inside::InsideNow;
-use crate::domain::decide::KnownMember;
 use crate::domain::event::{FeedChange, MemberId, Record, UtcMs};
 use crate::domain::matching::answer::Thresholds;
 use crate::domain::matching::members::{Members, Regular, VISITS_MAX};
@@ -50,6 +49,7 @@ impl MembersNow {
             let id = match change {
                 FeedChange::Member { member } => &member.id,
                 FeedChange::MemberRemoved { id } => id,
+                FeedChange::Coupon { .. } | FeedChange::Campaign { .. } => continue,
             };
             let mut rows = statement.query([id.as_str()])?;
             while let Some(row) = rows.next()? {
@@ -94,7 +94,7 @@ impl MembersNow {
         reads: &[Seen],
         read: &Plate,
         at: UtcMs,
-    ) -> anyhow::Result<Option<(KnownMember, Recognised)>> {
+    ) -> anyhow::Result<Option<(MemberId, Recognised)>> {
         let mut near: Vec<(Regular, MemberId)> = Vec::new();
         for plate in self.plates.near(read) {
             if let Some(member) = consenting(db, &plate)? {
@@ -112,8 +112,7 @@ impl MembersNow {
         if posterior_ppm < thresholds.member_ppm && !second_factor {
             return Ok(None);
         }
-        let known = KnownMember { id: members[place].clone(), consent_plates: true };
-        Ok(Some((known, Recognised { plate, posterior_ppm, second_factor })))
+        Ok(Some((members[place].clone(), Recognised { plate, posterior_ppm, second_factor })))
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Model {
     holds: BTreeMap<OpId, (StayId, Vec<Part>)>,
     ops: BTreeSet<OpId>,
     quarantined: bool,
+    /// In doubt, and not only because the epoch has ended.
+    rewound: bool,
     has_lapsed: bool,
     pub epoch: u32,
     granted: BTreeSet<OpId>,
@@ -172,7 +174,7 @@ impl Model {
             }
             Record::EpochBegan { epoch, .. } => {
                 assert!(*epoch > self.epoch.max(1), "epochs only rise");
-                (self.epoch, self.quarantined) = (*epoch, false);
+                (self.epoch, self.quarantined, self.rewound) = (*epoch, false, false);
                 self.answered.extend(self.requests.keys().cloned());
             }
             Record::LeaseLapsed { .. } => {
@@ -205,7 +207,11 @@ impl Model {
                 assert!(is_reason, "{input:?} is no reason to raise");
                 assert!(!is_held || *cause == RaiseCause::Emergency, "an emergency outranks {input:?}");
             }
-            Record::Quarantined { .. } => self.quarantined = true,
+            Record::Quarantined { why, .. } => {
+                assert!(!self.rewound, "a doubt is said once");
+                self.quarantined = true;
+                self.rewound = why.is_none_or(|why| !why.is_whole());
+            }
             Record::GrantRequested { request, member, points, .. } => {
                 self.once(request);
                 assert!((1..=1_000_000_000).contains(&points.0), "{points:?} is what may be asked for");
@@ -301,7 +307,9 @@ impl Model {
             }
             Record::PointsReturned { op, points, parts, .. } => {
                 self.once(op);
-                assert!(!self.quarantined, "a doubted journal gives nothing back");
+                assert!(!self.rewound, "a doubted journal gives nothing back");
+                let is_end = matches!(input, Input::Cloud(CloudNews::EpochGiven { .. }));
+                assert!(!self.quarantined || is_end, "a journal whose epoch is over gives back at its end only");
                 self.move_points(points, parts, |pocket, n| {
                     (pocket.remaining, pocket.returned) = (pocket.remaining - n, pocket.returned + n)
                 });

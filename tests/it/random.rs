@@ -389,7 +389,10 @@ impl Day {
     fn some_news(&mut self) {
         let now = self.ledgers_time();
         let news = match self.dice.below(12) {
-            0 => CloudNews::Doubted { why: EpochReason::Fork, reason: "a fork".to_owned() },
+            0 => {
+                let why = self.dice.pick(&[EpochReason::Fork, EpochReason::Fenced]);
+                CloudNews::Doubted { why, reason: "a fork".to_owned() }
+            }
             1 => CloudNews::Fed { changes: Vec::new(), next: u64::MAX },
             2 => CloudNews::Acknowledged { epoch: 1, seq: u64::MAX },
             3 => CloudNews::Acknowledged { epoch: 1, seq: self.model.seq + 3 },
