@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use gatepost::domain::event::{
-    CommandId, Fen, GrantId, Input, LaneId, MemberId, OpId, Points, RaiseCause, Record, StayId, UtcMs,
+    CloudNews, CommandId, Fen, GrantId, Input, LaneId, MemberId, OpId, Points, RaiseCause, Record, StayId, UtcMs,
 };
 use gatepost::domain::lane::{Direction, Lane, Lanes, Phase};
 use gatepost::domain::points::Part;
