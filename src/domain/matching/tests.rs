@@ -179,6 +179,8 @@ fn nothing_read_is_no_match_and_many_statements_are_one() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
     /// In whatever order vehicles come in, and whatever is asked, certainties are the same and sum up to one at most.
     #[test]
     fn the_order_does_not_matter_and_certainties_are_shares(
