@@ -140,6 +140,9 @@ fn a_broker_that_dies_and_comes_back_is_found_again() {
 
 fn drive_through(site: &mut Site, broker: &Broker, board: &mut Program, car: &str) {
     board.tell("input 0 on");
+    // The line may be open before the board answers on it, and what does not answer is not told to raise.
+    board.tell("show");
+    board.hear("shown");
     plate(broker, IN, car, now_ms());
     // Relay 0, word 1 is "flash", word 2 the length in tenths of a second.
     board.hear("write 3 4 5");
