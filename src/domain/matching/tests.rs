@@ -147,6 +147,12 @@ fn who_is_automatic_who_is_left_to_a_guard_and_who_is_nobody() {
     check(&["粤B1234警"], "粤B12345", Verdict::Guard);
     check(&["粤B12345"], "粤B1234警", Verdict::Guard);
     check(&["粤B1234警"], "粤B1234警", Verdict::Automatic);
+    // Likely, and not likely enough.
+    let mut park = park(&["粤B12345"]);
+    (0..100).for_each(|n| park.enter(n + 1, Inside::of(plate(&format!("粤B7{n:04}")), "in")));
+    let found = ask(&park, vec![Seen::of(plate("粤B12346"), "out")], 10_000);
+    assert!((850_000..992_000).contains(&found.candidates[0].posterior_ppm), "{found:?}");
+    assert_eq!(found.verdict, Verdict::Guard);
     // What cannot be weighed is compared as it is.
     check(&["ABCDEFGH12"], "ABCDEFGH12", Verdict::Automatic);
     check(&["ABCDEFGH12"], "ABCDEFGH13", Verdict::None);
