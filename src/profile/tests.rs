@@ -82,7 +82,7 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
         "base65\" }\nplate",
         "unknown variant `base65`; allowed: one of `base64`, `base64-url`",
     );
-    mistake("\nscene = {", "\nscenery = {", ":74:1: unknown variant `scenery`; allowed: `scene` or `plate`");
+    mistake("\nscene = {", "\nscenery = {", ":77:1: unknown variant `scenery`; allowed: `scene` or `plate`");
     mistake("path = \"full_image_content\"", "path = \"\"", "the picture's path is empty; allowed: names and list");
     mistake(
         "{ path = \"full_image_content\", ",

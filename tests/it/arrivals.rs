@@ -158,7 +158,7 @@ fn colour_and_kind_are_a_second_factor_for_a_member_s_points() {
 /// What a camera may tell besides the text, sense or none; one of 48.
 pub fn something_told(n: u64) -> Told {
     Told {
-        stage: if n % 3 == 0 { Stage::Quick } else { Stage::Full },
+        stage: if n.is_multiple_of(3) { Stage::Quick } else { Stage::Full },
         char_confidence: [vec![], vec![99; 7], vec![20; 7], vec![255; 40]][n as usize % 4].clone(),
         colour: [None, Some(Colour::Blue), Some(Colour::Green), Some(Colour::Yellow)][n as usize / 12 % 4],
         vehicle: [None, Some(VehicleKind::Car), Some(VehicleKind::Truck)][n as usize / 3 % 3],

@@ -111,7 +111,8 @@ pub fn answer(likelihood: &Likelihood<'_>, question: &Question<'_>) -> Answer {
     let each = (1.0 - no_entry) / inside;
     let stranger = |read: &Reading| {
         let sisters = question.candidates.iter().filter(|known| is_sister(known.entry.plate, read.plate)).count();
-        (1.0 - SISTERS) * likelihood.alone(read) + SISTERS * sisters as f64 / inside / SISTER_PLATES
+        let sister = sisters as f64 / inside / SISTER_PLATES * read.marks_if_right();
+        (1.0 - SISTERS) * likelihood.alone(read) + SISTERS * sister
     };
     let stranger: f64 = question.reads.iter().map(|(read, bp)| share(*bp) * stranger(read)).sum();
     let weights: Vec<f64> = question

@@ -245,7 +245,7 @@ mod tests {
 
     fn weigh(member: &str, visits: u32, read: &str, members: usize, colour: Option<Colour>) -> Ppm {
         let mut park: Park<u32> = Park::new(&ErrorModel::default(), Thresholds::default(), Vec::new());
-        park.left_by("in", "out", 60_000);
+        park.left_by("in", "out", 40_000);
         for n in 0..500 {
             let text = if n % 3 == 0 { format!("粤BD1{n:04}") } else { format!("粤B7{n:04}") };
             park.enter(n, Inside::of(plate(&text), "in"));

@@ -34,6 +34,11 @@ impl Reading {
         Some(reading)
     }
 
+    /// The chance that a plate that was read right is marked so by the camera.
+    pub fn marks_if_right(&self) -> f64 {
+        self.sureness[..self.len()].iter().map(|sureness| sureness.weights().0).product()
+    }
+
     /// How many signs.
     pub fn len(&self) -> usize {
         self.plate.len()
