@@ -166,17 +166,15 @@ fn better_known(work: &mut Work<'_>, read: &PlateRead) -> bool {
 fn correct_stay(work: &mut Work<'_>, inside: &StayFacts, plate: Plate, read: &PlateRead) {
     let member = consenting_member(work);
     let entry_read = entry_read(work, &PlateRead { plate: Some(plate.clone()), ..read.clone() });
-    let stay = inside.stay.id.clone();
-    work.records.push(Record::StayReread { stay, plate, member: member.clone(), entry_read });
+    work.records.push(Record::StayReread { stay: inside.stay.id.clone(), plate, member: member.clone(), entry_read });
     if member == inside.stay.member {
         return;
     }
     if let Some(before) = inside.stay.member.as_ref().filter(|_| !inside.member_has_another) {
         work.return_points(before, &inside.purse, inside.keep);
     }
-    if let Some(member) = member {
-        ask_for_points(work, member, escrow::visit_size(work.facts));
-    }
+    let Some(member) = member else { return };
+    ask_for_points(work, member, escrow::visit_size(work.facts));
 }
 
 /// A fresh read proves that the vehicle still stands there, or has come back.
