@@ -1,5 +1,7 @@
 //! The commands, and the introduction of the rooms to each other.
 
+mod commands;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,6 +34,11 @@ enum Command {
         #[command(subcommand)]
         what: JournalCommand,
     },
+    /// Look at device profiles, prove them with their recordings, and say what bytes mean.
+    Profile {
+        #[command(subcommand)]
+        what: commands::profile::What,
+    },
     /// Run a whole simulated mall with nothing else installed, and watch it at http://127.0.0.1:8080.
     #[cfg(feature = "demo")]
     Demo(gatepost::demo::Options),
@@ -52,6 +59,7 @@ fn main() -> ExitCode {
         Command::Run { config } => gatepost::daemon::run(&config),
         Command::Check { config } => check(&config),
         Command::Journal { what: JournalCommand::Verify { ledger } } => verify(&ledger),
+        Command::Profile { what } => commands::profile::run(what),
         #[cfg(feature = "demo")]
         Command::Demo(options) => gatepost::demo::run(&options),
     };

@@ -14,7 +14,7 @@ use super::submitting::{Delivery, answered};
 use super::wiring::Wiring;
 use crate::domain::event::CommandAnswer;
 use crate::metrics::Metrics;
-use crate::profile::language::CommandName;
+use crate::profile::language::RAISE;
 use crate::profile::modbus::{Answer, ModbusCodec, Request};
 
 /// One fault is noise on the line; three in a row are a board without power.
@@ -185,7 +185,7 @@ impl Bus {
             self.answer(raise, silent("the board does not answer")).await;
             return Ok(());
         }
-        let Some(request) = board.codec.encode(CommandName::Raise, &raise.args) else {
+        let Ok(request) = board.codec.encode(RAISE, &raise.args) else {
             self.answer(raise, silent("the profile cannot raise")).await;
             return Ok(());
         };

@@ -1,8 +1,11 @@
 //! Links to the hardware: they turn what devices say into inputs of the loop and its raises into bytes on a wire.
 
 mod bus;
+mod calling;
+mod digest;
 mod mqtt;
 pub mod planning;
+mod push;
 mod raising;
 mod serial;
 pub mod settings;
@@ -74,6 +77,12 @@ pub fn start(
         let (to_raise, raises) = mpsc::channel(RAISES_MAX);
         links.insert(bus.id.clone(), to_raise);
         tasks.spawn(bus::Bus::new(bus, deliveries, Arc::clone(&metrics)).run(raises));
+    }
+    for push in plan.pushes {
+        let (to_raise, raises) = mpsc::channel(RAISES_MAX);
+        links.insert(push.id.clone(), to_raise);
+        let link = push::Push::new(push, handle.clone(), Arc::clone(&now), Arc::clone(&metrics));
+        tasks.spawn(link.run(raises));
     }
     tasks.spawn(dispatch(actions, plan.barriers, links, handle, metrics));
     Devices { tasks }

@@ -1,15 +1,18 @@
 //! From the settings to what is started: every name is looked up, and every mistake is told with its line.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use toml::Spanned;
 
+use super::digest::Credentials;
 use super::settings::{BarrierConfig, ContactConfig, DeviceConfig, DevicesConfig, LinkConfig, LinkKind, Parity};
 use super::wiring::{InputRole, Wiring};
 use crate::domain::event::{DeviceId, LaneId};
 use crate::domain::lane::LoopRole;
-use crate::profile::language::{CommandName, Emits, Link};
+use crate::profile::http::{Carrier, HttpCodec};
+use crate::profile::language::{Emits, Link, RAISE};
 use crate::profile::mistake::{Mistake, Source, one_of};
 use crate::profile::modbus::ModbusCodec;
 use crate::profile::mqtt::MqttCodec;
@@ -21,6 +24,7 @@ use crate::profile::{Catalogue, Codec, Profile};
 pub struct Plan {
     pub(super) brokers: Vec<BrokerPlan>,
     pub(super) buses: Vec<BusPlan>,
+    pub(super) pushes: Vec<PushPlan>,
     pub(super) barriers: BTreeMap<LaneId, BarrierPlan>,
 }
 
@@ -47,6 +51,29 @@ pub(super) struct BusPlan {
     pub baud: u32,
     pub parity: Parity,
     pub boards: Vec<BoardPlan>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct PushPlan {
+    pub id: String,
+    pub listen: SocketAddr,
+    pub devices: Vec<HttpDevice>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct HttpDevice {
+    pub codec: HttpCodec,
+    pub wiring: Wiring,
+    /// Where it is asked, for commands that are requests.
+    pub call: Option<CallPlan>,
+    /// Whether a lane's barrier hangs on it.
+    pub raises: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct CallPlan {
+    pub address: String,
+    pub credentials: Option<Credentials>,
 }
 
 #[derive(Clone, Debug)]
@@ -107,6 +134,12 @@ impl DevicesConfig {
             let kind = match profile.link() {
                 Link::Mqtt => LinkKind::Mqtt,
                 Link::ModbusRtu => LinkKind::Serial,
+                Link::Http => LinkKind::HttpPush,
+                other @ (Link::ModbusTcp | Link::Serial | Link::Wiegand | Link::Osdp) => {
+                    let wrong = format!("this version has no link for {}, a profile of link {}", profile.id(), other.word());
+                    check.wrong(&config.profile, wrong, "a profile of link mqtt, modbus-rtu or http".to_owned());
+                    continue;
+                }
             };
             if link.is_some_and(|link| *link.kind.get_ref() != kind) {
                 let wrong = format!("{} cannot hang on this link", profile.id());
@@ -118,6 +151,7 @@ impl DevicesConfig {
             let params = config.params.iter().map(|(name, value)| (name.clone(), value.get_ref().clone())).collect();
             match profile.bind(&params) {
                 Ok(codec) => {
+                    check.own_address(config, &codec);
                     let id = DeviceId(config.id.get_ref().clone());
                     let wiring = Wiring::new(id, i64::from(config.clock_tolerance_s) * 1000);
                     devices.insert(config.id.get_ref().clone(), Device { config, profile, codec, wiring });
@@ -179,12 +213,13 @@ impl DevicesConfig {
         devices: BTreeMap<String, Device>,
         barriers: BTreeMap<LaneId, BarrierPlan>,
     ) -> Plan {
-        let mut plan = Plan { brokers: Vec::new(), buses: Vec::new(), barriers };
+        let mut plan = Plan { brokers: Vec::new(), buses: Vec::new(), pushes: Vec::new(), barriers };
         for link in &self.links {
             let of_link = devices.values().filter(|device| device.config.link.get_ref() == link.id.get_ref());
             match link.kind.get_ref() {
                 LinkKind::Mqtt => plan.brokers.push(broker(box_id, link, of_link)),
                 LinkKind::Serial => plan.buses.push(bus(link, of_link)),
+                LinkKind::HttpPush => plan.pushes.push(push(link, of_link)),
             }
         }
         plan
@@ -210,7 +245,7 @@ fn broker<'d>(box_id: &str, link: &LinkConfig, devices: impl Iterator<Item = &'d
         devices: devices
             .filter_map(|device| match &device.codec {
                 Codec::Mqtt(codec) => Some(MqttDevice { codec: codec.clone(), wiring: device.wiring.clone() }),
-                Codec::Modbus(_) => None,
+                Codec::Modbus(_) | Codec::Http(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => None,
             })
             .collect(),
     }
@@ -230,10 +265,37 @@ fn bus<'d>(link: &LinkConfig, devices: impl Iterator<Item = &'d Device<'d>>) -> 
                     debounce_ms: device.config.debounce_ms,
                     poll_ms: device.config.poll_ms.as_ref().map(|ms| *ms.get_ref()),
                 }),
-                Codec::Mqtt(_) => None,
+                Codec::Mqtt(_) | Codec::Http(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => None,
             })
             .collect(),
     }
+}
+
+fn push<'d>(link: &LinkConfig, devices: impl Iterator<Item = &'d Device<'d>>) -> PushPlan {
+    PushPlan {
+        id: link.id.get_ref().clone(),
+        listen: link.listen.as_ref().map_or(SocketAddr::from(([127, 0, 0, 1], 8090)), |listen| *listen.get_ref()),
+        devices: devices
+            .filter_map(|device| match &device.codec {
+                Codec::Http(codec) => Some(HttpDevice {
+                    codec: codec.clone(),
+                    wiring: device.wiring.clone(),
+                    call: call(device.config),
+                    raises: device.wiring.arm_of.is_some(),
+                }),
+                Codec::Mqtt(_) | Codec::Modbus(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => None,
+            })
+            .collect(),
+    }
+}
+
+fn call(device: &DeviceConfig) -> Option<CallPlan> {
+    let address = device.address.as_ref()?.get_ref().clone();
+    let credentials = device.username.as_ref().map(|username| Credentials {
+        username: username.get_ref().clone(),
+        password: device.password.as_ref().map_or("", |password| password.get_ref().revealed()).to_owned(),
+    });
+    Some(CallPlan { address, credentials })
 }
 
 struct Check<'s> {
@@ -277,22 +339,41 @@ impl Check<'_> {
             ("baud", link.baud.as_ref().map(Spanned::span)),
             ("parity", link.parity.as_ref().map(Spanned::span)),
         ];
-        let (own, foreign): (&[_], &[_]) = match kind {
-            LinkKind::Mqtt => (&mqtt, &serial),
-            LinkKind::Serial => (&serial, &mqtt),
-        };
-        for (name, at) in foreign {
+        let push = [("listen", link.listen.as_ref().map(Spanned::span))];
+        let all: [(LinkKind, &[_]); 3] =
+            [(LinkKind::Mqtt, &mqtt), (LinkKind::Serial, &serial), (LinkKind::HttpPush, &push)];
+        let own = all.iter().filter(|(of, _)| *of == kind).flat_map(|(_, words)| words.iter());
+        for (name, at) in all.iter().filter(|(of, _)| *of != kind).flat_map(|(_, words)| words.iter()) {
             if let Some(at) = at {
                 let wrong = format!("a link of kind {} has no {name}", kind.word());
-                let allowed = one_of(own.iter().map(|(name, _)| *name));
+                let allowed = one_of(own.clone().map(|(name, _)| *name));
                 self.mistakes.push(self.source.mistake(at.clone(), wrong, allowed));
             }
         }
         if kind == LinkKind::Serial && link.path.is_none() {
             self.wrong(&link.kind, "the link lacks its path".to_owned(), "path = \"/dev/ttyS1\"".to_owned());
         }
+        if kind == LinkKind::HttpPush && link.listen.is_none() {
+            self.wrong(&link.kind, "the link lacks its address".to_owned(), "listen = \"0.0.0.0:8090\"".to_owned());
+        }
         if let Some(baud) = link.baud.as_ref().filter(|baud| !BAUD.contains(baud.get_ref())) {
             self.wrong(baud, format!("baud is {}", baud.get_ref()), "1200 to 115200".to_owned());
+        }
+    }
+
+    /// A command that is a request needs to know where, and nothing else does.
+    fn own_address(&mut self, config: &DeviceConfig, codec: &Codec) {
+        let asks = match codec {
+            Codec::Http(codec) => codec.carrier(RAISE) == Some(Carrier::Request),
+            Codec::Mqtt(_) | Codec::Modbus(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => false,
+        };
+        if asks && config.address.is_none() {
+            let wrong = format!("{} lacks its address: it is asked to raise", config.id.get_ref());
+            self.wrong(&config.id, wrong, "address = \"192.168.1.64\", with username and password".to_owned());
+        }
+        if let Some(address) = config.address.as_ref().filter(|_| !asks) {
+            let wrong = "nothing is asked of this device".to_owned();
+            self.wrong(address, wrong, "address only for a profile whose raise is a request".to_owned());
         }
     }
 
@@ -305,6 +386,10 @@ impl Check<'_> {
                     let plan = broker(box_id, link, std::iter::empty());
                     !seen.insert((plan.host, plan.port.to_string(), plan.client_id))
                 }
+                LinkKind::HttpPush => {
+                    let listen = push(link, std::iter::empty()).listen.to_string();
+                    !seen.insert((listen, String::new(), String::new()))
+                }
                 LinkKind::Serial => {
                     let path = bus(link, std::iter::empty()).path.display().to_string();
                     !seen.insert((path, String::new(), String::new()))
@@ -315,7 +400,7 @@ impl Check<'_> {
                 self.wrong(
                     &link.id,
                     wrong,
-                    "one link for each serial port and for each client_id of a broker".to_owned(),
+                    "one link for each serial port, for each address and for each client_id of a broker".to_owned(),
                 );
             }
         }
@@ -350,7 +435,7 @@ impl Check<'_> {
     }
 
     fn barrier(&mut self, device: &Device, barrier: &BarrierConfig) {
-        let Some(args) = device.profile.args(CommandName::Raise) else {
+        let Some(args) = device.profile.args(RAISE) else {
             let wrong = format!("{} raises no barrier", device.profile.id());
             self.wrong(&barrier.device, wrong, "a device whose profile has the command raise".to_owned());
             return;
@@ -361,8 +446,9 @@ impl Check<'_> {
         ];
         for (name, at, value) in given {
             let Some(arg) = args.get(name) else { continue };
-            if !(arg.min..=arg.max).contains(&value) || value % arg.step != 0 {
-                let allowed = format!("{} to {} in steps of {}", arg.min, arg.max, arg.step);
+            let (min, max) = (arg.min.unwrap_or(0), arg.max.unwrap_or(i64::MAX));
+            if !(min..=max).contains(&value) || value % arg.step != 0 {
+                let allowed = format!("{min} to {max} in steps of {}", arg.step);
                 self.mistakes.push(self.source.mistake(at, format!("{name} is {value}"), allowed));
             }
         }
@@ -375,6 +461,11 @@ impl Check<'_> {
             let addresses: Vec<String> = match &device.codec {
                 Codec::Mqtt(codec) => codec.topics().map(str::to_owned).collect(),
                 Codec::Modbus(codec) => vec![codec.address().to_string()],
+                Codec::Http(codec) => {
+                    let who = codec.identity().unwrap_or_default();
+                    codec.paths().map(|path| format!("{path} {who}")).collect()
+                }
+                Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => Vec::new(),
             };
             let id = device.config.id.get_ref().as_str();
             let other = addresses

@@ -24,7 +24,7 @@ pub struct DevicesConfig {
     pub lanes: Vec<LaneConfig>,
 }
 
-/// `[[links]]`: a broker or a serial bus.
+/// `[[links]]`: a broker, a serial bus, or an address to which devices post.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinkConfig {
@@ -42,6 +42,8 @@ pub struct LinkConfig {
     pub username: Option<Spanned<String>>,
     /// mqtt: the user's password.
     pub password: Option<Spanned<Secret>>,
+    /// http-push: the address at which devices post, such as 0.0.0.0:8090.
+    pub listen: Option<Spanned<std::net::SocketAddr>>,
     /// serial: the port's file, such as /dev/ttyS1.
     pub path: Option<Spanned<PathBuf>>,
     /// serial: bits per second; 9600 where it is not given.
@@ -58,6 +60,8 @@ pub enum LinkKind {
     Mqtt,
     /// A serial bus.
     Serial,
+    /// An address to which devices post.
+    HttpPush,
 }
 
 /// The check bit of a serial line.
@@ -98,6 +102,12 @@ pub struct DeviceConfig {
     pub debounce_ms: u32,
     /// Milliseconds between two polls, instead of the profile's.
     pub poll_ms: Option<Spanned<u64>>,
+    /// http-push: the device's own address, HOST or HOST:PORT, where it is asked to raise.
+    pub address: Option<Spanned<String>>,
+    /// http-push: the device's user.
+    pub username: Option<Spanned<String>>,
+    /// http-push: the user's password.
+    pub password: Option<Spanned<Secret>>,
 }
 
 /// `[[lanes]]`: which devices make a lane.
@@ -176,6 +186,7 @@ impl LinkKind {
         match self {
             Self::Mqtt => "mqtt",
             Self::Serial => "serial",
+            Self::HttpPush => "http-push",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::layout::Fault;
 use crate::domain::event::{ArmPosition, UtcMs, VehicleSign};
 use crate::domain::plate::{NotAPlate, Plate};
 
@@ -10,6 +11,9 @@ pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The longest event identity that is kept: a serial number and a time are about 35 characters.
 pub const EVENT_CHARS_MAX: usize = 128;
+
+/// Other readings of one plate that are kept; engines give up to ten.
+pub const CANDIDATES_MAX: usize = 10;
 
 /// The longest text that is taken from a field: a device's own words for a refusal.
 pub const TEXT_CHARS_MAX: usize = 200;
@@ -26,6 +30,28 @@ pub enum Statement {
         number: u16,
         /// What it did.
         level: Level,
+    },
+    /// All input contacts at once.
+    Inputs {
+        /// How many the device has.
+        count: u16,
+        /// Those that are closed.
+        on: Vec<u16>,
+    },
+    /// A reader read a card.
+    Card {
+        /// The facility code, where the format has one.
+        #[serde(default)]
+        facility: Option<u64>,
+        /// The card number.
+        number: u64,
+    },
+    /// Another device's bytes came through this one's tunnel.
+    Tunnelled {
+        /// Which of the device's own ports.
+        channel: u16,
+        /// The bytes, in hex.
+        bytes: String,
     },
     /// Where the arm is, by the barrier's own limit switches.
     Arm {
@@ -57,6 +83,112 @@ pub struct SeenPlate {
     /// Whether the device stored it while it was cut off.
     #[serde(default)]
     pub stored_offline: bool,
+    /// What comes after what within one event.
+    #[serde(default)]
+    pub stage: Stage,
+    /// 0 to 100 for each character of the plate; empty where the device does not say.
+    #[serde(default)]
+    pub char_confidence: Vec<u8>,
+    /// Other readings, best first; empty where the device gives none.
+    #[serde(default)]
+    pub candidates: Vec<Candidate>,
+    /// The colour of the plate, where the device says it.
+    #[serde(default)]
+    pub colour: Option<Colour>,
+}
+
+/// What a statement is within its event: a later stage replaces an earlier one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// A first guess; a full result follows.
+    Quick,
+    /// The result.
+    #[default]
+    Full,
+    /// The last word after the vehicle was lost from sight; no vehicle need be there now.
+    Last,
+}
+
+/// Another reading of the same plate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Candidate {
+    /// The plate.
+    pub plate: Plate,
+    /// 0 to 100.
+    pub confidence: u8,
+}
+
+/// The colour of a plate. Every product numbers them in another way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Colour {
+    /// Small vehicles.
+    Blue,
+    /// Large vehicles, motorcycles, learners.
+    Yellow,
+    /// Police, army.
+    White,
+    /// Embassies, Hong Kong and Macau.
+    Black,
+    /// Small new-energy vehicles.
+    Green,
+    /// Large new-energy vehicles.
+    YellowGreen,
+}
+
+impl Colour {
+    /// The colour that a profile's map names; nothing for `unknown`.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "blue" => Self::Blue,
+            "yellow" => Self::Yellow,
+            "white" => Self::White,
+            "black" => Self::Black,
+            "green" => Self::Green,
+            "yellow_green" => Self::YellowGreen,
+            _ => return None,
+        })
+    }
+}
+
+/// A device's answer to a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceAnswer {
+    /// The command's `{id}`; empty on links where the order tells.
+    pub id: String,
+    /// Taken, or refused in the device's own words.
+    pub taken: Result<(), String>,
+}
+
+/// Why a command is not put into bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CannotSend {
+    /// The product has no such command.
+    #[error("the profile has no command {0}")]
+    NoCommand(String),
+    /// It needs an argument that was not given.
+    #[error("the argument {0} is missing")]
+    MissingArgument(String),
+    /// An argument does not fit.
+    #[error("the argument {0} does not fit; allowed: {1}")]
+    BadArgument(String, String),
+    /// The profile forbids it.
+    #[error("it must not be sent: {0}")]
+    Forbidden(String),
+}
+
+impl CannotSend {
+    /// The name under which it is counted.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NoCommand(_) => "no-such-command",
+            Self::MissingArgument(_) => "missing-argument",
+            Self::BadArgument(..) => "bad-argument",
+            Self::Forbidden(_) => "forbidden",
+        }
+    }
 }
 
 /// What an input contact did.
@@ -81,8 +213,14 @@ pub enum Rejection {
     #[error("no message of the profile has this topic")]
     UnknownTopic,
     /// Not the format that the profile expects.
-    #[error("the body is not JSON: {0}")]
+    #[error("the body is not in its format: {0}")]
     Malformed(String),
+    /// The bytes are no frame of this profile.
+    #[error(transparent)]
+    Frame(#[from] Fault),
+    /// The message names another device.
+    #[error("the message is for another device: {0}")]
+    NotForThis(String),
     /// The topic is known, but no message of the profile fits the body.
     #[error("no message of the profile fits the body")]
     UnknownMessage,
@@ -112,6 +250,8 @@ impl Rejection {
             Self::TooLarge(_) => "too-large",
             Self::UnknownTopic => "unknown-topic",
             Self::Malformed(_) => "malformed",
+            Self::Frame(fault) => fault.name(),
+            Self::NotForThis(_) => "another-device",
             Self::UnknownMessage => "unknown-message",
             Self::Unsupported(_) => "unsupported",
             Self::MissingField(_) => "missing-field",
