@@ -2,6 +2,7 @@
 
 mod board;
 mod broker;
+mod push;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
     mistake(
         "profile = \"vzenith/r-mqtt\"",
         "profile = \"vzenith/x\"",
-        "there is no profile \"vzenith/x\"; allowed: lc/modbus-8r",
+        "there is no profile \"vzenith/x\"; allowed: axis/lpv",
     );
     mistake("baud = 9600", "port = 9600", "a link of kind serial has no port; allowed: path, baud, parity");
     mistake("path = \"/dev/ttyS1\"", "", "the link lacks its path");

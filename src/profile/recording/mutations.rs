@@ -12,8 +12,8 @@ use super::super::wiegand::{Cards, bits};
 use super::super::{Codec, bytes};
 use super::Recording;
 
-/// Damaged copies of one text; a picture of a megabyte would make millions.
-const COPIES_MAX: usize = 2_000;
+/// Damaged copies of each kind of one text: enough to meet every byte of a frame and every region of a document.
+const COPIES_MAX: usize = 300;
 
 type Found<'r> = (&'r Spanned<String>, Result<usize, String>);
 
