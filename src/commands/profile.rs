@@ -160,7 +160,9 @@ fn known(name: &str, then: impl FnOnce(&Profile) -> anyhow::Result<ExitCode>) ->
     match Catalogue::load(None) {
         Ok(catalogue) => match catalogue.profile(name) {
             Some(profile) => then(profile),
-            None => bail!("there is no profile {name:?}; `gatepost profile list` names them, and a file ends with .toml"),
+            None => {
+                bail!("there is no profile {name:?}; `gatepost profile list` names them, and a file ends with .toml")
+            }
         },
         Err(mistakes) => Ok(complained(&mistakes)),
     }
@@ -281,7 +283,13 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
     Ok(match &codec {
         Codec::Serial(codec) => told(codec.explain(&frame).map(|explained| {
             for step in &explained.steps {
-                println!("  bytes {:>3} to {:>3}  {:12} {}", step.at.start, step.at.end.saturating_sub(1), step.part, step.says);
+                println!(
+                    "  bytes {:>3} to {:>3}  {:12} {}",
+                    step.at.start,
+                    step.at.end.saturating_sub(1),
+                    step.part,
+                    step.says
+                );
             }
             for (title, steps) in &explained.is {
                 println!("it can be {title}");
@@ -320,7 +328,11 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
                 .filter_map(|(request, first, _)| Some((first, request.answered(&frame).ok()?)))
                 .map(|(first, answer)| format!("as the answer to the poll from input {first}: {answer:?}"))
                 .collect();
-            told(if answers.is_empty() { Err("it answers none of the profile's polls") } else { Ok(answers.join("\n")) })
+            told(if answers.is_empty() {
+                Err("it answers none of the profile's polls")
+            } else {
+                Ok(answers.join("\n"))
+            })
         }
         Codec::Osdp(codec) => told(osdp::Packet::read(&frame).map(|packet| {
             println!("{packet:?}");

@@ -65,7 +65,10 @@ impl Out {
     fn open(options: &Options) -> anyhow::Result<Self> {
         let mut file = std::fs::File::create_new(&options.out)
             .with_context(|| format!("create {} (a recording is never overwritten)", options.out.display()))?;
-        writeln!(file, "# Recorded by `gatepost profile record`. Replace plates and serial numbers by made-up ones, and say what")?;
+        writeln!(
+            file,
+            "# Recorded by `gatepost profile record`. Replace plates and serial numbers by made-up ones, and say what"
+        )?;
         writeln!(file, "# each message means.\n\nsource = \"recorded from a device\"\n\n[params]")?;
         Ok(Self { file, left: options.count })
     }
@@ -136,7 +139,8 @@ async fn posts(address: std::net::SocketAddr, answer: String, out: Out) -> anyho
 
 async fn messages(broker: &str, topic: &str, out: &mut Out) -> anyhow::Result<()> {
     let (host, port) = broker.rsplit_once(':').context("the broker is not HOST:PORT")?;
-    let mut options = MqttOptions::new("gatepost-record", host, port.parse().context("the broker's port is no number")?);
+    let mut options =
+        MqttOptions::new("gatepost-record", host, port.parse().context("the broker's port is no number")?);
     options.set_outgoing_inflight_upper_limit(16);
     let (client, mut connection) = AsyncClient::new(options, 16);
     client.subscribe(topic, QoS::AtMostOnce).await.context("subscribe")?;

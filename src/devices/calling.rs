@@ -59,7 +59,8 @@ impl Caller {
         };
         let within = Duration::from_millis(call.timeout_ms);
         match tokio::time::timeout(within, self.asked(raise, &call)).await {
-            Ok(Ok(answer)) => match self.codec.answered(RAISE, answer.status, &answer.content_type, &answer.body).taken {
+            Ok(Ok(answer)) => match self.codec.answered(RAISE, answer.status, &answer.content_type, &answer.body).taken
+            {
                 Ok(()) => CommandAnswer::Accepted,
                 Err(words) => CommandAnswer::Refused(words),
             },

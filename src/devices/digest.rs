@@ -53,7 +53,8 @@ impl Challenge {
             return None;
         }
         let words = members(words);
-        let word = |name: &str| words.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, v)| v.clone());
+        let word =
+            |name: &str| words.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, v)| v.clone());
         let algorithm = match word("algorithm").map(|name| name.to_ascii_uppercase()).as_deref() {
             None | Some("MD5") => Algorithm::Md5,
             Some("SHA-256") => Algorithm::Sha256,
@@ -64,7 +65,14 @@ impl Challenge {
         if qop.is_some() && !has_auth {
             return None;
         }
-        Some(Self { realm: word("realm")?, nonce: word("nonce")?, opaque: word("opaque"), algorithm, has_qop: has_auth, count: 0 })
+        Some(Self {
+            realm: word("realm")?,
+            nonce: word("nonce")?,
+            opaque: word("opaque"),
+            algorithm,
+            has_qop: has_auth,
+            count: 0,
+        })
     }
 
     /// The header that answers the challenge for one request. Each answer has a higher number than the one before.
@@ -150,12 +158,17 @@ mod tests {
         let mut challenge = Challenge::read(header).expect("a challenge");
         let who = Credentials { username: "Mufasa".to_owned(), password: "Circle of Life".to_owned() };
         let answer = challenge.answer(&who, "GET", "/dir/index.html", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ");
-        assert!(answer.contains("response=\"753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1\""), "{answer}");
+        assert!(
+            answer.contains("response=\"753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1\""),
+            "{answer}"
+        );
     }
 
     #[test]
     fn what_cannot_be_answered_is_no_challenge() {
-        for header in ["Basic realm=\"x\"", "Digest realm=\"x\"", "Digest realm=\"x\", nonce=\"n\", algorithm=MD4", "", "Digest"] {
+        for header in
+            ["Basic realm=\"x\"", "Digest realm=\"x\"", "Digest realm=\"x\", nonce=\"n\", algorithm=MD4", "", "Digest"]
+        {
             assert_eq!(Challenge::read(header), None, "{header}");
         }
         assert!(!format!("{:?}", Credentials { username: "a".into(), password: "hunter2".into() }).contains("hunter2"));

@@ -136,7 +136,8 @@ impl DevicesConfig {
                 Link::ModbusRtu => LinkKind::Serial,
                 Link::Http => LinkKind::HttpPush,
                 other @ (Link::ModbusTcp | Link::Serial | Link::Wiegand | Link::Osdp) => {
-                    let wrong = format!("this version has no link for {}, a profile of link {}", profile.id(), other.word());
+                    let wrong =
+                        format!("this version has no link for {}, a profile of link {}", profile.id(), other.word());
                     check.wrong(&config.profile, wrong, "a profile of link mqtt, modbus-rtu or http".to_owned());
                     continue;
                 }

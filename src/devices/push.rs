@@ -237,7 +237,8 @@ impl Shared {
         }
         let Some(reply) = heard.reply else { return plain(StatusCode::OK, "") };
         if may_raise {
-            let _ = tokio::time::timeout_at(until.min(tokio::time::Instant::now() + RAISE_WITHIN), device.has_raise()).await;
+            let _ = tokio::time::timeout_at(until.min(tokio::time::Instant::now() + RAISE_WITHIN), device.has_raise())
+                .await;
         }
         match self.reply(device, &reply, &heard.echo).await {
             Some(reply) => response(StatusCode::OK, &reply.content_type, reply.body),

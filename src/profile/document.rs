@@ -58,9 +58,9 @@ pub fn read<'b>(content_type: &str, body: &'b [u8]) -> Result<Document<'b>, Reje
 pub fn type_of(content_type: &str) -> (String, Option<&str>) {
     let mut pieces = content_type.split(';');
     let kind = pieces.next().unwrap_or_default().trim().to_ascii_lowercase();
-    let boundary = pieces.filter_map(|piece| piece.trim().split_once('=')).find_map(|(name, value)| {
-        name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim().trim_matches('"'))
-    });
+    let boundary = pieces
+        .filter_map(|piece| piece.trim().split_once('='))
+        .find_map(|(name, value)| name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim().trim_matches('"')));
     (kind, boundary.filter(|boundary| (1..=200).contains(&boundary.len())))
 }
 
@@ -146,7 +146,8 @@ fn xml(body: &[u8]) -> Result<Value, Rejection> {
         return Err(malformed("too many elements within each other"));
     }
     let options = roxmltree::ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..Default::default() };
-    let document = roxmltree::Document::parse_with_options(&text, options).map_err(|error| malformed(&error.to_string()))?;
+    let document =
+        roxmltree::Document::parse_with_options(&text, options).map_err(|error| malformed(&error.to_string()))?;
     let mut top = Map::new();
     let mut anywhere = Map::new();
     let root = document.root_element();
@@ -255,7 +256,8 @@ mod tests {
     fn json_is_json_under_any_name_and_a_form_is_unescaped() {
         assert_eq!(read("application/x-www-form-urlencoded", b" {\"a\":1}").expect("read").tree["a"], 1);
         assert_eq!(read("text/xml", b"\xEF\xBB\xBF{\"a\":1}").expect("read").tree["a"], 1);
-        let form = read("application/x-www-form-urlencoded; charset=utf-8", b"a=1+2&b=%E7%B2%A4&c=%D4%C1&a=9").expect("read");
+        let form =
+            read("application/x-www-form-urlencoded; charset=utf-8", b"a=1+2&b=%E7%B2%A4&c=%D4%C1&a=9").expect("read");
         assert_eq!(form.tree, serde_json::json!({"a": "1 2", "b": "粤", "c": "粤"}));
         assert_eq!(read("", b"{\"a\":\"\xD4\xC1\"}").expect("GBK").tree["a"], "粤");
     }

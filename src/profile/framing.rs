@@ -245,8 +245,11 @@ mod tests {
             let stream: Vec<u8> = [&[0x00, 0x13][..], &one, &two].concat();
             for size in 1..stream.len() {
                 let mut waiting = Waiting::default();
-                let found: Vec<Vec<u8>> =
-                    stream.chunks(size).flat_map(|piece| framing.take(&mut waiting, piece)).filter_map(Result::ok).collect();
+                let found: Vec<Vec<u8>> = stream
+                    .chunks(size)
+                    .flat_map(|piece| framing.take(&mut waiting, piece))
+                    .filter_map(Result::ok)
+                    .collect();
                 assert_eq!(found, [one.clone(), two.clone()], "in pieces of {size}");
             }
         }

@@ -143,7 +143,8 @@ impl HttpCodec {
         values.extend(echo.clone());
         let base = meaning::filled(words.body.get_ref(), &values, template::json)?;
         let body = if pieces.is_empty() { Some(base) } else { joined(&base, &pieces) };
-        let body = body.ok_or_else(|| CannotSend::BadArgument(reply.to_owned(), "JSON that can be joined".to_owned()))?;
+        let body =
+            body.ok_or_else(|| CannotSend::BadArgument(reply.to_owned(), "JSON that can be joined".to_owned()))?;
         Ok(Reply { content_type: words.content_type.clone(), body })
     }
 

@@ -198,7 +198,8 @@ pub fn decimal(text: &str, times: i64) -> Option<i64> {
 /// The characters of a product's own base64, and what fills up its end.
 pub(super) fn own_base64(own: &OwnBase64) -> Option<(GeneralPurpose, u8)> {
     let alphabet = alphabet::Alphabet::new(&own.alphabet).ok()?;
-    let padding = u8::try_from(own.padding.unwrap_or('=')).ok().filter(|byte| !own.alphabet.as_bytes().contains(byte))?;
+    let padding =
+        u8::try_from(own.padding.unwrap_or('=')).ok().filter(|byte| !own.alphabet.as_bytes().contains(byte))?;
     Some((GeneralPurpose::new(&alphabet, LENIENT), padding))
 }
 

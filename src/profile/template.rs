@@ -48,7 +48,9 @@ pub fn with_lengths(mut values: Values) -> Values {
     let encoded: Vec<(String, Value)> = values
         .iter()
         .filter_map(|(name, value)| match value {
-            Value::Text(text) => Some((format!("{name}_base64"), Value::Text(Value::Bytes(text.clone().into_bytes()).written()))),
+            Value::Text(text) => {
+                Some((format!("{name}_base64"), Value::Text(Value::Bytes(text.clone().into_bytes()).written())))
+            }
             Value::Integer(_) | Value::Bytes(_) | Value::Rows(_) => None,
         })
         .collect();
@@ -186,7 +188,9 @@ fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
         let mut from = 0;
         while let Some(open) = rest[from..].find('{').map(|at| at + from) {
             let inside = &rest[open + 1..];
-            let length = inside.find(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')).unwrap_or(inside.len());
+            let length = inside
+                .find(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'))
+                .unwrap_or(inside.len());
             if length > 0 && inside[length..].starts_with('}') {
                 let (literal, name) = (&rest[..open], &inside[..length]);
                 rest = &inside[length + 1..];

@@ -66,7 +66,9 @@ fn an_answer_to_another_command_is_not_this_one_s() {
     assert_eq!(card.answered("say", &answer).map(|answer| answer.map(|answer| answer.taken)), Ok(Some(Ok(()))));
     assert_eq!(card.answered("raise", &answer), Ok(None));
     let silent = BTreeMap::from([("acks".to_owned(), toml::Value::from("no"))]);
-    let Ok(Codec::Serial(card)) = catalogue.profile("kf/dc199").expect("shipped").bind(&silent) else { panic!("a card") };
+    let Ok(Codec::Serial(card)) = catalogue.profile("kf/dc199").expect("shipped").bind(&silent) else {
+        panic!("a card")
+    };
     let text = Values::from([("text".to_owned(), Value::Text("x".to_owned()))]);
     assert_eq!(card.encode("say", &text).expect("a frame").answer_within_ms, None, "a write-only card answers nothing");
 }
@@ -96,7 +98,11 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
     mistake("1 = \"up\"", "1 = \"open\"", "position cannot be \"open\"; allowed: up, down, between");
     mistake("fields.number = { path = \"source\" }", "", "lacks the field number; allowed: it must have number, level");
     mistake("fields.number", "fields.count", "a message of this kind has no field count; allowed: number, level");
-    mistake("{layout}/up/gpio_in", "{layuot}/up/gpio_in", "{layuot} is not known here; allowed: data_len, root, sn, layout");
+    mistake(
+        "{layout}/up/gpio_in",
+        "{layuot}/up/gpio_in",
+        "{layuot} is not known here; allowed: data_len, root, sn, layout",
+    );
     mistake("\"version\":\"1.0\",\"timestamp\"", "\"version\":,\"timestamp\"", "the payload is not JSON");
     mistake("timeout_ms = 10000", "timeout_ms = 0", "timeout_ms is 0; allowed: 20 to 60000");
     mistake("output = { min = 0, max = 3 }", "", "the argument output has no bounds");
@@ -254,7 +260,9 @@ fn camera(catalogue: &Catalogue) -> MqttCodec {
     let params = BTreeMap::from([("sn".to_owned(), toml::Value::from(CAMERA))]);
     match catalogue.profile("vzenith/r-mqtt").expect("shipped").bind(&params).expect("right") {
         Codec::Mqtt(codec) => codec,
-        Codec::Modbus(_) | Codec::Http(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => panic!("a camera speaks MQTT"),
+        Codec::Modbus(_) | Codec::Http(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => {
+            panic!("a camera speaks MQTT")
+        }
     }
 }
 

@@ -47,7 +47,10 @@ impl Cards {
                 Some(parity) => why = NoCard::WrongParity(parity.at),
                 None => {
                     let facility = format.facility.map(|[first, last]| number(&bits[first..=last]));
-                    return Ok(Statement::Card { facility, number: number(&bits[format.number[0]..=format.number[1]]) });
+                    return Ok(Statement::Card {
+                        facility,
+                        number: number(&bits[format.number[0]..=format.number[1]]),
+                    });
                 }
             }
         }
@@ -73,9 +76,9 @@ impl Cards {
     /// Whether a parity of a format with so many bits covers this bit.
     pub fn covers(&self, bits: usize, bit: usize) -> bool {
         let of_length = self.formats.iter().filter(|format| format.bits == bits);
-        of_length.flat_map(|format| &format.parity).any(|parity| {
-            parity.at == bit || (parity.over[0]..=parity.over[1]).contains(&bit)
-        })
+        of_length
+            .flat_map(|format| &format.parity)
+            .any(|parity| parity.at == bit || (parity.over[0]..=parity.over[1]).contains(&bit))
     }
 
     fn names(&self) -> String {

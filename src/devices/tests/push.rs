@@ -17,7 +17,9 @@ async fn a_post_is_answered_after_its_commit_and_the_answer_raises() {
     let (mut site, address) = site().await;
     let posting = curl(address, "/vzenith", PLATE);
     let envelope = site.next().await;
-    assert!(matches!(&envelope.input, Input::PlateRead(read) if read.plate.as_ref().is_some_and(|p| p.as_str() == "粤B12345")));
+    assert!(
+        matches!(&envelope.input, Input::PlateRead(read) if read.plate.as_ref().is_some_and(|p| p.as_str() == "粤B12345"))
+    );
     // The loop hands raises over before it answers.
     site.raise("entry-1", "c1").await;
     let _ = envelope.reply.send(Reply::Done);

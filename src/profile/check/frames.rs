@@ -71,7 +71,8 @@ fn one_thing(source: &Source, at: Range<usize>, part: &Part, all: &[Part], mista
     let mut wrong = |wrong: String, allowed: &str| mistakes.push(source.mistake(at.clone(), wrong, allowed));
     let said = kinds_said(part);
     if said > 1 || (said == 0 && part.name.is_none()) {
-        let allowed = "one of always, reserved, number, text, bytes_of, counts, count_of, each, check, crc; or a name alone";
+        let allowed =
+            "one of always, reserved, number, text, bytes_of, counts, count_of, each, check, crc; or a name alone";
         wrong(format!("what the part {label} is, is not clear"), allowed);
     }
     if !part.reserved && part.bytes.is_some_and(|bytes| !(1..=8).contains(&bytes)) {
@@ -87,7 +88,10 @@ fn one_thing(source: &Source, at: Range<usize>, part: &Part, all: &[Part], mista
         wrong(format!("the crc of {label} has another width"), "8, 16 or 32");
     }
     if (part.check.is_some() || part.crc.is_some()) != !part.over.is_empty() {
-        wrong(format!("the part {label} has a check without over, or over without a check"), "over = [\"first\", \"last\"]");
+        wrong(
+            format!("the part {label} has a check without over, or over without a check"),
+            "over = [\"first\", \"last\"]",
+        );
     }
     for names in [&part.counts, &part.over] {
         if !names.is_empty() && (names.len() > 2 || span(all, names).is_none()) {
@@ -101,6 +105,9 @@ fn one_thing(source: &Source, at: Range<usize>, part: &Part, all: &[Part], mista
         wrong(format!("there are no rows {rows}"), "the name of a part with each");
     }
     if part.each.is_some() != !part.parts.is_empty() {
-        wrong(format!("the part {label} has rows without parts, or parts without rows"), "each = \"…\" with parts = [ … ]");
+        wrong(
+            format!("the part {label} has rows without parts, or parts without rows"),
+            "each = \"…\" with parts = [ … ]",
+        );
     }
 }

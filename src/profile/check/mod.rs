@@ -336,17 +336,15 @@ fn check_named(source: &Source, words: &Named, mistakes: &mut Vec<Mistake>) {
     }
     for unknown in words.guard.iter().flat_map(|guard| &guard.needs).filter(|name| !words.args.contains_key(*name)) {
         let allowed = one_of(words.args.keys().map(String::as_str));
-        mistakes.push(source.mistake(at(), format!("the guard needs the argument {unknown}, which is not one"), allowed));
+        mistakes.push(source.mistake(
+            at(),
+            format!("the guard needs the argument {unknown}, which is not one"),
+            allowed,
+        ));
     }
 }
 
-fn args(
-    source: &Source,
-    at: Range<usize>,
-    given: &[&str],
-    args: &BTreeMap<String, Arg>,
-    mistakes: &mut Vec<Mistake>,
-) {
+fn args(source: &Source, at: Range<usize>, given: &[&str], args: &BTreeMap<String, Arg>, mistakes: &mut Vec<Mistake>) {
     for (name, _) in args.iter().filter(|(name, arg)| !given.contains(&name.as_str()) && arg.default.is_none()) {
         let wrong = format!("the house gives no argument {name} to this command");
         let allowed = format!("{}, or an argument with a default", one_of(given.iter().copied()));
@@ -440,11 +438,7 @@ fn is_json(
     sample.extend(also.iter().map(|name| ((*name).to_owned(), Value::Integer(1))));
     let made = template::json(text.get_ref(), &sample).unwrap_or_default();
     if let Err(error) = serde_json::from_str::<serde_json::Value>(&made) {
-        mistakes.push(source.mistake(
-            text.span(),
-            format!("the payload is not JSON: {error}"),
-            "one JSON object",
-        ));
+        mistakes.push(source.mistake(text.span(), format!("the payload is not JSON: {error}"), "one JSON object"));
     }
 }
 

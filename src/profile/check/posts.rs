@@ -3,7 +3,9 @@
 use super::super::language::http::{HttpCommand, HttpWords, InReply, Request};
 use super::super::language::{Emits, Link};
 use super::super::mistake::{Mistake, Source, one_of};
-use super::{REPLY_MS, belongs, fields, head, is_json, check_named, names_known, placeholders, tests_something, within};
+use super::{
+    REPLY_MS, belongs, check_named, fields, head, is_json, names_known, placeholders, tests_something, within,
+};
 
 /// A stream that says nothing for longer is dead for a driver; shorter, a slow heartbeat would look like it.
 const SILENT_MS: std::ops::RangeInclusive<u64> = 1_000..=300_000;
@@ -68,13 +70,7 @@ fn command(source: &Source, words: &HttpWords, command: &HttpCommand, mistakes: 
     }
 }
 
-fn carried(
-    source: &Source,
-    words: &HttpWords,
-    command: &HttpCommand,
-    in_reply: &InReply,
-    mistakes: &mut Vec<Mistake>,
-) {
+fn carried(source: &Source, words: &HttpWords, command: &HttpCommand, in_reply: &InReply, mistakes: &mut Vec<Mistake>) {
     let also = placeholders(&command.args);
     let also: Vec<&str> = also.iter().map(String::as_str).collect();
     names_known(source, &in_reply.body, &words.params, &also, mistakes);
@@ -83,7 +79,13 @@ fn carried(
         reply_known(source, words, reply, mistakes);
         if let Some(answer) = words.replies.get(reply.get_ref()) {
             let echoed = echoed(words, reply.get_ref());
-            is_json(source, &answer.body, &words.params, &echoed.iter().map(String::as_str).collect::<Vec<_>>(), mistakes);
+            is_json(
+                source,
+                &answer.body,
+                &words.params,
+                &echoed.iter().map(String::as_str).collect::<Vec<_>>(),
+                mistakes,
+            );
         }
     }
 }

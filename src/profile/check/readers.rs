@@ -46,7 +46,10 @@ fn cards(source: &Source, cards: &[Spanned<CardFormat>], mistakes: &mut Vec<Mist
             wrong(format!("the bits {first} to {last} are not there"), allowed);
         }
         for parity in words.parity.iter().filter(|parity| parity.at >= words.bits) {
-            wrong(format!("the parity bit {} is not there", parity.at), format!("0 to {}", words.bits.saturating_sub(1)));
+            wrong(
+                format!("the parity bit {} is not there", parity.at),
+                format!("0 to {}", words.bits.saturating_sub(1)),
+            );
         }
         for [first, last] in [words.number].into_iter().chain(words.facility) {
             if last.saturating_sub(first) >= NUMBER_BITS_MAX {

@@ -121,7 +121,9 @@ impl<'p, 'b> Cursor<'p, 'b> {
             let found = rest.windows(ends.0.len()).position(|window| window == ends.0);
             return found.map(|at| Ok(at + ends.0.len()));
         }
-        if let Some((first, last, bytes, said_by)) = self.promises.iter().rev().find(|(f, l, ..)| (*f..=*l).contains(&n)) {
+        if let Some((first, last, bytes, said_by)) =
+            self.promises.iter().rev().find(|(f, l, ..)| (*f..=*l).contains(&n))
+        {
             let before: usize = self.ranges[*first..n].iter().map(Range::len).sum();
             let after: usize = self.parts[n + 1..=*last].iter().filter_map(width).sum();
             let length = bytes.saturating_sub(i64::try_from(before + after).unwrap_or(i64::MAX));

@@ -22,7 +22,7 @@ fn rows_and_their_lengths_are_written_and_read() {
         ("voice".to_owned(), Value::Text("hi".to_owned())),
     ]);
     let bytes = write(&parts, &values).expect("written");
-    assert_eq!(hex::encode(&bytes), "0200036162" .to_owned() + "0d010263" + "00" + "686900");
+    assert_eq!(hex::encode(&bytes), "0200036162".to_owned() + "0d010263" + "00" + "686900");
     let found = read(&parts, &bytes).expect("read");
     assert_eq!(found.values["lines"][1]["text"], "c");
     assert_eq!(found.values["voice"], "hi");
@@ -37,7 +37,8 @@ fn a_number_has_a_width_an_order_and_a_scale() {
     let parts = parts(
         r#"parts = [{ number = "a", bytes = 2, order = "low-first" }, { number = "b", base = 1, times = 2, divided_by = 100 }]"#,
     );
-    let values = |a: i64, b: i64| Values::from([("a".to_owned(), Value::Integer(a)), ("b".to_owned(), Value::Integer(b))]);
+    let values =
+        |a: i64, b: i64| Values::from([("a".to_owned(), Value::Integer(a)), ("b".to_owned(), Value::Integer(b))]);
     let bytes = write(&parts, &values(0x1234, 500)).expect("written");
     assert_eq!(bytes, [0x34, 0x12, 11]);
     assert_eq!(read(&parts, &bytes).expect("read").values["b"], 500);

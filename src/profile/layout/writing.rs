@@ -49,7 +49,8 @@ pub fn with_wrong_lengths(parts: &[Part], whole: &[u8]) -> Vec<(Vec<u8>, String)
             for checked in parts {
                 let Kind::Check(width, check) = kind(checked) else { continue };
                 let ends = (checked.over.first(), checked.over.last());
-                let names = |name: Option<&String>| parts.iter().find(|part| name.is_some_and(|name| called(part) == name));
+                let names =
+                    |name: Option<&String>| parts.iter().find(|part| name.is_some_and(|name| called(part) == name));
                 let (Some(first), Some(last)) = (names(ends.0).and_then(&place), names(ends.1).and_then(&place)) else {
                     continue;
                 };

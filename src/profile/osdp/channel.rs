@@ -50,8 +50,7 @@ impl SecureChannel {
             encrypt(key, block)
         };
         let (mac_first, mac_last, encryption) = (derived(0x01, 0x01), derived(0x01, 0x02), derived(0x01, 0x82));
-        let mut channel =
-            Self { encryption, mac_first, mac_last, command_mac: [0; 16], reply_mac: [0; 16], randoms };
+        let mut channel = Self { encryption, mac_first, mac_last, command_mac: [0; 16], reply_mac: [0; 16], randoms };
         channel.reply_mac = encrypt(&mac_last, encrypt(&mac_first, channel.controller_cryptogram()));
         channel
     }

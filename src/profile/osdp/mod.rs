@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::checks::crc16_1d0f;
 use super::language::reader::{OsdpCheck, OsdpWords};
+use super::layout::Fault;
 use super::statement::{Rejection, Statement};
 use super::template::{Value, Values};
 use super::wiegand::Cards;
-use super::layout::Fault;
 
 /// The longest packet that is read; the standard lets a reader ask for less.
 pub const PACKET_BYTES_MAX: usize = 1440;

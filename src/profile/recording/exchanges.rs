@@ -62,7 +62,8 @@ impl With<'_> {
             Some(path) => codec.decode(path, &post.content_type, post.body.as_bytes()),
             None => codec.decode_event(&post.content_type, post.body.as_bytes()),
         };
-        let heard = http::Heard { says: post.means.clone(), reply: post.reply.clone(), echo: self.args("", &post.echo) };
+        let heard =
+            http::Heard { says: post.means.clone(), reply: post.reply.clone(), echo: self.args("", &post.echo) };
         same(&named(found), &recorded(post.rejected.as_ref(), heard))
     }
 

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::Profile;
 use super::language::ArgKind;
 use super::mistake::{Mistake, Source};
 use super::statement::Statement;
 use super::template::{Value, Values};
-use super::Profile;
 
 /// A file of recorded exchanges.
 #[derive(Debug, Deserialize)]

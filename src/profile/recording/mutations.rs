@@ -49,9 +49,7 @@ pub fn of<'r>(recording: &'r Recording, codec: &Codec) -> Vec<Found<'r>> {
             .packet
             .iter()
             .filter(|packet| packet.rejected.is_none() && packet.sends.is_none())
-            .map(|packet| {
-                (&packet.what, checked(&packet.hex, |bytes| codec.answered(packet.sequence, bytes).is_ok()))
-            })
+            .map(|packet| (&packet.what, checked(&packet.hex, |bytes| codec.answered(packet.sequence, bytes).is_ok())))
             .collect(),
     }
 }
