@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::bundle;
 use crate::clock::SimulatedTime;
 use crate::console::LaneSign;
 use crate::devices::planning::Plan;
-use crate::devices::settings::{DeviceConfig, DevicesConfig, LaneConfig, LinkConfig};
+use crate::devices::settings::{ContactConfig, DeviceConfig, DevicesConfig, LaneConfig, LinkConfig};
 use crate::domain::event::LaneId;
 use crate::domain::lane::{LaneSettings, Lanes, PassedBy};
-use crate::domain::rules::Rules;
 use crate::profile::Catalogue;
 use crate::profile::mistake::{Mistake, Source};
 use crate::sync::CloudConfig;
@@ -41,6 +41,7 @@ struct File {
     devices: Vec<DeviceConfig>,
     #[serde(default)]
     lanes: Vec<LaneConfig>,
+    emergency: Option<ContactConfig>,
     #[serde(default)]
     terminals: Vec<Terminal>,
     #[serde(default)]
@@ -85,6 +86,11 @@ struct HttpConfig {
 #[serde(deny_unknown_fields)]
 struct RulesConfig {
     file: Spanned<PathBuf>,
+    /// The site's overlay over a group's bundle.
+    overlay: Option<PathBuf>,
+    /// Public keys in hex of those whose bundles are taken; none named: any bundle is taken.
+    #[serde(default)]
+    signers: Vec<Spanned<String>>,
 }
 
 /// `[profiles]`: a site's own device profiles.
@@ -168,7 +174,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
         mistakes.push(source.mistake(file.site.timezone.span(), error.to_string(), allowed));
         jiff::tz::TimeZone::UTC
     });
-    let rules = read_rules(path, &source, &file.rules.file).unwrap_or_else(|mistake| {
+    let rules = read_rules(path, &source, &file.rules).unwrap_or_else(|mistake| {
         mistakes.push(mistake);
         String::new()
     });
@@ -178,7 +184,8 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
     }
     people(&file, &source, &mut mistakes);
     let signs = file.lanes.iter().map(sign).collect();
-    let devices = DevicesConfig { links: file.links, devices: file.devices, lanes: file.lanes };
+    let devices =
+        DevicesConfig { links: file.links, devices: file.devices, lanes: file.lanes, emergency: file.emergency };
     let plan = devices.plan(&box_id, &source, &catalogue).map_err(|more| mistakes.extend(more));
     match plan {
         Ok(devices) if mistakes.is_empty() => Ok(Settings {
@@ -216,20 +223,20 @@ fn read(path: &Path) -> Result<String, Mistake> {
 }
 
 /// The rules stand beside the settings unless their path is absolute.
-fn read_rules(settings: &Path, source: &Source<'_>, file: &Spanned<PathBuf>) -> Result<String, Mistake> {
-    let path = settings.parent().unwrap_or(Path::new("")).join(file.get_ref());
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        source.mistake(file.span(), format!("{} cannot be read: {error}", path.display()), "a rules file in TOML")
-    })?;
-    match Rules::parse(&text) {
-        Ok(_) => Ok(text),
-        Err(bad) => Err(Mistake {
-            file: path,
-            place: None,
-            wrong: bad.to_string(),
-            allowed: "see the comments of the shipped rules.toml".to_owned(),
-        }),
+fn read_rules(settings: &Path, source: &Source<'_>, rules: &RulesConfig) -> Result<String, Mistake> {
+    let beside = |file: &Path| settings.parent().unwrap_or(Path::new("")).join(file);
+    let mut signers = Vec::new();
+    for key in &rules.signers {
+        let wrong =
+            || source.mistake(key.span(), "this is no public key", "64 hex digits, as `gatepost bundle keygen` prints");
+        signers.push(bundle::Signer::parse(key.get_ref()).ok_or_else(wrong)?);
     }
+    let path = beside(rules.file.get_ref());
+    if let Err(error) = std::fs::metadata(&path) {
+        let wrong = format!("{} cannot be read: {error}", path.display());
+        return Err(source.mistake(rules.file.span(), wrong, "a rules file in TOML"));
+    }
+    bundle::load(&path, rules.overlay.as_deref().map(beside).as_deref(), &signers)
 }
 
 fn lanes(configs: &[LaneConfig], source: &Source<'_>, mistakes: &mut Vec<Mistake>) -> Lanes {
@@ -313,6 +320,11 @@ mod tests {
             "[[operators]]",
             "[[terminals]]\nid = \"till-1\"\ntoken = \"b\"\n[[operators]]",
             "two terminals have the name",
+        );
+        check(
+            "[[operators]]",
+            "[emergency]\ndevice = \"camera-in\"\ninput = 0\n[[operators]]",
+            "input 0 of camera-in already belongs to lane entry-1",
         );
         check(
             "passage_loop = { device = \"camera-in\", input = 1 }",

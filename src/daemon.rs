@@ -1,7 +1,7 @@
 //! The daemon: opens the ledger, introduces the rooms to each other, and runs until it is told to stop.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,9 +20,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::clock::Clock;
 use crate::config::{self, Settings};
-use crate::domain::event::LaneId;
+use crate::domain::event::{Fen, Input, LaneId, Points, Reply, RulesOffer};
+use crate::domain::rules::Rules;
 use crate::metrics::Metrics;
-use crate::site::{self, Core, Deadlines, Handle, Outputs, QUEUE_INPUTS, Site};
+use crate::site::{self, Core, Deadlines, Handle, Outputs, QUEUE_INPUTS, RulesBook, Site};
 use crate::store::Store;
 use crate::store::reader::Reader;
 use crate::{console, devices, sync, tills};
@@ -48,7 +49,7 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
     let clock = Clock::new(settings.clock);
     let mut store = Store::open(&settings.ledger, &settings.box_id)?;
     site::activate_rules(&mut store, &settings.rules, &clock).context("put the rules in force")?;
-    let outcome = runtime.block_on(serve(settings, store, clock));
+    let outcome = runtime.block_on(serve(path.to_owned(), settings, store, clock));
     runtime.shutdown_timeout(STOP_TIMEOUT);
     outcome.map(|()| ExitCode::SUCCESS)
 }
@@ -59,7 +60,7 @@ fn log_to_stderr() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
 }
 
-async fn serve(settings: Settings, store: Store, clock: Clock) -> anyhow::Result<()> {
+async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) -> anyhow::Result<()> {
     let reader = Reader::open(&settings.ledger).context("open the ledger for reading")?;
     let listener =
         TcpListener::bind(settings.listen).await.with_context(|| format!("listen on {}", settings.listen))?;
@@ -71,10 +72,11 @@ async fn serve(settings: Settings, store: Store, clock: Clock) -> anyhow::Result
     let version = watch::Sender::new(0);
     let deadlines = Arc::new(Deadlines::default());
     let rooms = Rooms { handle, reader, metrics, clock, version, cloud_is_up: Arc::new(AtomicBool::new(false)) };
-    let app = rooms.pages(&settings, &store);
+    let core = Core::new(store, settings.lanes.clone());
+    let app = rooms.pages(&settings, &core.book());
 
     let outputs = Outputs { raises: raises_in, deadlines: Arc::clone(&deadlines), version: rooms.version.clone() };
-    let site = Site::new(Core::new(store, settings.lanes.clone()), rooms.clock.clone(), inputs, outputs);
+    let site = Site::new(core, rooms.clock.clone(), inputs, outputs);
     let mut stopped = start_loop(site)?;
     let (timer_clock, timer_handle) = (rooms.clock.clone(), rooms.handle.clone());
     tokio::spawn(async move { deadlines.keep(&timer_clock, &timer_handle).await });
@@ -87,6 +89,7 @@ async fn serve(settings: Settings, store: Store, clock: Clock) -> anyhow::Result
         raises,
     );
     rooms.start_sync(&settings);
+    tokio::spawn(keep_rules(path, settings.rules.clone(), rooms.clock.clone(), rooms.handle.clone()));
     tokio::spawn(async move {
         if let Err(error) = axum::serve(no_delay(listener), app).await {
             error!("the page stopped: {error}");
@@ -151,6 +154,58 @@ pub(crate) async fn told_to_stop() -> anyhow::Result<&'static str> {
     })
 }
 
+/// How often waiting rules look whether their time has come.
+const RULES_LOOK: Duration = Duration::from_secs(1);
+
+/// Offers the rules of the settings again at every SIGHUP, and rules with a time of their own when it has come.
+async fn keep_rules(path: PathBuf, mut text: String, clock: Clock, handle: Handle) {
+    let mut hang_up = match signal(SignalKind::hangup()) {
+        Ok(hang_up) => hang_up,
+        Err(error) => return error!("SIGHUP cannot be heard, so rules are read at the start only: {error}"),
+    };
+    loop {
+        let now = clock.now();
+        let from = Rules::parse(&text).ok().and_then(|rules| rules.effective_from);
+        let waits = from.is_some_and(|from| !now.trusted || now.utc < from);
+        let asked = if waits {
+            tokio::time::timeout(RULES_LOOK, hang_up.recv()).await.is_ok()
+        } else {
+            hang_up.recv().await;
+            true
+        };
+        if asked {
+            match config::load(&path) {
+                Ok(settings) => {
+                    text = settings.rules;
+                    let from = Rules::parse(&text).ok().and_then(|rules| rules.effective_from);
+                    if from.is_some_and(|from| !clock.now().trusted || clock.utc() < from) {
+                        info!("the new rules wait for their time");
+                        continue;
+                    }
+                }
+                Err(mistakes) => {
+                    mistakes.iter().for_each(|mistake| error!("{mistake}"));
+                    error!("the rules in force stay as they are");
+                    continue;
+                }
+            }
+        } else if !clock.now().trusted || from.is_some_and(|from| clock.utc() < from) {
+            continue;
+        }
+        offer(&text, &handle).await;
+    }
+}
+
+async fn offer(text: &str, handle: &Handle) {
+    let input = Input::RulesOffered { version: 0, operator: None, offer: RulesOffer::Text(text.to_owned()) };
+    let Ok(answer) = handle.submit(input).await else { return };
+    match answer.await {
+        Ok(Reply::Staff(Ok(text))) => info!("{text}"),
+        Ok(Reply::Staff(Err(refusal))) => error!("the rules are not put in force: {refusal:?}"),
+        Ok(Reply::Done | Reply::Till(_)) | Err(_) => error!("the loop gave no answer about the rules"),
+    }
+}
+
 /// What the rooms share.
 struct Rooms {
     handle: Handle,
@@ -162,7 +217,7 @@ struct Rooms {
 }
 
 impl Rooms {
-    fn pages(&self, settings: &Settings, store: &Store) -> Router {
+    fn pages(&self, settings: &Settings, book: &RulesBook) -> Router {
         let (metrics, samples) = (Arc::clone(&self.metrics), Arc::clone(&self.metrics));
         let reject = Arc::clone(&self.metrics);
         let tills = tills::Settings {
@@ -171,7 +226,7 @@ impl Rooms {
             terminals: settings.terminals.clone(),
             operators: settings.operators.clone(),
             lanes: settings.lanes.keys().cloned().collect::<Vec<LaneId>>(),
-            pricing: self.pricing(store),
+            pricing: self.pricing(book),
             zone: settings.zone.clone(),
             cloud_is_up: Arc::clone(&self.cloud_is_up),
             reject: Arc::new(move |code| reject.rejected("tills", code)),
@@ -193,19 +248,19 @@ impl Rooms {
             .route("/metrics/plate-to-raise.json", get(async move || axum::Json(samples.latency_samples_us())))
     }
 
-    fn pricing(&self, store: &Store) -> tills::Pricing {
+    fn pricing(&self, book: &RulesBook) -> tills::Pricing {
         let clock = self.clock.clone();
-        let (of_stay, of_sale, of_points) = (store.rules().clone(), store.active_rules(), store.active_rules());
+        let (of_stay, of_sale, of_points) = (book.clone(), book.clone(), book.clone());
         tills::Pricing {
             now: Arc::new(move || clock.utc()),
-            quote: Arc::new(move |stay, at| {
-                let rules = of_stay.get(&stay.rules)?;
-                let quote = crate::domain::tariff::quote(rules, stay, at);
+            quote: Arc::new(move |stay, prior, at| {
+                let rules = of_stay.version(stay.rules)?;
+                let quote = crate::domain::tariff::quote(&rules, stay, prior, at);
                 let points_needed = rules.points_needed(quote.due);
                 Some(tills::StayPrice { fee: quote.fee, due: quote.due, points_needed })
             }),
-            earned: Arc::new(move |fen| of_sale.points_earned(fen)),
-            worth: Arc::new(move |points| of_points.points_worth(points)),
+            earned: Arc::new(move |fen| of_sale.in_force().map_or(Points(0), |rules| rules.points_earned(fen))),
+            worth: Arc::new(move |points| of_points.in_force().map_or(Fen(0), |rules| rules.points_worth(points))),
         }
     }
 

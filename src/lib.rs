@@ -7,8 +7,10 @@
 //! - [`devices`], [`tills`], [`console`], [`sync`]: the edges, which never import each other;
 //! - [`metrics`]: what is counted;
 //! - [`clock`]: the only reader of the system's clocks;
+//! - [`bundle`]: rule files, overlays and signatures;
 //! - [`config`], [`daemon`]: the settings, and who introduces the rooms to each other.
 
+pub mod bundle;
 pub mod clock;
 pub mod config;
 pub mod console;

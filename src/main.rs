@@ -39,6 +39,15 @@ enum Command {
         #[command(subcommand)]
         what: commands::profile::What,
     },
+    /// Say which vehicle inside a read is, from files or as a filter; or look at what cameras have learned.
+    Match(commands::matching::Options),
+    /// Compute one fee, with its lines.
+    Fee(commands::fee::Options),
+    /// Check, compare, sign and try out rule bundles.
+    Bundle {
+        #[command(subcommand)]
+        what: commands::bundle::What,
+    },
     /// Run a whole simulated mall with nothing else installed, and watch it at http://127.0.0.1:8080.
     #[cfg(feature = "demo")]
     Demo(gatepost::demo::Options),
@@ -60,6 +69,9 @@ fn main() -> ExitCode {
         Command::Check { config } => check(&config),
         Command::Journal { what: JournalCommand::Verify { ledger } } => verify(&ledger),
         Command::Profile { what } => commands::profile::run(what),
+        Command::Match(options) => commands::matching::run(options),
+        Command::Fee(options) => commands::fee::run(&options),
+        Command::Bundle { what } => commands::bundle::run(&what),
         #[cfg(feature = "demo")]
         Command::Demo(options) => gatepost::demo::run(&options),
     };

@@ -16,11 +16,13 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 24] = [
+const KEPT_KINDS: [&str; 27] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
     "barrier_moved",
+    "emergency_changed",
+    "experience_reset",
     "grant_refused",
     "grant_requested",
     "hold_placed",
@@ -38,6 +40,7 @@ const KEPT_KINDS: [&str; 24] = [
     "stay_corrected",
     "stay_entered",
     "stay_exiting",
+    "stay_matched",
     "stay_opened",
     "stay_resumed",
     "stay_voided",

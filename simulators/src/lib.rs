@@ -10,6 +10,7 @@ pub mod clock;
 mod driver;
 pub mod guard;
 pub mod line;
+pub mod matching;
 pub mod modbus;
 pub mod outcome;
 pub mod plan;

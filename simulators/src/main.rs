@@ -36,6 +36,8 @@ enum Device {
     RelayBoard(BoardArgs),
     /// A till that asks the box over HTTP.
     Till(TillArgs),
+    /// Proves the matcher of a box: draws car parks with misread plates, asks `gatepost match`, and counts.
+    Matching(simulators::matching::Options),
     /// A TCP line that can be cut; type `cut` or `restore` and Enter.
     Line(LineArgs),
 }
@@ -168,6 +170,7 @@ async fn main() -> Result<()> {
         Device::Camera(args) => camera(args).await,
         Device::RelayBoard(args) => relay_board(&args).await,
         Device::Till(args) => till(args).await,
+        Device::Matching(options) => options.run().map(|report| say(&report)),
         Device::Line(args) => line(&args).await,
     }
 }

@@ -60,6 +60,7 @@ pub(super) fn now(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZone
             }
             (money(lane, lang))
             @match &lane.now.phase {
+                Phase::Idle if lane.now.emergency.is_some() => (held_up(&lane.now, lang)),
                 Phase::Idle => (last(&lane.now, lang, zone)),
                 Phase::Waiting(waiting) => (missing(waiting, lang)),
                 Phase::Raised(raised) => (why(raised, lane.now.arm, lang)),
@@ -91,7 +92,20 @@ pub(super) fn offers(number: usize, lane: &LanePicture, lang: Lang) -> Markup {
                     button.primary type="submit" { (lang.pick("收现金 ", "Take cash ")) b { (yuan(due)) } }
                 }
             }
-            @if !lane.candidates.is_empty() {
+            @if !lane.possible().is_empty() {
+                p.quiet { (lang.pick("可能是场内的这些车：", "It may be one of these, which are inside:")) }
+                div.candidates {
+                    @for candidate in lane.possible() {
+                        form data-act=(address(lane, "stay")) {
+                            input type="hidden" name="stay" value=(candidate.stay);
+                            input type="hidden" name="reason" value="从可能的车辆中选择 / chosen among the likely ones";
+                            button type="submit" {
+                                (plate_text(&candidate.plate)) " " span.quiet { (percent(candidate.posterior_ppm)) }
+                            }
+                        }
+                    }
+                }
+            } @else if !lane.candidates.is_empty() {
                 p.quiet { (lang.pick("可能是场内的这些车：", "It may be one of these, which are inside:")) }
                 div.candidates {
                     @for plate in &lane.candidates {
@@ -152,10 +166,20 @@ fn headline(lane: &Lane, lang: Lang) -> (&'static str, &'static str, &'static st
     }
 }
 
+/// A certainty as a guard reads it: whole per cents, and never quite none or all.
+fn percent(ppm: u32) -> String {
+    match ppm / 10_000 {
+        0 => "<1 %".to_owned(),
+        99.. => ">99 %".to_owned(),
+        whole => format!("{whole} %"),
+    }
+}
+
 fn waiting_words(why: WaitReason, lang: Lang) -> &'static str {
     match why {
         WaitReason::FeeDue => lang.pick("等待付款", "Waiting for payment"),
         WaitReason::NoEntryFound => lang.pick("没有入场记录", "No entry found"),
+        WaitReason::ChoiceOfStay => lang.pick("请选择车辆", "Which vehicle is it?"),
         WaitReason::NoPlate => lang.pick("看不清车牌", "Plate not readable"),
         WaitReason::LeavingElsewhere => lang.pick("正从另一车道离场", "Leaving by another lane"),
     }
@@ -168,6 +192,10 @@ fn missing(waiting: &Waiting, lang: Lang) -> Markup {
         WaitReason::NoEntryFound => Some(
             lang.pick("请核对车牌，或选择场内的相近车牌。", "Check the plate, or choose a near one that is inside."),
         ),
+        WaitReason::ChoiceOfStay => Some(lang.pick(
+            "车牌与场内车辆相近，但不能确定。请核对后选择。",
+            "The plate is like one inside, but not surely it. Look, and choose.",
+        )),
         WaitReason::NoPlate => Some(lang.pick("请看车牌并填写。", "Look at the plate and enter it.")),
         WaitReason::LeavingElsewhere => Some(lang.pick(
             "同一车牌此刻在另一出口。请核对车牌，可能是误读或套牌。",
@@ -277,6 +305,17 @@ fn money(lane: &LanePicture, lang: Lang) -> Markup {
     }
 }
 
+/// An emergency holds the barrier up; where it does not obey, somebody must go there.
+fn held_up(now: &Lane, lang: Lang) -> Markup {
+    let obeys = now.emergency.as_ref().is_none_or(|held| !held.told);
+    html! {
+        p.why { (lang.pick("紧急情况，保持开启", "Emergency: held up")) }
+        @if !obeys {
+            p.uncertain { (lang.pick("道闸没有应答，请到现场手动开闸。", "The barrier does not answer: go there and open it by hand.")) }
+        }
+    }
+}
+
 /// Why it was raised, and what a guard can do where that is not certain or not enough.
 fn why(raised: &Raised, arm: Option<ArmPosition>, lang: Lang) -> Markup {
     let words = match &raised.cause {
@@ -285,6 +324,7 @@ fn why(raised: &Raised, arm: Option<ArmPosition>, lang: Lang) -> Markup {
         RaiseCause::Points => lang.pick("积分已抵扣停车费", "Points pay the fee").to_owned(),
         RaiseCause::Paid => lang.pick("停车费已付清", "The fee is paid").to_owned(),
         RaiseCause::StillThere => lang.pick("车还在，再次抬杆", "The vehicle is still there; raised again").to_owned(),
+        RaiseCause::Emergency => lang.pick("紧急情况，保持开启", "Emergency: held up").to_owned(),
         RaiseCause::Staff { operator, reason } => {
             format!("{}{operator}{}{reason}", lang.pick("人工放行 · ", "Raised by hand · "), lang.pick("：", ": "))
         }

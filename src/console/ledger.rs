@@ -26,6 +26,12 @@ pub(super) fn overview(picture: &Picture, lang: Lang) -> Markup {
     };
     html! {
         dl.overview #overview {
+            @if picture.is_emergency {
+                div.bad {
+                    dt { (lang.pick("紧急情况", "Emergency")) }
+                    dd.small { span.sign aria-hidden="true" { "!" } span { (lang.pick("所有道闸保持开启", "Every barrier is held up")) } }
+                }
+            }
             div { dt { (lang.pick("场内车辆", "Vehicles inside")) } dd { (picture.inside) } }
             div .warn[waiting > 0] {
                 dt { (lang.pick("等待处理", "Waiting at a lane")) }
@@ -186,6 +192,7 @@ fn read_row(read: &ReadRow, lang: Lang, zone: &TimeZone) -> Markup {
         ReadOutcome::Queued => lang.pick("排队中", "Waits behind"),
         ReadOutcome::Repeated => lang.pick("重复", "Repeated"),
         ReadOutcome::StoredOffline => lang.pick("离线补传", "Stored offline"),
+        ReadOutcome::Emergency => lang.pick("紧急放行", "In an emergency"),
         ReadOutcome::NoPlate => lang.pick("看不清", "No plate"),
     };
     let plate = read.plate.as_deref().and_then(|text| text.parse::<Plate>().ok());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::candidates;
 use crate::domain::event::{LaneId, Points};
-use crate::domain::lane::{Direction, Lane, Phase, Waiting};
+use crate::domain::lane::{Direction, Lane, Phase, PossibleStay, Waiting};
 use crate::domain::plate::Plate;
 use crate::store::reader::journal::{Alarm, Head};
 use crate::store::reader::lanes::ReadRow;
@@ -35,6 +35,7 @@ pub struct Picture {
     pub head: Head,
     pub unacknowledged: u64,
     pub quarantined: Option<String>,
+    pub is_emergency: bool,
     pub inside: u64,
     pub lanes: Vec<LanePicture>,
     pub reads: Vec<ReadRow>,
@@ -68,6 +69,7 @@ impl Picture {
             head: view.head()?,
             unacknowledged: view.unacknowledged()?,
             quarantined: view.fact("quarantined")?,
+            is_emergency: view.is_emergency()?,
             inside: view.inside_count()?,
             lanes: lanes(view, signs)?,
             reads: view.last_reads(READS_SHOWN)?,
@@ -85,6 +87,11 @@ impl LanePicture {
             Phase::Waiting(waiting) => Some(waiting),
             Phase::Idle | Phase::Raised(_) => None,
         }
+    }
+
+    /// The stays that the waiting vehicle may be, by the matching.
+    pub fn possible(&self) -> &[PossibleStay] {
+        self.waiting().map_or(&[], |waiting| &waiting.candidates)
     }
 }
 

@@ -100,7 +100,10 @@ async fn a_guard_finds_the_near_plates_of_those_inside() {
     let rig = Rig::new().await;
     let unknown = visit(Some("粤A8888B"), None);
     let why = WaitReason::NoEntryFound;
-    rig.sample.lane("X1", &waiting(Waiting { visit: unknown, due: None, why, asked_for_points: false }));
+    rig.sample.lane(
+        "X1",
+        &waiting(Waiting { visit: unknown, due: None, why, asked_for_points: false, candidates: Vec::new() }),
+    );
     let page = rig.client.get(rig.url("/?lang=en")).send().await.expect("an answer").text().await.expect("a text");
     assert!(page.contains(r#"data-act="/api/v1/staff/lanes/X1/plate""#), "{page}");
     assert!(page.contains(r#"name="plate" value="粤A88888""#), "{page}");
@@ -291,7 +294,7 @@ async fn check_waiting(rig: &Rig, why: WaitReason, zh: &str, en: &str) {
 
 fn due_at_noon(why: WaitReason) -> Waiting {
     let visit = visit(Some("粤B12345"), Some("S1-2"));
-    Waiting { visit, due: Some(Fen(800)), why, asked_for_points: false }
+    Waiting { visit, due: Some(Fen(800)), why, asked_for_points: false, candidates: Vec::new() }
 }
 
 /// A lane that was commanded up for nobody that the box knows.

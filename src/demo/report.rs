@@ -16,6 +16,9 @@ pub struct Report {
     exits: usize,
     raised_automatically: usize,
     manual: usize,
+    /// Misread plates that the box matched by itself, and those for which a guard chose.
+    matched_automatically: u64,
+    matched_by_guard: u64,
     points_spent: i64,
     points_earned: i64,
     cash_fen: i64,
@@ -68,6 +71,8 @@ impl Report {
             exits: outcome.exits,
             raised_automatically: outcome.raised_automatically,
             manual: outcome.manual,
+            matched_automatically: books["matched_automatically"].as_u64().unwrap_or(0),
+            matched_by_guard: books["matched_by_guard"].as_u64().unwrap_or(0),
             points_spent: sum_of(books, "spent"),
             points_earned: sum_of(books, "earned"),
             cash_fen: cash(books),

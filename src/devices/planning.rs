@@ -205,6 +205,11 @@ impl DevicesConfig {
                 barriers.insert(id, BarrierPlan { link, device, args });
             }
         }
+        if let Some(contact) = &self.emergency
+            && let Some(device) = check.device(devices, &contact.device)
+        {
+            check.emergency(device, contact);
+        }
         barriers
     }
 
@@ -423,16 +428,39 @@ impl Check<'_> {
 
     fn contact(&mut self, device: &mut Device, contact: &ContactConfig, lane: &LaneId, role: InputRole) {
         let input = *contact.input.get_ref();
-        if !device.profile.emits(Emits::Input) {
-            let wrong = format!("{} has no inputs", device.profile.id());
-            self.wrong(&contact.device, wrong, "a device whose profile emits input".to_owned());
-        } else if let Some(count) = device.profile.input_count().filter(|count| input >= *count) {
-            let wrong = format!("{} has no input {input}", device.profile.id());
-            self.wrong(&contact.input, wrong, format!("0 to {}", count - 1));
-        } else if let Some((other, _)) = device.wiring.inputs.insert(input, (lane.clone(), role)) {
+        if !self.has_input(device, contact) {
+            return;
+        }
+        if let Some((other, _)) = device.wiring.inputs.insert(input, (lane.clone(), role)) {
             let wrong = format!("input {input} of {} already belongs to lane {other}", contact.device.get_ref());
             self.wrong(&contact.input, wrong, "an input for each contact".to_owned());
         }
+    }
+
+    fn emergency(&mut self, device: &mut Device, contact: &ContactConfig) {
+        let input = *contact.input.get_ref();
+        if let Some((lane, _)) = device.wiring.inputs.get(&input) {
+            let wrong = format!("input {input} of {} already belongs to lane {lane}", contact.device.get_ref());
+            self.wrong(&contact.input, wrong, "an input for each contact".to_owned());
+        } else if self.has_input(device, contact) {
+            device.wiring.emergency = Some(input);
+        }
+    }
+
+    /// Whether the device has such an input at all.
+    fn has_input(&mut self, device: &Device, contact: &ContactConfig) -> bool {
+        let input = *contact.input.get_ref();
+        if !device.profile.emits(Emits::Input) {
+            let wrong = format!("{} has no inputs", device.profile.id());
+            self.wrong(&contact.device, wrong, "a device whose profile emits input".to_owned());
+            return false;
+        }
+        if let Some(count) = device.profile.input_count().filter(|count| input >= *count) {
+            let wrong = format!("{} has no input {input}", device.profile.id());
+            self.wrong(&contact.input, wrong, format!("0 to {}", count - 1));
+            return false;
+        }
+        true
     }
 
     fn barrier(&mut self, device: &Device, barrier: &BarrierConfig) {

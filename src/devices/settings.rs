@@ -22,6 +22,8 @@ pub struct DevicesConfig {
     /// `[[lanes]]`
     #[serde(default)]
     pub lanes: Vec<LaneConfig>,
+    /// `[emergency]`: the fire panel's contact, closed while every barrier must be up.
+    pub emergency: Option<ContactConfig>,
 }
 
 /// `[[links]]`: a broker, a serial bus, or an address to which devices post.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::event::{ArmPosition, DeviceId, Input, LaneId, PlateRead, UtcMs};
+use crate::domain::event::{ArmPosition, DeviceId, EmergencySource, Input, LaneId, PlateRead, UtcMs};
 use crate::domain::lane::LoopRole;
 use crate::profile::statement::{Level, SeenPlate, Statement};
 
@@ -17,6 +17,8 @@ pub struct Wiring {
     pub arm_of: Option<LaneId>,
     /// What its inputs are.
     pub inputs: BTreeMap<u16, (LaneId, InputRole)>,
+    /// Which of its inputs is the fire panel's contact.
+    pub emergency: Option<u16>,
     clock_tolerance_ms: i64,
 }
 
@@ -34,7 +36,7 @@ pub enum InputRole {
 impl Wiring {
     /// A device that is wired to nothing yet.
     pub fn new(device: DeviceId, clock_tolerance_ms: i64) -> Self {
-        Self { device, camera_of: None, arm_of: None, inputs: BTreeMap::new(), clock_tolerance_ms }
+        Self { device, camera_of: None, arm_of: None, inputs: BTreeMap::new(), emergency: None, clock_tolerance_ms }
     }
 
     /// What a statement means for the lanes; nothing where nobody uses it.
@@ -60,6 +62,9 @@ impl Wiring {
 
     /// What one level of an input means.
     pub fn level(&self, number: u16, is_on: bool) -> Option<Input> {
+        if self.emergency == Some(number) {
+            return Some(Input::Emergency { source: EmergencySource::Contact, active: is_on });
+        }
         let (lane, role) = self.inputs.get(&number)?;
         let lane = lane.clone();
         Some(match (role, is_on) {
@@ -125,12 +130,16 @@ mod tests {
         let lane = LaneId::from("exit-1");
         wiring.inputs.insert(0, (lane.clone(), InputRole::Loop(LoopRole::Arrival)));
         wiring.inputs.insert(1, (lane.clone(), InputRole::UpperLimit));
-        let on = |number, level| wiring.inputs_of(Statement::Input { number, level }, UtcMs(0));
+        let wired = wiring.clone();
+        let on = |number, level| wired.inputs_of(Statement::Input { number, level }, UtcMs(0));
         let arrival = |occupied| Input::LoopChanged { lane: lane.clone(), role: LoopRole::Arrival, occupied };
         assert_eq!(on(0, Level::Pulse), [arrival(true), arrival(false)]);
         assert_eq!(on(1, Level::On), [Input::BarrierMoved { lane: lane.clone(), position: ArmPosition::Up }]);
         assert_eq!(on(1, Level::Off), [Input::BarrierMoved { lane: lane.clone(), position: ArmPosition::Between }]);
         assert_eq!(on(9, Level::On), []);
+        wiring.emergency = Some(9);
+        let called = Input::Emergency { source: EmergencySource::Contact, active: true };
+        assert_eq!(wiring.level(9, true), Some(called));
     }
 
     fn check(captured: Option<i64>, stored_offline: bool, received: i64, expect: i64) {

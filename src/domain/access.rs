@@ -1,18 +1,20 @@
 //! What staff may do at a lane: raise with a reason, take cash, say which plate it really is.
 
-use super::arrival;
 use super::decide::Work;
 use super::event::{
-    Action, Fen, Input, PlateRead, RaiseCause, Record, Reply, StaffAct, StaffRefusal, StaffWish, Tender,
+    Action, Fen, Input, MatchedBy, PlateRead, RaiseCause, Record, Reply, StaffAct, StaffRefusal, StaffWish, StayId,
+    Tender,
 };
 use super::lane::{Direction, Phase, Raised, Visit, WaitReason, Waiting};
 use super::plate::Plate;
+use super::{arrival, emergency};
 
 /// A person acts.
 pub(super) fn staff(work: &mut Work<'_>, act: &StaffAct) {
     let done = match &act.what {
         StaffWish::Raise { reason, plate } => raise(work, &act.operator, reason, plate.as_ref()),
         StaffWish::Settle { fen } => take_cash(work, &act.operator, *fen),
+        StaffWish::ChooseStay { stay, reason } => choose_stay(work, &act.operator, stay, reason),
         StaffWish::CorrectPlate { plate, .. } => correct_plate(work, plate),
     };
     work.reply = Reply::Staff(done);
@@ -20,6 +22,10 @@ pub(super) fn staff(work: &mut Work<'_>, act: &StaffAct) {
 
 /// Raises whatever is due. What a known vehicle owes is let go, and said so on its stay.
 fn raise(work: &mut Work<'_>, operator: &str, reason: &str, plate: Option<&Plate>) -> Result<String, StaffRefusal> {
+    if work.lane.emergency.is_some() {
+        emergency::hold(work);
+        return Ok(format!("{} is held up by an emergency", work.lane_id));
+    }
     let cause = RaiseCause::Staff { operator: operator.to_owned(), reason: reason.to_owned() };
     match work.lane.phase.clone() {
         Phase::Raised(raised) => raise_once_more(work, raised, cause),
@@ -77,6 +83,7 @@ fn visit_for_raise(work: &mut Work<'_>, waiting: Option<Waiting>, plate: Option<
             captured: now,
             stay: None,
             left_at_ms: None,
+            matched_ppm: None,
         },
         |waiting| Visit { stay: None, ..waiting.visit },
     );
@@ -116,6 +123,24 @@ fn take_cash(work: &mut Work<'_>, operator: &str, fen: Fen) -> Result<String, St
     Ok(format!("paid, raising {}", work.lane_id))
 }
 
+/// The vehicle is the stay that the guard chose among those shown, and is served as if the box had been certain.
+fn choose_stay(work: &mut Work<'_>, operator: &str, stay: &StayId, reason: &str) -> Result<String, StaffRefusal> {
+    let Phase::Waiting(waiting) = work.lane.phase.clone() else { return Err(StaffRefusal::NothingWaiting) };
+    let is_shown = waiting.candidates.iter().any(|candidate| candidate.stay == *stay);
+    let Some(inside) = work.facts.named_stay.clone().filter(|_| is_shown) else {
+        return Err(StaffRefusal::NotPossible);
+    };
+    if arrival::take_over(work).is_err() {
+        return Err(StaffRefusal::NotPossible);
+    }
+    let by = MatchedBy::Guard { operator: operator.to_owned(), reason: reason.to_owned() };
+    let matched_ppm = arrival::matched(work, &inside, by);
+    let visit = Visit { stay: Some(stay.clone()), matched_ppm, ..waiting.visit };
+    let due = arrival::charge(work, &inside, visit.captured);
+    arrival::settle(work, &inside, visit, due, false);
+    Ok(format!("the vehicle is the stay {stay}"))
+}
+
 /// The vehicle is served again from the start, as if the camera had read it right.
 fn correct_plate(work: &mut Work<'_>, plate: &Plate) -> Result<String, StaffRefusal> {
     let Phase::Waiting(waiting) = work.lane.phase.clone() else { return Err(StaffRefusal::NothingWaiting) };
@@ -132,7 +157,9 @@ fn correct_plate(work: &mut Work<'_>, plate: &Plate) -> Result<String, StaffRefu
     work.actions.push(Action::Then(Box::new(Input::PlateRead(read))));
     let was = match waiting.why {
         WaitReason::NoPlate => "without a plate",
-        WaitReason::FeeDue | WaitReason::NoEntryFound | WaitReason::LeavingElsewhere => "with another plate",
+        WaitReason::FeeDue | WaitReason::NoEntryFound | WaitReason::ChoiceOfStay | WaitReason::LeavingElsewhere => {
+            "with another plate"
+        }
     };
     Ok(format!("the vehicle {was} is now {plate}"))
 }

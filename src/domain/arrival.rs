@@ -2,19 +2,24 @@
 
 use super::decide::{StayFacts, Work};
 use super::event::{
-    Action, Evidence, Fen, Input, LaneId, MemberId, PlateRead, Points, RaiseCause, ReadOutcome, Record, StayId, UtcMs,
+    Action, Evidence, Fen, Input, LaneId, MatchedBy, MemberId, PlateRead, Points, RaiseCause, ReadOutcome, Record,
+    StayId, UtcMs,
 };
-use super::lane::{Direction, Lane, Phase, Raised, Visit, WaitReason, Waiting};
+use super::lane::{Direction, Lane, Phase, PossibleStay, Raised, Visit, WaitReason, Waiting};
+use super::matching::answer::{Thresholds, Verdict};
 use super::plate::Plate;
 use super::points::{self, POINTS_MAX};
 use super::stay::{Stay, StayState};
-use super::tariff;
+use super::{emergency, tariff};
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;
 
 /// A camera's statement.
 pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
+    if work.lane.emergency.is_some() && !read.stored_offline {
+        return emergency::read(work, read);
+    }
     if let Some(outcome) = work.facts.read_before
         && !read_is_news(work, read, outcome)
     {
@@ -87,7 +92,7 @@ fn may_go_on(work: &Work<'_>, read: &PlateRead, waiting: &Waiting) -> bool {
     let is_free = read.plate.is_some() && served_elsewhere(work).is_none();
     match waiting.why {
         WaitReason::LeavingElsewhere => is_free,
-        WaitReason::NoEntryFound => is_free && work.facts.named_stay.is_some(),
+        WaitReason::NoEntryFound | WaitReason::ChoiceOfStay => is_free && certain_stay(work).is_some(),
         WaitReason::FeeDue | WaitReason::NoPlate => false,
     }
 }
@@ -152,7 +157,9 @@ fn queue(work: &mut Work<'_>, read: &PlateRead) {
 
 /// A vehicle at an entry: its stay begins, pending until it has passed.
 pub(super) fn enter(work: &mut Work<'_>, read: &PlateRead, plate: &Plate) {
-    if let Some(inside) = work.facts.named_stay.clone() {
+    // Who is like it inside does not matter here: only the same plate twice is one vehicle.
+    let same = |inside: &StayFacts| inside.stay.plate.as_ref() == Some(plate);
+    if let Some(inside) = work.facts.named_stay.clone().filter(same) {
         let age = read.captured.0.saturating_sub(inside.stay.entry.0);
         let window = work.settings.same_vehicle_ms;
         if inside.stay.entry_lane == work.lane_id && (-window..=window).contains(&age) {
@@ -213,7 +220,7 @@ pub(super) fn open_stay(work: &mut Work<'_>, plate: Option<Plate>, entry: UtcMs)
     let id = stay.id.clone();
     work.records.push(Record::StayOpened { stay });
     if let Some(member) = member {
-        ask_for_points(work, member, Points(work.facts.rules.grants.visit_points));
+        ask_for_points(work, member, Points(work.facts.rules.grants.visit_points.0));
     }
     id
 }
@@ -227,16 +234,58 @@ fn ask_for_points(work: &mut Work<'_>, member: MemberId, points: Points) {
 
 /// A vehicle at an exit: find its stay, compute what it owes, and let it go if that is covered.
 fn leave(work: &mut Work<'_>, read: &PlateRead) {
-    let Some(inside) = work.facts.named_stay.clone() else {
-        wait(work, visit(read, None), None, WaitReason::NoEntryFound);
+    let Some(inside) = certain_stay(work).cloned() else {
+        let candidates = work.facts.found.as_ref().map(|found| found.candidates.clone()).unwrap_or_default();
+        let why = if candidates.is_empty() { WaitReason::NoEntryFound } else { WaitReason::ChoiceOfStay };
+        wait(work, visit(read, None), None, why);
+        if let Phase::Waiting(waiting) = &mut work.lane.phase {
+            waiting.candidates = candidates;
+        }
         return;
     };
     if let Err(other) = take_over(work) {
         return wait_for_the_other(work, read, &inside, &other);
     }
-    let visit = visit(read, Some(inside.stay.id.clone()));
+    let mut visit = visit(read, Some(inside.stay.id.clone()));
+    visit.matched_ppm = matched(work, &inside, MatchedBy::Automatic);
     let due = charge(work, &inside, read.captured);
     settle(work, &inside, visit, due, false);
+}
+
+/// The stay that a read is, where no person need be asked.
+fn certain_stay<'a>(work: &Work<'a>) -> Option<&'a StayFacts> {
+    let inside = work.facts.named_stay.as_ref()?;
+    let is_it = match &work.facts.found {
+        Some(found) => match found.verdict {
+            Verdict::Automatic => found.candidates.first().is_some_and(|best| best.stay == inside.stay.id),
+            Verdict::Guard | Verdict::None => false,
+        },
+        None => true,
+    };
+    is_it.then_some(inside)
+}
+
+/// Records which stay the vehicle is; how certain the box was, where it was not a person who decided.
+pub(super) fn matched(work: &mut Work<'_>, inside: &StayFacts, by: MatchedBy) -> Option<u32> {
+    let found = work.facts.found.as_ref()?;
+    let is_it = |candidate: &&PossibleStay| candidate.stay == inside.stay.id;
+    let posterior_ppm = found.candidates.iter().find(is_it).map_or(0, |candidate| candidate.posterior_ppm);
+    let certain = match &by {
+        MatchedBy::Automatic => Some(posterior_ppm),
+        MatchedBy::Guard { .. } => None,
+    };
+    let read = found.read.clone();
+    work.records.push(Record::StayMatched {
+        stay: inside.stay.id.clone(),
+        lane: work.lane_id.clone(),
+        entry_lane: inside.stay.entry_lane.clone(),
+        read,
+        posterior_ppm,
+        none_ppm: found.none_ppm,
+        by,
+        lesson: found.lesson.clone(),
+    });
+    certain
 }
 
 /// Takes the named stay from a lane where it only waits: the vehicle has come over here. Where the barrier is up for it
@@ -256,7 +305,7 @@ pub(super) fn take_over(work: &mut Work<'_>) -> Result<(), LaneId> {
 
 /// Computes and records what a stay owes at the exit.
 pub(super) fn charge(work: &mut Work<'_>, inside: &StayFacts, at: UtcMs) -> Fen {
-    let quote = tariff::quote(&inside.rules, &inside.stay, at);
+    let quote = tariff::quote(&inside.rules, &inside.stay, &inside.prior, at);
     work.records.push(Record::StayExiting {
         stay: inside.stay.id.clone(),
         lane: work.lane_id.clone(),
@@ -267,13 +316,15 @@ pub(super) fn charge(work: &mut Work<'_>, inside: &StayFacts, at: UtcMs) -> Fen 
 }
 
 /// Lets a vehicle go if what it owes is nothing or covered by points; otherwise it waits for another tender.
-fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, due: Fen, asked_for_points: bool) {
+pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, due: Fen, asked_for_points: bool) {
     if due.0 == 0 {
         let cause = if inside.stay.paid.0 > 0 { RaiseCause::Paid } else { RaiseCause::NothingDue };
         return raise(work, visit, cause, Fen(0));
     }
     let mut asked = asked_for_points;
-    if let Some(member) = inside.stay.member.clone().filter(|_| !work.facts.quarantined) {
+    // A wrong match would spend somebody else's points: below that certainty the fee is due by other tenders.
+    let is_certain = visit.matched_ppm.is_none_or(|matched| matched >= Thresholds::default().member_ppm);
+    if let Some(member) = inside.stay.member.clone().filter(|_| !work.facts.quarantined && is_certain) {
         let needed = inside.rules.points_needed(due);
         if let Some(parts) = points::take(&inside.purse, needed) {
             let op = work.op();
@@ -319,7 +370,7 @@ pub(super) fn raise(work: &mut Work<'_>, visit: Visit, cause: RaiseCause, waived
 }
 
 fn wait(work: &mut Work<'_>, visit: Visit, due: Option<Fen>, why: WaitReason) {
-    work.lane.phase = Phase::Waiting(Waiting { visit, due, why, asked_for_points: false });
+    work.lane.phase = Phase::Waiting(Waiting { visit, due, why, asked_for_points: false, candidates: Vec::new() });
 }
 
 /// The waiting vehicle is not here, or not the one it seemed: its stay goes on as if it had never come to the exit.
@@ -341,5 +392,12 @@ pub(super) fn take(work: &mut Work<'_>, read: &PlateRead, outcome: ReadOutcome) 
 }
 
 pub(super) fn visit(read: &PlateRead, stay: Option<StayId>) -> Visit {
-    Visit { plate: read.plate.clone(), event: read.event.clone(), captured: read.captured, stay, left_at_ms: None }
+    Visit {
+        plate: read.plate.clone(),
+        event: read.event.clone(),
+        captured: read.captured,
+        stay,
+        left_at_ms: None,
+        matched_ppm: None,
+    }
 }

@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
+use super::emergency::Called;
 use super::event::{
     Action, CloudNews, CommandId, Decision, Fen, GrantId, Ids, Input, LaneId, MemberId, Now, OpId, Points, Purse,
     RaiseCause, ReadOutcome, Record, Reply, UtcMs,
 };
-use super::lane::{Lane, LaneSettings, Lanes};
+use super::lane::{Lane, LaneSettings, Lanes, PossibleStay};
+use super::matching::answer::Verdict;
+use super::matching::learning::Lesson;
+use super::plate::Plate;
 use super::points::{self, POINTS_MAX, Part};
 use super::rules::Rules;
 use super::stay::Stay;
-use super::{access, arrival, passage, sale};
+use super::tariff::PriorVisit;
+use super::{access, arrival, emergency, passage, sale};
 
 /// What the store looked up for one input, before anything is decided.
 #[derive(Clone, Debug)]
@@ -19,6 +24,8 @@ pub struct Facts {
     pub ids: Ids,
     /// Whether this box may spend no points.
     pub quarantined: bool,
+    /// Who has called an emergency.
+    pub emergency: Called,
     /// The rules in force.
     pub rules: Arc<Rules>,
     /// The state of the lane that the input speaks of.
@@ -27,8 +34,10 @@ pub struct Facts {
     pub read_before: Option<ReadOutcome>,
     /// The stay of the vehicle that the lane serves.
     pub visit_stay: Option<StayFacts>,
-    /// The stay that the input names by its plate or id.
+    /// The stay that the input names by its plate or id; for a read without one, the stay that it is certainly.
     pub named_stay: Option<StayFacts>,
+    /// Which stays inside a read may be, where somebody is inside.
+    pub found: Option<Found>,
     /// The lane that serves the named stay at this moment, whether it enters or leaves there, and its state.
     pub serving: Option<(LaneId, Lane)>,
     /// The member whose plate or code the input names.
@@ -49,6 +58,21 @@ pub struct Facts {
     pub acknowledged: u64,
 }
 
+/// What the matching says of a read.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What to do.
+    pub verdict: Verdict,
+    /// The plate as it was read.
+    pub read: Plate,
+    /// The stays that it may be, the likeliest first.
+    pub candidates: Vec<PossibleStay>,
+    /// How certain it is that the vehicle has no entry, in millionths.
+    pub none_ppm: u32,
+    /// What the best candidate would teach, where it is certain enough to teach, or what a guard's choice teaches.
+    pub lesson: Option<Lesson>,
+}
+
 /// A stay and what hangs on it.
 #[derive(Clone, Debug)]
 pub struct StayFacts {
@@ -66,6 +90,8 @@ pub struct StayFacts {
     pub purse: Purse,
     /// Whether its member has another vehicle inside.
     pub member_has_another: bool,
+    /// Earlier visits of the same plate that its fee may depend on.
+    pub prior: Vec<PriorVisit>,
 }
 
 /// What a decision needs to know of a member.
@@ -110,6 +136,10 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         return match input {
             Input::Till(commit) => sale::commit(commit, facts, now),
             Input::Cloud(news) => cloud(news, facts),
+            Input::Emergency { source, active } => emergency::spoken(source, *active, facts, lanes),
+            Input::ExperienceForgotten { reason } => {
+                Decision { records: vec![Record::ExperienceReset { reason: reason.clone() }], ..Decision::nothing() }
+            }
             Input::RulesOffered { .. } => Decision::nothing(),
             Input::Started { .. }
             | Input::PlateRead(_)
@@ -119,6 +149,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::BarrierMoved { .. }
             | Input::LaneDue { .. }
             | Input::LaneReconsidered { .. }
+            | Input::LaneEmergency { .. }
             | Input::Staff(_) => unreachable!("these name a lane"),
         };
     };
@@ -133,9 +164,12 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::BarrierMoved { .. }
             | Input::LaneDue { .. }
             | Input::LaneReconsidered { .. }
+            | Input::LaneEmergency { .. }
             | Input::Staff(_)
             | Input::Till(_)
             | Input::Cloud(_)
+            | Input::Emergency { .. }
+            | Input::ExperienceForgotten { .. }
             | Input::RulesOffered { .. } => Decision::nothing(),
         };
     };
@@ -149,8 +183,15 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         Input::BarrierMoved { position, .. } => passage::arm_moved(&mut work, *position),
         Input::LaneDue { .. } => passage::due(&mut work),
         Input::LaneReconsidered { .. } => arrival::reconsider(&mut work),
+        Input::LaneEmergency { active, .. } => emergency::lane_told(&mut work, *active),
         Input::Staff(act) => access::staff(&mut work, act),
-        Input::Till(_) | Input::Cloud(_) | Input::RulesOffered { .. } => unreachable!("these name no lane"),
+        Input::Till(_)
+        | Input::Cloud(_)
+        | Input::Emergency { .. }
+        | Input::ExperienceForgotten { .. }
+        | Input::RulesOffered { .. } => {
+            unreachable!("these name no lane")
+        }
     }
     work.finish()
 }
@@ -219,8 +260,12 @@ impl<'a> Work<'a> {
         });
     }
 
-    /// Points that nobody needs here any more go back to the cloud.
+    /// Points that nobody needs here any more go back to the cloud. A box in doubt gives nothing back: what its journal
+    /// has forgotten may have spent the same points, and the cloud would hand them out again.
     pub fn return_points(&mut self, member: &MemberId, purse: &Purse) {
+        if self.facts.quarantined {
+            return;
+        }
         let parts = points::all(purse);
         if !parts.is_empty() {
             let op = self.op();
@@ -322,6 +367,9 @@ fn granted(
             .extend(waiting.map(|lane| Action::Then(Box::new(Input::LaneReconsidered { lane: lane.clone() }))));
         return;
     }
+    if facts.quarantined {
+        return;
+    }
     // The member left before the answer came: everything that is here goes back.
     let mut purse = facts.purse.clone();
     purse.insert(grant.clone(), points);
@@ -340,8 +388,13 @@ impl Input {
             | Input::BarrierAnswered { lane, .. }
             | Input::BarrierMoved { lane, .. }
             | Input::LaneDue { lane }
-            | Input::LaneReconsidered { lane } => Some(lane),
-            Input::Till(_) | Input::Cloud(_) | Input::RulesOffered { .. } => None,
+            | Input::LaneReconsidered { lane }
+            | Input::LaneEmergency { lane, .. } => Some(lane),
+            Input::Till(_)
+            | Input::Cloud(_)
+            | Input::Emergency { .. }
+            | Input::ExperienceForgotten { .. }
+            | Input::RulesOffered { .. } => None,
         }
     }
 }

@@ -69,6 +69,20 @@ pub struct Lane {
     pub last: Option<Served>,
     /// A vehicle that was read while the one before it was still being served.
     pub next: Option<PlateRead>,
+    /// Set while an emergency holds the barrier up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<Emergency>,
+}
+
+/// A barrier that an emergency holds up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Emergency {
+    /// The newest command.
+    pub command: CommandId,
+    /// When it was given, by the clock that never jumps.
+    pub raised_ms: u64,
+    /// Whether staff were told that this barrier does not obey.
+    pub told: bool,
 }
 
 /// A vehicle that has passed.
@@ -104,6 +118,20 @@ pub struct Waiting {
     pub why: WaitReason,
     /// Whether more points were already asked from the cloud for it.
     pub asked_for_points: bool,
+    /// The stays that it may be, the likeliest first, where a guard is to choose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<PossibleStay>,
+}
+
+/// A stay that a waiting vehicle may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PossibleStay {
+    /// Which.
+    pub stay: StayId,
+    /// Its plate, as it was read at the entry.
+    pub plate: Plate,
+    /// How certain it is, in millionths.
+    pub posterior_ppm: u32,
 }
 
 /// What a waiting vehicle lacks.
@@ -114,6 +142,8 @@ pub enum WaitReason {
     FeeDue,
     /// A stay: no open one has this plate.
     NoEntryFound,
+    /// A person's choice: the read fits a stay, but not certainly enough.
+    ChoiceOfStay,
     /// A readable plate.
     NoPlate,
     /// Its stay is entering or leaving by another lane at this moment, so one of the two was misread.
@@ -154,6 +184,9 @@ pub struct Visit {
     pub stay: Option<StayId>,
     /// When the arrival loop became clear behind it, by the clock that never jumps.
     pub left_at_ms: Option<u64>,
+    /// How certain it is that the stay is its own, in millionths; none where a person said so or nothing was matched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matched_ppm: Option<u32>,
 }
 
 impl Lane {

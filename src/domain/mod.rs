@@ -3,8 +3,10 @@
 mod access;
 mod arrival;
 pub mod decide;
+pub mod emergency;
 pub mod event;
 pub mod lane;
+pub mod matching;
 mod passage;
 pub mod plate;
 pub mod points;

@@ -1,15 +1,18 @@
 //! From the raise to the passage: loops, the arm, time-outs, backing out, and coming back after a restart.
 
-use super::arrival;
 use super::decide::{Facts, StayFacts, Work};
 use super::event::{
     Action, ArmPosition, CommandAnswer, CommandId, Decision, Evidence, Fen, Input, LaneId, Record, VehicleSign,
 };
 use super::lane::{Direction, Lane, LoopRole, PassedBy, Phase, Raised, Served};
 use super::stay::StayState;
+use super::{arrival, emergency};
 
 /// A loop detector changed.
 pub(super) fn loop_changed(work: &mut Work<'_>, role: LoopRole, occupied: bool) {
+    if work.lane.emergency.is_some() {
+        return emergency::loop_changed(work, role, occupied);
+    }
     match (role, occupied) {
         (LoopRole::Arrival, true) if !work.lane.arrival => arrived(work),
         (LoopRole::Arrival, false) if work.lane.arrival => left(work),
@@ -93,6 +96,9 @@ pub(super) fn arm_moved(work: &mut Work<'_>, position: ArmPosition) {
 
 /// What came back for a command. It never means that the arm moved.
 pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &CommandAnswer) {
+    if work.lane.emergency.is_some() {
+        return emergency::answered(work, command, answer);
+    }
     let Phase::Raised(raised) = &mut work.lane.phase else { return };
     if raised.command != *command || raised.answer.is_some() {
         return;
@@ -113,6 +119,9 @@ pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &Comman
 
 /// A deadline came. Which one is seen from the state: an early or late call does no harm.
 pub(super) fn due(work: &mut Work<'_>) {
+    if work.lane.emergency.is_some() {
+        return emergency::due(work);
+    }
     let now_ms = work.now.uptime_ms;
     match work.lane.phase.clone() {
         Phase::Idle => {}
@@ -248,6 +257,10 @@ pub(super) fn started(work: &mut Work<'_>) {
         work.records = put_down(&work.lane_id, work.facts);
         work.lane = Lane::default();
         return;
+    }
+    if work.lane.emergency.is_some() {
+        work.records.push(Record::Started { lane: work.lane_id.clone() });
+        return emergency::hold(work);
     }
     let now_ms = work.now.uptime_ms;
     match work.lane.phase.clone() {

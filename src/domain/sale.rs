@@ -99,7 +99,7 @@ fn due_of(inside: Option<&StayFacts>, id: &StayId, now: Now) -> Result<(StayId, 
     }
     // A vehicle that stands at the exit owes what it owed when it was read there.
     let at = inside.exit_read.unwrap_or(now.utc);
-    Ok((id.clone(), tariff::quote(&inside.rules, &inside.stay, at).due))
+    Ok((id.clone(), tariff::quote(&inside.rules, &inside.stay, &inside.prior, at).due))
 }
 
 /// Points pay for parking first; what they pay of the sale is a spend of its own, so that every stay's books close.
@@ -195,9 +195,10 @@ fn earn(decision: &mut Decision, commit: &TillCommit, facts: &Facts, fen: Fen, p
     points
 }
 
-/// A member without a vehicle here needs nothing reserved here.
+/// A member without a vehicle here needs nothing reserved here. A box in doubt gives nothing back, as at the lanes.
 fn give_back(decision: &mut Decision, facts: &Facts, purse: &mut Purse) {
-    let Some(member) = facts.member.as_ref().filter(|_| !facts.member_inside) else { return };
+    let stays = facts.member_inside || facts.quarantined;
+    let Some(member) = facts.member.as_ref().filter(|_| !stays) else { return };
     let parts = points::all(purse);
     if !parts.is_empty() {
         purse.clear();

@@ -13,9 +13,11 @@ use crate::domain::event::{
     StayId, TillCommit, UtcMs,
 };
 use crate::domain::lane::Lane;
+use crate::domain::matching::answer::Verdict;
 use crate::domain::plate::Plate;
 use crate::domain::rules::Rules;
 use crate::domain::stay::{Stay, StayState};
+use crate::domain::tariff::{Fee, PriorVisit};
 
 const STAY_COLUMNS: &str =
     "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms";
@@ -25,11 +27,13 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
     let mut facts = Facts {
         ids: Ids { box_id: store.box_id.clone(), epoch: store.epoch, seq: store.seq + 1 },
         quarantined: store.quarantined,
+        emergency: store.emergency,
         rules: store.rules.get(&store.rules_version).context("find the rules in force")?.clone(),
         lane: Lane::default(),
         read_before: None,
         visit_stay: None,
         named_stay: None,
+        found: None,
         serving: None,
         member: None,
         purse: Purse::new(),
@@ -56,6 +60,12 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
                     look_up_plate(store, &mut facts, &plate)?;
                 }
             }
+            StaffWish::ChooseStay { stay, .. } => {
+                let inside = "stay = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
+                facts.named_stay = stay_where(store, inside, stay.as_str())?;
+                facts.found = store.inside.chosen(&act.lane, &facts.lane, stay);
+                find_serving_lane(store, &mut facts);
+            }
             StaffWish::Settle { .. } | StaffWish::CorrectPlate { .. } => {}
         },
         Input::Till(commit) => look_up_commit(store, &mut facts, commit)?,
@@ -72,6 +82,9 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         | Input::BarrierMoved { .. }
         | Input::LaneDue { .. }
         | Input::LaneReconsidered { .. }
+        | Input::Emergency { .. }
+        | Input::LaneEmergency { .. }
+        | Input::ExperienceForgotten { .. }
         | Input::RulesOffered { .. }
         | Input::Cloud(
             CloudNews::Acknowledged { .. }
@@ -93,9 +106,25 @@ fn look_up_read(store: &Store, facts: &mut Facts, read: &PlateRead) -> anyhow::R
     facts.read_before = outcome.map(|name| parse::<ReadOutcome>(&format!("\"{name}\""))).transpose()?;
     // A vehicle that is being served already needs no search: a new one starts only in an idle lane.
     match &read.plate {
-        Some(plate) if facts.lane.may_find_a_stay() => look_up_plate(store, facts, plate),
+        Some(plate) if facts.lane.may_find_a_stay() => {
+            look_up_plate(store, facts, plate)?;
+            match_plate(store, facts, read, plate)
+        }
         Some(_) | None => Ok(()),
     }
+}
+
+/// Which stay the read is. Where no stay has this very plate and another is certainly meant, that one is named.
+fn match_plate(store: &Store, facts: &mut Facts, read: &PlateRead, plate: &Plate) -> anyhow::Result<()> {
+    facts.found = store.inside.find(plate, &read.lane, read.captured);
+    let Some(found) = &facts.found else { return Ok(()) };
+    let meant = found.candidates.first().filter(|_| found.verdict == Verdict::Automatic);
+    if let Some(meant) = meant.filter(|_| facts.named_stay.is_none()) {
+        let inside = "stay = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
+        facts.named_stay = stay_where(store, inside, meant.stay.as_str())?;
+        find_serving_lane(store, facts);
+    }
+    Ok(())
 }
 
 fn look_up_plate(store: &Store, facts: &mut Facts, plate: &Plate) -> anyhow::Result<()> {
@@ -167,8 +196,14 @@ fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Opt
         StayState::PendingEntry | StayState::Open | StayState::PendingExit => 1,
         StayState::Closed | StayState::Void => 0,
     };
+    let rules = rules_of(store, stay.rules)?;
+    let prior = match &stay.plate {
+        Some(plate) if rules.tariffs.look_back() => prior_visits(&store.db, plate, stay.entry)?,
+        Some(_) | None => Vec::new(),
+    };
     Ok(Some(StayFacts {
-        rules: rules_of(store, stay.rules)?,
+        rules,
+        prior,
         at_lane,
         exit_read: exit_read.filter(|_| stay.state == StayState::PendingExit).map(UtcMs),
         hold: open_hold(&store.db, &stay.id)?,
@@ -256,4 +291,33 @@ fn lanes_waiting_for(db: &Connection, member: &MemberId) -> anyhow::Result<Vec<L
 
 fn parse<T: DeserializeOwned>(text: &str) -> anyhow::Result<T> {
     serde_json::from_str(text).with_context(|| format!("read the stored value {text}"))
+}
+
+/// How far back an earlier visit may have ended: the longest civil day, with room.
+const LOOK_BACK_MS: i64 = 26 * 3600 * 1000;
+/// The most earlier visits of a plate that are looked at.
+const PRIOR_MAX: i64 = 50;
+
+/// Whether an earlier visit is one that a fee of a stay from `entry` may depend on: what the query below asks for.
+pub(super) fn is_prior(visit_entry: UtcMs, visit_exit: UtcMs, entry: UtcMs) -> bool {
+    visit_exit.0 >= entry.0.saturating_sub(LOOK_BACK_MS) && visit_entry.0 <= entry.0
+}
+
+/// The visits of a plate that ended at most a day before `entry`, oldest first.
+pub(super) fn prior_visits(db: &Connection, plate: &Plate, entry: UtcMs) -> anyhow::Result<Vec<PriorVisit>> {
+    let sql = "SELECT entry_ms, exit_ms, fee FROM stay WHERE plate = ?1 AND state = 'closed' AND exit_ms >= ?2
+               AND entry_ms <= ?3 ORDER BY exit_ms LIMIT ?4";
+    let mut statement = db.prepare_cached(sql)?;
+    let from = entry.0.saturating_sub(LOOK_BACK_MS);
+    let mut rows = statement.query(params![plate.as_str(), from, entry.0, PRIOR_MAX])?;
+    let mut visits = Vec::new();
+    while let Some(row) = rows.next()? {
+        let fee: Option<String> = row.get(2)?;
+        let caps = match fee {
+            Some(text) => serde_json::from_str::<Fee>(&text).context("read the fee of an earlier visit")?.caps,
+            None => Vec::new(),
+        };
+        visits.push(PriorVisit { entry: UtcMs(row.get(0)?), exit: UtcMs(row.get(1)?), caps });
+    }
+    Ok(visits)
 }

@@ -1,10 +1,12 @@
 //! The ledger file: journal and tables, one writer; the only place with SQL.
 
 mod facts;
+mod inside;
 pub mod journal;
 #[cfg(test)]
 mod plans;
 pub mod reader;
+pub mod recompute;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -13,12 +15,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::domain::decide::Facts;
+use crate::domain::emergency::Called;
 use crate::domain::event::{Input, LaneId, Now, Record};
 use crate::domain::lane::Lane;
+use crate::domain::matching::learning::Experience;
 use crate::domain::rules::Rules;
+use inside::InsideNow;
 use journal::{EntryRef, Head};
 
 /// The tables, as they are made in a new file.
@@ -48,12 +53,15 @@ pub struct Store {
     rules: BTreeMap<u32, Arc<Rules>>,
     rules_version: u32,
     quarantined: bool,
+    emergency: Called,
     acknowledged: u64,
     /// The lanes' states as the file has them, so that the hot path need not read them back.
     lanes: BTreeMap<LaneId, Lane>,
+    /// The vehicles inside, for the matching.
+    inside: InsideNow,
     in_batch: bool,
     /// Held as long as the store lives, so that a second daemon cannot open the same ledger.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Store {
@@ -76,8 +84,10 @@ impl Store {
             rules: BTreeMap::new(),
             rules_version: 0,
             quarantined: false,
+            emergency: Called::default(),
             acknowledged: 0,
             lanes: BTreeMap::new(),
+            inside: InsideNow::read(&db).context("read who is inside")?,
             in_batch: false,
             db,
             _lock: lock,
@@ -146,6 +156,12 @@ impl Store {
         Ok(self.db.query_row(sql, [version], |row| row.get(0)).optional()?)
     }
 
+    /// The text of a version of the rules that was ever in force.
+    pub fn rules_text(&self, version: u32) -> anyhow::Result<Option<String>> {
+        let sql = "SELECT text FROM rules WHERE version = ?1";
+        Ok(self.db.query_row(sql, [version], |row| row.get(0)).optional()?)
+    }
+
     /// The lanes whose state is on disk, whether the settings still have them or not.
     pub fn lanes(&self) -> impl Iterator<Item = &LaneId> {
         self.lanes.keys()
@@ -157,6 +173,25 @@ impl Store {
         (self.acknowledged > self.seq).then(|| {
             format!("the cloud holds {} entries and this ledger only {}: rewound", self.acknowledged, self.seq)
         })
+    }
+
+    /// What a pair of lanes' cameras has shown, read from a ledger that may be in use.
+    pub fn experiences(path: &Path) -> anyhow::Result<BTreeMap<(String, String), Experience>> {
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .with_context(|| format!("open the ledger {}", path.display()))?;
+        inside::experiences(&db)
+    }
+
+    /// Forgets what cameras have shown. The ledger must not be in use.
+    pub fn forget_experience(path: &Path, reason: &str, now: Now) -> anyhow::Result<()> {
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .with_context(|| format!("open the ledger {}", path.display()))?;
+        let box_id: String = db.query_row("SELECT box_id FROM box", (), |row| row.get(0))?;
+        drop(db);
+        let mut store = Self::open(path, &box_id)?;
+        let input = Input::ExperienceForgotten { reason: reason.to_owned() };
+        store.append(&input, &[Record::ExperienceReset { reason: reason.to_owned() }], now)?;
+        store.commit()
     }
 
     fn begin(&mut self) -> anyhow::Result<()> {
@@ -177,11 +212,15 @@ impl Store {
     }
 
     fn remember(&mut self, record: &Record) -> anyhow::Result<()> {
+        let before = if let Record::LaneMoved { lane, .. } = record { self.lanes.get(lane) } else { None };
+        self.inside.follow(record, before);
         if let Record::RulesActivated { version, text, .. } = record {
             self.rules.insert(*version, Arc::new(Rules::parse(text)?));
             self.rules_version = *version;
         } else if let Record::Quarantined { .. } = record {
             self.quarantined = true;
+        } else if let Record::EmergencyChanged { source, active } = record {
+            self.emergency = self.emergency.after(source, *active);
         } else if let Record::Acknowledged { seq } = record {
             self.acknowledged = *seq;
         } else if let Record::LaneMoved { lane, state } = record {
@@ -214,6 +253,9 @@ impl Store {
         self.lanes = self.stored_lanes()?;
         self.rules_version = self.fact("rules_version")?.map_or(Ok(0), |text| text.parse())?;
         self.quarantined = self.fact("quarantined")?.is_some();
+        let is_on = |value: Option<String>| value.is_some_and(|value| value == tables::ON);
+        self.emergency.by_contact = is_on(self.fact(tables::EMERGENCY_BY_CONTACT)?);
+        self.emergency.by_staff = is_on(self.fact(tables::EMERGENCY_BY_STAFF)?);
         let sql = "SELECT value FROM cloud_cursor WHERE name = 'acknowledged'";
         self.acknowledged = self.db.query_row(sql, (), |row| row.get(0)).optional()?.unwrap_or(0);
         Ok(())
@@ -246,13 +288,23 @@ fn check_sqlite(version: i32) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn lock(path: &Path) -> anyhow::Result<File> {
+/// Nobody else writes while this lives.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process on its way to another program may hold a copy of the file.
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock(path: &Path) -> anyhow::Result<Lock> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let file = File::options().create(true).truncate(false).write(true).open(&name);
     let file = file.with_context(|| format!("open {}", name.display()))?;
     file.try_lock().with_context(|| format!("{} is in use by another daemon", path.display()))?;
-    Ok(file)
+    Ok(Lock(file))
 }
 
 /// Sets what durability rests on and reads it back: drivers and defaults have disagreed before.

@@ -2,16 +2,17 @@
 
 use rusqlite::Connection;
 
-/// Tables that stay small: a row for each lane, version of the rules, or name.
-const SMALL: [&str; 5] = ["box", "fact", "rules", "lane", "cloud_cursor"];
+/// Tables that stay small: a row for each lane, version of the rules, name, or pair of signs of a pair of lanes.
+const SMALL: [&str; 7] = ["box", "fact", "rules", "lane", "cloud_cursor", "camera_pair", "camera_pair_signs"];
 /// Indexes that hold only what is going on now.
 const OF_NOW: [&str; 5] =
     ["stay_inside_by_plate", "stay_inside_by_member", "stay_inside_by_change", "grant_request_open", "hold_by_stay"];
 
 /// The files with SQL of the daemon's every day. The books and a verification read everything, and are asked for that.
-const SOURCES: [(&str, &str); 7] = [
+const SOURCES: [(&str, &str); 8] = [
     ("mod.rs", include_str!("mod.rs")),
     ("facts.rs", include_str!("facts.rs")),
+    ("inside.rs", include_str!("inside.rs")),
     ("tables.rs", include_str!("tables.rs")),
     ("reader/journal.rs", include_str!("reader/journal.rs")),
     ("reader/lanes.rs", include_str!("reader/lanes.rs")),

@@ -13,7 +13,8 @@ CREATE TABLE journal (
     head  BLOB NOT NULL CHECK (length(head) = 32)
 ) STRICT;
 
--- What the box knows of itself by name: 'quarantined' (reason), 'rules_version'.
+-- What the box knows of itself by name: 'quarantined' (reason), 'rules_version',
+-- 'emergency_by_contact' and 'emergency_by_staff' ('on' or 'off').
 CREATE TABLE fact (
     name   TEXT PRIMARY KEY,
     value  TEXT NOT NULL
@@ -71,6 +72,9 @@ CREATE INDEX stay_inside_by_member ON stay (member)
 -- Two, so that neither list has to read through the other's: years of stays are over, and few are inside.
 CREATE INDEX stay_inside_by_change ON stay (changed_seq DESC) WHERE state IN ('pending_entry', 'open', 'pending_exit');
 CREATE INDEX stay_ended_by_change ON stay (changed_seq DESC) WHERE state IN ('closed', 'void');
+
+-- Earlier visits of a plate that share a cap of the day.
+CREATE INDEX stay_closed_by_plate ON stay (plate, exit_ms) WHERE state = 'closed';
 
 CREATE TABLE payment (
     op      TEXT PRIMARY KEY,
@@ -159,6 +163,33 @@ CREATE TABLE alarm (
     lane  TEXT,
     stay  TEXT,
     PRIMARY KEY (seq, n)
+) STRICT, WITHOUT ROWID;
+
+-- How each stay was found at its exit.
+CREATE TABLE stay_match (
+    stay           TEXT PRIMARY KEY,
+    lane           TEXT NOT NULL,
+    read           TEXT NOT NULL,
+    posterior_ppm  INTEGER NOT NULL,
+    none_ppm       INTEGER NOT NULL,
+    matched_by     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What the cameras of an entry and an exit have shown of each other's mistakes; no plates.
+CREATE TABLE camera_pair (
+    entry_lane  TEXT NOT NULL,
+    exit_lane   TEXT NOT NULL,
+    lessons     INTEGER NOT NULL,
+    PRIMARY KEY (entry_lane, exit_lane)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE camera_pair_signs (
+    entry_lane  TEXT NOT NULL,
+    exit_lane   TEXT NOT NULL,
+    held_out    INTEGER NOT NULL,
+    signs       TEXT NOT NULL,
+    count       INTEGER NOT NULL,
+    PRIMARY KEY (entry_lane, exit_lane, held_out, signs)
 ) STRICT, WITHOUT ROWID;
 
 -- Cached facts of the cloud ledger: not journaled, made again from the feed.

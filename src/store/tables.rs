@@ -4,13 +4,14 @@ use rusqlite::{Connection, params};
 use serde::Serialize;
 
 use crate::domain::event::{
-    FeedChange, Fen, GrantId, MemberId, OpId, PlateRead, Points, Record, StayId, Tender, UtcMs,
+    EmergencySource, FeedChange, Fen, GrantId, LaneId, MemberId, OpId, PlateRead, Points, Record, StayId, Tender, UtcMs,
 };
+use crate::domain::matching::learning::Lesson;
 use crate::domain::points::{self, Part};
 use crate::domain::stay::Stay;
 
 /// The tables that follow from the journal alone.
-pub(super) const CONSEQUENCES: [&str; 14] = [
+pub(super) const CONSEQUENCES: [&str; 17] = [
     "fact",
     "rules",
     "lane",
@@ -25,7 +26,15 @@ pub(super) const CONSEQUENCES: [&str; 14] = [
     "operation",
     "barrier_command",
     "alarm",
+    "stay_match",
+    "camera_pair",
+    "camera_pair_signs",
 ];
+
+/// The facts that say who has called an emergency, and the value of one that is on.
+pub(super) const EMERGENCY_BY_CONTACT: &str = "emergency_by_contact";
+pub(super) const EMERGENCY_BY_STAFF: &str = "emergency_by_staff";
+pub(super) const ON: &str = "on";
 
 /// How many entries back a camera's statement is still known as a repeat: weeks of traffic, and a bounded table.
 const READS_KEPT_ENTRIES: u64 = 200_000;
@@ -45,6 +54,21 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
             let sql = "UPDATE stay SET state = 'open', entry_evidence = ?3, changed_seq = ?2
                        WHERE stay = ?1 AND state = 'pending_entry'";
             one(db, sql, params![stay.as_str(), seq, name(evidence)?])?;
+        }
+        Record::StayMatched { stay, lane, entry_lane, read, posterior_ppm, none_ppm, by, lesson } => {
+            let sql = "INSERT INTO stay_match (stay, lane, read, posterior_ppm, none_ppm, matched_by)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                       ON CONFLICT (stay) DO UPDATE SET lane = excluded.lane, read = excluded.read,
+                       posterior_ppm = excluded.posterior_ppm, none_ppm = excluded.none_ppm,
+                       matched_by = excluded.matched_by";
+            one(db, sql, params![stay.as_str(), lane.as_str(), read.as_str(), posterior_ppm, none_ppm, json(by)?])?;
+            if let Some(lesson) = lesson {
+                learned(db, entry_lane, lane, lesson)?;
+            }
+        }
+        Record::ExperienceReset { .. } => {
+            db.prepare_cached("DELETE FROM camera_pair_signs")?.execute(())?;
+            db.prepare_cached("DELETE FROM camera_pair")?.execute(())?;
         }
         Record::StayExiting { stay, lane, at, fee } => {
             let sql = "UPDATE stay SET state = 'pending_exit', exit_lane = ?3, exit_ms = ?4, fee_fen = ?5, fee = ?6,
@@ -123,9 +147,18 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
             let lane = lane.as_ref().map(|lane| lane.as_str());
             one(db, sql, params![seq, n, code, text, lane, stay.as_ref().map(StayId::as_str)])?;
         }
+        Record::EmergencyChanged { source, active } => {
+            let name = match source {
+                EmergencySource::Contact => EMERGENCY_BY_CONTACT,
+                EmergencySource::Staff { .. } => EMERGENCY_BY_STAFF,
+            };
+            set_fact(db, name, if *active { ON } else { "off" })?;
+        }
         Record::Quarantined { reason } => set_fact(db, "quarantined", reason)?,
         Record::RulesActivated { version, hash, text } => {
-            let sql = "INSERT INTO rules (version, hash, text) VALUES (?1, ?2, ?3)";
+            // A version that is put back in force is the same text again.
+            let sql = "INSERT INTO rules (version, hash, text) VALUES (?1, ?2, ?3)
+                       ON CONFLICT (version) DO UPDATE SET text = excluded.text WHERE hash = excluded.hash";
             one(db, sql, params![version, hash, text])?;
             set_fact(db, "rules_version", &version.to_string())?;
         }
@@ -175,6 +208,20 @@ fn read_taken(db: &Connection, seq: u64, read: &PlateRead, outcome: &str) -> any
     one(db, sql, values)?;
     if let Some(old) = seq.checked_sub(READS_KEPT_ENTRIES) {
         db.prepare_cached("DELETE FROM plate_read WHERE seq <= ?1")?.execute([old])?;
+    }
+    Ok(())
+}
+
+/// Counts what two lanes' cameras showed of one vehicle.
+fn learned(db: &Connection, entry: &LaneId, exit: &LaneId, lesson: &Lesson) -> anyhow::Result<()> {
+    let sql = "INSERT INTO camera_pair (entry_lane, exit_lane, lessons) VALUES (?1, ?2, 1)
+               ON CONFLICT (entry_lane, exit_lane) DO UPDATE SET lessons = lessons + 1";
+    one(db, sql, params![entry.as_str(), exit.as_str()])?;
+    let sql =
+        "INSERT INTO camera_pair_signs (entry_lane, exit_lane, held_out, signs, count) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (entry_lane, exit_lane, held_out, signs) DO UPDATE SET count = count + excluded.count";
+    for (signs, count) in &lesson.signs {
+        one(db, sql, params![entry.as_str(), exit.as_str(), lesson.is_held_out, signs, count])?;
     }
     Ok(())
 }

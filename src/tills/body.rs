@@ -83,6 +83,12 @@ impl Body {
         self.fen(name)?.ok_or_else(|| Problem::field(name, "missing; a whole number of fen is needed"))
     }
 
+    /// Yes or no; the field must be there.
+    pub(super) fn needed_truth(&self, name: &str) -> Result<bool, Problem> {
+        let value = self.fields.get(name).and_then(Value::as_bool);
+        value.ok_or_else(|| Problem::field(name, "true or false is needed"))
+    }
+
     /// A plate.
     pub(super) fn plate(&self, name: &str) -> Result<Option<Plate>, Problem> {
         let Some(text) = self.text(name, 32)? else { return Ok(None) };

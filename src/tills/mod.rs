@@ -28,7 +28,7 @@ use axum::routing::{get, post};
 
 use crate::domain::event::{Fen, LaneId, Points, UtcMs};
 use crate::domain::stay::Stay;
-use crate::domain::tariff::Fee;
+use crate::domain::tariff::{Fee, PriorVisit};
 use crate::site::Handle;
 use crate::store::reader::Reader;
 
@@ -47,7 +47,7 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 pub type Reject = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What a stay costs at a moment under the rules of its entry.
-pub type QuoteStay = Arc<dyn Fn(&Stay, UtcMs) -> Option<StayPrice> + Send + Sync>;
+pub type QuoteStay = Arc<dyn Fn(&Stay, &[PriorVisit], UtcMs) -> Option<StayPrice> + Send + Sync>;
 
 /// What the room needs; `main` puts it together.
 #[derive(Clone)]
@@ -119,7 +119,10 @@ pub fn router(settings: Settings) -> Router {
         .route("/status", get(status::status))
         .route("/staff/lanes/{lane}/raise", post(staff::raise))
         .route("/staff/lanes/{lane}/settle", post(staff::settle))
+        .route("/staff/lanes/{lane}/stay", post(staff::choose_stay))
         .route("/staff/lanes/{lane}/plate", post(staff::correct_plate))
+        .route("/staff/emergency", post(staff::emergency))
+        .route("/staff/rules/rollback", post(staff::roll_back))
         .route("/staff/books", get(staff::books))
         .fallback(no_such_request)
         .method_not_allowed_fallback(no_such_method)

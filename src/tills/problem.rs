@@ -27,6 +27,7 @@ pub enum Code {
     Quarantined,
     NothingWaiting,
     AmountMismatch,
+    RulesRefused,
     BodyTooLarge,
     IdempotencyKeyReused,
     TooManyAttempts,
@@ -86,6 +87,7 @@ const ROWS: &[Row] = rows! {
     Quarantined "quarantined" CONFLICT false "本机暂停使用积分,请改用其他方式付款" "This box may not spend points now; take another tender";
     NothingWaiting "nothing-waiting" CONFLICT false "该车道没有等待的车辆" "No vehicle waits in this lane";
     AmountMismatch "amount-mismatch" CONFLICT false "收款金额与应付金额不符" "The money taken is not what is due";
+    RulesRefused "rules-refused" CONFLICT false "规则未生效" "The rules were not put in force";
     BodyTooLarge "body-too-large" PAYLOAD_TOO_LARGE false "请求内容过大" "The request is too large";
     IdempotencyKeyReused "idempotency-key-reused" UNPROCESSABLE_ENTITY false "同一幂等键对应了不同内容,请联系技术人员" "One key was used for two different requests; call the technician";
     TooManyAttempts "too-many-attempts" TOO_MANY_REQUESTS true "密码错误次数过多,请一分钟后再试" "Too many wrong PINs; try again in a minute";
@@ -187,6 +189,7 @@ impl Problem {
             | Code::AmountMismatch
             | Code::BodyTooLarge
             | Code::IdempotencyKeyReused
+            | Code::RulesRefused
             | Code::Internal => None,
         }
     }

@@ -57,16 +57,20 @@ impl Tills {
                 Some(member) => view.usable_points(member)?,
                 None => Points(0),
             };
-            Ok(Some((row, usable)))
+            let prior = match &row.stay.plate {
+                Some(plate) => view.prior_visits(plate, row.stay.entry)?,
+                None => Vec::new(),
+            };
+            Ok(Some((row, usable, prior)))
         });
         let unknown = || Problem::new(Code::StayUnknown, "no stay of that id or plate is open");
-        let (row, usable) = look.await?.ok_or_else(unknown)?;
+        let (row, usable, prior) = look.await?.ok_or_else(unknown)?;
         let pricing = &self.settings.pricing;
         // A vehicle that stands at the exit owes what it owed when it was read there, as in a commit.
         let at_exit = row.exit.filter(|_| row.stay.state == StayState::PendingExit);
         let at = at_exit.unwrap_or_else(|| (pricing.now)());
         let stay = row.stay;
-        let price = (pricing.quote)(&stay, at).ok_or_else(|| {
+        let price = (pricing.quote)(&stay, &prior, at).ok_or_else(|| {
             tracing::error!(stay = %stay.id, rules = stay.rules, "the rules of a stay are missing");
             Problem::new(Code::Internal, format!("rules version {} of this stay are not on this box", stay.rules))
         })?;

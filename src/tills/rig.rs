@@ -204,9 +204,14 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         Input::Staff(act) => Reply::Staff(match &act.what {
             StaffWish::Settle { fen } if fen.0 != 800 => Err(StaffRefusal::AmountMismatch { due: Fen(800) }),
             StaffWish::CorrectPlate { .. } => Err(StaffRefusal::NothingWaiting),
-            StaffWish::Raise { .. } | StaffWish::Settle { .. } => Ok("raised".to_owned()),
+            StaffWish::ChooseStay { stay, .. } if stay.as_str() != "S1-7" => Err(StaffRefusal::NotPossible),
+            StaffWish::Raise { .. } | StaffWish::Settle { .. } | StaffWish::ChooseStay { .. } => {
+                Ok("raised".to_owned())
+            }
         }),
+        Input::Emergency { .. } => Reply::Staff(Ok("every barrier is raised".to_owned())),
         Input::Started { .. }
+        | Input::LaneEmergency { .. }
         | Input::PlateRead(_)
         | Input::LoopChanged { .. }
         | Input::VehicleSeen { .. }
@@ -214,6 +219,7 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         | Input::BarrierMoved { .. }
         | Input::LaneDue { .. }
         | Input::LaneReconsidered { .. }
+        | Input::ExperienceForgotten { .. }
         | Input::RulesOffered { .. }
         | Input::Cloud(_) => panic!("no till or guard sent {:?}", envelope.input),
     };
@@ -237,10 +243,14 @@ fn pricing() -> Pricing {
         zh: "2小时 × ¥4.00".to_owned(),
         en: "2 h × ¥4.00".to_owned(),
     };
-    let price = StayPrice { fee: Fee { total: Fen(800), lines: vec![line] }, due: Fen(800), points_needed: Points(80) };
+    let price = StayPrice {
+        fee: Fee { total: Fen(800), lines: vec![line], ..Fee::default() },
+        due: Fen(800),
+        points_needed: Points(80),
+    };
     Pricing {
         now: Arc::new(|| UtcMs(NOON_MS + LATER_MS)),
-        quote: Arc::new(move |_, _| Some(price.clone())),
+        quote: Arc::new(move |_, _, _| Some(price.clone())),
         earned: Arc::new(|fen| Points(fen.0 / 100)),
         worth: Arc::new(|points| Fen(points.0 * 10)),
     }

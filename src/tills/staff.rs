@@ -15,7 +15,9 @@ use super::access::text_header;
 use super::body::Body;
 use super::problem::{Code, Problem};
 use super::transaction::unavailable;
-use crate::domain::event::{Input, LaneId, Reply, StaffAct, StaffRefusal, StaffWish};
+use crate::domain::event::{
+    EmergencySource, Input, LaneId, Reply, RulesOffer, StaffAct, StaffRefusal, StaffWish, StayId,
+};
 use crate::store::reader::BOOKS_TIMEOUT;
 
 /// Longest reason: a sentence or two.
@@ -43,6 +45,15 @@ pub(super) async fn settle(State(tills): State<Arc<Tills>>, Path(lane): Path<Str
     tills.act(&lane, operator, what).await
 }
 
+/// `POST /staff/lanes/{lane}/stay`.
+pub(super) async fn choose_stay(State(tills): State<Arc<Tills>>, Path(lane): Path<String>, body: Given) -> Answer {
+    let body = Body::parse(body, &["operator", "pin", "stay", "reason"])?;
+    let operator = tills.operator_of(&body)?;
+    let stay = StayId(body.needed_text("stay", MOST_NAME_CHARS)?.to_owned());
+    let reason = body.needed_text("reason", MOST_REASON_CHARS)?.to_owned();
+    tills.act(&lane, operator, StaffWish::ChooseStay { stay, reason }).await
+}
+
 /// `POST /staff/lanes/{lane}/plate`.
 pub(super) async fn correct_plate(State(tills): State<Arc<Tills>>, Path(lane): Path<String>, body: Given) -> Answer {
     let body = Body::parse(body, &["operator", "pin", "plate", "reason"])?;
@@ -50,6 +61,22 @@ pub(super) async fn correct_plate(State(tills): State<Arc<Tills>>, Path(lane): P
     let plate = body.plate("plate")?.ok_or_else(|| Problem::field("plate", "missing; the right plate is needed"))?;
     let reason = body.needed_text("reason", MOST_REASON_CHARS)?.to_owned();
     tills.act(&lane, operator, StaffWish::CorrectPlate { plate, reason }).await
+}
+
+/// `POST /staff/emergency`: raises and holds every barrier, or ends what staff have called.
+pub(super) async fn emergency(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
+    let body = Body::parse(body, &["operator", "pin", "active", "reason"])?;
+    let operator = tills.operator_of(&body)?;
+    let reason = body.needed_text("reason", MOST_REASON_CHARS)?.to_owned();
+    let active = body.needed_truth("active")?;
+    tills.ask(Input::Emergency { source: EmergencySource::Staff { operator, reason }, active }).await
+}
+
+/// `POST /staff/rules/rollback`: the version before the one in force holds again.
+pub(super) async fn roll_back(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
+    let body = Body::parse(body, &["operator", "pin"])?;
+    let operator = Some(tills.operator_of(&body)?);
+    tills.ask(Input::RulesOffered { version: 0, operator, offer: RulesOffer::Before }).await
 }
 
 /// `GET /staff/books`.
@@ -79,8 +106,12 @@ impl Tills {
                 format!("no lane of that name; there are {}", known.join(", ")),
             ));
         };
-        let act = StaffAct { lane: lane.clone(), operator, what };
-        let reply = self.settings.handle.try_submit(Input::Staff(act)).map_err(unavailable)?;
+        self.ask(Input::Staff(StaffAct { lane: lane.clone(), operator, what })).await
+    }
+
+    /// Puts what staff want in line and waits for the answer.
+    async fn ask(&self, input: Input) -> Answer {
+        let reply = self.settings.handle.try_submit(input).map_err(unavailable)?;
         let unknown = || {
             let detail = "the box has not answered yet; look at the lane before you do it again";
             Problem::new(Code::AnswerLate, detail).with_unknown_outcome()
@@ -95,6 +126,11 @@ impl Tills {
                 Err(Problem::new(Code::AmountMismatch, format!("fen: what is due is {} fen", due.0))
                     .with("due_fen", due.0))
             }
+            Reply::Staff(Err(StaffRefusal::NotPossible)) => Err(Problem::field(
+                "stay",
+                "not among the stays that the waiting vehicle may be; look at the lane again",
+            )),
+            Reply::Staff(Err(StaffRefusal::RulesRefused { why })) => Err(Problem::new(Code::RulesRefused, why)),
             Reply::Done | Reply::Till(_) => {
                 tracing::error!("the loop answered staff with another's reply");
                 Err(Problem::new(Code::Internal, "the box gave no answer for staff").with_unknown_outcome())

@@ -187,13 +187,13 @@ fn a_misread_at_the_exit_is_corrected_by_the_camera_or_by_staff() {
     story.enter("in", PLATE);
     story.minutes(5);
     story.arrival("out", true);
-    assert_eq!(story.read("out", "粤B12845"), 0, "no such car is inside");
+    assert_eq!(story.read("out", "京C77777"), 0, "no such car is inside");
     assert_eq!(story.read("out", PLATE), 1);
     story.drive_through("out");
     story.enter("in", OTHER);
     story.minutes(5);
     story.arrival("out", true);
-    assert_eq!(story.read("out", "粤BD98766"), 0);
+    assert_eq!(story.read("out", "京C77776"), 0);
     let wish = StaffWish::CorrectPlate { plate: OTHER.parse().unwrap(), reason: "seen".to_owned() };
     assert_eq!(story.staff("out", wish).0, 1);
     story.drive_through("out");
@@ -431,6 +431,10 @@ fn a_doubted_journal_spends_no_points_and_still_lets_cars_out() {
     story.staff("out", StaffWish::Settle { fen: Fen(500) });
     story.drive_through("out");
     assert_eq!(story.stays(), ["粤B12345 closed 500 500 0"]);
+    // What the journal has forgotten may have spent them: given back, they would be handed out a second time.
+    assert_eq!((story.points("returned"), story.usable()), (0, 300));
+    assert!(matches!(story.till("k2", Some("M1"), 500, None, 500, 0).1, TillAnswer::Applied { .. }));
+    assert_eq!(story.points("returned"), 0);
 }
 
 #[test]

@@ -3,10 +3,14 @@
 
 mod boxed;
 mod demo;
+mod dice;
+mod emergency;
+mod fees;
 mod foreign;
 mod group_commit;
 mod kill;
 mod lanes;
+mod matching;
 mod mishaps;
 mod model;
 mod packaging;

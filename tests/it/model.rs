@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use gatepost::domain::event::{CommandId, Fen, GrantId, Input, LaneId, MemberId, OpId, Points, Record, StayId, UtcMs};
+use gatepost::domain::event::{
+    CommandId, Fen, GrantId, Input, LaneId, MemberId, OpId, Points, RaiseCause, Record, StayId, UtcMs,
+};
 use gatepost::domain::lane::{Direction, Lane, Lanes, Phase};
 use gatepost::domain::points::Part;
 use gatepost::domain::rules::Rules;
@@ -88,7 +90,7 @@ impl Model {
     pub fn due_of(&self, stay: &StayId, utc: i64) -> Fen {
         let rules = Rules::parse(include_str!("../../systemd/rules.toml")).unwrap();
         let visit = &self.stays[stay];
-        tariff::quote(&rules, &visit.stay, visit.exit.unwrap_or(UtcMs(utc))).due
+        tariff::quote(&rules, &visit.stay, &[], visit.exit.unwrap_or(UtcMs(utc))).due
     }
 
     /// A request for a grant, answered or not, and mostly one of the newest.
@@ -123,6 +125,7 @@ impl Model {
                 let visit = self.stays.get_mut(stay).unwrap();
                 (visit.exit, visit.fee) = (Some(*at), fee.total.0);
             }
+            Record::StayMatched { .. } | Record::ExperienceReset { .. } => {}
             Record::StayResumed { stay } => {
                 self.go(stay, &[StayState::PendingExit], StayState::Open);
                 self.stays.get_mut(stay).unwrap().exit = None;
@@ -143,10 +146,16 @@ impl Model {
                 visit.stay.paid.0 += fen.0;
                 visit.stay.paid_at = Some(*at);
             }
-            Record::BarrierCommanded { command, .. } => {
+            Record::BarrierCommanded { command, cause, lane, .. } => {
                 assert!(self.commanded.insert(command.clone()), "{command} is given once");
-                let is_reason = matches!(input, Input::PlateRead(_) | Input::Staff(_) | Input::LaneReconsidered { .. });
+                let is_held = self.lanes.get(lane).is_some_and(|state| state.emergency.is_some());
+                let is_reason = if *cause == RaiseCause::Emergency {
+                    is_held || matches!(input, Input::LaneEmergency { active: true, .. })
+                } else {
+                    matches!(input, Input::PlateRead(_) | Input::Staff(_) | Input::LaneReconsidered { .. })
+                };
                 assert!(is_reason, "{input:?} is no reason to raise");
+                assert!(!is_held || *cause == RaiseCause::Emergency, "an emergency outranks {input:?}");
             }
             Record::Quarantined { .. } => self.quarantined = true,
             Record::GrantRequested { request, member, points } => {
@@ -164,6 +173,7 @@ impl Model {
             | Record::PointsReturned { .. }
             | Record::GrantAccepted { .. } => self.take_points(record),
             Record::Started { .. }
+            | Record::EmergencyChanged { .. }
             | Record::ReadTaken { .. }
             | Record::SaleCommitted { .. }
             | Record::OperationAnswered { .. }
@@ -213,6 +223,7 @@ impl Model {
             }
             Record::PointsReturned { op, points, parts, .. } => {
                 self.once(op);
+                assert!(!self.quarantined, "a doubted journal gives nothing back");
                 self.move_points(points, parts, |pocket, n| {
                     (pocket.remaining, pocket.returned) = (pocket.remaining - n, pocket.returned + n)
                 });

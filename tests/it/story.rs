@@ -9,7 +9,7 @@ use gatepost::domain::event::{
 };
 use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy};
 use gatepost::site::{Core, activate_rules};
-use gatepost::store::{Store, journal};
+use gatepost::store::{Store, journal, recompute};
 use gatepost::{clock::Clock, store::journal::Verdict};
 use rusqlite::Connection;
 
@@ -54,6 +54,11 @@ impl Story {
         self.wakes.clear();
         self.uptime_ms = 50;
         self.open();
+    }
+
+    /// The daemon ends, so that another program may open the ledger.
+    pub fn stop(&mut self) {
+        self.core = None;
     }
 
     fn open(&mut self) {
@@ -269,11 +274,12 @@ impl Story {
     }
 }
 
-/// Every story ends with books that its journal can prove.
+/// Every story ends with books that its journal can prove, and fees that it can compute again to the byte.
 impl Drop for Story {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert_eq!(self.verdict().faults, Vec::<String>::new());
+            assert_eq!(recompute::fees(&self.path(), None).unwrap().faults, Vec::<String>::new());
         }
     }
 }

@@ -46,6 +46,13 @@ pub enum StaffRefusal {
         /// What is due.
         due: Fen,
     },
+    /// The vehicle that waits is not known to be that stay.
+    NotPossible,
+    /// The rules are not put in force.
+    RulesRefused {
+        /// Why, and what is allowed.
+        why: String,
+    },
 }
 
 /// A till's answer: stored, and given again for the same key.

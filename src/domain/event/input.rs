@@ -88,6 +88,13 @@ pub enum StaffWish {
         /// The amount taken; must be what is due.
         fen: Fen,
     },
+    /// Say which of the stays that it may be the waiting vehicle is.
+    ChooseStay {
+        /// Which.
+        stay: StayId,
+        /// How the operator knows.
+        reason: String,
+    },
     /// Say which plate the waiting vehicle really has.
     CorrectPlate {
         /// The right plate.
@@ -196,6 +203,33 @@ pub enum CloudNews {
     },
 }
 
+/// Who calls an emergency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum EmergencySource {
+    /// The contact of the fire panel.
+    Contact,
+    /// A person.
+    Staff {
+        /// Who.
+        operator: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Which rules are to be put in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RulesOffer {
+    /// The ones of the settings, at the start.
+    #[default]
+    Settings,
+    /// This bundle.
+    Text(String),
+    /// The version before the one in force.
+    Before,
+}
+
 /// Everything that can happen to a box.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -249,10 +283,35 @@ pub enum Input {
         /// The lane.
         lane: LaneId,
     },
-    /// The rules in the settings are not the ones in force.
+    /// The fire panel's contact changed, or a guard calls an emergency or ends it.
+    Emergency {
+        /// Who speaks.
+        source: EmergencySource,
+        /// Whether there is one.
+        active: bool,
+    },
+    /// A lane's part of an emergency.
+    LaneEmergency {
+        /// The lane.
+        lane: LaneId,
+        /// Whether its barrier is held up from now on.
+        active: bool,
+    },
+    /// What was learned about the cameras' mistakes is to be forgotten.
+    ExperienceForgotten {
+        /// Why.
+        reason: String,
+    },
+    /// Rules are to be put in force.
     RulesOffered {
-        /// Their version.
+        /// Their version; the one in force where it is left.
         version: u32,
+        /// Who asked for it, where a person did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operator: Option<String>,
+        /// What is asked; the journal has the rules themselves in the record.
+        #[serde(skip)]
+        offer: RulesOffer,
     },
     /// A person acts.
     Staff(StaffAct),

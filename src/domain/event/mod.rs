@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};
 pub use input::{
-    ArmPosition, CloudNews, CommandAnswer, FeedChange, Input, Member, PlateRead, StaffAct, StaffWish, TillCommit,
-    VehicleSign,
+    ArmPosition, CloudNews, CommandAnswer, EmergencySource, FeedChange, Input, Member, PlateRead, RulesOffer, StaffAct,
+    StaffWish, TillCommit, VehicleSign,
 };
-pub use record::{Evidence, RaiseCause, ReadOutcome, Record, Tender};
+pub use record::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Record, Tender};
 
 macro_rules! text_id {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(

@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArmPosition, CommandAnswer, CommandId, FeedChange, Fen, GrantId, LaneId, MemberId, OpId, PlateRead, Points, StayId,
-    TerminalId, TillAnswer, UtcMs,
+    ArmPosition, CommandAnswer, CommandId, EmergencySource, FeedChange, Fen, GrantId, LaneId, MemberId, OpId,
+    PlateRead, Points, StayId, TerminalId, TillAnswer, UtcMs,
 };
 use crate::domain::lane::Lane;
+use crate::domain::matching::learning::Lesson;
+use crate::domain::plate::Plate;
 use crate::domain::points::Part;
 use crate::domain::stay::Stay;
 use crate::domain::tariff::Fee;
@@ -46,6 +48,23 @@ pub enum RaiseCause {
     },
     /// The vehicle still stands there after an uncertain raise, and a fresh read proves it.
     StillThere,
+    /// A fire alarm or a guard's emergency holds every barrier up.
+    Emergency,
+}
+
+/// Who decided which stay a vehicle is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "who", rename_all = "snake_case")]
+pub enum MatchedBy {
+    /// The box: it was certain enough.
+    Automatic,
+    /// A person chose among the candidates.
+    Guard {
+        /// Who.
+        operator: String,
+        /// How that person knew.
+        reason: String,
+    },
 }
 
 /// Where money for a stay came from.
@@ -103,6 +122,30 @@ pub enum Record {
         stay: StayId,
         /// How that is known.
         evidence: Evidence,
+    },
+    /// Which stay the vehicle at the exit is, how certain that is, and what the two cameras showed of each other.
+    StayMatched {
+        /// Which stay.
+        stay: StayId,
+        /// At which lane.
+        lane: LaneId,
+        /// By which lane it came in.
+        entry_lane: LaneId,
+        /// The plate as it was read here.
+        read: Plate,
+        /// How certain it was, in millionths.
+        posterior_ppm: u32,
+        /// How certain it was that the vehicle had no entry, in millionths.
+        none_ppm: u32,
+        /// Who decided.
+        by: MatchedBy,
+        /// What it teaches about the cameras of the two lanes, where it does.
+        lesson: Option<Lesson>,
+    },
+    /// What was learned about the cameras' mistakes is forgotten.
+    ExperienceReset {
+        /// Why.
+        reason: String,
     },
     /// The vehicle is at the exit; what it owes.
     StayExiting {
@@ -302,6 +345,13 @@ pub enum Record {
         /// Which stay.
         stay: Option<StayId>,
     },
+    /// An emergency was called or ended.
+    EmergencyChanged {
+        /// By whom.
+        source: EmergencySource,
+        /// Whether it is on.
+        active: bool,
+    },
     /// This box spends no more points until it has a new epoch.
     Quarantined {
         /// Why.
@@ -353,4 +403,6 @@ pub enum ReadOutcome {
     StoredOffline,
     /// No plate in it.
     NoPlate,
+    /// Seen while an emergency held the barrier up.
+    Emergency,
 }

@@ -27,6 +27,10 @@ pub struct Books {
     pub sales: Vec<BookedSale>,
     /// Every raise of a barrier.
     pub raises: Vec<BookedRaise>,
+    /// Stays whose exit was read otherwise than their entry and that the box matched by itself.
+    pub matched_automatically: u64,
+    /// Stays that a guard chose for a vehicle at an exit.
+    pub matched_by_guard: u64,
     /// How many entries the cloud ledger does not hold yet.
     pub unacknowledged_entries: u64,
 }
@@ -109,8 +113,17 @@ impl View<'_> {
             points: self.booked_points()?,
             sales: self.booked_sales()?,
             raises: self.booked_raises()?,
+            matched_automatically: self.matched("automatic")?,
+            matched_by_guard: self.matched("guard")?,
             unacknowledged_entries: self.unacknowledged()?,
         })
+    }
+
+    /// How many stays with another plate at the exit than at the entry were matched so.
+    fn matched(&self, who: &str) -> Result<u64, ReadError> {
+        let sql = "SELECT count(*) FROM stay_match m JOIN stay s USING (stay)
+                   WHERE m.matched_by ->> '$.who' = ?1 AND m.read <> s.plate";
+        Ok(self.tx.prepare(sql)?.query_row([who], |row| row.get(0))?)
     }
 
     fn booked_stays(&self) -> Result<Vec<BookedStay>, ReadError> {

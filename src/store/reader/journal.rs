@@ -5,6 +5,7 @@ use rusqlite::OptionalExtension;
 use super::super::journal::genesis;
 use super::{ReadError, View, from_json, unsigned};
 use crate::domain::event::{MemberId, OpId, Points, TerminalId, TillAnswer};
+use crate::store::tables::{EMERGENCY_BY_CONTACT, EMERGENCY_BY_STAFF, ON};
 
 /// Where the journal stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,6 +177,16 @@ impl View<'_> {
             });
         }
         Ok(alarms)
+    }
+
+    /// Whether an emergency holds the barriers up.
+    pub fn is_emergency(&self) -> Result<bool, ReadError> {
+        for name in [EMERGENCY_BY_CONTACT, EMERGENCY_BY_STAFF] {
+            if self.fact(name)?.is_some_and(|value| value == ON) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What the box knows of itself by name, such as `quarantined`.

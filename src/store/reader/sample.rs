@@ -205,6 +205,7 @@ impl Sample {
             visit: visit(Some("粤B12345"), Some("S1-2")),
             due: Some(Fen(800)),
             why: WaitReason::FeeDue,
+            candidates: Vec::new(),
             asked_for_points: false,
         };
         self.lane("X1", &waiting(due));
@@ -240,6 +241,7 @@ pub fn visit(plate: Option<&str>, stay: Option<&str>) -> Visit {
         captured: UtcMs(NOON_MS),
         stay: stay.map(StayId::from),
         left_at_ms: None,
+        matched_ppm: None,
     }
 }
 

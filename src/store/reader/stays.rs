@@ -6,7 +6,7 @@ use super::{ReadError, View, from_json, from_word, unsigned};
 use crate::domain::event::{Evidence, Fen, LaneId, MemberId, Points, StayId, Tender, UtcMs};
 use crate::domain::plate::Plate;
 use crate::domain::stay::{Stay, StayState};
-use crate::domain::tariff::Fee;
+use crate::domain::tariff::{Fee, PriorVisit};
 
 /// A stay with what happened to it beside its own decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +92,12 @@ impl View<'_> {
     pub fn stay_inside_by_plate(&self, plate: &Plate) -> Result<Option<StayRow>, ReadError> {
         let sql = format!("SELECT {COLUMNS} FROM stay WHERE plate = ?1 AND {INSIDE}");
         Ok(self.stays(&sql, [plate.as_str()])?.pop())
+    }
+
+    /// The visits of a plate that ended at most a day before `entry`, for fees that depend on them.
+    pub fn prior_visits(&self, plate: &Plate, entry: UtcMs) -> Result<Vec<PriorVisit>, ReadError> {
+        crate::store::facts::prior_visits(&self.tx, plate, entry)
+            .map_err(|error| ReadError::Foreign { what: "stay.fee", why: error.to_string() })
     }
 
     /// The money that was taken for a stay, in the order of the journal. What points paid is in [`View::points_of`].

@@ -3,8 +3,6 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context;
-use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
@@ -12,17 +10,18 @@ use crate::clock::Clock;
 use crate::domain::decide::decide;
 use crate::domain::event::{Action, CloudNews, CommandAnswer, CommandId, Input, LaneId, Now, Record, Reply};
 use crate::domain::lane::Lanes;
-use crate::domain::rules::Rules;
 use crate::store::Store;
+
+mod rules;
+
+pub use rules::{RulesBook, activate as activate_rules};
 
 /// How many inputs may wait. A full queue makes the links stop reading and the tills hear `busy`; nothing is dropped.
 pub const QUEUE_INPUTS: usize = 1024;
 /// How many inputs one commit may carry: enough to ride out a slow disk, few enough that the first never waits long.
 const BATCH_INPUTS: usize = 64;
 /// How many inputs one input may lead to before the loop calls it a mistake of ours.
-const THEN_INPUTS: usize = 32;
-/// The largest file of rules: the journal's entries must fit into an upload.
-const RULES_BYTES_MAX: usize = 256 << 10;
+const THEN_INPUTS: usize = 256;
 /// Commits after which an idle moment is used to write the WAL back: about 2500 pages.
 const TIDY_COMMITS: u32 = 256;
 
@@ -91,6 +90,7 @@ impl Handle {
 pub struct Core {
     store: Store,
     lanes: Lanes,
+    book: RulesBook,
 }
 
 /// What an input led to. The actions and the reply go out only after the commit.
@@ -107,7 +107,9 @@ pub struct Step {
 impl Core {
     /// Over an open ledger.
     pub fn new(store: Store, lanes: Lanes) -> Self {
-        Self { store, lanes }
+        let book = RulesBook::default();
+        book.show(&store);
+        Self { store, lanes, book }
     }
 
     /// Decides an input and whatever it leads to at once, into the open batch. The first decision's reply is the
@@ -122,6 +124,12 @@ impl Core {
             if decided > THEN_INPUTS {
                 error!("one input led to too many others; the rest is left");
                 break;
+            }
+            if let Input::RulesOffered { operator, offer, .. } = &input {
+                let (answer, records) = rules::offered(&mut self.store, operator.as_deref(), offer, now)?;
+                step.records.extend(records);
+                reply.get_or_insert(answer);
+                continue;
             }
             let facts = self.store.facts(&input)?;
             let decision = decide(&input, &facts, &self.lanes, now);
@@ -152,7 +160,14 @@ impl Core {
 
     /// Makes the batch durable.
     pub fn commit(&mut self) -> anyhow::Result<()> {
-        self.store.commit()
+        self.store.commit()?;
+        self.book.show(&self.store);
+        Ok(())
+    }
+
+    /// The rules, for those who quote: always the committed ones.
+    pub fn book(&self) -> RulesBook {
+        self.book.clone()
     }
 }
 
@@ -320,41 +335,6 @@ impl Deadlines {
     }
 }
 
-/// Puts the rules of the settings in force where they are new. A version stands for one text for ever, because stays
-/// pin it.
-pub fn activate_rules(store: &mut Store, text: &str, clock: &Clock) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        text.len() <= RULES_BYTES_MAX,
-        "the rules have {} bytes; allowed are {RULES_BYTES_MAX}, because they go into the journal whole",
-        text.len()
-    );
-    let rules = Rules::parse(text)?;
-    let hash = hex::encode(Sha256::digest(text));
-    let version = rules.version;
-    if let Some(stored) = store.rules_hash(version)? {
-        anyhow::ensure!(
-            stored == hash,
-            "version {version} of the rules was in force with another content; raise [bundle] version"
-        );
-        anyhow::ensure!(
-            version == store.rules_version(),
-            "version {version} of the rules is older than the one in force, {}; give the old content a new version",
-            store.rules_version()
-        );
-        return Ok(());
-    }
-    anyhow::ensure!(
-        version > store.rules_version(),
-        "version {version} of the rules is older than the one in force, {}",
-        store.rules_version()
-    );
-    let record = Record::RulesActivated { version, hash, text: text.to_owned() };
-    store.append(&Input::RulesOffered { version }, &[record], clock.now())?;
-    store.commit().context("put the rules in force")?;
-    info!(version, "rules are in force");
-    Ok(())
-}
-
 /// What a site manager wants to read.
 fn log(record: &Record) {
     match record {
@@ -367,11 +347,15 @@ fn log(record: &Record) {
             let (lane, stay) = (lane.as_ref().map(|l| l.as_str()), stay.as_ref().map(|s| s.as_str()));
             warn!(code, lane, stay, "staff should look");
         }
+        Record::EmergencyChanged { active: true, .. } => error!("emergency: every barrier is held up"),
+        Record::EmergencyChanged { active: false, .. } => warn!("a call of an emergency has ended"),
         Record::Quarantined { reason } => error!(reason, "this box spends no more points"),
         Record::Started { lane } => info!(%lane, "took up a lane in mid-work"),
         Record::ReadTaken { .. }
         | Record::LaneMoved { .. }
         | Record::StayOpened { .. }
+        | Record::StayMatched { .. }
+        | Record::ExperienceReset { .. }
         | Record::StayExiting { .. }
         | Record::StayResumed { .. }
         | Record::StayVoided { .. }

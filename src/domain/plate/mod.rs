@@ -1,12 +1,20 @@
 //! A licence plate as text that was checked: what may be a plate and what may not.
 
+pub mod class;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// What cameras say where they saw a vehicle and no plate, without separators and in capitals.
+const NO_PLATE_WORDS: [&str; 8] = ["无", "无车牌", "无牌", "无牌车", "未识别", "UNKNOWN", "NOPLATE", "NONE"];
+
 /// Shortest and longest plate taken: 5 covers old special plates, 10 joint foreign ones.
 const LENGTH: std::ops::RangeInclusive<usize> = 5..=10;
+
+/// Characters of a text that are looked at; a plate with every separator has fewer.
+const TEXT_MAX: usize = 64;
 
 /// A plate: 5 to 10 letters, digits or Chinese characters, upper case, no separators.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -16,6 +24,9 @@ pub struct Plate(String);
 /// Why a text is not a plate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAPlate {
+    /// A camera's way to say that there is none.
+    #[error("a camera's word for no plate")]
+    NoPlate,
     /// Too short or too long.
     #[error("{0} characters; a plate has 5 to 10")]
     Length(usize),
@@ -33,6 +44,14 @@ impl Plate {
         &self.0
     }
 
+    /// The class of vehicle that the plate itself tells: green plates of electric vehicles have eight characters, a
+    /// province and seven letters or digits (GA 36).
+    pub fn class(&self) -> &'static str {
+        let has_province = self.0.chars().next().is_some_and(|c| !c.is_ascii());
+        let is_electric = has_province && self.0.chars().count() == 8 && self.0.chars().skip(1).all(|c| c.is_ascii());
+        if is_electric { "nev" } else { "car" }
+    }
+
     /// The plate for a screen that others may see: first two and last character.
     pub fn masked(&self) -> String {
         let chars: Vec<char> = self.0.chars().collect();
@@ -48,13 +67,17 @@ impl Plate {
 impl FromStr for Plate {
     type Err = NotAPlate;
 
-    /// Takes lower case, spaces and the middle dot as people write them.
+    /// Takes lower case, full-width characters and the separators that people and cameras write. No sign is ever
+    /// changed into another: an O that may be a 0 stays an O, and what it means is for the matching to weigh.
     fn from_str(text: &str) -> Result<Self, NotAPlate> {
-        let plate: String = text
-            .chars()
-            .filter(|c| !c.is_whitespace() && !matches!(c, '·' | '•' | '-'))
-            .map(|c| c.to_ascii_uppercase())
-            .collect();
+        // A text far too long is not worth reading; the count that is told stays the true one.
+        let plate: String = text.chars().take(TEXT_MAX).map(narrow).filter(|c| !is_separator(*c)).collect();
+        if NO_PLATE_WORDS.contains(&plate.trim_matches('_')) {
+            return Err(NotAPlate::NoPlate);
+        }
+        if text.chars().nth(TEXT_MAX).is_some() {
+            return Err(NotAPlate::Length(text.chars().count()));
+        }
         if let Some(odd) = plate.chars().find(|c| !may_stand_in_a_plate(*c)) {
             return Err(NotAPlate::Character(odd));
         }
@@ -67,6 +90,19 @@ impl FromStr for Plate {
         }
         Ok(Self(plate))
     }
+}
+
+/// Full-width letters and digits as cameras of some makers send them, in half width; lower case in capitals.
+fn narrow(c: char) -> char {
+    let narrow = match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
+        other => other,
+    };
+    narrow.to_ascii_uppercase()
+}
+
+fn is_separator(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '·' | '•' | '・' | '‧' | '∙' | '-' | '.' | '\u{feff}' | '\u{200b}')
 }
 
 fn may_stand_in_a_plate(c: char) -> bool {
@@ -103,8 +139,16 @@ mod tests {
         check("粤b·12345", Ok("粤B12345"));
         check("粤BD12345", Ok("粤BD12345"));
         check("B 1234 C", Ok("B1234C"));
-        check("_无_", Err(NotAPlate::Character('_')));
-        check("无车牌", Err(NotAPlate::Length(3)));
+        check("粤Ｂ·１２３４５", Ok("粤B12345"));
+        check("粤B.123-45", Ok("粤B12345"));
+        check("粤BO1234", Ok("粤BO1234"));
+        check("WJO1I23", Ok("WJO1I23"));
+        for word in ["_无_", "无车牌", "无牌车", "unknown", "No Plate"] {
+            check(word, Err(NotAPlate::NoPlate));
+        }
+        check("-", Err(NotAPlate::Length(0)));
+        check("粤B_12345", Err(NotAPlate::Character('_')));
+        check(&"粤B12345".repeat(10_000), Err(NotAPlate::Length(70_000)));
         check("CAMERA", Err(NotAPlate::NoDigit));
         check("粤B1234567890", Err(NotAPlate::Length(12)));
         check("", Err(NotAPlate::Length(0)));

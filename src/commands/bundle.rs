@@ -1,0 +1,229 @@
+//! `gatepost bundle`: checks, compares, signs and tries out rule bundles before any car meets them.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Subcommand;
+use gatepost::bundle::{self, Key};
+use gatepost::domain::event::UtcMs;
+use gatepost::domain::rules::{Rules, compose, lint};
+use gatepost::domain::tariff::calendar::wall_text;
+use gatepost::domain::tariff::{self, Question, yuan};
+use gatepost::store::recompute;
+use serde_json::json;
+
+use super::{complain, say};
+
+/// What is done with bundles.
+#[derive(Subcommand)]
+pub enum What {
+    /// Read a bundle and compute its golden cases.
+    Test {
+        /// The bundle.
+        file: PathBuf,
+    },
+    /// Tell what a bundle says without meaning it: fees that fall, rules that never come, overlaps.
+    Lint {
+        /// The bundle.
+        file: PathBuf,
+        /// Answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare what two bundles charge for typical stays.
+    Diff {
+        /// The bundle in force.
+        old: PathBuf,
+        /// The draft.
+        new: PathBuf,
+    },
+    /// Charge a ledger's stays of the last 30 days under a draft: who gains, who pays.
+    Simulate {
+        /// The draft.
+        file: PathBuf,
+        /// The ledger.
+        #[arg(long, value_name = "FILE", default_value = "/var/lib/gatepost/ledger.db")]
+        ledger: PathBuf,
+        /// Answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the bundle that a group's base and a site's overlay make together.
+    Compose {
+        /// The base.
+        base: PathBuf,
+        /// The overlay.
+        overlay: PathBuf,
+    },
+    /// Make a signer's key and print its public half.
+    Keygen {
+        /// Where the key goes; the file must not exist.
+        key: PathBuf,
+    },
+    /// Sign a bundle: writes FILE.sig.
+    Sign {
+        /// The bundle or the overlay.
+        file: PathBuf,
+        /// The signer's key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+}
+
+/// Runs the command.
+pub fn run(what: &What) -> anyhow::Result<ExitCode> {
+    match what {
+        What::Test { file } => Ok(read(file).map_or_else(refused, |rules| {
+            say(&format!("{} is right: version {}, its golden cases hold", file.display(), rules.version));
+            ExitCode::SUCCESS
+        })),
+        What::Lint { file, json } => Ok(read(file).map_or_else(refused, |rules| tell_lint(&rules, *json))),
+        What::Diff { old, new } => match (read(old), read(new)) {
+            (Ok(old), Ok(new)) => Ok(diff(&old, &new)),
+            (Err(mistake), _) | (_, Err(mistake)) => Ok(refused(mistake)),
+        },
+        What::Simulate { file, ledger, json } => match read(file) {
+            Ok(rules) => simulate(&rules, ledger, *json),
+            Err(mistake) => Ok(refused(mistake)),
+        },
+        What::Compose { base, overlay } => {
+            let text = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()));
+            match compose(&text(base)?, &text(overlay)?) {
+                Ok(text) => say(text.trim_end()),
+                Err(bad) => return Ok(refused(bundle::mistake(overlay, bad).to_string())),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        What::Keygen { key } => keygen(key),
+        What::Sign { file, key } => sign(file, key),
+    }
+}
+
+fn read(file: &Path) -> Result<Rules, String> {
+    let text = bundle::load(file, None, &[]).map_err(|mistake| mistake.to_string())?;
+    Rules::parse(&text).map_err(|bad| bundle::mistake(file, bad).to_string())
+}
+
+fn refused(mistake: String) -> ExitCode {
+    complain(&mistake);
+    ExitCode::from(2)
+}
+
+fn tell_lint(rules: &Rules, as_json: bool) -> ExitCode {
+    let findings = lint::lint(rules);
+    if as_json {
+        let list: Vec<_> = findings
+            .iter()
+            .map(|found| json!({"code": found.code, "tariff": found.tariff, "text": found.text}))
+            .collect();
+        say(&json!(list).to_string());
+    } else {
+        for found in &findings {
+            say(&format!("{}: tariff {}: {}", found.code, found.tariff, found.text));
+        }
+        say(&format!("{} findings", findings.len()));
+    }
+    if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Lengths of typical stays, in minutes.
+const LENGTHS: [i64; 14] = [10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 480, 720, 1440, 2880];
+/// Monday 2026-03-02, Saturday and Sunday of that week: when typical stays begin, in seconds of the wall clock.
+const ENTRIES: [i64; 4] = [
+    20_514 * 86_400 + 9 * 3600,
+    20_514 * 86_400 + 18 * 3600 + 1800,
+    20_519 * 86_400 + 11 * 3600,
+    20_520 * 86_400 + 22 * 3600,
+];
+
+fn diff(old: &Rules, new: &Rules) -> ExitCode {
+    let mut differing = 0;
+    for wall in ENTRIES {
+        for minutes in LENGTHS {
+            let fee = |rules: &Rules| {
+                let entry = UtcMs(rules.tariffs.calendar.zone.utc(wall) * 1000);
+                tariff::total(rules, &Question::of(entry, UtcMs(entry.0 + minutes * 60_000))).0
+            };
+            let (before, after) = (fee(old), fee(new));
+            if before != after {
+                differing += 1;
+                let text = format!(
+                    "{} {minutes:>5} min  {:>8} -> {:>8}  {:+}",
+                    wall_text(wall),
+                    yuan(before),
+                    yuan(after),
+                    after - before
+                );
+                say(&text);
+            }
+        }
+    }
+    say(&format!("{differing} of {} typical stays cost something else", ENTRIES.len() * LENGTHS.len()));
+    ExitCode::SUCCESS
+}
+
+/// Days that are looked at.
+const DAYS: i64 = 30;
+
+fn simulate(draft: &Rules, ledger: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
+    let stays = recompute::priced(ledger, DAYS)?;
+    let (mut before, mut after, mut gain, mut pay) = (0, 0, (0, 0), (0, 0));
+    let mut rows = Vec::new();
+    for stay in &stays {
+        let (old, new) = (stay.fee.total.0, tariff::total(draft, &stay.question).0);
+        (before, after) = (before + old, after + new);
+        if new < old {
+            gain = (gain.0 + 1, gain.1 + old - new);
+        } else if new > old {
+            pay = (pay.0 + 1, pay.1 + new - old);
+        }
+        if new != old {
+            rows.push(json!({"stay": stay.stay, "before_fen": old, "after_fen": new}));
+        }
+    }
+    if as_json {
+        let sum = json!({
+            "stays": stays.len(), "before_fen": before, "after_fen": after,
+            "gain": {"stays": gain.0, "fen": gain.1}, "pay_more": {"stays": pay.0, "fen": pay.1}, "changed": rows,
+        });
+        say(&sum.to_string());
+    } else {
+        say(&format!(
+            "{} stays of the last {DAYS} days: ¥{} before, ¥{} under the draft",
+            stays.len(),
+            yuan(before),
+            yuan(after)
+        ));
+        say(&format!("{} pay less, ¥{} in all", gain.0, yuan(gain.1)));
+        say(&format!("{} pay more, ¥{} in all", pay.0, yuan(pay.1)));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn keygen(path: &Path) -> anyhow::Result<ExitCode> {
+    let mut seed = [0; 32];
+    let mut source = std::fs::File::open("/dev/urandom").context("open the system's random source")?;
+    source.read_exact(&mut seed).context("read the system's random source")?;
+    let mut file =
+        std::os::unix::fs::OpenOptionsExt::mode(std::fs::File::options().write(true).create_new(true), 0o600)
+            .open(path)
+            .with_context(|| format!("make {}", path.display()))?;
+    std::io::Write::write_all(&mut file, format!("{}\n", hex::encode(seed)).as_bytes()).context("write the key")?;
+    say(&Key::from_seed(seed).public());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn sign(file: &Path, key: &Path) -> anyhow::Result<ExitCode> {
+    let text = std::fs::read_to_string(key).with_context(|| format!("read {}", key.display()))?;
+    let seed = hex::decode(text.trim()).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let seed = seed.with_context(|| {
+        format!("read {}; allowed: 64 hex digits, as `gatepost bundle keygen` writes", key.display())
+    })?;
+    let bundle = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
+    let place = bundle::signature_path(file);
+    std::fs::write(&place, Key::from_seed(seed).sign(&bundle)).with_context(|| format!("write {}", place.display()))?;
+    say(&format!("wrote {}", place.display()));
+    Ok(ExitCode::SUCCESS)
+}

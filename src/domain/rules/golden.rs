@@ -1,0 +1,155 @@
+//! Golden cases: stays with their right fees, by which a bundle proves that this box reads it as its author did.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{BadRules, Rules};
+use crate::domain::event::{Fen, UtcMs};
+use crate::domain::tariff::calendar::moment;
+use crate::domain::tariff::terms::Price;
+use crate::domain::tariff::{Fee, FreeTime, ORDINARY, PriorVisit, Question, ZonePart};
+
+/// A stay with its right fee, as the bundle's author computed it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Golden {
+    /// For people.
+    #[serde(default)]
+    name: String,
+    /// When it begins, by the mall's clock; a Monday at ten where it does not matter.
+    #[serde(default = "monday_at_ten")]
+    entry: String,
+    exit: Option<String>,
+    stay_minutes: Option<i64>,
+    stay_seconds: Option<i64>,
+    #[serde(default = "ordinary")]
+    class: String,
+    #[serde(default = "one")]
+    bays: u32,
+    #[serde(default)]
+    zones: Vec<Part>,
+    #[serde(default)]
+    prior: Vec<Visit>,
+    /// Free minutes by benefits, in the order of use.
+    #[serde(default)]
+    free_minutes: Vec<i64>,
+    fee_fen: Price,
+    /// The lines, where they are part of the case.
+    lines: Option<Vec<Line>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    zone: String,
+    from: String,
+    to: String,
+}
+
+/// An earlier visit; what it was charged is computed where it is not given.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Visit {
+    entry: String,
+    exit: String,
+    fen: Option<Price>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    rule: String,
+    fen: i64,
+}
+
+fn monday_at_ten() -> String {
+    "2026-03-02T10:00:00".to_owned()
+}
+
+fn ordinary() -> String {
+    ORDINARY.to_owned()
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Computes every case; the first that comes out differently refuses the bundle.
+pub(super) fn prove(rules: &Rules, cases: &[Spanned<Golden>], text: &str) -> Result<(), BadRules> {
+    for (n, case) in cases.iter().enumerate() {
+        let golden = case.get_ref();
+        let name = if golden.name.is_empty() {
+            format!("golden case {}", n + 1)
+        } else {
+            format!("golden case {:?}", golden.name)
+        };
+        let wrong = |what: String, allowed: &str| BadRules::at(text, case.span(), format!("{name}: {what}"), allowed);
+        let question = question(rules, golden).map_err(|what| wrong(what, "see docs/tariffs.md"))?;
+        let fee = rules.tariffs.fee(&question);
+        if fee.total.0 != golden.fee_fen.0 {
+            let what = format!(
+                "must cost {} fen, but this box computes {} fen ({})",
+                golden.fee_fen.0,
+                fee.total.0,
+                told(&fee)
+            );
+            return Err(wrong(what, "a bundle that this box computes as its author did"));
+        }
+        let found: Vec<Line> = fee.lines.iter().map(|line| Line { rule: line.rule.clone(), fen: line.fen.0 }).collect();
+        if golden.lines.as_ref().is_some_and(|lines| *lines != found) {
+            return Err(wrong(format!("has other lines: {}", told(&fee)), "the lines that this box computes"));
+        }
+    }
+    Ok(())
+}
+
+fn told(fee: &Fee) -> String {
+    let lines: Vec<String> = fee.lines.iter().map(|line| format!("{} {}", line.rule, line.fen.0)).collect();
+    lines.join(", ")
+}
+
+fn question(rules: &Rules, golden: &Golden) -> Result<Question, String> {
+    let zone = &rules.tariffs.calendar.zone;
+    let at = |text: &str| moment(text, zone).map(|s| UtcMs(s * 1000)).ok_or_else(|| format!("{text:?} is no moment"));
+    let entry = at(&golden.entry)?;
+    let exit = match (&golden.exit, golden.stay_minutes, golden.stay_seconds) {
+        (Some(exit), None, None) => at(exit)?,
+        (None, Some(minutes), None) => UtcMs(entry.0.saturating_add(minutes.saturating_mul(60_000))),
+        (None, None, Some(seconds)) => UtcMs(entry.0.saturating_add(seconds.saturating_mul(1000))),
+        _ => return Err("one of exit, stay_minutes and stay_seconds is needed".to_owned()),
+    };
+    let mut prior = Vec::new();
+    for visit in &golden.prior {
+        let (entry, exit) = (at(&visit.entry)?, at(&visit.exit)?);
+        let asked = Question {
+            class: golden.class.clone(),
+            bays: golden.bays,
+            prior: prior.clone(),
+            ..Question::of(entry, exit)
+        };
+        let caps = match visit.fen {
+            None => rules.tariffs.fee(&asked).caps,
+            Some(fen) => rules.tariffs.shared_caps(&asked, Fen(fen.0)),
+        };
+        prior.push(PriorVisit { entry, exit, caps });
+    }
+    let zones: Result<Vec<ZonePart>, String> = golden
+        .zones
+        .iter()
+        .map(|part| Ok(ZonePart { zone: part.zone.clone(), from: at(&part.from)?, to: at(&part.to)? }))
+        .collect();
+    let free = golden.free_minutes.iter().map(|minutes| FreeTime {
+        source: "free".to_owned(),
+        seconds: minutes.saturating_mul(60),
+        zh: format!("免费{minutes}分钟"),
+        en: format!("{minutes} min free"),
+    });
+    Ok(Question {
+        class: golden.class.clone(),
+        bays: golden.bays,
+        zones: zones?,
+        prior,
+        free: free.collect(),
+        ..Question::of(entry, exit)
+    })
+}

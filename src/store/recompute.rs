@@ -1,0 +1,143 @@
+//! Every fee once more, from the journal alone: the bundle that the stay pinned, its times, what had been paid by then.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context;
+use rusqlite::{Connection, OpenFlags};
+
+use super::journal::Entry;
+use crate::domain::event::{Fen, Record, StayId, UtcMs};
+use crate::domain::rules::Rules;
+use crate::domain::stay::Stay;
+use crate::domain::tariff::{self, Fee, PriorVisit, Question};
+
+/// What computing again found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// How many fees.
+    pub fees: u64,
+    /// Fees that come out differently, in words.
+    pub faults: Vec<String>,
+    /// The last fee that was computed again.
+    pub last: Option<Fee>,
+}
+
+/// A stay that was priced at the exit.
+#[derive(Debug)]
+pub struct Priced {
+    /// Which.
+    pub stay: StayId,
+    /// What was asked, without payments.
+    pub question: Question,
+    /// What it cost then, with what grace forgave.
+    pub fee: Fee,
+}
+
+/// Computes every fee of a ledger again, or those of one stay, and compares the bytes.
+pub fn fees(ledger: &Path, only: Option<&str>) -> anyhow::Result<Found> {
+    let mut found = Found::default();
+    walk(ledger, |seq, book, stay, at, fee| {
+        if only.is_some_and(|only| only != stay.id.as_str()) {
+            return Ok(());
+        }
+        let rules = book.rules.get(&stay.rules).with_context(|| format!("find the rules of {}", stay.id))?;
+        let again = tariff::quote(rules, stay, &book.prior(stay), at).fee;
+        found.fees += 1;
+        if serde_json::to_vec(&again)? != serde_json::to_vec(fee)? {
+            found.faults.push(format!("entry {seq}, {}: {} fen then, {} fen now", stay.id, fee.total.0, again.total.0));
+        }
+        found.last = Some(again);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// The stays that were priced at an exit in the last `days` days of the journal, each with its last fee.
+pub fn priced(ledger: &Path, days: i64) -> anyhow::Result<Vec<Priced>> {
+    let mut newest = 0;
+    let mut stays: BTreeMap<StayId, Priced> = BTreeMap::new();
+    walk(ledger, |_, book, stay, at, fee| {
+        newest = newest.max(at.0);
+        let class = stay.plate.as_ref().map_or(tariff::ORDINARY, crate::domain::plate::Plate::class).to_owned();
+        let question = Question { class, prior: book.prior(stay), ..Question::of(stay.entry, at) };
+        stays.insert(stay.id.clone(), Priced { stay: stay.id.clone(), question, fee: fee.clone() });
+        Ok(())
+    })?;
+    let from = newest - days * 86_400_000;
+    Ok(stays.into_values().filter(|priced| priced.question.exit.0 >= from).collect())
+}
+
+/// What the journal has said so far.
+#[derive(Default)]
+struct Book {
+    rules: BTreeMap<u32, Rules>,
+    stays: BTreeMap<StayId, Stay>,
+    /// The exit and the fee of stays that are over or on their way out.
+    exits: BTreeMap<StayId, (UtcMs, Fee)>,
+    /// Stays that are over, by plate, in the order of their ends.
+    closed: BTreeMap<String, Vec<PriorVisit>>,
+}
+
+impl Book {
+    fn prior(&self, stay: &Stay) -> Vec<PriorVisit> {
+        let looks_back = self.rules.get(&stay.rules).is_some_and(|rules| rules.tariffs.look_back());
+        let visits = stay.plate.as_ref().filter(|_| looks_back).and_then(|plate| self.closed.get(plate.as_str()));
+        let mut prior: Vec<PriorVisit> = visits
+            .into_iter()
+            .flatten()
+            .filter(|visit| super::facts::is_prior(visit.entry, visit.exit, stay.entry))
+            .cloned()
+            .collect();
+        prior.sort_by_key(|visit| visit.exit);
+        prior
+    }
+
+    fn take(&mut self, record: &Record) -> anyhow::Result<()> {
+        if let Record::RulesActivated { version, text, .. } = record {
+            self.rules
+                .insert(*version, Rules::parse(text).with_context(|| format!("read the rules of version {version}"))?);
+        } else if let Record::StayOpened { stay } = record {
+            self.stays.insert(stay.id.clone(), stay.clone());
+        } else if let Record::PaymentTaken { stay, fen, at, .. } = record {
+            if let Some(stay) = self.stays.get_mut(stay) {
+                stay.paid = Fen(stay.paid.0 + fen.0);
+                stay.paid_at = Some(*at);
+            }
+        } else if let Record::StayExiting { stay, at, fee, .. } = record {
+            self.exits.insert(stay.clone(), (*at, fee.clone()));
+        } else if let Record::StayClosed { stay, .. } = record
+            && let (Some(stay), Some((exit, fee))) = (self.stays.remove(stay), self.exits.remove(stay))
+            && let Some(plate) = &stay.plate
+        {
+            let visit = PriorVisit { entry: stay.entry, exit, caps: fee.caps };
+            self.closed.entry(plate.as_str().to_owned()).or_default().push(visit);
+        }
+        Ok(())
+    }
+}
+
+/// Walks the journal and shows every fee with what was known when it was computed.
+fn walk(
+    ledger: &Path,
+    mut show: impl FnMut(u64, &Book, &Stay, UtcMs, &Fee) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let db = Connection::open_with_flags(ledger, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .with_context(|| format!("open the ledger {}", ledger.display()))?;
+    let mut statement = db.prepare("SELECT seq, body FROM journal ORDER BY seq")?;
+    let mut rows = statement.query(())?;
+    let mut book = Book::default();
+    while let Some(row) = rows.next()? {
+        let (seq, body): (u64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        let entry: Entry = serde_json::from_slice(&body).with_context(|| format!("read entry {seq}"))?;
+        for record in &entry.records {
+            if let Record::StayExiting { stay, at, fee, .. } = record
+                && let Some(known) = book.stays.get(stay)
+            {
+                show(seq, &book, known, *at, fee)?;
+            }
+            book.take(record)?;
+        }
+    }
+    Ok(())
+}

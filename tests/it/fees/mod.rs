@@ -1,0 +1,6 @@
+//! What stays cost: published price sheets case by case, and random ones beside a naive meter.
+
+mod force;
+mod naive;
+mod published;
+mod random;
