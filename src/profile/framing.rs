@@ -20,6 +20,13 @@ pub struct Waiting {
     bytes: Vec<u8>,
 }
 
+impl Waiting {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
 impl Framing {
     pub(super) fn new(words: &FrameWords) -> Self {
         let parts = words.parts.iter().map(|part| part.get_ref().clone()).collect();

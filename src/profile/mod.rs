@@ -2,6 +2,7 @@
 
 pub mod document;
 pub mod framing;
+pub mod hostile;
 pub mod http;
 pub mod language;
 pub mod layout;
@@ -13,6 +14,7 @@ pub mod recording;
 pub mod serial;
 pub mod shipped;
 pub mod statement;
+pub mod stream;
 pub mod template;
 pub mod wiegand;
 

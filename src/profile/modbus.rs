@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::language::{ModbusCommand, ModbusWords, Number};
+use super::language::{Link, ModbusCommand, ModbusWords, Number};
 use super::meaning;
 use super::statement::CannotSend;
 use super::template::{Value, Values};
@@ -16,6 +16,15 @@ pub const FRAME_BYTES_MAX: usize = 256;
 pub struct ModbusCodec {
     words: Arc<ModbusWords>,
     address: u8,
+}
+
+/// How frames are wrapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Address before, check behind; also through a gateway that passes bytes on as they are.
+    Rtu,
+    /// A transaction number and a length before.
+    Tcp,
 }
 
 /// A frame to be sent, and what its answer looks like.
@@ -63,6 +72,9 @@ impl BadFrame {
     }
 }
 
+/// The number of every recorded request over TCP.
+pub const RECORDED_TRANSACTION: u16 = 1;
+
 /// The function bit that marks a refusal.
 const REFUSED: u8 = 0x80;
 /// Address, function, reason, two bytes of check.
@@ -82,6 +94,11 @@ impl ModbusCodec {
     /// The board's address on the bus.
     pub fn address(&self) -> u8 {
         self.address
+    }
+
+    /// How its frames are wrapped.
+    pub fn framing(&self) -> Framing {
+        if self.words.profile.link == Link::ModbusTcp { Framing::Tcp } else { Framing::Rtu }
     }
 
     /// How long the board may take to answer, in milliseconds.
@@ -156,6 +173,16 @@ impl Request {
         bytes.extend(u16::try_from(body.len()).expect("a frame is short").to_be_bytes());
         bytes.extend(body);
         bytes
+    }
+
+    /// How many bytes the first answer among these has; `None` while it cannot be known.
+    pub fn awaits_over_tcp(so_far: &[u8]) -> Result<Option<usize>, BadFrame> {
+        let Some(head) = so_far.first_chunk::<6>() else { return Ok(None) };
+        let length = usize::from(u16::from_be_bytes([head[4], head[5]]));
+        if head[2..4] != [0, 0] || !(2..=FRAME_BYTES_MAX).contains(&length) {
+            return Err(BadFrame::NotTheAnswer);
+        }
+        Ok(Some(6 + length))
     }
 
     /// What came back over TCP for this transaction number.

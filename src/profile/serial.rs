@@ -51,6 +51,13 @@ impl SerialCodec {
         &self.framing
     }
 
+    /// By which parameters frames tell for whom they are; empty where one line has one device.
+    pub fn address(&self) -> String {
+        let names = self.words.frame.parts.iter().filter_map(|part| part.get_ref().number.as_ref());
+        let ours: Vec<String> = names.filter_map(|name| self.params.get(name)).map(Value::written).collect();
+        ours.join(" ")
+    }
+
     /// What is asked again and again: the command, and the milliseconds between two of it.
     pub fn polls(&self) -> impl Iterator<Item = (&str, u64)> {
         self.words.polls.iter().map(|poll| (poll.command.get_ref().as_str(), *poll.every_ms.get_ref()))

@@ -42,6 +42,7 @@ pub const SHIPPED: &[Shipped] = shipped![
     "rekor/webhook",
     "vzenith/r-http",
     "vzenith/r-mqtt",
+    "waveshare/modbus-poe-eth-relay-b",
     "waveshare/modbus-relay-8",
     "wiegand/reader",
 ];

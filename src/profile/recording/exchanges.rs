@@ -2,7 +2,7 @@
 
 use toml::Spanned;
 
-use super::super::modbus::Answer as BoardAnswer;
+use super::super::modbus::{Answer as BoardAnswer, Framing, RECORDED_TRANSACTION};
 use super::super::mqtt::Meaning;
 use super::super::osdp::{Answer as ReaderAnswer, Packet};
 use super::super::statement::{CannotSend, DeviceAnswer, Rejection, Statement};
@@ -123,8 +123,16 @@ impl With<'_> {
             None => poll().ok_or_else(|| CannotSend::NoCommand("poll".to_owned())),
         };
         let request = request.map_err(|error| (error.to_string(), bus.writes.clone()))?;
-        same(&spaced(&request.frame), &spaced(&hex(&bus.writes)?))?;
-        let found = request.answered(&hex(&bus.answer)?).map_err(|fault| fault.name().to_owned());
+        let answer = hex(&bus.answer)?;
+        let (written, found) = match codec.framing() {
+            Framing::Rtu => (request.frame.clone(), request.answered(&answer)),
+            Framing::Tcp => {
+                let number = RECORDED_TRANSACTION;
+                (request.over_tcp(number), request.answered_over_tcp(number, &answer))
+            }
+        };
+        same(&spaced(&written), &spaced(&hex(&bus.writes)?))?;
+        let found = found.map_err(|fault| fault.name().to_owned());
         let recorded = match (&bus.fault, bus.refused, &bus.inputs_on) {
             (Some(fault), _, _) => Err(fault.clone()),
             (None, Some(reason), _) => Ok(BoardAnswer::Refused(reason)),

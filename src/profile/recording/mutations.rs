@@ -5,6 +5,7 @@ use toml::Spanned;
 
 use super::super::http::HttpCodec;
 use super::super::layout::Fault;
+use super::super::modbus::{Answer, BadFrame, Framing, RECORDED_TRANSACTION};
 use super::super::mqtt::{Meaning, MqttCodec};
 use super::super::serial::SerialCodec;
 use super::super::statement::{Rejection, Statement};
@@ -35,7 +36,12 @@ pub fn of<'r>(recording: &'r Recording, codec: &Codec) -> Vec<Found<'r>> {
             .filter(|bus| bus.fault.is_none() && bus.command.is_none())
             .map(|bus| {
                 let request = codec.polls().into_iter().nth(bus.poll).map(|(request, _, _)| request);
-                let checked = request.map(|request| checked(&bus.answer, |bytes| request.answered(bytes).is_ok()));
+                let checked = request.map(|request| match codec.framing() {
+                    Framing::Rtu => checked(&bus.answer, |bytes| request.answered(bytes).is_ok()),
+                    Framing::Tcp => {
+                        over_tcp(&bus.answer, |bytes| request.answered_over_tcp(RECORDED_TRANSACTION, bytes))
+                    }
+                });
                 (&bus.what, checked.unwrap_or(Ok(0)))
             })
             .collect(),
@@ -139,6 +145,22 @@ fn framed(codec: &SerialCodec, text: &str) -> Result<usize, String> {
 
 fn checked(text: &str, is_taken: impl Fn(&[u8]) -> bool) -> Result<usize, String> {
     checked_if(text, true, is_taken)
+}
+
+/// TCP has a check of its own, so that a turned bit does not arrive; but a frame that is cut, doubled or reordered, and one
+/// with another number or length, is no answer.
+fn over_tcp(text: &str, answered: impl Fn(&[u8]) -> Result<Answer, BadFrame>) -> Result<usize, String> {
+    let whole = bytes(text)?;
+    let mut count = checked_if(text, false, |bytes| answered(bytes).is_ok())?;
+    let doubled = [whole.clone(), whole.clone()].concat();
+    let of_the_head = flipped(&whole[..whole.len().min(6)]).map(|head| [&head, &whole[head.len()..]].concat());
+    for copy in halves(&whole).chain(cut(&whole).map(<[u8]>::to_vec)).chain(of_the_head).chain([doubled]) {
+        count += 1;
+        if answered(&copy).is_ok() {
+            return Err(format!("{} is taken", hex::encode_upper(&copy)));
+        }
+    }
+    Ok(count)
 }
 
 /// With a check no damaged copy is taken; without one, nothing may panic, and a cut or doubled frame is still no frame
