@@ -23,6 +23,7 @@ use crate::config::{self, Settings};
 use crate::domain::event::{Fen, Input, LaneId, Points, Reply, RulesOffer};
 use crate::domain::rules::Rules;
 use crate::metrics::Metrics;
+use crate::photos::{self, Photos};
 use crate::site::{self, Core, Deadlines, Handle, Outputs, QUEUE_INPUTS, RulesBook, Site};
 use crate::store::Store;
 use crate::store::reader::Reader;
@@ -71,7 +72,12 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
     let (raises_in, raises) = mpsc::channel(QUEUE_RAISES);
     let version = watch::Sender::new(0);
     let deadlines = Arc::new(Deadlines::default());
-    let rooms = Rooms { handle, reader, metrics, clock, version, cloud_is_up: Arc::new(AtomicBool::new(false)) };
+    let wall = clock.clone();
+    let now: photos::Clock = Arc::new(move || wall.utc());
+    let opened = Photos::open(settings.photos.clone(), Arc::clone(&now), Arc::clone(&metrics));
+    let (photos, intake) = opened.context("start the pictures' thread")?;
+    let cloud_is_up = Arc::new(AtomicBool::new(false));
+    let rooms = Rooms { handle, reader, metrics, photos, clock, version, cloud_is_up };
     let core = Core::new(store, settings.lanes.clone());
     let app = rooms.pages(&settings, &core.book());
 
@@ -80,14 +86,9 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
     let mut stopped = start_loop(site)?;
     let (timer_clock, timer_handle) = (rooms.clock.clone(), rooms.handle.clone());
     tokio::spawn(async move { deadlines.keep(&timer_clock, &timer_handle).await });
-    let wall = rooms.clock.clone();
-    let running = devices::start(
-        settings.devices.clone(),
-        rooms.handle.clone(),
-        Arc::new(move || wall.utc()),
-        Arc::clone(&rooms.metrics),
-        raises,
-    );
+    let (handle, metrics) = (rooms.handle.clone(), Arc::clone(&rooms.metrics));
+    let running = devices::start(settings.devices.clone(), handle, now, metrics, &intake, raises);
+    drop(intake);
     rooms.start_sync(&settings);
     tokio::spawn(keep_rules(path, settings.rules.clone(), rooms.clock.clone(), rooms.handle.clone()));
     tokio::spawn(async move {
@@ -211,6 +212,7 @@ struct Rooms {
     handle: Handle,
     reader: Reader,
     metrics: Arc<Metrics>,
+    photos: Photos,
     clock: Clock,
     version: watch::Sender<u64>,
     cloud_is_up: Arc<AtomicBool>,
@@ -223,6 +225,7 @@ impl Rooms {
         let tills = tills::Settings {
             handle: self.handle.clone(),
             reader: self.reader.clone(),
+            photos: self.photos.clone(),
             terminals: settings.terminals.clone(),
             operators: settings.operators.clone(),
             lanes: settings.lanes.keys().cloned().collect::<Vec<LaneId>>(),
@@ -234,6 +237,7 @@ impl Rooms {
         };
         let console = console::Settings {
             reader: self.reader.clone(),
+            photos: self.photos.clone(),
             lanes: settings.signs.clone(),
             versions: self.version.subscribe(),
             cloud_is_up: Arc::clone(&self.cloud_is_up),

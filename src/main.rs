@@ -60,6 +60,9 @@ enum JournalCommand {
         /// The ledger file.
         #[arg(long, value_name = "FILE", default_value = "/var/lib/gatepost/ledger.db")]
         ledger: PathBuf,
+        /// Also compare the pictures in this folder with the hashes that the journal holds.
+        #[arg(long, value_name = "DIRECTORY")]
+        photos: Option<PathBuf>,
     },
 }
 
@@ -67,7 +70,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run { config } => gatepost::daemon::run(&config),
         Command::Check { config } => check(&config),
-        Command::Journal { what: JournalCommand::Verify { ledger } } => verify(&ledger),
+        Command::Journal { what: JournalCommand::Verify { ledger, photos } } => verify(&ledger, photos.as_deref()),
         Command::Profile { what } => commands::profile::run(what),
         Command::Match(options) => commands::matching::run(options),
         Command::Fee(options) => commands::fee::run(&options),
@@ -99,15 +102,23 @@ fn check(config: &std::path::Path) -> anyhow::Result<ExitCode> {
 }
 
 #[allow(clippy::print_stdout, reason = "the command's own answer")]
-fn verify(ledger: &std::path::Path) -> anyhow::Result<ExitCode> {
+fn verify(ledger: &std::path::Path, photos: Option<&std::path::Path>) -> anyhow::Result<ExitCode> {
     let verdict = gatepost::store::journal::verify(ledger)?;
     println!("{} entries, head {}", verdict.entries, verdict.head);
-    if verdict.faults.is_empty() {
-        println!("the chain is whole and every table follows from it");
-        return Ok(ExitCode::SUCCESS);
-    }
     verdict.faults.iter().for_each(|fault| println!("FAULT: {fault}"));
-    Ok(ExitCode::FAILURE)
+    let mut is_whole = verdict.faults.is_empty();
+    if is_whole {
+        println!("the chain is whole and every table follows from it");
+    }
+    if let Some(directory) = photos {
+        let mut checker = gatepost::photos::Checker::new(directory);
+        gatepost::store::journal::each_read_with_photos(ledger, |seq, read| Ok(checker.look(seq, read)?))?;
+        let tally = checker.tally();
+        println!("{} pictures are what the journal says, {} are gone", tally.matching, tally.gone);
+        tally.altered.iter().for_each(|which| println!("FAULT: {which} is not what the camera sent"));
+        is_whole &= tally.altered.is_empty();
+    }
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[allow(clippy::print_stderr, reason = "the command's own complaint")]

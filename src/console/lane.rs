@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
+use super::photo;
 use super::picture::LanePicture;
 use super::words::{Lang, time_of_day, yuan};
 use crate::domain::event::{ArmPosition, CommandAnswer, Fen, RaiseCause};
@@ -40,6 +41,7 @@ pub(super) fn card(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZon
     html! {
         article.card.lane {
             (now(number, lane, lang, zone))
+            (photo::of_lane(number, lane, lang))
             (offers(number, lane, lang))
             (forms(number, lane, lang))
             output.answer role="status" hidden {}

@@ -6,6 +6,7 @@ use super::candidates;
 use crate::domain::event::{LaneId, Points};
 use crate::domain::lane::{Direction, Lane, Phase, PossibleStay, Waiting};
 use crate::domain::plate::Plate;
+use crate::photos::{Arrival, Photos};
 use crate::store::reader::journal::{Alarm, Head};
 use crate::store::reader::lanes::ReadRow;
 use crate::store::reader::members::MemberRow;
@@ -38,7 +39,7 @@ pub struct Picture {
     pub is_emergency: bool,
     pub inside: u64,
     pub lanes: Vec<LanePicture>,
-    pub reads: Vec<ReadRow>,
+    pub reads: Vec<(ReadRow, Arrival)>,
     pub ended: Vec<EndedStay>,
     pub alarms: Vec<Alarm>,
     pub cloud_is_up: bool,
@@ -52,6 +53,7 @@ pub struct LanePicture {
     pub member: Option<MemberRow>,
     pub usable: Points,
     pub candidates: Vec<Plate>,
+    pub photos: Arrival,
 }
 
 /// One stay that ended, and how it was paid.
@@ -64,15 +66,15 @@ pub struct EndedStay {
 
 impl Picture {
     /// Looks at everything.
-    pub fn take(view: &View<'_>, signs: &[LaneSign], cloud_is_up: bool) -> Result<Self, ReadError> {
+    pub fn take(view: &View<'_>, signs: &[LaneSign], photos: &Photos, cloud_is_up: bool) -> Result<Self, ReadError> {
         Ok(Self {
             head: view.head()?,
             unacknowledged: view.unacknowledged()?,
             quarantined: view.fact("quarantined")?,
             is_emergency: view.is_emergency()?,
             inside: view.inside_count()?,
-            lanes: lanes(view, signs)?,
-            reads: view.last_reads(READS_SHOWN)?,
+            lanes: lanes(view, signs, photos)?,
+            reads: reads(view, photos)?,
             ended: ended(view)?,
             alarms: view.alarms(ALARMS_SHOWN)?,
             cloud_is_up,
@@ -96,21 +98,30 @@ impl LanePicture {
 }
 
 /// The lanes of the settings; one of which the ledger knows nothing yet is idle.
-fn lanes(view: &View<'_>, signs: &[LaneSign]) -> Result<Vec<LanePicture>, ReadError> {
+fn lanes(view: &View<'_>, signs: &[LaneSign], photos: &Photos) -> Result<Vec<LanePicture>, ReadError> {
     let mut known: BTreeMap<LaneId, Lane> = view.lanes()?.into_iter().map(|row| (row.lane, row.state)).collect();
-    signs.iter().map(|sign| lane(view, sign.clone(), known.remove(&sign.id).unwrap_or_default())).collect()
+    signs.iter().map(|sign| lane(view, photos, sign.clone(), known.remove(&sign.id).unwrap_or_default())).collect()
 }
 
-fn lane(view: &View<'_>, sign: LaneSign, now: Lane) -> Result<LanePicture, ReadError> {
+fn lane(view: &View<'_>, photos: &Photos, sign: LaneSign, now: Lane) -> Result<LanePicture, ReadError> {
     let stay = now.stay().map(|stay| view.stay(stay)).transpose()?.flatten();
     let member_id = stay.as_ref().and_then(|row| row.stay.member.clone());
     let member = member_id.as_ref().map(|id| view.member(id)).transpose()?.flatten();
     let usable = member_id.as_ref().map(|id| view.usable_points(id)).transpose()?.unwrap_or_default();
-    let mut lane = LanePicture { sign, now, stay, member, usable, candidates: Vec::new() };
+    let photos = now.visit().map(|visit| photos.of_arrival(&sign.id, &visit.event)).unwrap_or_default();
+    let mut lane = LanePicture { sign, now, stay, member, usable, candidates: Vec::new(), photos };
     if let Some(plate) = lane.waiting().and_then(|waiting| waiting.visit.plate.as_ref()) {
         lane.candidates = candidates::near(plate.as_str(), &view.plates_inside(MOST_COMPARED)?);
     }
     Ok(lane)
+}
+
+fn reads(view: &View<'_>, photos: &Photos) -> Result<Vec<(ReadRow, Arrival)>, ReadError> {
+    let with_photos = |read: ReadRow| {
+        let arrival = photos.of_arrival(&read.lane, &read.event);
+        (read, arrival)
+    };
+    Ok(view.last_reads(READS_SHOWN)?.into_iter().map(with_photos).collect())
 }
 
 fn ended(view: &View<'_>) -> Result<Vec<EndedStay>, ReadError> {

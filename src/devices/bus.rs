@@ -201,7 +201,7 @@ impl Bus {
     async fn answer(&self, raise: Raise, answer: CommandAnswer) {
         let input = answered(&self.metrics, raise.lane, raise.command, answer);
         // Without the loop nobody is left to tell.
-        let _ = self.deliveries.send(Delivery { inputs: vec![input], receipt: None }).await;
+        let _ = self.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
     }
 }
 

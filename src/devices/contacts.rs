@@ -55,7 +55,7 @@ impl Contacts {
                 continue;
             }
             let Some(input) = wiring.level(*number, contact.is_on) else { continue };
-            if deliveries.try_send(Delivery { inputs: vec![input], receipt: None }).is_ok() {
+            if deliveries.try_send(Delivery { inputs: vec![input], ..Delivery::default() }).is_ok() {
                 contact.told = Some(contact.is_on);
             }
         }

@@ -328,7 +328,7 @@ impl Line {
             let inputs = device.wiring.inputs_of(statement, received);
             if !inputs.is_empty() {
                 // Without the loop nobody is left to tell.
-                let _ = self.deliveries.send(Delivery { inputs, receipt: None }).await;
+                let _ = self.deliveries.send(Delivery { inputs, ..Delivery::default() }).await;
             }
         }
     }
@@ -345,7 +345,7 @@ impl Line {
     async fn answer(&self, raise: Raise, answer: CommandAnswer) {
         let input = answered(&self.metrics, raise.lane, raise.command, answer);
         // Without the loop nobody is left to tell.
-        let _ = self.deliveries.send(Delivery { inputs: vec![input], receipt: None }).await;
+        let _ = self.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
     }
 }
 

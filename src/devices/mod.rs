@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::domain::event::{CommandAnswer, CommandId, DeviceId, LaneId, UtcMs};
 use crate::metrics::Metrics;
+use crate::photos::Intake;
 use crate::profile::template::Values;
 use crate::site::{self, Handle};
 use planning::{BarrierPlan, Plan};
@@ -60,6 +61,7 @@ pub fn start(
     handle: Handle,
     now: Clock,
     metrics: Arc<Metrics>,
+    photos: &Intake,
     actions: mpsc::Receiver<site::Raise>,
 ) -> Devices {
     let mut tasks = JoinSet::new();
@@ -72,7 +74,8 @@ pub fn start(
         let raising =
             raising::Raising::new(broker.devices.clone(), deliveries.clone(), Arc::clone(&now), Arc::clone(&metrics));
         tasks.spawn(raising.run(raises, news));
-        let link = mqtt::Broker::new(broker, deliveries, news_in, Arc::clone(&now), Arc::clone(&metrics));
+        let link =
+            mqtt::Broker::new(broker, deliveries, news_in, Arc::clone(&now), Arc::clone(&metrics), photos.desk());
         tasks.spawn(link.run());
     }
     for bus in plan.buses {
@@ -99,7 +102,7 @@ pub fn start(
     for push in plan.pushes {
         let (to_raise, raises) = mpsc::channel(RAISES_MAX);
         links.insert(push.id.clone(), to_raise);
-        let link = push::Push::new(push, handle.clone(), Arc::clone(&now), Arc::clone(&metrics));
+        let link = push::Push::new(push, handle.clone(), Arc::clone(&now), Arc::clone(&metrics), photos.desk());
         tasks.spawn(link.run(raises));
     }
     tasks.spawn(dispatch(actions, plan.barriers, links, handle, metrics));

@@ -19,10 +19,11 @@ use tokio::time::timeout;
 
 use super::calling::Caller;
 use super::planning::{HttpDevice, PushPlan};
-use super::submitting::answered;
+use super::submitting::{answered, whole};
 use super::{Clock, Raise, Sparing};
 use crate::domain::event::{CommandAnswer, Input, UtcMs};
 use crate::metrics::Metrics;
+use crate::photos::Desk;
 use crate::profile::http::{Carrier, Heard, Reply};
 use crate::profile::language::RAISE;
 use crate::profile::statement::{BODY_BYTES_MAX, Rejection};
@@ -59,6 +60,7 @@ struct Shared {
     handle: Handle,
     now: Clock,
     metrics: Arc<Metrics>,
+    desk: Desk,
     bodies: Semaphore,
     warned: Mutex<Sparing>,
 }
@@ -72,7 +74,7 @@ struct Device {
 
 impl Push {
     /// The link as the settings plan it.
-    pub fn new(plan: PushPlan, handle: Handle, now: Clock, metrics: Arc<Metrics>) -> Self {
+    pub fn new(plan: PushPlan, handle: Handle, now: Clock, metrics: Arc<Metrics>, desk: Desk) -> Self {
         let device = |plan: &HttpDevice| {
             let call = plan.call.clone();
             let caller = call.map(|call| Caller::new(plan.codec.clone(), call, Arc::clone(&metrics)));
@@ -82,7 +84,7 @@ impl Push {
         let devices = plan.devices.iter().map(device).collect();
         let warned = Mutex::default();
         let bodies = Semaphore::new(BODIES_MAX);
-        Self { plan, shared: Arc::new(Shared { devices, handle, now, metrics, bodies, warned }) }
+        Self { plan, shared: Arc::new(Shared { devices, handle, now, metrics, desk, bodies, warned }) }
     }
 
     /// Listens until the loop is gone.
@@ -222,12 +224,12 @@ impl Shared {
 
     /// Answered after the commit. Without one in time the device is told so, and posts again; the same event is then
     /// known already.
-    async fn taken(&self, device: &Device, heard: Heard, read_at: Instant) -> Response<Full<Bytes>> {
+    async fn taken(&self, device: &Device, mut heard: Heard, read_at: Instant) -> Response<Full<Bytes>> {
         let within = device.plan.codec.answer_within_ms().map_or(ANSWER_WITHIN, Duration::from_millis);
         // A tenth of the deadline is the way back.
         let until = tokio::time::Instant::from_std(read_at) + within * 9 / 10;
         let received = (self.now)();
-        let inputs = self.inputs_of(device, &heard, received, read_at);
+        let inputs = self.inputs_of(device, &mut heard, received, read_at);
         let may_raise = inputs.iter().any(|input| matches!(input, Input::PlateRead(_)))
             && device.plan.codec.carrier(RAISE) == Some(Carrier::Reply)
             && device.plan.raises;
@@ -246,13 +248,15 @@ impl Shared {
         }
     }
 
-    fn inputs_of(&self, device: &Device, heard: &Heard, received: UtcMs, read_at: Instant) -> Vec<Input> {
+    fn inputs_of(&self, device: &Device, heard: &mut Heard, received: UtcMs, read_at: Instant) -> Vec<Input> {
         let wiring = &device.plan.wiring;
         let says = heard.says.iter().cloned();
-        let inputs: Vec<Input> = says.flat_map(|statement| wiring.inputs_of(statement, received)).collect();
-        for input in &inputs {
+        let mut inputs: Vec<Input> = says.flat_map(|statement| wiring.inputs_of(statement, received)).collect();
+        for input in &mut inputs {
             if let Input::PlateRead(read) = input {
                 self.metrics.plate_heard(read.lane.as_str(), &read.event, read_at);
+                // The device waits for its answer and not for the disk.
+                read.photos = self.desk.take(read, whole(&self.metrics, std::mem::take(&mut heard.pictures))).hashes;
             }
         }
         inputs

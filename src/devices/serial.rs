@@ -120,7 +120,6 @@ impl Reopening {
     pub fn link(&self) -> &str {
         &self.link
     }
-
 }
 
 impl Port {

@@ -144,6 +144,17 @@ pub struct LaneConfig {
     pub back_out_ms: Option<Spanned<u64>>,
     /// How long after a passage the same plate is still the same vehicle; 10000 where it is not given.
     pub same_vehicle_ms: Option<Spanned<u64>>,
+    /// What is done to its pictures.
+    #[serde(default)]
+    pub photos: LanePhotosConfig,
+}
+
+/// `photos` of a lane.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LanePhotosConfig {
+    /// The driver's seat: left, top, width and height in thousandths of the scene. Nobody is to make it out.
+    pub blur: Option<Spanned<[u16; 4]>>,
 }
 
 /// An output that raises a barrier.

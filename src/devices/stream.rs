@@ -78,7 +78,7 @@ impl Streams {
                 };
                 let input = answered(&shared.metrics, raise.lane, raise.command, answer);
                 // Without the loop nobody is left to tell.
-                let _ = shared.deliveries.send(Delivery { inputs: vec![input], receipt: None }).await;
+                let _ = shared.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
             });
         }
     }
@@ -160,7 +160,7 @@ async fn follow(
             match inputs {
                 Ok(inputs) if inputs.is_empty() => {}
                 Ok(inputs) => {
-                    if shared.deliveries.send(Delivery { inputs, receipt: None }).await.is_err() {
+                    if shared.deliveries.send(Delivery { inputs, ..Delivery::default() }).await.is_err() {
                         return "the box is stopping".to_owned();
                     }
                 }

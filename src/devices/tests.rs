@@ -18,6 +18,7 @@ use super::planning::Plan;
 use super::settings::DevicesConfig;
 use super::*;
 use crate::domain::event::{Input, Reply};
+use crate::photos::{Photos, sample};
 use crate::profile::Catalogue;
 use crate::profile::mistake::Source;
 use crate::site::Envelope;
@@ -179,16 +180,19 @@ struct Site {
     raises: mpsc::Sender<site::Raise>,
     metrics: Arc<Metrics>,
     devices: Devices,
+    photos: Photos,
+    directory: tempfile::TempDir,
 }
 
 impl Site {
     fn start(plan: Plan) -> Self {
         let (into_the_loop, inputs) = mpsc::channel(1024);
         let (raises, actions) = mpsc::channel(256);
-        let metrics = Arc::new(Metrics::default());
+        let directory = tempfile::tempdir().expect("a folder");
+        let (photos, intake, metrics) = sample::open(directory.path());
         let now: Clock = Arc::new(|| UtcMs(1_772_294_400_000));
-        let devices = start(plan, Handle::new(into_the_loop), now, Arc::clone(&metrics), actions);
-        Self { inputs, raises, metrics, devices }
+        let devices = start(plan, Handle::new(into_the_loop), now, Arc::clone(&metrics), &intake, actions);
+        Self { inputs, raises, metrics, devices, photos, directory }
     }
 
     /// The next input, not yet committed.

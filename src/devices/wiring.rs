@@ -87,6 +87,7 @@ impl Wiring {
             confidence: seen.confidence,
             captured: self.believed(seen.captured, seen.stored_offline, received),
             stored_offline: seen.stored_offline,
+            photos: None,
         }))
     }
 

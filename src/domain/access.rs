@@ -153,6 +153,7 @@ fn correct_plate(work: &mut Work<'_>, plate: &Plate) -> Result<String, StaffRefu
         confidence: 100,
         captured: waiting.visit.captured,
         stored_offline: false,
+        photos: None,
     };
     work.actions.push(Action::Then(Box::new(Input::PlateRead(read))));
     let was = match waiting.why {

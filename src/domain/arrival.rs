@@ -23,6 +23,10 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
     if let Some(outcome) = work.facts.read_before
         && !read_is_news(work, read, outcome)
     {
+        // A quick result decides before the full one brings the pictures: the journal holds them all the same.
+        if read.photos.is_some() {
+            take(work, read, outcome);
+        }
         return;
     }
     if read.stored_offline {

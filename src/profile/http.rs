@@ -11,7 +11,7 @@ use super::json::{Body, scalar};
 use super::language::Message;
 use super::language::http::{HttpCommand, HttpWords, InReply, Login};
 use super::meaning;
-use super::statement::{CannotSend, DeviceAnswer, Rejection, Statement};
+use super::statement::{CannotSend, DeviceAnswer, Picture, Rejection, Statement};
 use super::template::{self, Values};
 
 /// One device that speaks HTTP: the profile with the settings' parameters in it.
@@ -31,6 +31,8 @@ pub struct Heard {
     pub reply: Option<String>,
     /// What the reply repeats of it.
     pub echo: Values,
+    /// The pictures of the vehicle that it tells of.
+    pub pictures: Vec<Picture>,
 }
 
 /// The answer to a post.
@@ -214,7 +216,8 @@ impl HttpCodec {
                 let says = meaning::of(message, body)?;
                 let reply = message.reply.as_ref().map(|reply| reply.get_ref().clone());
                 let echo = message.echo.iter().filter_map(|(name, path)| Some((name.clone(), echoed(body.at(path)?)?)));
-                return Ok(Heard { says, reply, echo: echo.collect() });
+                let pictures = meaning::pictures(message, body);
+                return Ok(Heard { says, reply, echo: echo.collect(), pictures });
             }
         }
         Err(Rejection::UnknownMessage)

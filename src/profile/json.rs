@@ -5,14 +5,17 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
-use super::language::{Condition, Decode, Field, OwnBase64};
-use super::statement::{Rejection, TEXT_CHARS_MAX};
+use super::language::{Condition, Decode, Field, OwnBase64, PictureEncoding, PictureWords};
+use super::statement::{NoPicture, Rejection, TEXT_CHARS_MAX};
 
 /// Devices differ in whether they pad.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);
+
 const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+
+/// The alphabet for addresses.
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// A message body with the part of it that its fields start from.
@@ -110,6 +113,13 @@ impl<'b> Body<'b> {
         undone(raw, field).map(Some)
     }
 
+    /// The picture at a path; `None` where there is none. At most `most_bytes` are taken.
+    pub fn picture(&self, words: &PictureWords, most_bytes: usize) -> Option<Result<Vec<u8>, NoPicture>> {
+        let value = self.at(&words.path)?;
+        let Some(text) = value.as_str() else { return Some(Err(NoPicture::PhotoEncoding)) };
+        (!text.is_empty()).then(|| picture(text, words.encoding, most_bytes))
+    }
+
     fn raw(&self, field: &Field) -> Result<Option<String>, Rejection> {
         if let Some(always) = &field.always {
             return Ok(Some(toml_scalar(always)));
@@ -195,6 +205,28 @@ pub fn decimal(text: &str, times: i64) -> Option<i64> {
     i64::try_from(if is_negative { -value } else { value }).ok()
 }
 
+fn picture(text: &str, encoding: PictureEncoding, most_bytes: usize) -> Result<Vec<u8>, NoPicture> {
+    let (engine, text) = match encoding {
+        PictureEncoding::Base64 => (&BASE64, text),
+        PictureEncoding::Base64Url => (&BASE64_URL, text),
+        PictureEncoding::DataUrl => {
+            let (head, rest) = text.split_once(',').ok_or(NoPicture::PhotoEncoding)?;
+            let is_right = head.starts_with("data:") && head.ends_with(";base64");
+            (&BASE64, if is_right { rest } else { return Err(NoPicture::PhotoEncoding) })
+        }
+    };
+    // Four letters are three bytes: what is too large is not even decoded.
+    if text.len() / 4 * 3 > most_bytes.saturating_add(3) {
+        return Err(NoPicture::PhotoTooLarge);
+    }
+    let decoded = engine.decode(text).or_else(|_| {
+        // Some devices break the lines, and only then is it worth a second look.
+        engine.decode(text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<u8>>())
+    });
+    let bytes = decoded.map_err(|_| NoPicture::PhotoEncoding)?;
+    if bytes.len() > most_bytes { Err(NoPicture::PhotoTooLarge) } else { Ok(bytes) }
+}
+
 /// The characters of a product's own base64, and what fills up its end.
 pub(super) fn own_base64(own: &OwnBase64) -> Option<(GeneralPurpose, u8)> {
     let alphabet = alphabet::Alphabet::new(&own.alphabet).ok()?;
@@ -276,6 +308,31 @@ mod tests {
         check(r#"{"license":"!!!"}"#, Err("bad-field"));
         check(r#"{"license":["x"]}"#, Err("bad-field"));
         check(r#"{"license":"////"}"#, Err("bad-field"));
+    }
+
+    #[test]
+    fn a_picture_is_read_in_each_of_its_encodings() {
+        let standard = BASE64.encode([0xFB, 0xEF, 0xBE, 0x01]);
+        assert_eq!(standard, "++++AQ==");
+        let read_at_most = |most, encoding, text: &str| picture(text, encoding, most).map_err(NoPicture::name);
+        let read = |encoding, text: &str| read_at_most(64, encoding, text);
+        let right: Result<_, &str> = Ok(vec![0xFB, 0xEF, 0xBE, 0x01]);
+        assert_eq!(read(PictureEncoding::Base64, "++++AQ=="), right);
+        assert_eq!(read(PictureEncoding::Base64, "++++AQ"), right, "without its padding");
+        assert_eq!(read(PictureEncoding::Base64, "++\r\n++AQ\n=="), right, "in lines");
+        assert_eq!(read(PictureEncoding::Base64Url, "----AQ=="), right);
+        assert_eq!(read(PictureEncoding::DataUrl, "data:image/jpeg;base64,++++AQ=="), right);
+        for (encoding, text) in [
+            (PictureEncoding::Base64, "----AQ=="),
+            (PictureEncoding::Base64Url, "++++AQ=="),
+            (PictureEncoding::DataUrl, "++++AQ=="),
+            (PictureEncoding::DataUrl, "data:image/jpeg,++++AQ=="),
+            (PictureEncoding::Base64, "http://camera/picture.jpg"),
+        ] {
+            assert_eq!(read(encoding, text), Err("photo-encoding"), "{text}");
+        }
+        assert_eq!(read_at_most(4, PictureEncoding::Base64, "++++AQIDBAUG"), Err("photo-too-large"));
+        assert_eq!(read(PictureEncoding::Base64, &"!".repeat(200)), Err("photo-too-large"), "not even looked at");
     }
 
     fn check(body: &str, expect: Result<Option<&str>, &str>) {

@@ -16,6 +16,8 @@ pub mod reader;
 pub use modbus::{ModbusCommand, ModbusWords, Number, Poll};
 pub use mqtt::{MqttCommand, MqttReply, MqttWords};
 
+use crate::domain::event::PhotoKind;
+
 /// Only the part that says which link a profile is for.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct Opening {
@@ -153,8 +155,34 @@ pub struct Message {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Field>")]
     pub fields: BTreeMap<String, Spanned<Field>>,
+    /// Where pictures stand in the body; one that is absent, null or empty is none.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, PictureWords>")]
+    pub pictures: BTreeMap<PhotoKind, Spanned<PictureWords>>,
     /// For `emits = "unsupported"`: what the installer should do.
     pub because: Option<String>,
+}
+
+/// A picture inside a message.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PictureWords {
+    /// Where it stands: names and list positions joined by dots.
+    pub path: String,
+    /// How its bytes are written as text.
+    pub encoding: PictureEncoding,
+}
+
+/// How a picture's bytes are written as text. White space in it does not matter, and padding may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PictureEncoding {
+    /// Base64, standard alphabet.
+    Base64,
+    /// Base64 with `-` and `_`.
+    Base64Url,
+    /// `data:image/jpeg;base64,` before it.
+    DataUrl,
 }
 
 /// What a message means.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::json::{Body, bad, decimal, place, scalar, shortened};
 use super::language::{Arg, ArgKind, Condition, Emits, Field, Guard, Message};
 use super::statement::{
-    CANDIDATES_MAX, Candidate, CannotSend, Colour, DeviceAnswer, EVENT_CHARS_MAX, Level, Rejection, SeenPlate, Stage,
-    Statement,
+    CANDIDATES_MAX, Candidate, CannotSend, Colour, DeviceAnswer, EVENT_CHARS_MAX, Level, PICTURE_BYTES_MAX,
+    PICTURES_BYTES_MAX, Picture, Rejection, SeenPlate, Stage, Statement,
 };
 use super::template::{Value, Values};
 use crate::domain::event::{ArmPosition, UtcMs, VehicleSign};
@@ -47,6 +47,19 @@ pub(super) fn of(message: &Message, body: Body) -> Result<Vec<Statement>, Reject
         Emits::VehicleSign => Statement::VehicleSign { sign: needed(body, field("sign"), sign)? },
     };
     Ok(vec![statement])
+}
+
+/// The pictures of the vehicle that a message tells of. One that cannot be taken out costs the message nothing else.
+pub(super) fn pictures(message: &Message, body: Body) -> Vec<Picture> {
+    let mut room = PICTURES_BYTES_MAX;
+    let mut found = Vec::new();
+    for (kind, words) in &message.pictures {
+        if let Some(bytes) = body.picture(words.get_ref(), room.min(PICTURE_BYTES_MAX)) {
+            room -= bytes.as_ref().map_or(0, Vec::len);
+            found.push(Picture { kind: *kind, bytes });
+        }
+    }
+    found
 }
 
 fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<SeenPlate, Rejection> {

@@ -9,7 +9,7 @@ use super::json::{Body, scalar, shortened};
 use super::language::{MqttCommand, MqttWords};
 use super::meaning;
 pub use super::statement::DeviceAnswer;
-use super::statement::{BODY_BYTES_MAX, CannotSend, Rejection, Statement};
+use super::statement::{BODY_BYTES_MAX, CannotSend, Picture, Rejection, Statement};
 use super::template::{self, Values};
 
 /// One device of an MQTT profile: the profile with the settings' parameters in it.
@@ -34,6 +34,8 @@ pub struct Heard {
     pub layout: usize,
     /// What it means.
     pub what: Meaning,
+    /// The pictures of the vehicle that it tells of.
+    pub pictures: Vec<Picture>,
 }
 
 /// What a message means.
@@ -88,12 +90,12 @@ impl MqttCodec {
             serde_json::from_slice(body).map_err(|error| Rejection::Malformed(shortened(&error.to_string())))?;
         match route {
             Route::Says { layout, messages } => {
-                let statements = self.said(messages, &top)?;
-                Ok(Heard { layout: *layout, what: Meaning::Says(statements) })
+                let (statements, pictures) = self.said(messages, &top)?;
+                Ok(Heard { layout: *layout, what: Meaning::Says(statements), pictures })
             }
             Route::Answers { layout, command } => {
                 let answer = answered(&self.words.commands[*command], &top)?;
-                Ok(Heard { layout: *layout, what: Meaning::Answers(answer) })
+                Ok(Heard { layout: *layout, what: Meaning::Answers(answer), pictures: Vec::new() })
             }
         }
     }
@@ -138,12 +140,12 @@ impl MqttCodec {
         routes
     }
 
-    fn said(&self, messages: &[usize], top: &Value) -> Result<Vec<Statement>, Rejection> {
+    fn said(&self, messages: &[usize], top: &Value) -> Result<(Vec<Statement>, Vec<Picture>), Rejection> {
         for number in messages {
             let message = &self.words.messages[*number];
             let body = Body::new(top, &message.root);
             if message.when.iter().all(|condition| body.fits(condition)) {
-                return meaning::of(message, body);
+                return Ok((meaning::of(message, body)?, meaning::pictures(message, body)));
             }
         }
         Err(Rejection::UnknownMessage)

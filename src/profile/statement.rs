@@ -3,11 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::layout::Fault;
-use crate::domain::event::{ArmPosition, UtcMs, VehicleSign};
+use crate::domain::event::{ArmPosition, PhotoKind, UtcMs, VehicleSign};
 use crate::domain::plate::{NotAPlate, Plate};
 
 /// The largest message body that is looked at: a camera's full result with two pictures stays below it.
 pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// The largest picture that is taken: a full-HD scene at a camera's best quality stays below it. Taking it out of its
+/// message and hashing it stands between a vehicle and its barrier, so the limit is also one on that time.
+pub const PICTURE_BYTES_MAX: usize = 1024 * 1024;
+
+/// All pictures of one message.
+pub const PICTURES_BYTES_MAX: usize = PICTURE_BYTES_MAX + 256 * 1024;
 
 /// The longest event identity that is kept: a serial number and a time are about 35 characters.
 pub const EVENT_CHARS_MAX: usize = 128;
@@ -187,6 +194,35 @@ impl CannotSend {
             Self::MissingArgument(_) => "missing-argument",
             Self::BadArgument(..) => "bad-argument",
             Self::Forbidden(_) => "forbidden",
+        }
+    }
+}
+
+/// A picture that came in a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Of what it is.
+    pub kind: PhotoKind,
+    /// Its bytes as the device made them; whether they are a picture is not known here.
+    pub bytes: Result<Vec<u8>, NoPicture>,
+}
+
+/// Why a picture was not taken out of its message. The message itself is understood all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoPicture {
+    /// It is no text in the encoding that the profile names.
+    PhotoEncoding,
+    /// It is larger than [`PICTURE_BYTES_MAX`], or all of the message are larger than [`PICTURES_BYTES_MAX`].
+    PhotoTooLarge,
+}
+
+impl NoPicture {
+    /// The name under which it is counted.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PhotoEncoding => "photo-encoding",
+            Self::PhotoTooLarge => "photo-too-large",
         }
     }
 }

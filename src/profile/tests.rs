@@ -5,7 +5,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::mqtt::{Heard, Meaning};
-use super::statement::{BODY_BYTES_MAX, Rejection, Statement};
+use super::statement::{BODY_BYTES_MAX, NoPicture, PICTURE_BYTES_MAX, PICTURES_BYTES_MAX, Rejection, Statement};
 use super::*;
 
 const CAMERA: &str = "265e1040-85e01fb7";
@@ -86,6 +86,26 @@ fn deep_nesting_is_malformed_and_not_a_crash() {
 }
 
 #[test]
+fn a_picture_above_its_limit_is_refused_and_the_vehicle_is_heard() {
+    let body = |scene: usize, plate: usize| {
+        let text = recorded("pictures are switched off");
+        let (scene, plate) = ("A".repeat(scene / 3 * 4), "A".repeat(plate / 3 * 4));
+        let text = text.replace("\"full_image_content\":\"\"", &format!("\"full_image_content\":\"{scene}\""));
+        text.replace("\"small_image_content\":null", &format!("\"small_image_content\":\"{plate}\""))
+    };
+    let sizes = |scene, plate| {
+        let heard = decode("ivs_result", body(scene, plate).as_bytes()).expect("the vehicle is heard");
+        assert!(matches!(&heard.what, Meaning::Says(said) if said.len() == 1));
+        heard.pictures.into_iter().map(|picture| picture.bytes.map(|bytes| bytes.len())).collect::<Vec<_>>()
+    };
+    let most = PICTURE_BYTES_MAX / 3 * 3;
+    let rest = (PICTURES_BYTES_MAX - most) / 3 * 3;
+    assert_eq!(sizes(most, rest), [Ok(most), Ok(rest)]);
+    assert_eq!(sizes(most + 3, rest), [Err(NoPicture::PhotoTooLarge), Ok(rest)]);
+    assert_eq!(sizes(most, rest + 6), [Ok(most), Err(NoPicture::PhotoTooLarge)], "all of a message have a limit too");
+}
+
+#[test]
 fn a_rejection_never_tells_the_plate() {
     let body = recorded("an advertisement read as a plate").replace("Q0FNRVJB", "57KkQjEyMzQ1Njc4OTAxMjM=");
     let rejection = decode("ivs_result", body.as_bytes()).expect_err("too long for a plate");
@@ -107,6 +127,24 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
     mistake("timeout_ms = 10000", "timeout_ms = 0", "timeout_ms is 0; allowed: 20 to 60000");
     mistake("output = { min = 0, max = 3 }", "", "the argument output has no bounds");
     mistake("path = \"code\", is = [200]", "path = \"code\"", "nothing is tested about code; allowed: is = […]");
+    mistake("small_image_content\", encoding = \"base64\"", "small_image_content\", encoding = \"base65\"", ":75:");
+    mistake(
+        "base64\" }\nplate",
+        "base65\" }\nplate",
+        "unknown variant `base65`; allowed: one of `base64`, `base64-url`",
+    );
+    mistake("\nscene = {", "\nscenery = {", ":74:1: unknown variant `scenery`; allowed: `scene` or `plate`");
+    mistake("path = \"full_image_content\"", "path = \"\"", "the picture's path is empty; allowed: names and list");
+    mistake(
+        "{ path = \"full_image_content\", ",
+        "{ paht = \"\", ",
+        "unknown field `paht`; allowed: `path` or `encoding`",
+    );
+    mistake(
+        "fields.number = { path = \"source\" }",
+        "fields.number = { path = \"source\" }\npictures.scene = { path = \"x\", encoding = \"base64\" }",
+        "the message \"input\" has pictures and tells of no vehicle; allowed: pictures with emits = \"plate_read\" only",
+    );
     mistake("id = \"vzenith/r-mqtt\"", "id = \"Vzenith\"", "allowed: vendor/product");
 }
 

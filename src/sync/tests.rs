@@ -178,6 +178,7 @@ fn fill(path: &std::path::Path) {
             confidence: 97,
             captured: UtcMs(1_772_409_600_000),
             stored_offline: false,
+            photos: None,
         };
         let now = Now { uptime_ms: 0, utc: read.captured, trusted: true };
         let fed = CloudNews::Fed { changes: vec![FeedChange::Member { member }], next: 0 };

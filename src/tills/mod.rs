@@ -29,6 +29,7 @@ use axum::routing::{get, post};
 use crate::domain::event::{Fen, LaneId, Points, UtcMs};
 use crate::domain::stay::Stay;
 use crate::domain::tariff::{Fee, PriorVisit};
+use crate::photos::Photos;
 use crate::site::Handle;
 use crate::store::reader::Reader;
 
@@ -56,6 +57,8 @@ pub struct Settings {
     pub handle: Handle,
     /// The way to look at the ledger file.
     pub reader: Reader,
+    /// The pictures of arrivals.
+    pub photos: Photos,
     /// The tills of the site.
     pub terminals: Vec<Terminal>,
     /// The people who may act at a lane.
@@ -124,6 +127,7 @@ pub fn router(settings: Settings) -> Router {
         .route("/staff/emergency", post(staff::emergency))
         .route("/staff/rules/rollback", post(staff::roll_back))
         .route("/staff/books", get(staff::books))
+        .route("/staff/photos/{id}", get(staff::photo))
         .fallback(no_such_request)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))

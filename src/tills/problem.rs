@@ -19,6 +19,7 @@ pub enum Code {
     MemberUnknown,
     StayUnknown,
     LaneUnknown,
+    PhotoUnknown,
     NotFound,
     MethodNotAllowed,
     IdempotencyKeyInProgress,
@@ -79,6 +80,7 @@ const ROWS: &[Row] = rows! {
     MemberUnknown "member-unknown" NOT_FOUND false "查不到该会员,请重新扫码" "No such member; scan the code again";
     StayUnknown "stay-unknown" NOT_FOUND false "场内没有这辆车" "This car is not inside";
     LaneUnknown "lane-unknown" NOT_FOUND false "没有这条车道" "No such lane";
+    PhotoUnknown "photo-unknown" NOT_FOUND false "没有这张照片,可能已过保存期" "No such picture; it may be older than pictures are kept";
     NotFound "not-found" NOT_FOUND false "没有这个接口" "No such request";
     MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED false "请求方法不对" "Wrong method";
     IdempotencyKeyInProgress "idempotency-key-in-progress" CONFLICT true "上一次请求还在处理,请稍候" "The same request is still being worked on; wait a moment";
@@ -180,6 +182,7 @@ impl Problem {
             | Code::MemberUnknown
             | Code::StayUnknown
             | Code::LaneUnknown
+            | Code::PhotoUnknown
             | Code::NotFound
             | Code::MethodNotAllowed
             | Code::InsufficientPoints

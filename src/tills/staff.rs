@@ -18,6 +18,7 @@ use super::transaction::unavailable;
 use crate::domain::event::{
     EmergencySource, Input, LaneId, Reply, RulesOffer, StaffAct, StaffRefusal, StaffWish, StayId,
 };
+use crate::photos::PhotoId;
 use crate::store::reader::BOOKS_TIMEOUT;
 
 /// Longest reason: a sentence or two.
@@ -63,6 +64,31 @@ pub(super) async fn correct_plate(State(tills): State<Arc<Tills>>, Path(lane): P
     tills.act(&lane, operator, StaffWish::CorrectPlate { plate, reason }).await
 }
 
+/// `GET /staff/photos/{id}`: the whole picture. Who looked at which is told to the log.
+pub(super) async fn photo(
+    State(tills): State<Arc<Tills>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let operator = tills.operator_in(&headers)?;
+    let gone = || Problem::new(Code::PhotoUnknown, "no picture of that name; it may have been forgotten in time");
+    let id: PhotoId = id.parse().map_err(|_| gone())?;
+    let picture = tills.settings.photos.full(id.clone()).await.map_err(|error| {
+        tracing::warn!(%error, "a picture cannot be read");
+        Problem::new(Code::Internal, "the box could not read the picture; its log says why")
+    })?;
+    let picture = picture.ok_or_else(gone)?;
+    tracing::info!(operator, photo = %id, "a picture was looked at");
+    // It may show a plate and a person: no browser keeps it.
+    let headers = [
+        (header::CONTENT_TYPE, "image/jpeg"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'"),
+    ];
+    Ok((headers, picture).into_response())
+}
+
 /// `POST /staff/emergency`: raises and holds every barrier, or ends what staff have called.
 pub(super) async fn emergency(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
     let body = Body::parse(body, &["operator", "pin", "active", "reason"])?;
@@ -81,9 +107,7 @@ pub(super) async fn roll_back(State(tills): State<Arc<Tills>>, body: Given) -> A
 
 /// `GET /staff/books`.
 pub(super) async fn books(State(tills): State<Arc<Tills>>, headers: HeaderMap) -> Result<Response, Problem> {
-    let needed = || Problem::new(Code::OperatorUnknown, "the headers Gatepost-Operator and Gatepost-Pin are needed");
-    let operator = text_header(&headers, "gatepost-operator").ok_or_else(needed)?;
-    tills.operator(operator, text_header(&headers, "gatepost-pin").ok_or_else(needed)?)?;
+    tills.operator_in(&headers)?;
     let look = tills.settings.reader.look_within(BOOKS_TIMEOUT, |view| {
         let books = view.books()?;
         Ok(serde_json::to_vec(&books).expect("the books are plain texts and numbers, which are always JSON"))
@@ -96,6 +120,13 @@ impl Tills {
     fn operator_of(&self, body: &Body) -> Result<String, Problem> {
         let operator = body.needed_text("operator", MOST_NAME_CHARS)?;
         self.operator(operator, body.needed_text("pin", MOST_NAME_CHARS)?)
+    }
+
+    fn operator_in(&self, headers: &HeaderMap) -> Result<String, Problem> {
+        let needed =
+            || Problem::new(Code::OperatorUnknown, "the headers Gatepost-Operator and Gatepost-Pin are needed");
+        let operator = text_header(headers, "gatepost-operator").ok_or_else(needed)?;
+        self.operator(operator, text_header(headers, "gatepost-pin").ok_or_else(needed)?)
     }
 
     async fn act(&self, lane: &str, operator: String, what: StaffWish) -> Answer {

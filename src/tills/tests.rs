@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::MOST_BODY_BYTES;
 use super::rig::{Decide, Rig, Sent, applied, as_till, sale};
-use crate::domain::event::{Fen, Input, StaffWish, TillCommit, UtcMs};
+use crate::domain::event::{Fen, Input, PhotoKind, StaffWish, TillCommit, UtcMs};
 use crate::domain::plate::Plate;
+use crate::photos::sample as photos;
 use crate::store::reader::sample::NOON_MS;
 
 #[tokio::test]
@@ -354,4 +355,34 @@ async fn an_address_that_is_not_there_is_a_problem_too() {
     let rig = Rig::new().await;
     rig.check(rig.client.get(rig.url("holds")), "not-found", 404).await;
     rig.check(rig.client.get(rig.url("quotes")), "method-not-allowed", 405).await;
+}
+
+#[tokio::test]
+async fn a_whole_picture_is_for_operators() {
+    let rig = Rig::new().await;
+    let mut changes = rig.photos.changes();
+    let read = photos::read("X1", "e-9");
+    rig.intake.desk().take(&read, vec![(PhotoKind::Scene, photos::jpeg(640, 360))]);
+    while rig.photos.of_arrival(&read.lane, "e-9").scene.is_none() {
+        changes.changed().await.expect("the pictures are there");
+    }
+    let id = rig.photos.of_arrival(&read.lane, "e-9").scene.expect("kept").to_string();
+    let ask = |id: &str, pin: &str| {
+        let request = rig.client.get(rig.url(&format!("staff/photos/{id}")));
+        request.header("Gatepost-Operator", "li").header("Gatepost-Pin", pin)
+    };
+    let picture = ask(&id, "8888").send().await.expect("an answer");
+    assert_eq!(picture.status(), 200);
+    for (name, value) in
+        [("content-type", "image/jpeg"), ("cache-control", "no-store"), ("x-content-type-options", "nosniff")]
+    {
+        assert_eq!(picture.headers()[name], value);
+    }
+    assert!(picture.bytes().await.expect("a picture").starts_with(&[0xFF, 0xD8, 0xFF]));
+    rig.check(rig.client.get(rig.url(&format!("staff/photos/{id}"))), "operator-unknown", 401).await;
+    rig.check(ask(&id, "1"), "operator-unknown", 401).await;
+    rig.check(ask(&id.replace("20260302", "20260301"), "8888"), "photo-unknown", 404).await;
+    for name in ["..%2f..%2f..%2fetc%2fpasswd", "%2e%2e%2fledger.db", "x", &id[1..], &format!("{id}.jpg")] {
+        rig.check(ask(name, "8888"), "photo-unknown", 404).await;
+    }
 }

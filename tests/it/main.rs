@@ -15,6 +15,7 @@ mod mishaps;
 mod model;
 mod packaging;
 mod page;
+mod photos;
 mod random;
 mod source;
 mod story;

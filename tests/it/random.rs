@@ -239,6 +239,7 @@ impl Day {
             confidence: 97,
             captured: UtcMs(self.utc - self.dice.pick(&[0, 0, 0, 0, 0, 900, 900, 2 * 60 * 60_000])),
             stored_offline: self.dice.one_in(15),
+            photos: None,
         };
         self.read.push(read.clone());
         self.step(Input::PlateRead(read));
@@ -459,6 +460,7 @@ impl Day {
             confidence: 97,
             captured: UtcMs(self.utc),
             stored_offline: false,
+            photos: None,
         }));
         match self.lanes[lane].direction {
             Direction::Entry => assert_eq!(self.commands.len(), raises + 1, "{lane} lets a new vehicle in"),

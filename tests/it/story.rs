@@ -124,6 +124,7 @@ impl Story {
             confidence: 97,
             captured: UtcMs(self.utc),
             stored_offline: false,
+            photos: None,
         }
     }
 

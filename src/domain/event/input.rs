@@ -23,6 +23,30 @@ pub struct PlateRead {
     pub captured: UtcMs,
     /// Whether the camera stored it while it was cut off, so that no vehicle need be there now.
     pub stored_offline: bool,
+    /// The pictures that came with it, so that a picture can be proved to be the one of this read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub photos: Option<PhotoHashes>,
+}
+
+/// The pictures of a read, by SHA-256 in hex of the bytes as the camera sent them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhotoHashes {
+    /// The whole scene.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scene: Option<String>,
+    /// The plate alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plate: Option<String>,
+}
+
+/// Of what a picture is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhotoKind {
+    /// The whole scene.
+    Scene,
+    /// The plate alone.
+    Plate,
 }
 
 /// What a camera or a barrier says about a vehicle besides its plate.

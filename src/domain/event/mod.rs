@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};
 pub use input::{
-    ArmPosition, CloudNews, CommandAnswer, EmergencySource, FeedChange, Input, Member, PlateRead, RulesOffer, StaffAct,
-    StaffWish, TillCommit, VehicleSign,
+    ArmPosition, CloudNews, CommandAnswer, EmergencySource, FeedChange, Input, Member, PhotoHashes, PhotoKind,
+    PlateRead, RulesOffer, StaffAct, StaffWish, TillCommit, VehicleSign,
 };
 pub use record::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Record, Tender};
 

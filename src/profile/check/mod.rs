@@ -253,9 +253,24 @@ fn fields(source: &Source, message: &Message, params: &BTreeMap<String, Param>, 
         }
         our_words(source, name, field, mistakes);
     }
+    pictures(source, message, mistakes);
     if (emits == Emits::Unsupported) != message.because.is_some() {
         let wrong = format!("the message {:?} gives a reason without need, or none", message.name);
         mistakes.push(source.mistake(message.emits.span(), wrong, "because = \"…\" with emits = \"unsupported\" only"));
+    }
+}
+
+/// Pictures belong to a vehicle that was seen.
+fn pictures(source: &Source, message: &Message, mistakes: &mut Vec<Mistake>) {
+    for picture in message.pictures.values() {
+        if *message.emits.get_ref() != Emits::PlateRead {
+            let wrong = format!("the message {:?} has pictures and tells of no vehicle", message.name);
+            mistakes.push(source.mistake(picture.span(), wrong, "pictures with emits = \"plate_read\" only"));
+        }
+        if picture.get_ref().path.is_empty() {
+            let allowed = "names and list positions joined by dots";
+            mistakes.push(source.mistake(picture.span(), "the picture's path is empty", allowed));
+        }
     }
 }
 

@@ -1,14 +1,17 @@
 //! One recorded exchange of each kind against the profile.
 
+use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use super::super::modbus::{Answer as BoardAnswer, Framing, RECORDED_TRANSACTION};
 use super::super::mqtt::Meaning;
 use super::super::osdp::{Answer as ReaderAnswer, Packet};
-use super::super::statement::{CannotSend, DeviceAnswer, Rejection, Statement};
+use super::super::statement::{CannotSend, DeviceAnswer, Picture, Rejection, Statement};
 use super::super::template::Values;
 use super::super::{Codec, Profile, bytes, http, wiegand};
-use super::{Bus, CallOf, Card, Differs, Forbidden, Frame, PacketOf, Post, Recording, ReplyOf, Says, Told, args};
+use super::{
+    Bus, CallOf, Card, Differs, Forbidden, Frame, PacketOf, Post, RecordedPicture, Recording, ReplyOf, Says, Told, args,
+};
 
 /// A profile with the recorded device's parameters.
 #[derive(Clone, Copy)]
@@ -40,8 +43,10 @@ impl With<'_> {
 
     fn says(&self, says: &Says) -> Result<(), Differs> {
         let Codec::Mqtt(codec) = self.codec else { return Err(not_for_this_link()) };
-        let found = codec.decode(&says.topic, says.body.as_bytes()).map(|heard| heard.what);
-        let recorded = recorded(says.rejected.as_ref(), Meaning::Says(says.means.clone()));
+        let found = codec.decode(&says.topic, says.body.as_bytes());
+        let found = found.map(|heard| (heard.what, pictured(&heard.pictures)));
+        let meant = (Meaning::Says(says.means.clone()), says.pictures.clone());
+        let recorded = recorded(says.rejected.as_ref(), meant);
         same(&named(found), &recorded)
     }
 
@@ -62,9 +67,9 @@ impl With<'_> {
             Some(path) => codec.decode(path, &post.content_type, post.body.as_bytes()),
             None => codec.decode_event(&post.content_type, post.body.as_bytes()),
         };
-        let heard =
-            http::Heard { says: post.means.clone(), reply: post.reply.clone(), echo: self.args("", &post.echo) };
-        same(&named(found), &recorded(post.rejected.as_ref(), heard))
+        let found = found.map(|heard| (heard.says, heard.reply, heard.echo, pictured(&heard.pictures)));
+        let meant = (post.means.clone(), post.reply.clone(), self.args("", &post.echo), post.pictures.clone());
+        same(&named(found), &recorded(post.rejected.as_ref(), meant))
     }
 
     fn reply(&self, reply: &ReplyOf) -> Result<(), Differs> {
@@ -204,6 +209,14 @@ fn word(answer: &ReaderAnswer) -> &'static str {
         ReaderAnswer::BadCard(_) => "bad-card",
         ReaderAnswer::Other(_) => "other",
     }
+}
+
+fn pictured(pictures: &[Picture]) -> Vec<RecordedPicture> {
+    let one = |picture: &Picture| {
+        let sha256 = picture.bytes.as_ref().ok().map(|bytes| hex::encode(Sha256::digest(bytes)));
+        RecordedPicture { kind: picture.kind, sha256, refused: picture.bytes.as_ref().err().copied() }
+    };
+    pictures.iter().map(one).collect()
 }
 
 fn recorded<T>(rejected: Option<&String>, means: T) -> Result<T, String> {

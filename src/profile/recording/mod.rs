@@ -12,8 +12,9 @@ use toml::Spanned;
 use super::Profile;
 use super::language::ArgKind;
 use super::mistake::{Mistake, Source};
-use super::statement::Statement;
+use super::statement::{NoPicture, Statement};
 use super::template::{Value, Values};
+use crate::domain::event::PhotoKind;
 
 /// A file of recorded exchanges.
 #[derive(Debug, Deserialize)]
@@ -69,8 +70,23 @@ pub struct Says {
     /// What it means.
     #[serde(default)]
     pub means: Vec<Statement>,
+    /// The pictures that it brings.
+    #[serde(default)]
+    pub pictures: Vec<RecordedPicture>,
     /// Or the name of the rejection.
     pub rejected: Option<String>,
+}
+
+/// A picture in a recorded message.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordedPicture {
+    /// Of what it is.
+    pub kind: PhotoKind,
+    /// SHA-256 of its bytes, in hex.
+    pub sha256: Option<String>,
+    /// Or why it is not taken.
+    pub refused: Option<NoPicture>,
 }
 
 /// A command to an MQTT device.
@@ -118,6 +134,9 @@ pub struct Post {
     /// What it means.
     #[serde(default)]
     pub means: Vec<Statement>,
+    /// The pictures that it brings.
+    #[serde(default)]
+    pub pictures: Vec<RecordedPicture>,
     /// Or the name of the rejection.
     pub rejected: Option<String>,
     /// Which of the profile's replies answers it.
