@@ -397,7 +397,11 @@ mod tests {
     #[test]
     fn every_mistake_has_a_place_and_says_what_is_allowed() {
         check("id = \"example-1\"", "id = \"\"", ":5:6: \"\" cannot name a box; allowed: 1 to 40 letters");
-        check("name = \"Harbour Mall\"", "nmae = \"x\"", ":8:1: unknown field `nmae`; allowed: `name` or `timezone`");
+        check(
+            "name = \"Harbour Mall\"",
+            "nmae = \"x\"",
+            ":8:1: unknown field `nmae` (did you mean `name`?); allowed: `name` or `timezone`",
+        );
         check("name = \"Harbour Mall\"", "timezone = \"Mars/Base\"", ":8:12: ");
         check("file = \"../systemd/rules.toml\"", "file = \"no.toml\"", "no.toml cannot be read");
         check(

@@ -21,9 +21,9 @@ use tokio::sync::mpsc;
 
 use super::planning::{BrokerPlan, MqttDevice};
 use super::raising::News;
-use super::submitting::{Delivery, Receipt};
+use super::submitting::{Delivery, Receipt, whole};
 use super::{Clock, Sparing};
-use crate::domain::event::{Input, PhotoKind};
+use crate::domain::event::Input;
 use crate::metrics::Metrics;
 use crate::photos::Desk;
 use crate::profile::mqtt::{Heard, Meaning};
@@ -254,24 +254,12 @@ impl Broker {
         for input in &mut delivery.inputs {
             if let Input::PlateRead(read) = input {
                 self.metrics.plate_heard(read.lane.as_str(), &read.event, read_at);
-                let taken = self.desk.take(read, self.whole(pictures.take().unwrap_or_default()));
+                let taken = self.desk.take(read, whole(&self.metrics, pictures.take().unwrap_or_default()));
                 read.photos = taken.hashes;
                 delivery.photos.extend(taken.kept);
             }
         }
         delivery
-    }
-
-    /// The pictures that could be taken out of their message; the others are counted.
-    fn whole(&self, pictures: Vec<Picture>) -> Vec<(PhotoKind, Vec<u8>)> {
-        let mut whole = Vec::new();
-        for picture in pictures {
-            match picture.bytes {
-                Ok(bytes) => whole.push((picture.kind, bytes)),
-                Err(why) => self.metrics.rejected("photos", why.name()),
-            }
-        }
-        whole
     }
 
     fn stranger(&mut self, topic: &str) {

@@ -9,8 +9,9 @@ use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::domain::event::{CommandAnswer, CommandId, Input, LaneId, Reply};
+use crate::domain::event::{CommandAnswer, CommandId, Input, LaneId, PhotoKind, Reply};
 use crate::metrics::Metrics;
+use crate::profile::statement::Picture;
 use crate::site::Handle;
 
 /// How many messages of one link may wait for the loop or for its commit; then the link stops reading.
@@ -68,6 +69,18 @@ pub fn into_the_loop(handle: Handle, metrics: Arc<Metrics>, tasks: &mut JoinSet<
     tasks.spawn(submit(handle, waiting, submitted));
     tasks.spawn(acknowledge(to_acknowledge, metrics));
     deliveries
+}
+
+/// The pictures that could be taken out of their message; the others are counted.
+pub fn whole(metrics: &Metrics, pictures: Vec<Picture>) -> Vec<(PhotoKind, Vec<u8>)> {
+    let mut whole = Vec::new();
+    for picture in pictures {
+        match picture.bytes {
+            Ok(bytes) => whole.push((picture.kind, bytes)),
+            Err(why) => metrics.rejected("photos", why.name()),
+        }
+    }
+    whole
 }
 
 /// A command's answer as the loop takes it, counted.

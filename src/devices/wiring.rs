@@ -53,7 +53,11 @@ impl Wiring {
                 let lane = self.camera_of.clone();
                 lane.map(|lane| Input::VehicleSeen { lane, sign }).into_iter().collect()
             }
-            Statement::KeepAlive {} => Vec::new(),
+            Statement::Inputs { count, on } => {
+                (0..count).filter_map(|number| self.level(number, on.contains(&number))).collect()
+            }
+            // No decision asks for them yet.
+            Statement::Card { .. } | Statement::Tunnelled { .. } | Statement::KeepAlive {} => Vec::new(),
         }
     }
 

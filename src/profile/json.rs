@@ -5,7 +5,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
-use super::language::{Condition, Decode, Field, PictureEncoding, PictureWords};
+use super::language::{Condition, Decode, Field, OwnBase64, PictureEncoding, PictureWords};
 use super::statement::{NoPicture, Rejection, TEXT_CHARS_MAX};
 
 /// Devices differ in whether they pad.
@@ -73,17 +73,13 @@ impl<'b> Body<'b> {
         }
     }
 
-    /// A whole number; `None` where it is absent and has no default.
+    /// A whole number; `None` where it is absent and has no default. A field with `times` may have a point in it.
     pub fn integer(&self, field: &Field) -> Result<Option<i64>, Rejection> {
         let Some(text) = self.text(field)? else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| bad(field, "not a whole number"))
-    }
-
-    /// The picture at a path; `None` where there is none. At most `most_bytes` are taken.
-    pub fn picture(&self, words: &PictureWords, most_bytes: usize) -> Option<Result<Vec<u8>, NoPicture>> {
-        let value = self.at(&words.path)?;
-        let Some(text) = value.as_str() else { return Some(Err(NoPicture::PhotoEncoding)) };
-        (!text.is_empty()).then(|| picture(text, words.encoding, most_bytes))
+        match field.times {
+            Some(times) => decimal(&text, times).map(Some).ok_or_else(|| bad(field, "not a number")),
+            None => text.parse().map(Some).map_err(|_| bad(field, "not a whole number")),
+        }
     }
 
     /// A list of numbers: a JSON list, or one text cut at `split`. Empty where it is absent.
@@ -109,6 +105,19 @@ impl<'b> Body<'b> {
     pub fn entries(&self, field: &Field) -> impl Iterator<Item = Body<'b>> {
         let found = field.path.as_deref().and_then(|path| self.at(path)).and_then(Value::as_array);
         found.into_iter().flatten().map(|entry| Body::new(entry, ""))
+    }
+
+    /// The bytes of a field once its decoding is undone.
+    pub fn bytes(&self, field: &Field) -> Result<Option<Vec<u8>>, Rejection> {
+        let Some(raw) = self.raw(field)? else { return Ok(None) };
+        undone(raw, field).map(Some)
+    }
+
+    /// The picture at a path; `None` where there is none. At most `most_bytes` are taken.
+    pub fn picture(&self, words: &PictureWords, most_bytes: usize) -> Option<Result<Vec<u8>, NoPicture>> {
+        let value = self.at(&words.path)?;
+        let Some(text) = value.as_str() else { return Some(Err(NoPicture::PhotoEncoding)) };
+        (!text.is_empty()).then(|| picture(text, words.encoding, most_bytes))
     }
 
     fn raw(&self, field: &Field) -> Result<Option<String>, Rejection> {
@@ -196,22 +205,6 @@ pub fn decimal(text: &str, times: i64) -> Option<i64> {
     i64::try_from(if is_negative { -value } else { value }).ok()
 }
 
-fn decoded(raw: String, field: &Field) -> Result<String, Rejection> {
-    let mut bytes = raw.into_bytes();
-    for decode in &field.decode {
-        match decode {
-            Decode::Base64 => {
-                bytes.retain(|byte| !byte.is_ascii_whitespace());
-                bytes = BASE64.decode(&bytes).map_err(|_| bad(field, "not base64"))?;
-            }
-            Decode::Utf8OrGbk => {
-                bytes = utf8_or_gbk(bytes).ok_or_else(|| bad(field, "neither UTF-8 nor GBK"))?.into_bytes();
-            }
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| bad(field, "not UTF-8"))
-}
-
 fn picture(text: &str, encoding: PictureEncoding, most_bytes: usize) -> Result<Vec<u8>, NoPicture> {
     let (engine, text) = match encoding {
         PictureEncoding::Base64 => (&BASE64, text),
@@ -234,7 +227,52 @@ fn picture(text: &str, encoding: PictureEncoding, most_bytes: usize) -> Result<V
     if bytes.len() > most_bytes { Err(NoPicture::PhotoTooLarge) } else { Ok(bytes) }
 }
 
-fn utf8_or_gbk(bytes: Vec<u8>) -> Option<String> {
+/// The characters of a product's own base64, and what fills up its end.
+pub(super) fn own_base64(own: &OwnBase64) -> Option<(GeneralPurpose, u8)> {
+    let alphabet = alphabet::Alphabet::new(&own.alphabet).ok()?;
+    let padding =
+        u8::try_from(own.padding.unwrap_or('=')).ok().filter(|byte| !own.alphabet.as_bytes().contains(byte))?;
+    Some((GeneralPurpose::new(&alphabet, LENIENT), padding))
+}
+
+fn decoded(raw: String, field: &Field) -> Result<String, Rejection> {
+    String::from_utf8(undone(raw, field)?).map_err(|_| bad(field, "not UTF-8"))
+}
+
+fn undone(raw: String, field: &Field) -> Result<Vec<u8>, Rejection> {
+    let mut bytes = raw.into_bytes();
+    for decode in &field.decode {
+        bytes = match decode {
+            Decode::Base64 => from_base64(bytes, &BASE64).ok_or_else(|| bad(field, "not base64"))?,
+            Decode::Base64Url => from_base64(bytes, &BASE64_URL).ok_or_else(|| bad(field, "not base64"))?,
+            Decode::Base64Own(own) => {
+                let (engine, padding) = own_base64(own).ok_or_else(|| bad(field, "not base64"))?;
+                for byte in bytes.iter_mut().filter(|byte| **byte == padding) {
+                    *byte = b'=';
+                }
+                from_base64(bytes, &engine).ok_or_else(|| bad(field, "not base64"))?
+            }
+            Decode::Hex => {
+                bytes.retain(|byte| !byte.is_ascii_whitespace());
+                hex::decode(&bytes).map_err(|_| bad(field, "not hex"))?
+            }
+            Decode::Utf8OrGbk => utf8_or_gbk(bytes).ok_or_else(|| bad(field, "neither UTF-8 nor GBK"))?.into_bytes(),
+            Decode::Gbk => encoding_rs::GBK
+                .decode_without_bom_handling_and_without_replacement(&bytes)
+                .map(|text| text.into_owned().into_bytes())
+                .ok_or_else(|| bad(field, "not GBK"))?,
+        };
+    }
+    Ok(bytes)
+}
+
+fn from_base64(mut bytes: Vec<u8>, engine: &GeneralPurpose) -> Option<Vec<u8>> {
+    bytes.retain(|byte| !byte.is_ascii_whitespace());
+    engine.decode(&bytes).ok()
+}
+
+/// Text whose character set nobody tells: UTF-8 where it is valid, else GBK, strictly.
+pub(super) fn utf8_or_gbk(bytes: Vec<u8>) -> Option<String> {
     match String::from_utf8(bytes) {
         Ok(text) => Some(text),
         Err(error) => encoding_rs::GBK

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::layout::Fault;
 use crate::domain::event::{ArmPosition, PhotoKind, UtcMs, VehicleSign};
 pub use crate::domain::plate::told::{Candidate, Colour, Stage, VehicleKind};
 use crate::domain::plate::{NotAPlate, Plate};
@@ -37,6 +38,28 @@ pub enum Statement {
         number: u16,
         /// What it did.
         level: Level,
+    },
+    /// All input contacts at once.
+    Inputs {
+        /// How many the device has.
+        count: u16,
+        /// Those that are closed.
+        on: Vec<u16>,
+    },
+    /// A reader read a card.
+    Card {
+        /// The facility code, where the format has one.
+        #[serde(default)]
+        facility: Option<u64>,
+        /// The card number.
+        number: u64,
+    },
+    /// Another device's bytes came through this one's tunnel.
+    Tunnelled {
+        /// Which of the device's own ports.
+        channel: u16,
+        /// The bytes, in hex.
+        bytes: String,
     },
     /// Where the arm is, by the barrier's own limit switches.
     Arm {
@@ -83,6 +106,44 @@ pub struct SeenPlate {
     /// The kind of vehicle, where the device says it.
     #[serde(default)]
     pub vehicle: Option<VehicleKind>,
+}
+
+/// A device's answer to a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceAnswer {
+    /// The command's `{id}`; empty on links where the order tells.
+    pub id: String,
+    /// Taken, or refused in the device's own words.
+    pub taken: Result<(), String>,
+}
+
+/// Why a command is not put into bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CannotSend {
+    /// The product has no such command.
+    #[error("the profile has no command {0}")]
+    NoCommand(String),
+    /// It needs an argument that was not given.
+    #[error("the argument {0} is missing")]
+    MissingArgument(String),
+    /// An argument does not fit.
+    #[error("the argument {0} does not fit; allowed: {1}")]
+    BadArgument(String, String),
+    /// The profile forbids it.
+    #[error("it must not be sent: {0}")]
+    Forbidden(String),
+}
+
+impl CannotSend {
+    /// The name under which it is counted.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NoCommand(_) => "no-such-command",
+            Self::MissingArgument(_) => "missing-argument",
+            Self::BadArgument(..) => "bad-argument",
+            Self::Forbidden(_) => "forbidden",
+        }
+    }
 }
 
 /// A picture that came in a message.
@@ -136,8 +197,14 @@ pub enum Rejection {
     #[error("no message of the profile has this topic")]
     UnknownTopic,
     /// Not the format that the profile expects.
-    #[error("the body is not JSON: {0}")]
+    #[error("the body is not in its format: {0}")]
     Malformed(String),
+    /// The bytes are no frame of this profile.
+    #[error(transparent)]
+    Frame(#[from] Fault),
+    /// The message names another device.
+    #[error("the message is for another device: {0}")]
+    NotForThis(String),
     /// The topic is known, but no message of the profile fits the body.
     #[error("no message of the profile fits the body")]
     UnknownMessage,
@@ -167,6 +234,8 @@ impl Rejection {
             Self::TooLarge(_) => "too-large",
             Self::UnknownTopic => "unknown-topic",
             Self::Malformed(_) => "malformed",
+            Self::Frame(fault) => fault.name(),
+            Self::NotForThis(_) => "another-device",
             Self::UnknownMessage => "unknown-message",
             Self::Unsupported(_) => "unsupported",
             Self::MissingField(_) => "missing-field",
