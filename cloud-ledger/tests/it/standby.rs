@@ -15,6 +15,8 @@ use crate::storm::{insist, kill};
 const ROUNDS: usize = 40;
 /// The primary is killed when the boxes have heard so many answers, while they go on asking.
 const ANSWERS_BEFORE: usize = 50;
+/// How often an operator looks at the primary while the standby hears nothing: the boxes would get dozens of answers.
+const MOMENT: usize = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_answered_is_at_the_standby_that_takes_the_place_of_a_killed_primary() {
@@ -27,18 +29,17 @@ async fn what_was_answered_is_at_the_standby_that_takes_the_place_of_a_killed_pr
     let members = [office.member(10_000).await.unwrap(), office.member(10_000).await.unwrap()];
     let mut sites = [office.site(0).await.unwrap(), office.site(1).await.unwrap()];
     let (answered, mut heard) = watch::channel(0);
-    let standby = Arc::new(standby);
-    let fail_over = async {
+    let (primary, standby) = (Arc::new(primary), Arc::new(standby));
+    let failing_over = async {
         heard.wait_for(|answers| *answers >= ANSWERS_BEFORE).await.unwrap();
-        kill(primary.process, Signal::KILL);
-        let standby = Arc::clone(&standby);
-        let promote = move || standby.run("postgres", "SELECT pg_promote()");
-        assert_eq!(tokio::task::spawn_blocking(promote).await.unwrap(), "t\n", "the standby is the primary now");
+        let (primary, standby) = (Arc::clone(&primary), Arc::clone(&standby));
+        tokio::task::spawn_blocking(move || fail_over(&primary, &standby)).await.unwrap();
         *heard.borrow()
     };
     let [first, second] = &mut sites;
     let [one, other] = &members;
-    let (here, there, answers) = tokio::join!(shop(first, one, &answered), shop(second, other, &answered), fail_over);
+    let (here, there, answers) =
+        tokio::join!(shop(first, one, &answered), shop(second, other, &answered), failing_over);
     assert!(answers < 4 * ROUNDS, "the boxes went on asking while there was no primary");
     for ((site, told), member) in sites.iter().zip([here, there]).zip(&members) {
         for (ask, answer) in &told.asked {
@@ -62,6 +63,19 @@ fn two_servers() -> (Postgres, Postgres, String) {
     primary.run("postgres", "SELECT pg_reload_conf()");
     while primary.run("postgres", "SELECT sync_state FROM pg_stat_replication") != "sync\n" {}
     (primary, standby, url.rsplit('/').next().unwrap().to_owned())
+}
+
+/// The standby hears no more, the primary is killed a moment later, and the standby takes its place.
+fn fail_over(primary: &Postgres, standby: &Postgres) {
+    let sender = primary.run("postgres", "SELECT pid FROM pg_stat_replication").trim().parse().unwrap();
+    kill(sender, Signal::STOP);
+    // A primary that waits for no standby would go on answering now, and all of it would be lost.
+    for _ in 0..MOMENT {
+        primary.run("postgres", "SELECT 1");
+    }
+    kill(primary.process, Signal::KILL);
+    kill(sender, Signal::KILL);
+    assert_eq!(standby.run("postgres", "SELECT pg_promote()"), "t\n", "the standby is the primary now");
 }
 
 /// What a box was told.
