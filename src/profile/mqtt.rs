@@ -12,9 +12,6 @@ pub use super::statement::DeviceAnswer;
 use super::statement::{BODY_BYTES_MAX, CannotSend, Picture, Rejection, Statement};
 use super::template::{self, Values};
 
-/// No plate has more characters, and no list of confidences more entries.
-const PLATE_CHARS_MAX: usize = 16;
-
 /// One device of an MQTT profile: the profile with the settings' parameters in it.
 #[derive(Clone, Debug)]
 pub struct MqttCodec {

@@ -111,6 +111,13 @@ impl Model {
         tariff::quote(&rules, &visit.stay, &[], visit.exit.unwrap_or(UtcMs(utc))).due
     }
 
+    pub fn is_inside(&self, stay: &StayId) -> bool {
+        match self.stays[stay].stay.state {
+            StayState::PendingEntry | StayState::Open | StayState::PendingExit => true,
+            StayState::Closed | StayState::Void => false,
+        }
+    }
+
     /// A request for a grant, answered or not, and mostly one of the newest.
     pub fn some_request(&self, dice: u64) -> Option<(OpId, (MemberId, i64))> {
         let n = dice.checked_rem(self.requests.len() as u64)?;

@@ -184,8 +184,8 @@ impl Day {
             49..=51 | 80..=84 => self.some_sale(),
             85..=92 => self.some_grant(),
             93..=96 => self.some_change(),
-            52..=53 | 97 => self.some_news(),
-            54 => self.some_turn(),
+            52 | 97 => self.some_news(),
+            53..=54 => self.some_turn(),
             98 => {
                 self.step(Input::LaneReconsidered { lane });
             }
@@ -331,7 +331,9 @@ impl Day {
             return;
         }
         let member = self.dice.pick(&[None, Some("M1"), Some("M2"), Some("M3"), Some("M9")]);
-        let stays: Vec<StayId> = self.model.stays.keys().cloned().collect();
+        let with_ended = self.dice.one_in(4);
+        let stays = self.model.stays.keys().filter(|stay| with_ended || self.model.is_inside(stay));
+        let stays: Vec<StayId> = stays.cloned().collect();
         let stay = (self.dice.one_in(2) && !stays.is_empty()).then(|| self.dice.pick(&stays));
         let due = stay.as_ref().map_or(0, |stay| self.model.due_of(stay, self.utc).0);
         let sale = self.dice.pick(&[0, 5000, 40_000, -500, i64::MAX]);
