@@ -428,7 +428,7 @@ mod tests {
         );
         check("[rules]", "[photos]\nkeep_days = 900\n[rules]", ":14:13: keep_days is 900; allowed: 0 (none");
         check("[rules]", "[photos]\nmax_mb = 1\n[rules]", ":14:10: max_mb is 1; allowed: 16 to");
-        check("[rules]", "[photos]\nkeep = 9\n[rules]", ":14:1: unknown field `keep`; allowed: one of `directory`");
+        check("[rules]", "[photos]\nkeep = 9\n[rules]", ":14:1: unknown field `keep`; allowed: `directory`");
         check(
             "direction = \"entry\"",
             "direction = \"entry\"\nphotos.blur = [600, 0, 500, 100]",

@@ -127,18 +127,22 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
     mistake("timeout_ms = 10000", "timeout_ms = 0", "timeout_ms is 0; allowed: 20 to 60000");
     mistake("output = { min = 0, max = 3 }", "", "the argument output has no bounds");
     mistake("path = \"code\", is = [200]", "path = \"code\"", "nothing is tested about code; allowed: is = […]");
-    mistake("small_image_content\", encoding = \"base64\"", "small_image_content\", encoding = \"base65\"", ":81:");
+    mistake("small_image_content\", encoding = \"base64\"", "small_image_content\", encoding = \"base65\"", ":84:");
     mistake(
         "base64\" }\nplate",
         "base65\" }\nplate",
-        "unknown variant `base65`; allowed: one of `base64`, `base64-url`",
+        "unknown variant `base65` (did you mean `base64`?); allowed: `base64`, `base64-url`",
     );
-    mistake("\nscene = {", "\nscenery = {", ":80:1: unknown variant `scenery`; allowed: `scene` or `plate`");
+    mistake(
+        "\nscene = {",
+        "\nscenery = {",
+        ":83:1: unknown variant `scenery` (did you mean `scene`?); allowed: `scene` or `plate`",
+    );
     mistake("path = \"full_image_content\"", "path = \"\"", "the picture's path is empty; allowed: names and list");
     mistake(
         "{ path = \"full_image_content\", ",
         "{ paht = \"\", ",
-        "unknown field `paht`; allowed: `path` or `encoding`",
+        "unknown field `paht` (did you mean `path`?); allowed: `path` or `encoding`",
     );
     mistake(
         "fields.number = { path = \"source\" }",

@@ -79,11 +79,11 @@ fn a_passage_over_a_relay_board_that_a_public_modbus_library_plays() {
 
     // The line is torn out and put back.
     line.tear_out();
-    site.daemon.hear("the serial port is not there; trying again");
+    site.daemon.hear("the port is not there; trying again");
     drop(board);
     line.put_back();
     let mut board = line.board();
-    site.daemon.hear("the serial port is open");
+    site.daemon.hear("the port is open");
     drive_through(&mut site, &broker, &mut board, "粤B12347");
     site.daemon.kill();
     site.verify().unwrap();
