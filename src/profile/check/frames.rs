@@ -87,7 +87,7 @@ fn one_thing(source: &Source, at: Range<usize>, part: &Part, all: &[Part], mista
     if part.crc.is_some_and(|crc| !matches!(crc.width, 8 | 16 | 32)) {
         wrong(format!("the crc of {label} has another width"), "8, 16 or 32");
     }
-    if (part.check.is_some() || part.crc.is_some()) != !part.over.is_empty() {
+    if (part.check.is_some() || part.crc.is_some()) == part.over.is_empty() {
         wrong(
             format!("the part {label} has a check without over, or over without a check"),
             "over = [\"first\", \"last\"]",
@@ -104,7 +104,7 @@ fn one_thing(source: &Source, at: Range<usize>, part: &Part, all: &[Part], mista
     {
         wrong(format!("there are no rows {rows}"), "the name of a part with each");
     }
-    if part.each.is_some() != !part.parts.is_empty() {
+    if part.each.is_some() == part.parts.is_empty() {
         wrong(
             format!("the part {label} has rows without parts, or parts without rows"),
             "each = \"…\" with parts = [ … ]",

@@ -357,16 +357,14 @@ impl World {
         let device = at as u8;
         for (epoch, moves) in self.sites[at].gained() {
             for what in moves {
-                match what {
-                    Move::Begin(1) => {}
-                    Move::Begin(epoch) => {
-                        self.must("handshake", Action::Handshake { device });
-                        assert_eq!(self.model.devices[at].epoch, model_epoch(epoch), "no epoch is begun twice");
-                    }
-                    other => {
-                        let (kind, action) = self.in_model(device, other);
-                        self.must(kind, action);
-                    }
+                let Move::Begin(begun) = what else {
+                    let (kind, action) = self.in_model(device, what);
+                    self.must(kind, action);
+                    continue;
+                };
+                if begun > 1 {
+                    self.must("handshake", Action::Handshake { device });
+                    assert_eq!(self.model.devices[at].epoch, model_epoch(begun), "no epoch is begun twice");
                 }
             }
             let journal = self.model.devices[at].journal.clone();
