@@ -254,7 +254,7 @@ fn json(value: &impl Serialize) -> anyhow::Result<String> {
 }
 
 /// The serialised name of a plain enum.
-fn name(value: &impl Serialize) -> anyhow::Result<String> {
+pub(super) fn name(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_value(value)?.as_str().unwrap_or_default().to_owned())
 }
 
