@@ -121,6 +121,7 @@ fn reckon(options: &Options, rules: &Rules, question: &Question) -> Outcome {
         assumed: None,
         untrusted: false,
         zones: Vec::new(),
+        entry_read: None,
     };
     let shown = options.coupon.iter().enumerate().map(|(n, kind)| HeldCoupon {
         id: format!("{kind}/{}", n + 1),

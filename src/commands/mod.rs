@@ -6,6 +6,8 @@ pub mod day;
 pub mod fee;
 pub mod journal;
 pub mod matching;
+pub mod profile;
+mod record;
 pub mod restore;
 
 /// One line of a command's own answer.

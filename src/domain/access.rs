@@ -3,6 +3,7 @@
 use super::admission::Judgement;
 use super::admission::table::NoEntry;
 use super::decide::Work;
+use super::entry::Begun;
 use super::event::{
     Action, Fen, Input, MatchedBy, PlateRead, RaiseCause, Record, Reply, StaffAct, StaffRefusal, StaffWish, StayId,
     Tender,
@@ -121,6 +122,8 @@ fn visit_for_raise(work: &mut Work<'_>, waiting: Option<Waiting>, plate: Option<
             stay: None,
             left_at_ms: None,
             matched_ppm: None,
+            second_factor: false,
+            reads: Vec::new(),
         },
         |waiting| Visit { stay: None, ..waiting.visit },
     );
@@ -133,7 +136,8 @@ fn visit_for_raise(work: &mut Work<'_>, waiting: Option<Waiting>, plate: Option<
                     Judgement::LetIn(right) => right,
                     Judgement::Blocked { .. } | Judgement::DebtsDue | Judgement::Full => None,
                 });
-                visit.stay = Some(entry::open_stay(work, visit.plate.clone(), visit.captured, right));
+                let begun = Begun { right, entry_read: None };
+                visit.stay = Some(entry::open_stay(work, visit.plate.clone(), visit.captured, begun));
             }
         }
         (Direction::Entry | Direction::Exit, Some(inside)) if work.settings.zone.is_some() => {
@@ -249,6 +253,9 @@ fn by_hand(work: &Work<'_>, plate: &Plate, captured: super::event::UtcMs) -> Pla
         confidence: 100,
         captured,
         stored_offline: false,
+        photos: None,
+        told: Default::default(),
+        earlier: Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use super::matching::answer::{Thresholds, Verdict};
 use super::plate::Plate;
 use super::points;
 use super::stay::StayState;
-use super::{emergency, entry, zones};
+use super::{emergency, entry, reread, zones};
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;
@@ -24,6 +24,12 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
     if let Some(outcome) = work.facts.read_before
         && !read_is_news(work, read, outcome)
     {
+        // A quick result decides before the full one brings the pictures and the better plate: the journal holds them
+        // all the same.
+        let is_better = reread::better_known(work, read);
+        if read.photos.is_some() || is_better {
+            take(work, read, outcome);
+        }
         return;
     }
     if read.stored_offline {
@@ -43,7 +49,7 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
 /// quick one before anything was decided for good.
 fn read_is_news(work: &Work<'_>, read: &PlateRead, before: ReadOutcome) -> bool {
     match &work.lane.phase {
-        Phase::Idle => before == ReadOutcome::Queued,
+        Phase::Idle => before == ReadOutcome::Queued || !read.earlier.is_empty(),
         Phase::Waiting(waiting) => {
             waiting.visit.event == read.event && read.plate.is_some() && read.plate != waiting.visit.plate
         }
@@ -62,11 +68,13 @@ fn read_in_idle_lane(work: &mut Work<'_>, read: &PlateRead) {
         return;
     }
     take(work, read, ReadOutcome::Taken);
+    let plate = work.facts.read_as.clone().unwrap_or_else(|| plate.clone());
+    let read = &PlateRead { plate: Some(plate.clone()), earlier: read.all_reads(), ..read.clone() };
     if let Some(zone) = work.settings.zone.clone() {
         return zones::read(work, read, &zone);
     }
     match work.settings.direction {
-        Direction::Entry => entry::enter(work, read, plate),
+        Direction::Entry => entry::enter(work, read, &plate),
         Direction::Exit => leave(work, read),
     }
 }
@@ -89,8 +97,9 @@ fn read_while_waiting(work: &mut Work<'_>, read: &PlateRead, waiting: &Waiting) 
         return seen_again(work);
     }
     // The same vehicle read better, or another one after the first has gone: nothing was decided for good either way.
+    let earlier = if work.lane.is_same_arrival(read) { waiting.visit.reads.clone() } else { Vec::new() };
     withdraw(work, "another plate was read in the lane");
-    work.actions.push(Action::Then(Box::new(Input::PlateRead(read.clone()))));
+    work.actions.push(Action::Then(Box::new(Input::PlateRead(PlateRead { earlier, ..read.clone() }))));
 }
 
 /// A waiting vehicle is still there.
@@ -131,13 +140,16 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
     }
     if read.plate == visit.plate {
         take(work, read, ReadOutcome::SameVehicle);
-        return still_there(work, raised);
+        still_there(work, raised);
+        reread::better_known(work, read);
+        return;
     }
     if raised.on_passage && !raised.told || !work.settings.has_arrival_loop {
         return queue(work, read);
     }
     if !raised.on_passage && visit.left_at_ms.is_none() {
         // It has not moved since, so this is a second reading of the same vehicle. A raised barrier is never re-decided.
+        reread::better_known(work, read);
         return take(work, read, ReadOutcome::SameVehicle);
     }
     if super::passage::can_tell_a_return(work, &raised) {
@@ -193,6 +205,7 @@ fn leave(work: &mut Work<'_>, read: &PlateRead) {
     }
     let mut visit = visit(read, Some(inside.stay.id.clone()));
     visit.matched_ppm = matched(work, &inside, MatchedBy::Automatic);
+    visit.second_factor = candidate_of(work, &inside).is_some_and(|candidate| candidate.second_factor);
     settle(work, &inside, visit, read.captured, false);
 }
 
@@ -244,8 +257,9 @@ pub(super) fn certain_stay<'a>(work: &Work<'a>) -> Option<&'a StayFacts> {
 /// Records which stay the vehicle is; how certain the box was, where it was not a person who decided.
 pub(super) fn matched(work: &mut Work<'_>, inside: &StayFacts, by: MatchedBy) -> Option<u32> {
     let found = work.facts.found.as_ref()?;
-    let is_it = |candidate: &&PossibleStay| candidate.stay == inside.stay.id;
-    let posterior_ppm = found.candidates.iter().find(is_it).map_or(0, |candidate| candidate.posterior_ppm);
+    let candidate = candidate_of(work, inside);
+    let posterior_ppm = candidate.map_or(0, |candidate| candidate.posterior_ppm);
+    let second_factor = candidate.is_some_and(|candidate| candidate.second_factor);
     let certain = match &by {
         MatchedBy::Automatic => Some(posterior_ppm),
         MatchedBy::Guard { .. } => None,
@@ -258,10 +272,15 @@ pub(super) fn matched(work: &mut Work<'_>, inside: &StayFacts, by: MatchedBy) ->
         read,
         posterior_ppm,
         none_ppm: found.none_ppm,
+        second_factor,
         by,
         lesson: found.lesson.clone(),
     });
     certain
+}
+
+fn candidate_of<'a>(work: &Work<'a>, inside: &StayFacts) -> Option<&'a PossibleStay> {
+    work.facts.found.as_ref()?.candidates.iter().find(|candidate| candidate.stay == inside.stay.id)
 }
 
 /// Takes the named stay from a lane where it only waits: the vehicle has come over here. Where the barrier is up for it
@@ -327,8 +346,10 @@ pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: 
         return raise(work, visit, cause, Fen(0));
     }
     let mut asked = asked_for_points;
-    // A wrong match would spend somebody else's points: below that certainty the fee is due by other tenders.
-    let is_certain = visit.matched_ppm.is_none_or(|matched| matched >= Thresholds::default().member_ppm);
+    // A wrong match would spend somebody else's points: below that certainty, and where the vehicle does not look like
+    // the one that came in, the fee is due by other tenders.
+    let is_certain =
+        visit.second_factor || visit.matched_ppm.is_none_or(|matched| matched >= Thresholds::default().member_ppm);
     let may_cover = outcome.points_cap == due;
     let may_spend = is_certain && may_cover && work.facts.points_are_stopped().is_none();
     if let Some(member) = inside.stay.member.clone().filter(|_| may_spend) {
@@ -431,5 +452,7 @@ pub(super) fn visit(read: &PlateRead, stay: Option<StayId>) -> Visit {
         stay,
         left_at_ms: None,
         matched_ppm: None,
+        second_factor: false,
+        reads: if read.earlier.is_empty() { read.all_reads() } else { read.earlier.clone() },
     }
 }

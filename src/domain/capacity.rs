@@ -76,6 +76,8 @@ impl Occupants {
             self.enter(stay.id.clone(), stay.right.clone(), None);
         } else if let Record::StayClosed { stay, .. } | Record::StayVoided { stay, .. } = record {
             self.leave(stay);
+        } else if let Record::StayReread { stay, right, .. } = record {
+            self.change_right(stay, right.clone());
         } else if let Record::ZoneEntered { stay, zone, .. } = record {
             self.go(stay, zone);
         } else if let Record::ZoneLeft { stay, .. } = record {
@@ -91,6 +93,16 @@ impl Occupants {
         lower(&mut self.counts.vehicles, &place.zone);
         if let Some(right) = &place.right {
             lower(&mut self.rights, right);
+        }
+    }
+
+    fn change_right(&mut self, stay: &StayId, right: Option<Right>) {
+        let Some(place) = self.inside.get_mut(stay) else { return };
+        if let Some(right) = &right {
+            *self.rights.entry(right.clone()).or_default() += 1;
+        }
+        if let Some(before) = std::mem::replace(&mut place.right, right) {
+            lower(&mut self.rights, &before);
         }
     }
 

@@ -8,11 +8,12 @@ use super::capacity::OUTSIDE;
 use super::decide::{StayFacts, Work};
 use super::escrow;
 use super::event::{Fen, LaneId, MemberId, PlateRead, Points, RaiseCause, Record, StayId, UtcMs};
-use super::lane::{Lane, Phase, WaitReason, Waiting};
+use super::lane::{Lane, Phase, Visit, WaitReason, Waiting};
 use super::losses::NEVER_SEEN;
 use super::plate::Plate;
 use super::points::{self, POINTS_MAX};
-use super::stay::{Stay, StayState};
+use super::reread::entry_read;
+use super::stay::{EntryRead, Stay, StayState};
 
 /// A vehicle at an entry: its stay begins, pending until it has passed, unless somebody has something against it.
 pub(super) fn enter(work: &mut Work<'_>, read: &PlateRead, plate: &Plate) {
@@ -34,8 +35,8 @@ pub(super) fn enter(work: &mut Work<'_>, read: &PlateRead, plate: &Plate) {
     }
     match judge(work, plate, read.captured) {
         Judgement::LetIn(right) => {
-            let stay = open_stay(work, Some(plate.clone()), read.captured, right);
-            raise(work, visit(read, Some(stay)), RaiseCause::Entry, Fen(0));
+            let visit = begin(work, visit(read, None), plate, right);
+            raise(work, visit, RaiseCause::Entry, Fen(0));
         }
         Judgement::Blocked { list, reason } => {
             work.alarm("blocked", format!("{} is on the list {list} ({})", plate.masked(), reason.word()));
@@ -43,18 +44,34 @@ pub(super) fn enter(work: &mut Work<'_>, read: &PlateRead, plate: &Plate) {
         }
         Judgement::DebtsDue => {
             let debts = work.facts.debts;
-            let stay = open_stay(work, Some(plate.clone()), read.captured, None);
-            wait(work, visit(read, Some(stay)), Some(debts), WaitReason::DebtsDue);
+            let visit = begin(work, visit(read, None), plate, None);
+            wait(work, visit, Some(debts), WaitReason::DebtsDue);
         }
         Judgement::Full => wait(work, visit(read, None), None, WaitReason::Full),
     }
 }
 
+/// The stay of a vehicle that the camera has read.
+fn begin(work: &mut Work<'_>, mut visit: Visit, plate: &Plate, right: Option<Right>) -> Visit {
+    let entry_read = Some(entry_read(work, &visit.event, plate, &visit.reads));
+    visit.stay = Some(open_stay(work, Some(plate.clone()), visit.captured, Begun { right, entry_read }));
+    visit
+}
+
 /// What the judges of the rules in force say of a vehicle at this lane.
 pub(super) fn judge(work: &Work<'_>, plate: &Plate, at: UtcMs) -> Judgement {
+    judge_but(work, plate, at, None)
+}
+
+/// The same of a vehicle that is counted among those inside already, on the right `own`.
+pub(super) fn judge_but(work: &Work<'_>, plate: &Plate, at: UtcMs, own: Option<&Right>) -> Judgement {
     let admission = &work.facts.rules.admission;
     let free = admission.policy.spaces.map(|spaces| work.facts.counts.free(OUTSIDE, spaces.0));
-    admission.judge(&Asked { plate, at, on_passes: &work.facts.on_passes, debts: work.facts.debts, free })
+    let mut on_passes = work.facts.on_passes.clone();
+    if let Some(vehicles) = own.and_then(|own| on_passes.get_mut(own)) {
+        *vehicles = vehicles.saturating_sub(1);
+    }
+    admission.judge(&Asked { plate, at, on_passes: &on_passes, debts: work.facts.debts, free })
 }
 
 /// Whether a vehicle that is inside by the books may come in: by its own list or pass first, else as the site does.
@@ -95,13 +112,23 @@ pub(super) fn end_without_exit(work: &mut Work<'_>, inside: &StayFacts, plate: &
     }
 }
 
-fn consenting_member(work: &Work<'_>) -> Option<MemberId> {
+pub(super) fn consenting_member(work: &Work<'_>) -> Option<MemberId> {
     work.facts.member.as_ref().filter(|member| member.consent_plates).map(|member| member.id.clone())
 }
 
+/// What a stay begins with besides plate and time.
+#[derive(Default)]
+pub(super) struct Begun {
+    /// On what right it is inside.
+    pub right: Option<Right>,
+    /// What the camera told; none where a person lets it in.
+    pub entry_read: Option<EntryRead>,
+}
+
 /// Opens a stay that waits for its vehicle to pass, and asks for the points of its visit where it is a member's.
-pub(super) fn open_stay(work: &mut Work<'_>, plate: Option<Plate>, entry: UtcMs, right: Option<Right>) -> StayId {
-    let stay = Stay { right, ..new_stay(work, plate, entry) };
+pub(super) fn open_stay(work: &mut Work<'_>, plate: Option<Plate>, entry: UtcMs, begun: Begun) -> StayId {
+    let Begun { right, entry_read } = begun;
+    let stay = Stay { right, entry_read, ..new_stay(work, plate, entry) };
     let member = stay.member.clone();
     let id = stay.id.clone();
     work.records.push(Record::StayOpened { stay });
@@ -131,6 +158,7 @@ pub(super) fn new_stay(work: &Work<'_>, plate: Option<Plate>, entry: UtcMs) -> S
         assumed: None,
         untrusted: !work.now.trusted,
         zones: Vec::new(),
+        entry_read: None,
     }
 }
 
@@ -194,8 +222,7 @@ pub(super) fn reconsider(work: &mut Work<'_>, waiting: &Waiting) {
     };
     let Some(plate) = waiting.visit.plate.clone().filter(|_| is_free) else { return };
     if let Judgement::LetIn(right) = judge(work, &plate, waiting.visit.captured) {
-        let mut visit = waiting.visit.clone();
-        visit.stay = Some(open_stay(work, Some(plate), visit.captured, right));
+        let visit = begin(work, waiting.visit.clone(), &plate, right);
         raise(work, visit, RaiseCause::Entry, Fen(0));
     }
 }
@@ -217,7 +244,7 @@ pub(super) fn on_ticket(work: &mut Work<'_>, lane: &Lane) -> Option<Plate> {
         }
         Judgement::LetIn(_) | Judgement::Blocked { .. } | Judgement::DebtsDue => {
             visit.plate = Some(ticket.clone());
-            visit.stay = Some(open_stay(work, Some(ticket.clone()), visit.captured, None));
+            visit.stay = Some(open_stay(work, Some(ticket.clone()), visit.captured, Begun::default()));
             arrival::raise(work, visit, RaiseCause::Entry, Fen(0));
         }
     }

@@ -244,6 +244,9 @@ mod tests {
             confidence: 0,
             captured: UtcMs(0),
             stored_offline: false,
+            photos: None,
+            told: Default::default(),
+            earlier: Vec::new(),
         };
         Record::ReadTaken { read, outcome: ReadOutcome::NoPlate }
     }

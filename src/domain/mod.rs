@@ -18,6 +18,7 @@ pub mod matching;
 mod passage;
 pub mod plate;
 pub mod points;
+mod reread;
 pub mod rules;
 mod sale;
 pub mod stay;

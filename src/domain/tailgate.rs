@@ -2,10 +2,12 @@
 
 use super::admission::table::Escaped;
 use super::decide::{StayFacts, Work};
+use super::entry::Begun;
 use super::event::{Action, Evidence, Input, PlateRead, ReadOutcome, Record, StayId, UtcMs};
 use super::lane::{Direction, Phase, Served, Waiting};
 use super::plate::Plate;
-use super::stay::StayState;
+use super::reread::entry_read;
+use super::stay::{EntryRead, StayState};
 use super::{arrival, entry, passage};
 
 /// The camera or the barrier says that a second vehicle followed. Which one it was is known where its plate was read.
@@ -29,12 +31,15 @@ pub(super) fn followed(work: &mut Work<'_>, read: &PlateRead) {
     }
     arrival::take(work, read, ReadOutcome::Taken);
     match (work.settings.direction, &read.plate) {
-        (Direction::Entry, Some(plate)) => came_in(work, Some(plate.clone()), read.captured, Evidence::Camera),
+        (Direction::Entry, Some(plate)) => {
+            let entry_read = entry_read(work, &read.event, plate, &read.all_reads());
+            came_in(work, Some(plate.clone()), read.captured, Some(entry_read), Evidence::Camera)
+        }
         (Direction::Exit, _) => {
             let inside = arrival::certain_stay(work).cloned();
             went_out(work, inside, read.plate.clone(), read.captured, Evidence::Camera);
         }
-        (Direction::Entry, None) => came_in(work, None, read.captured, Evidence::Camera),
+        (Direction::Entry, None) => came_in(work, None, read.captured, None, Evidence::Camera),
     }
 }
 
@@ -50,14 +55,16 @@ pub(super) fn waiting_one_followed(work: &mut Work<'_>, waiting: &Waiting, evide
         seen(work, plate.clone(), Some(inside.stay.id.clone()), evidence);
         work.records.push(Record::StayEntered { stay: inside.stay.id, evidence });
     } else {
-        came_in(work, plate.clone(), at, evidence);
+        let visit = &waiting.visit;
+        let entry_read = plate.as_ref().map(|plate| entry_read(work, &visit.event, plate, &visit.reads));
+        came_in(work, plate.clone(), at, entry_read, evidence);
     }
     work.lane.last = plate.map(|plate| Served { plate, at: work.now.utc });
     work.lane.phase = Phase::Idle;
 }
 
 /// It is inside without a leave: its stay begins all the same.
-fn came_in(work: &mut Work<'_>, plate: Option<Plate>, at: UtcMs, evidence: Evidence) {
+fn came_in(work: &mut Work<'_>, plate: Option<Plate>, at: UtcMs, entry_read: Option<EntryRead>, evidence: Evidence) {
     if let (Some(inside), Some(plate)) = (work.facts.named_stay.clone(), &plate)
         && inside.stay.plate.as_ref() == Some(plate)
     {
@@ -66,7 +73,7 @@ fn came_in(work: &mut Work<'_>, plate: Option<Plate>, at: UtcMs, evidence: Evide
         }
         entry::end_without_exit(work, &inside, plate);
     }
-    let stay = entry::open_stay(work, plate.clone(), at, None);
+    let stay = entry::open_stay(work, plate.clone(), at, Begun { right: None, entry_read });
     work.records.push(Record::StayEntered { stay: stay.clone(), evidence });
     seen(work, plate, Some(stay), evidence);
 }

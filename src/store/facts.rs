@@ -7,27 +7,26 @@ use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::{Store, benefits, escrow, stays};
+use super::{Store, benefits, escrow, inside, stays, vehicle};
 use crate::domain::decide::{Debt, EscrowFacts, Facts, Hold, KnownMember, StayFacts, StoredOperation};
 use crate::domain::event::{
-    CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, ReadOutcome, StaffWish,
-    StayId, TillCommit, UtcMs, Wrong,
+    CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, Points, StaffWish, StayId, TillCommit, UtcMs,
 };
-use crate::domain::lane::{Lane, PossibleStay};
-use crate::domain::matching::answer::Verdict;
+use crate::domain::lane::Lane;
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Pocket, Purse};
 use crate::domain::rules::Rules;
 use crate::domain::stay::{Stay, StayState};
 use crate::domain::tariff::{self, Fee, PriorVisit};
 
-const STAY_COLUMNS: &str = "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms, debts_fen, right_held, assumed, untrusted";
+const STAY_COLUMNS: &str = "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms, debts_fen, \
+     right_held, assumed, untrusted, entry_read";
 
 /// Looks up what deciding `input` needs.
 pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
     let mut facts = Facts {
         ids: Ids { box_id: store.box_id.clone(), epoch: store.epoch, seq: store.seq + 1 },
-        quarantined: store.quarantined,
+        quarantined: store.doubt.is_some(),
         emergency: store.emergency,
         rules: store.rules.get(&store.rules_version).context("find the rules in force")?.clone(),
         lane: Lane::default(),
@@ -36,6 +35,8 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         named_stay: None,
         found: None,
         serving: None,
+        read_as: None,
+        recognised: None,
         member: None,
         purse: Purse::new(),
         member_inside: false,
@@ -46,7 +47,12 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         acknowledged: store.acknowledged,
         civil: (1, 0),
         debts: Fen(0),
-        escrow: EscrowFacts { lease: store.lease, has_lapsed: store.has_lapsed, ..EscrowFacts::default() },
+        escrow: EscrowFacts {
+            doubt: store.doubt,
+            lease: store.lease,
+            has_lapsed: store.has_lapsed,
+            ..EscrowFacts::default()
+        },
         counts: store.occupants.counts().clone(),
         on_passes: BTreeMap::new(),
         tickets: store.tickets,
@@ -64,15 +70,15 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         }
     }
     match input {
-        Input::PlateRead(read) => look_up_read(store, &mut facts, read)?,
+        Input::PlateRead(read) => vehicle::look_up_read(store, &mut facts, read)?,
         Input::VehicleFollowed(read) => {
             if let Some(plate) = &read.plate {
                 look_up_plate(store, &mut facts, plate)?;
-                match_plate(store, &mut facts, read, plate)?;
+                vehicle::match_plate(store, &mut facts, read, inside::seen(&read.all_reads(), &read.lane))?;
             }
         }
-        Input::LaneReconsidered { .. } | Input::LaneDue { .. } => look_up_waiting(store, &mut facts)?,
-        Input::Corrected(correction) => look_up_correction(store, &mut facts, &correction.what)?,
+        Input::LaneReconsidered { .. } | Input::LaneDue { .. } => vehicle::look_up_waiting(store, &mut facts)?,
+        Input::Corrected(correction) => vehicle::look_up_correction(store, &mut facts, &correction.what)?,
         Input::Staff(act) => match &act.what {
             StaffWish::Raise { plate, .. } => {
                 let read =
@@ -87,7 +93,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
                 facts.found = store.inside.chosen(&act.lane, &facts.lane, stay);
                 find_serving_lane(store, &mut facts);
             }
-            StaffWish::ChargeWithoutEntry { .. } => look_up_waiting(store, &mut facts)?,
+            StaffWish::ChargeWithoutEntry { .. } => vehicle::look_up_waiting(store, &mut facts)?,
             StaffWish::Settle { .. }
             | StaffWish::CorrectPlate { .. }
             | StaffWish::IssueTicket
@@ -121,110 +127,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
     Ok(facts)
 }
 
-/// What is known of a vehicle that waits without a stay.
-fn look_up_waiting(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
-    let waiting = facts.lane.visit().filter(|visit| visit.stay.is_none());
-    match waiting.and_then(|visit| visit.plate.clone().map(|plate| (plate, visit.captured))) {
-        Some((plate, captured)) => {
-            look_up_plate(store, facts, &plate)?;
-            look_up_prior(store, facts, &plate, captured)
-        }
-        None => Ok(()),
-    }
-}
-
-/// The stay that is put right, and what its fee then depends on.
-fn look_up_correction(store: &Store, facts: &mut Facts, what: &Wrong) -> anyhow::Result<()> {
-    let stay = match what {
-        Wrong::Plate { stay, .. } | Wrong::Entry { stay, .. } | Wrong::Split { stay, .. } | Wrong::Ended { stay } => {
-            stay
-        }
-        Wrong::Merge { first, stay } => {
-            facts.first = stay_where(store, "stay = ?1", first.as_str())?;
-            stay
-        }
-        Wrong::Count { .. } => return Ok(()),
-    };
-    if let Wrong::Plate { plate, .. } = what {
-        // Whose plate it is, and whether it is inside already.
-        look_up_plate(store, facts, plate)?;
-        facts.inside_by_plate = facts.named_stay.take().map(|inside| inside.stay.id);
-    }
-    facts.named_stay = stay_where(store, "stay = ?1", stay.as_str())?;
-    facts.serving = None;
-    find_serving_lane(store, facts);
-    if facts.serving.is_none() {
-        let id = facts.named_stay.as_ref().map(|inside| &inside.stay.id);
-        let served = store.lanes.iter().find(|(_, lane)| id.is_some() && lane.stay() == id);
-        facts.serving = served.map(|(lane, state)| (lane.clone(), state.clone()));
-    }
-    let Some(inside) = &facts.named_stay else { return Ok(()) };
-    facts.open_debts = debts_for(&store.db, &inside.stay)?;
-    let (entry, rules) = match (what, &facts.first) {
-        (Wrong::Entry { entry, .. }, _) => (*entry, inside.rules.clone()),
-        (Wrong::Merge { .. }, Some(first)) => (first.stay.entry, first.rules.clone()),
-        _ => (inside.stay.entry, inside.rules.clone()),
-    };
-    let plate = if let Wrong::Plate { plate, .. } = what { Some(plate.clone()) } else { inside.stay.plate.clone() };
-    facts.prior = match plate {
-        Some(plate) if rules.tariffs.look_back() => prior_visits(&store.db, &plate, entry, &inside.stay.id)?,
-        Some(_) | None => Vec::new(),
-    };
-    Ok(())
-}
-
-fn look_up_read(store: &Store, facts: &mut Facts, read: &PlateRead) -> anyhow::Result<()> {
-    let sql = "SELECT outcome FROM plate_read WHERE device = ?1 AND event = ?2";
-    let outcome: Option<String> = store
-        .db
-        .prepare_cached(sql)?
-        .query_row(params![read.device.as_str(), read.event], |row| row.get(0))
-        .optional()?;
-    facts.read_before = outcome.map(|name| parse::<ReadOutcome>(&format!("\"{name}\""))).transpose()?;
-    // A vehicle that is being served already needs no search: a new one starts only in an idle lane.
-    match &read.plate {
-        Some(plate) if facts.lane.may_find_a_stay() => {
-            look_up_plate(store, facts, plate)?;
-            match_plate(store, facts, read, plate)?;
-            look_up_latest(store, facts)?;
-            look_up_prior(store, facts, plate, read.captured)
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// Which stay the read is. Where no stay has this very plate and another is certainly meant, that one is named.
-fn match_plate(store: &Store, facts: &mut Facts, read: &PlateRead, plate: &Plate) -> anyhow::Result<()> {
-    facts.found = store.inside.find(plate, &read.lane, read.captured);
-    let Some(found) = &facts.found else { return Ok(()) };
-    let meant = found.candidates.first().filter(|_| found.verdict == Verdict::Automatic);
-    if let Some(meant) = meant.filter(|_| facts.named_stay.is_none()) {
-        let inside = "stay = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
-        facts.named_stay = stay_where(store, inside, meant.stay.as_str())?;
-        find_serving_lane(store, facts);
-    }
-    Ok(())
-}
-
-/// The last vehicles that came in, where a guard is to be shown them.
-fn look_up_latest(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
-    let most = facts.rules.admission.policy.no_entry_last.0;
-    if most == 0 || facts.named_stay.is_some() {
-        return Ok(());
-    }
-    let sql = "SELECT stay, plate FROM stay WHERE state IN ('pending_entry', 'open', 'pending_exit')
-               AND state = 'open' AND plate IS NOT NULL ORDER BY changed_seq DESC LIMIT ?1";
-    let mut statement = store.db.prepare_cached(sql)?;
-    let mut rows = statement.query([most])?;
-    while let Some(row) = rows.next()? {
-        let plate: String = row.get(1)?;
-        let plate = plate.parse().context("read a stored plate")?;
-        facts.latest.push(PossibleStay { stay: StayId(row.get(0)?), plate, posterior_ppm: 0 });
-    }
-    Ok(())
-}
-
-fn look_up_plate(store: &Store, facts: &mut Facts, plate: &Plate) -> anyhow::Result<()> {
+pub(super) fn look_up_plate(store: &Store, facts: &mut Facts, plate: &Plate) -> anyhow::Result<()> {
     let inside = "plate = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
     facts.named_stay = stay_where(store, inside, plate.as_str())?;
     find_serving_lane(store, facts);
@@ -236,6 +139,11 @@ fn look_up_plate(store: &Store, facts: &mut Facts, plate: &Plate) -> anyhow::Res
                WHERE p.plate = ?1";
     let known = |row: &Row<'_>| known_member(store, row);
     facts.member = store.db.prepare_cached(sql)?.query_row([plate.as_str()], known).optional()?;
+    look_up_points(store, facts)
+}
+
+/// What the member of the plate has here, and usually spends.
+pub(super) fn look_up_points(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
     if let Some(member) = &facts.member {
         facts.purse = purse(store, &member.id)?;
         facts.escrow.usual_spend = escrow::usual_spend(store, Some(&member.id))?;
@@ -278,7 +186,7 @@ pub(super) fn look_up_member(store: &Store, facts: &mut Facts, member: &MemberId
 }
 
 /// The lane that serves the named stay now, if any does.
-fn find_serving_lane(store: &Store, facts: &mut Facts) {
+pub(super) fn find_serving_lane(store: &Store, facts: &mut Facts) {
     let Some(inside) = &facts.named_stay else { return };
     if let Some(id) = inside.at_lane.clone() {
         let state = lane(store, &id);
@@ -286,7 +194,7 @@ fn find_serving_lane(store: &Store, facts: &mut Facts) {
     }
 }
 
-fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Option<StayFacts>> {
+pub(super) fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Option<StayFacts>> {
     let sql = format!("SELECT {STAY_COLUMNS} FROM stay WHERE {condition}");
     let mut statement = store.db.prepare_cached(&sql)?;
     let mut rows = statement.query([value])?;
@@ -340,6 +248,7 @@ fn stay_of(row: &Row<'_>) -> anyhow::Result<Stay> {
     let plate: Option<String> = row.get("plate")?;
     let state: String = row.get("state")?;
     let fee: Option<String> = row.get("fee")?;
+    let entry_read: Option<String> = row.get("entry_read")?;
     Ok(Stay {
         id: StayId(row.get("stay")?),
         plate: plate.map(|text| text.parse::<Plate>()).transpose().context("read a stored plate")?,
@@ -356,6 +265,7 @@ fn stay_of(row: &Row<'_>) -> anyhow::Result<Stay> {
         assumed: row.get::<_, Option<String>>("assumed")?.map(|text| parse(&text)).transpose()?,
         untrusted: row.get("untrusted")?,
         zones: Vec::new(),
+        entry_read: entry_read.map(|text| parse(&text)).transpose()?,
     })
 }
 
@@ -368,7 +278,7 @@ fn open_debts(db: &Connection, plate: &Plate) -> anyhow::Result<Vec<Debt>> {
 }
 
 /// What the plate of a stay still owes for that very stay.
-fn debts_for(db: &Connection, stay: &Stay) -> anyhow::Result<Vec<Debt>> {
+pub(super) fn debts_for(db: &Connection, stay: &Stay) -> anyhow::Result<Vec<Debt>> {
     let Some(plate) = &stay.plate else { return Ok(Vec::new()) };
     let sql = "SELECT debt, fen - paid_fen FROM debt WHERE plate = ?1 AND paid_fen < fen AND stay = ?2 ORDER BY seq";
     let mut statement = db.prepare_cached(sql)?;
@@ -407,7 +317,7 @@ fn known_member(store: &Store, row: &Row<'_>) -> rusqlite::Result<KnownMember> {
     Ok(KnownMember { id: MemberId(row.get(0)?), consent_plates: row.get(1)?, keep: kept_at(store, home.as_deref()) })
 }
 
-fn keep_for(store: &Store, member: &MemberId) -> anyhow::Result<Points> {
+pub(super) fn keep_for(store: &Store, member: &MemberId) -> anyhow::Result<Points> {
     let sql = "SELECT home FROM cloud_member WHERE member = ?1";
     let home: Option<Option<String>> =
         store.db.prepare_cached(sql)?.query_row([member.as_str()], |row| row.get(0)).optional()?;
@@ -471,7 +381,7 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> anyhow::Result<T> {
 const PRIOR_MAX: i64 = 50;
 
 /// The earlier visits that a stay may depend on whose entry is assumed: a day before its exit at most.
-fn look_up_prior(store: &Store, facts: &mut Facts, plate: &Plate, at: UtcMs) -> anyhow::Result<()> {
+pub(super) fn look_up_prior(store: &Store, facts: &mut Facts, plate: &Plate, at: UtcMs) -> anyhow::Result<()> {
     if facts.named_stay.is_none() && facts.rules.tariffs.look_back() {
         let from = at.0.saturating_sub(tariff::LOOK_BACK_MS).saturating_sub(tariff::LOOK_BACK_MS);
         facts.prior = visits_between(&store.db, plate, from, at.0, &StayId::from(""))?;

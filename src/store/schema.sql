@@ -77,6 +77,9 @@ CREATE TABLE stay (
     changed_seq  INTEGER NOT NULL,
     debts_fen    INTEGER NOT NULL DEFAULT 0 CHECK (debts_fen >= 0),
     owed_fen     INTEGER NOT NULL DEFAULT 0 CHECK (owed_fen >= 0),
+    -- What the camera at the entry told besides the text, as JSON.
+    entry_read   TEXT,
+    -- On what right it is inside, and by which rule its entry was assumed, as JSON.
     right_held   TEXT,
     assumed      TEXT,
     untrusted    INTEGER NOT NULL DEFAULT 0,
@@ -288,6 +291,8 @@ CREATE TABLE stay_match (
 CREATE TABLE camera_pair (
     entry_lane  TEXT NOT NULL,
     exit_lane   TEXT NOT NULL,
+    -- All that left this way, and those of them that taught something.
+    vehicles    INTEGER NOT NULL,
     lessons     INTEGER NOT NULL,
     PRIMARY KEY (entry_lane, exit_lane)
 ) STRICT, WITHOUT ROWID;

@@ -36,6 +36,7 @@ use crate::domain::event::{Fen, LaneId, Points, UtcMs};
 use crate::domain::rules::Rules;
 use crate::domain::stay::Stay;
 use crate::domain::tariff::{Fee, PriorVisit};
+use crate::photos::Photos;
 use crate::site::Handle;
 use crate::store::reader::Reader;
 
@@ -66,6 +67,8 @@ pub struct Settings {
     pub handle: Handle,
     /// The way to look at the ledger file.
     pub reader: Reader,
+    /// The pictures of arrivals.
+    pub photos: Photos,
     /// The tills of the site.
     pub terminals: Vec<Terminal>,
     /// The people who may act at a lane.
@@ -144,6 +147,7 @@ pub fn router(settings: Settings) -> Router {
         .route("/staff/lanes/{lane}/raise", post(staff::raise))
         .route("/staff/lanes/{lane}/settle", post(staff::settle))
         .route("/staff/lanes/{lane}/stay", post(staff::choose_stay))
+        .route("/staff/lanes/{lane}/candidates", get(staff::candidates))
         .route("/staff/lanes/{lane}/plate", post(staff::correct_plate))
         .route("/staff/lanes/{lane}/ticket", post(tickets::by_guard))
         .route("/staff/lanes/{lane}/no-entry", post(staff::no_entry))
@@ -161,6 +165,7 @@ pub fn router(settings: Settings) -> Router {
         .route("/staff/rules/activate", post(rules::activate))
         .route("/staff/rules/rollback", post(rules::roll_back))
         .route("/staff/books", get(staff::books))
+        .route("/staff/photos/{id}", get(staff::photo))
         .fallback(no_such_request)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))

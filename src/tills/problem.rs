@@ -20,6 +20,7 @@ pub enum Code {
     StayUnknown,
     BenefitUnknown,
     LaneUnknown,
+    PhotoUnknown,
     NotFound,
     MethodNotAllowed,
     IdempotencyKeyInProgress,
@@ -86,6 +87,7 @@ const ROWS: &[Row] = rows! {
     StayUnknown "stay-unknown" NOT_FOUND false "场内没有这辆车" "This car is not inside";
     BenefitUnknown "benefit-unknown" NOT_FOUND false "没有这种优惠,或本店不可发放" "No such benefit, or this shop may not give it";
     LaneUnknown "lane-unknown" NOT_FOUND false "没有这条车道" "No such lane";
+    PhotoUnknown "photo-unknown" NOT_FOUND false "没有这张照片,可能已过保存期" "No such picture; it may be older than pictures are kept";
     NotFound "not-found" NOT_FOUND false "没有这个接口" "No such request";
     MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED false "请求方法不对" "Wrong method";
     IdempotencyKeyInProgress "idempotency-key-in-progress" CONFLICT true "上一次请求还在处理,请稍候" "The same request is still being worked on; wait a moment";
@@ -193,6 +195,7 @@ impl Problem {
             | Code::StayUnknown
             | Code::BenefitUnknown
             | Code::LaneUnknown
+            | Code::PhotoUnknown
             | Code::NotFound
             | Code::MethodNotAllowed
             | Code::InsufficientPoints

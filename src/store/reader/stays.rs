@@ -55,7 +55,7 @@ pub struct StayPoints {
 
 const COLUMNS: &str = "stay, plate, member, state, entry_lane, entry_ms, exit_lane, exit_ms, rules, fee, paid_fen, \
                        paid_ms, waived_fen, entry_evidence, exit_evidence, void_reason, changed_seq, debts_fen, owed_fen, \
-                       right_held, assumed, untrusted, refund_fen";
+                       right_held, assumed, untrusted, refund_fen, entry_read";
 const INSIDE: &str = "state IN ('pending_entry', 'open', 'pending_exit')";
 
 impl View<'_> {
@@ -187,6 +187,7 @@ fn stay_row(row: &Row<'_>) -> Result<StayRow, ReadError> {
     let plate: Option<String> = row.get("plate")?;
     let plate = plate.map(Plate::try_from).transpose();
     let fee: Option<String> = row.get("fee")?;
+    let entry_read: Option<String> = row.get("entry_read")?;
     let stay = Stay {
         id: StayId(row.get("stay")?),
         plate: plate.map_err(|e| ReadError::Foreign { what: "stay.plate", why: e.to_string() })?,
@@ -203,6 +204,7 @@ fn stay_row(row: &Row<'_>) -> Result<StayRow, ReadError> {
         assumed: from_text("stay.assumed", row.get("assumed")?)?,
         untrusted: row.get("untrusted")?,
         zones: Vec::new(),
+        entry_read: entry_read.as_deref().map(|text| from_json("stay.entry_read", text)).transpose()?,
     };
     Ok(StayRow {
         stay,
