@@ -76,8 +76,10 @@ impl Occupants {
             self.enter(stay.id.clone(), stay.right.clone(), None);
         } else if let Record::StayClosed { stay, .. } | Record::StayVoided { stay, .. } = record {
             self.leave(stay);
-        } else if let Record::StayReread { stay, right, .. } = record {
-            self.change_right(stay, right.clone());
+        } else if let Record::StayReread(reread) = record {
+            self.change_right(&reread.stay, reread.right.clone());
+        } else if let Record::StayCorrected(corrected) = record {
+            self.change_right(&corrected.stay.id, corrected.stay.right.clone());
         } else if let Record::ZoneEntered { stay, zone, .. } = record {
             self.go(stay, zone);
         } else if let Record::ZoneLeft { stay, .. } = record {

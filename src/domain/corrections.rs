@@ -1,5 +1,6 @@
 //! What staff put right in the books: the fee is computed again under the rules of the entry, and the difference posted.
 
+use super::admission::{self, Asked, Judgement, Right};
 use super::benefit::{Moment, RestsOn};
 use super::decide::{Facts, StayFacts};
 use super::event::{
@@ -54,8 +55,20 @@ impl Books<'_> {
             if stay.member != inside.stay.member {
                 self.return_points(&inside);
             }
+            stay.right = self.right_of(&inside, plate);
+            stay.debts = self.facts.debts;
         }
         self.correct(&inside, stay)
+    }
+
+    /// On what right the vehicle is inside by its true plate, as if that had been read at the entry.
+    fn right_of(&self, inside: &StayFacts, plate: &Plate) -> Option<Right> {
+        let on_passes = admission::without(&self.facts.on_passes, inside.stay.right.as_ref());
+        let asked = Asked { plate, at: inside.stay.entry, on_passes: &on_passes, debts: Fen(0), free: None };
+        match inside.rules.admission.judge(&asked) {
+            Judgement::LetIn(right) => right,
+            Judgement::Blocked { .. } | Judgement::DebtsDue | Judgement::Full => None,
+        }
     }
 
     fn entry(&mut self, entry: UtcMs) -> Done {

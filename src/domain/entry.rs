@@ -1,7 +1,7 @@
 //! A vehicle at an entry: whether it is let in, on what right, and how its stay begins.
 
 use super::admission::table::{NoEntry, Passback, RepeatEntry};
-use super::admission::{Asked, Judgement, Right};
+use super::admission::{self, Asked, Judgement, Right};
 use super::arrival::{self, raise, served_elsewhere, visit, wait};
 use super::benefit::Known;
 use super::capacity::OUTSIDE;
@@ -67,10 +67,7 @@ pub(super) fn judge(work: &Work<'_>, plate: &Plate, at: UtcMs) -> Judgement {
 pub(super) fn judge_but(work: &Work<'_>, plate: &Plate, at: UtcMs, own: Option<&Right>) -> Judgement {
     let admission = &work.facts.rules.admission;
     let free = admission.policy.spaces.map(|spaces| work.facts.counts.free(OUTSIDE, spaces.0));
-    let mut on_passes = work.facts.on_passes.clone();
-    if let Some(vehicles) = own.and_then(|own| on_passes.get_mut(own)) {
-        *vehicles = vehicles.saturating_sub(1);
-    }
+    let on_passes = admission::without(&work.facts.on_passes, own);
     admission.judge(&Asked { plate, at, on_passes: &on_passes, debts: work.facts.debts, free })
 }
 

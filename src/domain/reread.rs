@@ -7,7 +7,7 @@ use super::event::{ArrivalRead, PlateRead, Points, Record};
 use super::lane::{Direction, Phase};
 use super::plate::Plate;
 use super::plate::told::Told;
-use super::stay::{EntryRead, StayState};
+use super::stay::{EntryRead, Reread, StayState};
 use super::{entry, escrow, points};
 
 /// Takes in a further statement about a vehicle whose barrier was raised at an entry. Whether it said anything new.
@@ -40,7 +40,8 @@ fn correct_stay(work: &mut Work<'_>, inside: &StayFacts, plate: Plate, entry_rea
     let member = entry::consenting_member(work);
     let right = right_of(work, inside, &plate);
     let (stay, debts) = (inside.stay.id.clone(), work.facts.debts);
-    work.records.push(Record::StayReread { stay, plate, member: member.clone(), entry_read, right, debts });
+    let reread = Reread { stay, plate, member: member.clone(), entry_read, right, debts };
+    work.records.push(Record::StayReread(Box::new(reread)));
     if member == inside.stay.member {
         return;
     }

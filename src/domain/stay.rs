@@ -99,6 +99,25 @@ pub struct EntryRead {
     pub recognised: Option<Recognised>,
 }
 
+/// What a vehicle is known by since it was read better.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reread {
+    /// Which stay.
+    pub stay: StayId,
+    /// The plate that all statements together say.
+    pub plate: Plate,
+    /// Whose plate that is, if the member consented.
+    pub member: Option<MemberId>,
+    /// What was told of it.
+    pub entry_read: EntryRead,
+    /// On what right it is inside, where that plate has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub right: Option<Right>,
+    /// What earlier stays of that plate still owe.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub debts: Fen,
+}
+
 /// How a member was recognised by a plate that was read a little wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recognised {

@@ -405,7 +405,7 @@ fn log(record: &Record) {
         | Record::StayOpened { .. }
         | Record::StayMatched { .. }
         | Record::ExperienceReset { .. }
-        | Record::StayReread { .. }
+        | Record::StayReread(_)
         | Record::StayExiting { .. }
         | Record::StayResumed { .. }
         | Record::StayVoided { .. }

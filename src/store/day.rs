@@ -11,6 +11,10 @@ use super::journal::Entry;
 use crate::domain::event::UtcMs;
 use crate::domain::losses::{Day, DayReport};
 
+/// So many entries in a row may carry the time of a clock that was wrong, before it is believed that the day is over; a
+/// busy day has about as many.
+const CLOCK_WRONG_ENTRIES: u64 = 10_000;
+
 /// Looks through a day of a site's calendar.
 pub fn report(ledger: &Path, date: Date, zone: &TimeZone) -> anyhow::Result<DayReport> {
     let (from, until) = bounds(date, zone)?;
@@ -19,13 +23,16 @@ pub fn report(ledger: &Path, date: Date, zone: &TimeZone) -> anyhow::Result<DayR
     let mut day = Day::new(date.to_string(), from, until);
     let first = first_from(&db, from)?;
     let mut statement = db.prepare("SELECT body FROM journal WHERE entry >= ?1 ORDER BY entry")?;
-    let mut rows = statement.query([first])?;
-    while let Some(row) = rows.next()? {
+    let mut rows = statement.query([first.saturating_sub(CLOCK_WRONG_ENTRIES)])?;
+    let mut beyond = 0;
+    while let Some(row) = rows.next()?.filter(|_| beyond < CLOCK_WRONG_ENTRIES) {
         let entry = read(&row.get::<_, Vec<u8>>(0)?)?;
-        if entry.at_ms >= until {
-            break;
+        if (from..until).contains(&entry.at_ms) {
+            entry.records.iter().for_each(|record| day.take(entry.at_ms, record));
+            beyond = 0;
+        } else if entry.at_ms >= until {
+            beyond += 1;
         }
-        entry.records.iter().for_each(|record| day.take(entry.at_ms, record));
     }
     Ok(day.report())
 }
@@ -48,7 +55,7 @@ fn bounds(date: Date, zone: &TimeZone) -> anyhow::Result<(UtcMs, UtcMs)> {
     Ok((begin(date)?, begin(date.tomorrow().context("find the day after")?)?))
 }
 
-/// The first entry from a moment on, by halving: entries are in the order of time but where a clock was put right.
+/// About the first entry from a moment on, by halving: entries are in the order of time but where a clock was put right.
 fn first_from(db: &Connection, from: UtcMs) -> anyhow::Result<u64> {
     let newest: Option<u64> = db.query_row("SELECT max(entry) FROM journal", (), |row| row.get(0))?;
     let (mut low, mut high) = (1, newest.unwrap_or(0) + 1);

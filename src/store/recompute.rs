@@ -106,10 +106,10 @@ impl Book {
                 .insert(*version, Rules::parse(text).with_context(|| format!("read the rules of version {version}"))?);
         } else if let Record::StayOpened { stay } = record {
             self.stays.insert(stay.id.clone(), stay.clone());
-        } else if let Record::StayReread { stay, plate, member, right, debts, .. } = record {
-            if let Some(stay) = self.stays.get_mut(stay) {
-                (stay.plate, stay.member) = (Some(plate.clone()), member.clone());
-                (stay.right, stay.debts) = (right.clone(), *debts);
+        } else if let Record::StayReread(reread) = record {
+            if let Some(stay) = self.stays.get_mut(&reread.stay) {
+                (stay.plate, stay.member) = (Some(reread.plate.clone()), reread.member.clone());
+                (stay.right, stay.debts) = (reread.right.clone(), reread.debts);
             }
         } else if let Record::PaymentTaken { stay, fen, at, .. } = record {
             if let Some(stay) = self.stays.get_mut(stay) {

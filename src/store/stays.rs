@@ -84,12 +84,13 @@ pub(super) fn corrected(db: &Connection, seq: u64, corrected: &Corrected) -> any
 
 fn rewrite(db: &Connection, seq: u64, stay: &Stay) -> anyhow::Result<()> {
     let sql = "UPDATE stay SET plate = ?3, member = ?4, entry_lane = ?5, entry_ms = ?6, rules = ?7, assumed = ?8,
-               changed_seq = ?2 WHERE stay = ?1";
+               right_held = ?9, debts_fen = ?10, changed_seq = ?2 WHERE stay = ?1";
     let plate = stay.plate.as_ref().map(|plate| plate.as_str());
     let member = stay.member.as_ref().map(|member| member.as_str());
     let assumed = stay.assumed.map(|assumed| json(&assumed)).transpose()?;
-    let (lane, entry) = (stay.entry_lane.as_str(), stay.entry.0);
-    one(db, sql, params![stay.id.as_str(), seq, plate, member, lane, entry, stay.rules, assumed])
+    let right = stay.right.as_ref().map(json).transpose()?;
+    let (id, lane, entry, debts) = (stay.id.as_str(), stay.entry_lane.as_str(), stay.entry.0, stay.debts.0);
+    one(db, sql, params![id, seq, plate, member, lane, entry, stay.rules, assumed, right, debts])
 }
 
 /// A higher fee is owed by the plate, or let go where there is none.

@@ -9,7 +9,7 @@ use crate::domain::event::{
 };
 use crate::domain::matching::learning::Lesson;
 use crate::domain::points::{self, Lot, Part};
-use crate::domain::stay::Stay;
+use crate::domain::stay::{Reread, Stay};
 
 /// The tables that follow from the journal alone.
 pub(super) const CONSEQUENCES: [&str; 27] = [
@@ -74,7 +74,8 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
                        WHERE stay = ?1 AND state = 'pending_entry'";
             one(db, sql, params![stay.as_str(), seq, name(evidence)?])?;
         }
-        Record::StayReread { stay, plate, member, entry_read, right, debts } => {
+        Record::StayReread(reread) => {
+            let Reread { stay, plate, member, entry_read, right, debts } = &**reread;
             let sql = "UPDATE stay SET plate = ?3, member = ?4, entry_read = ?5, right_held = ?6, debts_fen = ?7,
                        changed_seq = ?2 WHERE stay = ?1 AND state = 'pending_entry'";
             let (member, entry_read) = (member.as_ref().map(MemberId::as_str), json(entry_read)?);

@@ -245,7 +245,13 @@ fn a_fee_of_an_impossible_stay_asks_for_points_in_bounds() {
     story.arrival("out", true);
     assert_eq!(story.read("out", PLATE), 0);
     assert_eq!(story.phase("out"), "waiting");
-    assert_eq!(story.staff("out", raise(None)).0, 1);
+    let by_two = StaffWish::Raise {
+        reason: "the clock".to_owned(),
+        plate: None,
+        debt: false,
+        second: Some("manager-1".to_owned()),
+    };
+    assert_eq!(story.staff("out", by_two).0, 1);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use gatepost::domain::event::{
 use gatepost::domain::lane::{Direction, Lane, Lanes, Phase};
 use gatepost::domain::points::Part;
 use gatepost::domain::rules::Rules;
-use gatepost::domain::stay::{Stay, StayState};
+use gatepost::domain::stay::{Reread, Stay, StayState};
 use gatepost::domain::tariff;
 use gatepost::store::journal::Entry;
 use rusqlite::Connection;
@@ -152,7 +152,8 @@ impl Model {
                 let visit = self.stays.get_mut(stay).unwrap();
                 (visit.exit, visit.fee) = (Some(*at), fee.total.0);
             }
-            Record::StayReread { stay, plate, member, debts, .. } => {
+            Record::StayReread(reread) => {
+                let Reread { stay, plate, member, debts, .. } = &**reread;
                 self.go(stay, &[StayState::PendingEntry], StayState::PendingEntry);
                 let known = &mut self.stays.get_mut(stay).unwrap().stay;
                 (known.plate, known.member, known.debts) = (Some(plate.clone()), member.clone(), *debts);

@@ -297,6 +297,15 @@ impl Right {
     }
 }
 
+/// How many vehicles are inside on each pass, but for one that is counted there on `own`.
+pub(super) fn without(on_passes: &BTreeMap<Right, u32>, own: Option<&Right>) -> BTreeMap<Right, u32> {
+    let mut others = on_passes.clone();
+    if let Some(vehicles) = own.and_then(|own| others.get_mut(own)) {
+        *vehicles = vehicles.saturating_sub(1);
+    }
+    others
+}
+
 fn check_zones(zones: &[String], lots: &[InnerLot]) -> Result<(), String> {
     let unknown = zones.iter().find(|zone| lots.iter().all(|lot| lot.id.get_ref() != *zone));
     unknown.map_or(Ok(()), |zone| Err(format!("there is no [[zones]] with the id {zone}")))

@@ -7,14 +7,13 @@ use super::{
     JournalHead, LaneId, MatchedBy, MemberId, OpId, PlateRead, Points, RaiseCause, ReadOutcome, StayId, Tender,
     TerminalId, TillAnswer, UtcMs,
 };
-use crate::domain::admission::Right;
 use crate::domain::benefit::{RestsOn, Use, Validation};
 use crate::domain::lane::Lane;
 use crate::domain::losses::DayReport;
 use crate::domain::matching::learning::Lesson;
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Part};
-use crate::domain::stay::{EntryRead, Stay};
+use crate::domain::stay::{Reread, Stay};
 use crate::domain::tariff::Fee;
 
 /// What was decided: a line of the journal and, applied, the tables.
@@ -95,22 +94,7 @@ pub enum Record {
     },
     /// The camera read a vehicle better after its barrier was raised at the entry; only what its stay is known by
     /// changes.
-    StayReread {
-        /// Which stay.
-        stay: StayId,
-        /// The plate that all statements together say.
-        plate: Plate,
-        /// Whose plate that is, if the member consented.
-        member: Option<MemberId>,
-        /// What was told of it.
-        entry_read: EntryRead,
-        /// On what right it is inside, where that plate has one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        right: Option<Right>,
-        /// What earlier stays of that plate still owe.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        debts: Fen,
-    },
+    StayReread(Box<Reread>),
     /// The vehicle went back inside from the exit.
     StayResumed {
         /// Which stay.
