@@ -1,7 +1,9 @@
 //! The floor: what the same server does with bare inserts through the same driver, with the same batches and commits.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
-use cloud_ledger::db::{Database, Row, Value};
+use cloud_ledger::db::{Database, Row, Tx, Value};
 use cloud_ledger::journal::Entry;
 use cloud_ledger::values;
 
@@ -88,37 +90,46 @@ impl Floor {
 
     /// All rows that the ledger has written for a journal, in the commits in which it wrote them.
     pub fn written(&self, name: &str, length: usize) -> anyhow::Result<Vec<Commit>> {
-        let commits = (0..length.div_ceil(BATCH)).map(|batch| {
-            let (from, to) = (batch * BATCH + 1, (batch + 1) * BATCH);
-            self.commit(name, |table| match table.name {
-                "entry" | "op" | "transfer" => format!("box = $1 AND seq BETWEEN {from} AND {to}"),
-                "escrow" => format!("box = $1 AND born_seq BETWEEN {from} AND {to}"),
-                "lot" => format!("id IN (SELECT lot FROM escrow WHERE box = $1 AND born_seq BETWEEN {from} AND {to})"),
-                _ => "box = $1 AND false".to_owned(),
-            })
-        });
-        commits.collect::<anyhow::Result<_>>()
+        let commits: BTreeMap<String, usize> = (1..=length).map(|seq| (seq.to_string(), (seq - 1) / BATCH)).collect();
+        self.commits(&commits, |table| match table {
+            "entry" | "op" | "transfer" => Some(format!("CAST(seq AS TEXT) FROM {table} WHERE box = '{name}'")),
+            "escrow" => Some(format!("CAST(born_seq AS TEXT) FROM escrow WHERE box = '{name}'")),
+            "lot" => Some(format!(
+                "CAST(born_seq AS TEXT) FROM lot JOIN (SELECT lot, born_seq FROM escrow WHERE box = '{name}') AS pot
+                 ON pot.lot = lot.id"
+            )),
+            _ => None,
+        })
     }
 
     /// All rows that the ledger has written for the grants of a box, in the commits in which it wrote them.
     pub fn granted(&self, name: &str, requests: &[String]) -> anyhow::Result<Vec<Commit>> {
-        let commits = requests.iter().map(|request| {
-            self.commit(name, |table| match table.name {
-                "grant_request" | "escrow" => format!("box = $1 AND request = '{request}'"),
-                "transfer" => format!("box = $1 AND op = '{request}'"),
-                _ => "$1 = '' AND false".to_owned(),
-            })
-        });
-        commits.collect::<anyhow::Result<_>>()
+        let commits = requests.iter().enumerate().map(|(number, request)| (request.clone(), number)).collect();
+        self.commits(&commits, |table| match table {
+            "grant_request" | "escrow" => Some(format!("request FROM {table} WHERE box = '{name}'")),
+            "transfer" => Some(format!("op FROM transfer WHERE box = '{name}'")),
+            _ => None,
+        })
     }
 
-    fn commit(&self, name: &str, which: impl Fn(&Table) -> String) -> anyhow::Result<Commit> {
-        let read = |table: &Table| {
-            let sql = format!("SELECT {} FROM {} WHERE {}", table.columns, table.name, which(table));
-            let rows = self.0.read(|tx| Ok(tx.rows(&sql, values![name])?)).context("read what was written")?;
-            Ok(rows.iter().map(|row| values_of(row, table.types)).collect())
-        };
-        TABLES.iter().map(read).collect()
+    /// The rows of all tables by commit; `from` ends a query with the column that says which commit it was.
+    fn commits(
+        &self,
+        commits: &BTreeMap<String, usize>,
+        from: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Vec<Commit>> {
+        let mut found: Vec<Commit> = vec![vec![Vec::new(); TABLES.len()]; commits.values().max().map_or(0, |n| n + 1)];
+        for (place, Table { name, columns, types, .. }) in TABLES.iter().enumerate() {
+            let Some(from) = from(name) else { continue };
+            let read = |tx: &mut Tx<'_>| Ok(tx.rows(&format!("SELECT {columns}, {from}"), &[])?);
+            for row in self.0.read(read).context("read what was written")? {
+                let commit = row.opt_text(types.len()).and_then(|key| commits.get(&key));
+                if let Some(commit) = commit {
+                    found[*commit][place].push(values_of(&row, types));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Inserts the rows of each commit again, into the bare tables; one statement a table, one commit each.
