@@ -11,6 +11,7 @@ mod members;
 mod plans;
 pub mod reader;
 pub mod recompute;
+pub mod spare;
 mod tables;
 
 use std::collections::{BTreeMap, VecDeque};
