@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::{BOXES, MEMBERS, World, model_epoch, whose};
 
 /// In so many walks people release what lost boxes held; in the others not a point more may be spent than there is.
-const RELEASES_IN: u64 = 4;
+const RELEASES_IN: u64 = 2;
 
 impl World {
     /// The office wants a grant back; the box hears of it when it greets the ledger.
     pub fn recall(&mut self) {
-        let Some(grant) = self.some_grant() else { return };
+        let Some(grant) = self.some_grant(false) else { return };
         self.tell(format!("{grant} is called back"));
         self.cloud.office_ok("POST", &format!("v1/grants/{grant}/recall"), &Value::Null);
         self.count("recall");
@@ -34,7 +34,7 @@ impl World {
         if !self.seed.is_multiple_of(RELEASES_IN) {
             return;
         }
-        let Some(grant) = self.some_grant() else { return };
+        let Some(grant) = self.some_grant(true) else { return };
         let number = self.grants[&grant];
         let (name, epoch) = {
             let known = &self.model.ledger.grants[usize::from(number)];
@@ -100,8 +100,16 @@ impl World {
         self.model.ledger.grants[usize::from(grant)].pot.member == member
     }
 
-    fn some_grant(&mut self) -> Option<String> {
-        let names: Vec<String> = self.grants.keys().cloned().collect();
+    /// A grant that holds points, of an epoch that has ended or not; now and then any other.
+    fn some_grant(&mut self, has_ended: bool) -> Option<String> {
+        let is_any = self.dice.one_in(8);
+        let fits = |number: u8| {
+            let grant = &self.model.ledger.grants[usize::from(number)];
+            let newest = model_epoch(self.given[usize::from(grant.name)]);
+            grant.pot.outstanding != 0 && (grant.epoch != newest) == has_ended
+        };
+        let names: Vec<String> =
+            self.grants.iter().filter(|(_, number)| is_any || fits(**number)).map(|(name, _)| name.clone()).collect();
         (!names.is_empty()).then(|| self.dice.pick(&names))
     }
 }
