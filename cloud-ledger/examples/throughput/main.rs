@@ -87,20 +87,18 @@ fn measure(url: &str, options: &Options) -> anyhow::Result<()> {
     }
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the client")?;
     let seen = threads.block_on(line::see(Arc::clone(&ledger), options.away, ROUNDS * GRANTS))?;
-    let seconds = seen.took.as_secs_f64();
-    let rate = seen.entries as f64 / seconds;
+    let rate = per_second(seen.entries, seen.took);
+    let tenths = seen.took.as_millis() / 100;
     let (whole, part) = (seen.bytes / seen.entries, seen.bytes * 10 / seen.entries % 10);
-    say(&format!("catch-up over HTTP: {} entries in {seconds:.1} s, {rate:.0}/s", seen.entries));
+    say(&format!("catch-up over HTTP: {} entries in {}.{} s, {rate}/s", seen.entries, tenths / 10, tenths % 10));
     say(&format!("on the wire: {whole}.{part} bytes an entry of this journal, in requests of 500, zstd level 3"));
     for (what, mut times) in [("nothing else happens", seen.alone), ("another box catches up", seen.beside)] {
         times.sort_unstable();
-        let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
-        say(&format!(
-            "a grant's round trip while {what}: p50 {:.1} ms, p99 {:.1} ms ({})",
-            at(50),
-            at(99),
-            times.len()
-        ));
+        let at = |percent: usize| {
+            let micros = times[(times.len() - 1) * percent / 100].as_micros();
+            format!("{}.{}", micros / 1000, micros % 1000 / 100)
+        };
+        say(&format!("a grant's round trip while {what}: p50 {} ms, p99 {} ms ({})", at(50), at(99), times.len()));
     }
     let report = ledger.verify()?;
     ensure!(report.ok, "the books do not agree: {:?}", report.faults);
@@ -144,16 +142,19 @@ fn grants(ledger: &Ledger, floor: &Floor, askers: usize) -> anyhow::Result<()> {
 
 /// The ledger's rate, those of both floors, and the ledger's parts of them.
 fn tell(what: &str, done: usize, [real, bare, alone]: [Duration; 3]) {
-    let rate = |took: Duration| done as f64 / took.as_secs_f64();
-    let part = |floor: Duration| 100.0 * floor.as_secs_f64() / real.as_secs_f64();
+    let part = |floor: Duration| floor.as_micros() * 100 / real.as_micros().max(1);
     say(&format!(
-        "{what}: {:.0}/s; all the same rows bare {:.0}/s: {:.0} %; one row each bare {:.0}/s: {:.0} %",
-        rate(real),
-        rate(bare),
+        "{what}: {}/s; all the same rows bare {}/s: {} %; one row each bare {}/s: {} %",
+        per_second(done, real),
+        per_second(done, bare),
         part(bare),
-        rate(alone),
+        per_second(done, alone),
         part(alone)
     ));
+}
+
+fn per_second(done: usize, took: Duration) -> u128 {
+    done as u128 * 1_000_000 / took.as_micros().max(1)
 }
 
 /// Runs `work` on as many threads as there are boxes; how long all of it took.
