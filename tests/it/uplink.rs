@@ -2,6 +2,7 @@
 //! way.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,8 +64,8 @@ fn day(story: &mut Story, has_pictures: bool) {
     for minute in 0..DAY {
         story.minutes(1);
         let car = dice.below(120);
-        if !inside.contains_key(&car) {
-            inside.insert(car, minute + 10 + i64::try_from(dice.below(200)).unwrap());
+        if let Entry::Vacant(place) = inside.entry(car) {
+            place.insert(minute + 10 + i64::try_from(dice.below(200)).unwrap());
             story.arrival("in", true);
             read(story, &mut dice, "in", car, has_pictures);
             story.drive_through("in");
