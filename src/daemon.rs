@@ -29,6 +29,7 @@ use crate::photos::{self, Photos};
 use crate::site::{self, Core, Deadlines, Handle, Outputs, QUEUE_INPUTS, RulesBook, Site};
 use crate::store::Store;
 use crate::store::reader::Reader;
+use crate::store::spare::{self, Spare};
 use crate::witness::{self, WitnessFile};
 use crate::{console, devices, sync, tills};
 
@@ -38,6 +39,8 @@ const QUEUE_RAISES: usize = 256;
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often waiting rules look whether their time has come.
 const RULES_LOOK: Duration = Duration::from_secs(1);
+/// How often the ledger's disk is looked at.
+const DISK_LOOK: Duration = Duration::from_secs(60);
 
 /// Runs the daemon with the settings in `path`. Mistakes in the settings stop the start, each with its place.
 pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
@@ -53,11 +56,39 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
     rustls::crypto::ring::default_provider().install_default().ok().context("install the TLS provider")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let clock = Clock::new(settings.clock);
+    // A commit that failed for want of room has ended the process before this start: barriers must go on moving.
+    tell_of(look_at_disk(&settings.ledger));
     let mut store = Store::open(&settings.ledger, &settings.box_id)?;
     site::activate_rules(&mut store, &settings.rules, &clock).context("put the rules in force")?;
     let outcome = runtime.block_on(serve(path.to_owned(), settings, store, clock));
     runtime.shutdown_timeout(STOP_TIMEOUT);
     outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// The room that is put aside on the ledger's disk; none where that cannot be told.
+fn look_at_disk(ledger: &Path) -> Option<Spare> {
+    spare::look(ledger).inspect_err(|error| warn!("{error:#}")).ok()
+}
+
+fn tell_of(spare: Option<Spare>) {
+    match spare {
+        Some(Spare::Used) => error!("the ledger's disk is full: it works on the room that was put aside; make room"),
+        Some(Spare::Kept) | None => {}
+    }
+}
+
+/// Puts room aside again when there is some, and gives it up before the disk is full.
+async fn keep_room(ledger: PathBuf, metrics: Arc<Metrics>) {
+    let mut before = None;
+    loop {
+        let looked = look_at_disk(&ledger);
+        if looked != before && before.is_some() {
+            tell_of(looked);
+        }
+        metrics.disk_is_full(looked == Some(Spare::Used));
+        before = looked;
+        tokio::time::sleep(DISK_LOOK).await;
+    }
 }
 
 /// One line a message, as journald wants it; `RUST_LOG` says which.
@@ -103,6 +134,7 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
     let running = devices::start(settings.devices.clone(), handle, now, metrics, &intake, raises);
     drop(intake);
     rooms.start_sync(&settings);
+    tokio::spawn(keep_room(settings.ledger.clone(), Arc::clone(&rooms.metrics)));
     let days = (settings.ledger.clone(), settings.zone.clone(), rooms.clock.clone(), rooms.handle.clone());
     tokio::spawn(report_days(days.0, days.1, days.2, days.3, rooms.reader.clone()));
     if settings.two_persons {

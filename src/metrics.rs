@@ -28,6 +28,7 @@ pub struct Metrics {
     photos_bytes: Gauge<i64, AtomicI64>,
     raise_seconds: Histogram,
     exposure: Gauge<i64, AtomicI64>,
+    disk_full: Gauge<i64, AtomicI64>,
     latency: Mutex<Latency>,
 }
 
@@ -88,6 +89,9 @@ impl Default for Metrics {
         let exposure = Gauge::<i64, AtomicI64>::default();
         let help = "Points that this box could still spend: what a copy of it could double";
         registry.register("exposure_points", help, exposure.clone());
+        let disk_full = Gauge::<i64, AtomicI64>::default();
+        let help = "1 where the ledger's disk is full and it works on the room that was put aside";
+        registry.register("ledger_disk_full", help, disk_full.clone());
         let latency = Mutex::default();
         Self {
             registry,
@@ -100,6 +104,7 @@ impl Default for Metrics {
             photos_bytes,
             raise_seconds,
             exposure,
+            disk_full,
             latency,
         }
     }
@@ -196,6 +201,11 @@ impl Metrics {
     /// What this box could still spend.
     pub fn exposed(&self, points: i64) {
         self.exposure.set(points);
+    }
+
+    /// Whether the ledger's disk is full.
+    pub fn disk_is_full(&self, is_so: bool) {
+        self.disk_full.set(i64::from(is_so));
     }
 
     /// Everything in the text format of Prometheus.

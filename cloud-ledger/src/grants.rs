@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::boxes::{Hold, standing};
-use crate::db::{Row, Tx};
+use crate::db::{Ask, Row, Tx};
 use crate::journal::some_points;
 use crate::ledger::{Ledger, Refusal, check_name};
 use crate::lot::{Lot, Terms, places_of, times_of};
@@ -72,20 +71,29 @@ impl Ledger {
     pub fn grant(&self, box_name: &str, ask: &GrantAsk, most: usize, now_ms: i64) -> Result<Grant, Refusal> {
         check_name("request", &ask.request)?;
         let mut grant = self.database.write(|tx| {
-            let standing = standing(tx, box_name, Hold::Shared)?;
-            if standing.revoked {
+            // The member's row is held before the request is looked up, so that its twin at the same moment waits.
+            let (member, lots) = (&ask.member, usable_lots());
+            let answered = tx.all(&[
+                Ask::One("SELECT epoch, revoked FROM box WHERE name = $1 {share}", values![box_name]),
+                Ask::One("SELECT member FROM account WHERE member = $1 {lock}", values![member]),
+                Ask::One(STORED, values![box_name, &ask.request]),
+                Ask::One("SELECT home FROM member WHERE id = $1", values![member]),
+                Ask::One(&lots, values![member, now_ms]),
+            ])?;
+            let [standing, account, stored, home, lots] = &answered[..] else {
+                unreachable!("each statement has an answer")
+            };
+            let standing = standing.first().ok_or_else(|| Refusal::BoxUnknown(box_name.to_owned()))?;
+            if standing.flag(1) {
                 return Err(Refusal::Revoked("the key of this box was taken back".to_owned()));
             }
-            if ask.epoch != standing.epoch {
-                return Err(Refusal::WrongEpoch { current: standing.epoch });
+            if ask.epoch != standing.epoch(0) {
+                return Err(Refusal::WrongEpoch { current: standing.epoch(0) });
             }
-            // The member's row is held before the request is looked up, so that its twin at the same moment waits.
-            let account = tx.row("SELECT member FROM account WHERE member = $1 {lock}", values![&ask.member])?;
-            if let Some(stored) = stored_grant(tx, box_name, ask)? {
-                return Ok(stored);
+            if let Some(stored) = stored.first() {
+                return stored_grant(tx, box_name, ask, stored);
             }
-            let home = tx.row("SELECT home FROM member WHERE id = $1", values![&ask.member])?;
-            let Some(home) = home.filter(|_| account.is_some()) else {
+            let Some(home) = home.first().filter(|_| !account.is_empty()) else {
                 return Err(Refusal::MemberUnknown(ask.member.clone()));
             };
             let mut wanted = ask.points;
@@ -94,7 +102,7 @@ impl Ledger {
                 let room = self.standing_room(tx, &ask.member)?;
                 wanted = if is_home { wanted.min(room) } else { 0 };
             }
-            let cuts = cuts(tx, box_name, &ask.member, wanted, most, now_ms)?;
+            let cuts = cut(lots, box_name, wanted, most);
             reserve(tx, box_name, ask, cuts, now_ms)
         })?;
         for granted in &mut grant.grants {
@@ -139,18 +147,23 @@ pub(crate) fn cuts(
     tx: &mut Tx<'_>,
     place: &str,
     member: &str,
-    mut wanted: i64,
+    wanted: i64,
     most: usize,
     now_ms: i64,
 ) -> Result<Vec<Cut>, Refusal> {
-    let lots = tx.rows(
-        &format!(
-            "SELECT {LOT_COLUMNS}, available, at_ms FROM lot
-             WHERE member = $1 AND available > 0 AND (expires_ms IS NULL OR expires_ms > $2)
-                   AND (valid_from_ms IS NULL OR valid_from_ms <= $2)"
-        ),
-        values![member, now_ms],
-    )?;
+    Ok(cut(&tx.rows(&usable_lots(), values![member, now_ms])?, place, wanted, most))
+}
+
+/// Asks for the lots of a member that are valid at a moment.
+fn usable_lots() -> String {
+    format!(
+        "SELECT {LOT_COLUMNS}, available, at_ms FROM lot
+         WHERE member = $1 AND available > 0 AND (expires_ms IS NULL OR expires_ms > $2)
+               AND (valid_from_ms IS NULL OR valid_from_ms <= $2)"
+    )
+}
+
+fn cut(lots: &[Row], place: &str, mut wanted: i64, most: usize) -> Vec<Cut> {
     let mut lots: Vec<(Lot, i64, i64)> = lots.iter().map(|row| (lot_of(row), row.int(9), row.int(10))).collect();
     lots.retain(|(lot, ..)| lot.terms.places.is_empty() || lot.terms.places.iter().any(|named| named == place));
     let order = |(lot, _, at_ms): &(Lot, i64, i64)| {
@@ -165,7 +178,7 @@ pub(crate) fn cuts(
             cuts.push(Cut { lot, points });
         }
     }
-    Ok(cuts)
+    cuts
 }
 
 /// A lot from a row whose first columns are [`LOT_COLUMNS`].
@@ -183,12 +196,11 @@ pub(crate) fn lot_of(row: &Row) -> Lot {
     Lot { id: row.text(0), terms }
 }
 
-fn stored_grant(tx: &mut Tx<'_>, box_name: &str, ask: &GrantAsk) -> Result<Option<Grant>, Refusal> {
-    let stored = tx.row(
-        "SELECT epoch, member, asked, standing, granted FROM grant_request WHERE box = $1 AND request = $2",
-        values![box_name, &ask.request],
-    )?;
-    let Some(stored) = stored else { return Ok(None) };
+/// Asks for the answer that a request was given.
+const STORED: &str =
+    "SELECT epoch, member, asked, standing, granted FROM grant_request WHERE box = $1 AND request = $2";
+
+fn stored_grant(tx: &mut Tx<'_>, box_name: &str, ask: &GrantAsk, stored: &Row) -> Result<Grant, Refusal> {
     let asked = GrantAsk {
         request: ask.request.clone(),
         epoch: stored.epoch(0),
@@ -209,7 +221,7 @@ fn stored_grant(tx: &mut Tx<'_>, box_name: &str, ask: &GrantAsk) -> Result<Optio
     )?;
     let granted =
         |row: &Row| Granted { grant: row.text(9), points: row.int(10), lot: lot_of(row), signature: String::new() };
-    Ok(Some(answer(ask, stored.int(4), cut.iter().map(granted).collect())))
+    Ok(answer(ask, stored.int(4), cut.iter().map(granted).collect()))
 }
 
 fn reserve(tx: &mut Tx<'_>, box_name: &str, ask: &GrantAsk, cuts: Vec<Cut>, now_ms: i64) -> Result<Grant, Refusal> {
@@ -239,32 +251,34 @@ fn reserve(tx: &mut Tx<'_>, box_name: &str, ask: &GrantAsk, cuts: Vec<Cut>, now_
         ]
         .to_vec()
     };
-    let rows: Vec<_> = grants.iter().enumerate().map(escrow).collect();
-    tx.each(
-        "INSERT INTO escrow (id, box, epoch, member, lot, request, place, standing, amount) {rows}",
-        "ttitttiii",
-        &rows,
-    )?;
-    take_from_lots(tx, grants.iter().map(|granted| (granted.lot.id.as_str(), granted.points)))?;
+    let escrow: Vec<_> = grants.iter().enumerate().map(escrow).collect();
+    let taken: Vec<_> = grants.iter().map(|granted| values![&granted.lot.id, granted.points].to_vec()).collect();
     let cause = Cause { at_ms: now_ms, op: &ask.request, of_op: None, place: Some((box_name, ask.epoch, 0)) };
     let granted = |granted: &Granted| {
         let what = What::Granted { lot: &granted.lot.id, escrow: &granted.grant };
         what.row(&cause, &ask.member, granted.points)
     };
-    let rows: Vec<_> = grants.iter().map(granted).collect();
-    transfer::write(tx, &rows)?;
+    let moved: Vec<_> = grants.iter().map(granted).collect();
+    tx.all(&[
+        Ask::Each(
+            "INSERT INTO escrow (id, box, epoch, member, lot, request, place, standing, amount) {rows}",
+            "ttitttiii",
+            &escrow,
+        ),
+        Ask::Each(TAKE_FROM_LOTS, "ti", &taken),
+        transfer::written(&moved),
+    ])?;
     Ok(answer(ask, points, grants))
 }
 
 /// Lowers what is available of lots. The table refuses what would go below nothing.
+const TAKE_FROM_LOTS: &str = "WITH taken (id, points) AS ({rows})
+    UPDATE lot SET available = lot.available - taken.points FROM taken WHERE lot.id = taken.id";
+
+/// Lowers what is available of lots.
 pub(crate) fn take_from_lots<'a>(tx: &mut Tx<'_>, taken: impl Iterator<Item = (&'a str, i64)>) -> Result<(), Refusal> {
     let rows: Vec<_> = taken.map(|(lot, points)| values![lot, points].to_vec()).collect();
-    tx.each(
-        "WITH taken (id, points) AS ({rows})
-         UPDATE lot SET available = lot.available - taken.points FROM taken WHERE lot.id = taken.id",
-        "ti",
-        &rows,
-    )?;
+    tx.each(TAKE_FROM_LOTS, "ti", &rows)?;
     Ok(())
 }
 

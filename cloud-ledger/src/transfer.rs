@@ -1,6 +1,6 @@
 //! Movements of points: each from one account to another, written once and never changed.
 
-use crate::db::{Tx, Value};
+use crate::db::{Ask, Tx, Value};
 use crate::ledger::Refusal;
 use crate::values;
 
@@ -134,13 +134,15 @@ impl What<'_> {
     }
 }
 
-/// Writes movements; there is no other statement that touches the table.
+/// What writes movements; there is no other statement that touches the table.
+pub fn written(rows: &[Vec<Value>]) -> Ask<'_> {
+    let sql = "INSERT INTO transfer
+         (at_ms, what, op, of_op, source, destination, points, member, lot, escrow, box, epoch, seq) {rows}";
+    Ask::Each(sql, "itttttittttii", rows)
+}
+
+/// Writes movements.
 pub fn write(tx: &mut Tx<'_>, rows: &[Vec<Value>]) -> Result<(), Refusal> {
-    tx.each(
-        "INSERT INTO transfer
-             (at_ms, what, op, of_op, source, destination, points, member, lot, escrow, box, epoch, seq) {rows}",
-        "itttttittttii",
-        rows,
-    )?;
+    tx.all(&[written(rows)])?;
     Ok(())
 }

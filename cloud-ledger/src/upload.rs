@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use crate::apply::{Book, Pot, Taken};
-use crate::boxes::{self, Hold, held_cursor, lines, standing};
-use crate::db::{Row, Tx, Value};
+use crate::boxes::{self, held_cursor, lines};
+use crate::db::{Ask, Row, Tx, Value};
 use crate::debts;
 use crate::journal::{self, BodyFault, ChainFault, Cursor, Entry, Fact, Head, Linked, Movement};
 use crate::ledger::{Ledger, Refusal};
@@ -59,11 +59,7 @@ impl Ledger {
         }
         // A refusal inside is committed: the entries before it count, and so do the alarms.
         self.database.write(|tx| {
-            let current = standing(tx, box_name, Hold::Not)?.epoch;
-            if upload.epoch > current {
-                return Err(Refusal::WrongEpoch { current });
-            }
-            let cursor = held_cursor(tx, box_name, upload.epoch)?;
+            let cursor = open(tx, box_name, upload.epoch)?;
             let mut desk = Desk { tx, box_name, epoch: upload.epoch, now_ms };
             if upload.branch {
                 return desk.keep_branch(upload, cursor).map(Ok);
@@ -103,12 +99,8 @@ impl Desk<'_, '_> {
             }
         }
         if let Some(last) = read.last() {
-            self.post(&read)?;
             cursor = Cursor { epoch: cursor.epoch, seq: last.entry.seq, head: last.entry.head };
-            self.tx.run(
-                "UPDATE cursor SET seq = $3, head = $4 WHERE box = $1 AND epoch = $2",
-                values![self.box_name, self.epoch, cursor.seq, cursor.head.0],
-            )?;
+            self.post(&read, &cursor)?;
         }
         match fault {
             None => Ok(Ok(cursor)),
@@ -116,22 +108,39 @@ impl Desk<'_, '_> {
         }
     }
 
-    /// Stores the entries and what they change.
-    fn post(&mut self, read: &[Read<'_>]) -> Result<(), Refusal> {
+    /// Stores the entries and what they change, and moves the cursor. Statements that need nothing of each other's
+    /// answers travel together: what an upload takes is mostly journeys to the database.
+    fn post(&mut self, read: &[Read<'_>], cursor: &Cursor) -> Result<(), Refusal> {
         let (box_name, epoch) = (self.box_name, self.epoch);
         let row = |read: &Read<'_>| {
             let Linked { seq, body, head } = read.entry;
             values![box_name, epoch, seq, body, head.0].to_vec()
         };
         let rows: Vec<_> = read.iter().map(row).collect();
-        self.tx.each("INSERT INTO entry (box, epoch, seq, body, head) {rows}", "tiitb", &rows)?;
-        if read.iter().all(|read| read.facts.is_empty()) {
-            return Ok(());
+        let by_op = by_op(read);
+        let op = |(op, (seq, record)): (&&str, &(i64, usize))| values![*op, box_name, epoch, *seq, *record].to_vec();
+        let ops: Vec<_> = by_op.iter().map(op).collect();
+        let names = Names::of(read);
+        let pots = self.pots_by_id();
+        let mut asks = vec![
+            Ask::Each("INSERT INTO entry (box, epoch, seq, body, head) {rows}", "tiitb", &rows),
+            Ask::Each(
+                "INSERT INTO op (op, box, epoch, seq, record) {rows} ON CONFLICT DO NOTHING RETURNING op",
+                "ttiii",
+                &ops,
+            ),
+        ];
+        let wanted = values![box_name, epoch, names.pots.iter().cloned().collect::<Vec<_>>()].to_vec();
+        if !names.pots.is_empty() {
+            asks.push(Ask::One(&pots, &wanted));
         }
-        let firsts = self.firsts(read)?;
+        let mut answered = self.tx.all(&asks)?.into_iter().skip(1);
+        // Which records have their effect: the first of each op, for ever.
+        let new = answered.next().unwrap_or_default();
+        let firsts: BTreeSet<(i64, usize)> = new.iter().map(|row| by_op[row.text(0).as_str()]).collect();
         let mut book = Book::new(box_name, epoch, self.now_ms);
-        self.fill(&mut book, read, &firsts)?;
-        self.open_accounts(&mut book, read, &firsts)?;
+        add_pots(&mut book, &answered.next().unwrap_or_default());
+        self.fill(&mut book, read, &names, &firsts)?;
         for Read { entry, facts } in read {
             for (record, fact) in facts {
                 match op_of(fact) {
@@ -144,82 +153,46 @@ impl Desk<'_, '_> {
                 debts::take(self.tx, &mut book, box_name, epoch, entry.seq, self.now_ms, fact)?;
             }
         }
-        self.write(&book)
+        self.write(&mut book, &earners(read, &firsts), cursor)
     }
 
-    /// Which records have their effect: the first of each op, for ever.
-    fn firsts(&mut self, read: &[Read<'_>]) -> Result<BTreeSet<(i64, usize)>, Refusal> {
-        let mut by_op: BTreeMap<&str, (i64, usize)> = BTreeMap::new();
-        for Read { entry, facts } in read {
-            for (record, fact) in facts {
-                if let Some(op) = op_of(fact) {
-                    by_op.entry(op).or_insert((entry.seq, *record));
-                }
-            }
-        }
-        let (box_name, epoch) = (self.box_name, self.epoch);
-        let row = |(op, (seq, record)): (&&str, &(i64, usize))| values![*op, box_name, epoch, *seq, *record].to_vec();
-        let rows: Vec<_> = by_op.iter().map(row).collect();
-        let new = self.tx.each(
-            "INSERT INTO op (op, box, epoch, seq, record) {rows} ON CONFLICT DO NOTHING RETURNING op",
-            "ttiii",
-            &rows,
-        )?;
-        Ok(new.iter().map(|row| by_op[row.text(0).as_str()]).collect())
-    }
-
-    /// Reads the pots and spends that the facts name.
-    fn fill(&mut self, book: &mut Book<'_>, read: &[Read<'_>], firsts: &BTreeSet<(i64, usize)>) -> Result<(), Refusal> {
-        let (mut names, mut born_here, mut undone) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for Read { entry, facts } in read {
-            for (record, fact) in facts {
-                match fact {
-                    Fact::GrantAccepted { grant, .. } => _ = names.insert(grant.clone()),
-                    Fact::PointsEarned { op, .. } if firsts.contains(&(entry.seq, *record)) => {
-                        born_here.insert(format!("born:{op}"));
-                    }
-                    Fact::PointsSpent(movement) | Fact::PointsReturned(movement) => add_names(&mut names, movement),
-                    Fact::PointsReversed { of, movement } => {
-                        add_names(&mut names, movement);
-                        undone.insert(of.clone());
-                    }
-                    Fact::PointsEarned { .. } | Fact::DebtBooked(_) | Fact::DebtPaid { .. } => {}
-                }
-            }
-        }
-        self.fill_pots(book, "AND id {any $3} ORDER BY id {lock}", names.iter().cloned().collect())?;
+    /// Reads what else the facts name: all pockets of a member, and spends.
+    fn fill(
+        &mut self,
+        book: &mut Book<'_>,
+        read: &[Read<'_>],
+        names: &Names,
+        firsts: &BTreeSet<(i64, usize)>,
+    ) -> Result<(), Refusal> {
+        let born_here: BTreeSet<String> = read
+            .iter()
+            .flat_map(|Read { entry, facts }| facts.iter().map(|(record, fact)| ((entry.seq, *record), fact)))
+            .filter_map(|(place, fact)| match fact {
+                Fact::PointsEarned { op, .. } if firsts.contains(&place) => Some(format!("born:{op}")),
+                Fact::PointsEarned { .. } | Fact::GrantAccepted { .. } | Fact::DebtBooked(_) => None,
+                Fact::PointsSpent(_) | Fact::PointsReturned(_) | Fact::PointsReversed { .. } => None,
+                Fact::DebtPaid { .. } => None,
+            })
+            .collect();
         // A pocket that is neither stored nor born here may be a member's name for all pockets.
         let is_open = |name: &&String| !book.pots.contains_key(*name) && !born_here.contains(*name);
-        let open = names.iter().filter(is_open).filter_map(|name| name.strip_prefix("born:"));
+        let open = names.pots.iter().filter(is_open).filter_map(|name| name.strip_prefix("born:"));
         let members: Vec<String> = open.map(str::to_owned).collect();
-        self.fill_pots(book, "AND member {any $3} AND born_seq > 0 ORDER BY id {lock}", members)?;
-        self.fill_spends(book, undone.into_iter().collect())
+        if !members.is_empty() {
+            let sql = format!(
+                "{POTS} WHERE box = $1 AND epoch = $2 AND member {{any $3}} AND born_seq > 0 ORDER BY id {{lock}}"
+            );
+            add_pots(book, &self.tx.rows(&sql, values![self.box_name, self.epoch, members])?);
+        }
+        self.fill_spends(book, names.undone.iter().cloned().collect())
     }
 
-    fn fill_pots(&mut self, book: &mut Book<'_>, which: &str, names: Vec<String>) -> Result<(), Refusal> {
-        if names.is_empty() {
-            return Ok(());
-        }
-        let sql = format!(
-            "SELECT id, member, lot, born_seq, place, amount, spent, returned, released, late_spent, late_returned,
-                    accepted FROM escrow WHERE box = $1 AND epoch = $2 {which}"
-        );
-        let pot = |row: &Row| Pot {
-            member: row.text(1),
-            lot: row.text(2),
-            born_seq: row.int(3),
-            place: row.int(4),
-            amount: row.int(5),
-            spent: row.int(6),
-            returned: row.int(7),
-            released: row.int(8),
-            late_spent: row.int(9),
-            late_returned: row.int(10),
-            accepted: row.flag(11),
-        };
-        let rows = self.tx.rows(&sql, values![self.box_name, self.epoch, names])?;
-        book.pots.extend(rows.iter().map(|row| (row.text(0), pot(row))));
-        Ok(())
+    /// The pots of a list of ids. The sums around box and epoch say nothing new; they keep the planner from reading all
+    /// that this box ever had by its other key.
+    fn pots_by_id(&self) -> String {
+        format!(
+            "{POTS} WHERE id {{any $3}} AND coalesce(box, '') = $1 AND coalesce(epoch, 0) = $2 ORDER BY id {{lock}}"
+        )
     }
 
     fn fill_spends(&mut self, book: &mut Book<'_>, ops: Vec<String>) -> Result<(), Refusal> {
@@ -237,69 +210,58 @@ impl Desk<'_, '_> {
         Ok(())
     }
 
-    /// Makes accounts for strangers who earned points: the points are kept for them.
-    fn open_accounts(
-        &mut self,
-        book: &mut Book<'_>,
-        read: &[Read<'_>],
-        firsts: &BTreeSet<(i64, usize)>,
-    ) -> Result<(), Refusal> {
-        let mut members: BTreeMap<&str, i64> = BTreeMap::new();
-        for Read { entry, facts } in read {
-            for (record, fact) in facts {
-                if let (Fact::PointsEarned { member, .. }, true) = (fact, firsts.contains(&(entry.seq, *record))) {
-                    members.entry(member).or_insert(entry.seq);
-                }
-            }
-        }
-        let rows: Vec<Vec<Value>> = members.keys().map(|member| values![*member].to_vec()).collect();
-        let sql = "INSERT INTO account (member) {rows} ON CONFLICT DO NOTHING RETURNING member";
-        for row in self.tx.each(sql, "t", &rows)? {
-            let member = row.text(0);
-            let text = format!("the member '{member}' earned points and is not known here");
-            book.alarm(members[member.as_str()], "member-unknown", text);
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, book: &Book<'_>) -> Result<(), Refusal> {
-        self.tx.each(
-            "INSERT INTO lot (id, member, issuer, funder, source, settle_bps, expires_ms, valid_from_ms, places, times,
-                              at_ms, points) {rows}",
-            "tttttiiittii",
-            &book.lots,
-        )?;
+    /// Writes what has changed, on one journey. A stranger who earned points gets an account: the points are kept.
+    fn write(&mut self, book: &mut Book<'_>, earners: &BTreeMap<&str, i64>, cursor: &Cursor) -> Result<(), Refusal> {
         let (box_name, epoch) = (self.box_name, self.epoch);
+        let members: Vec<Vec<Value>> = earners.keys().map(|member| values![*member].to_vec()).collect();
         let born = |id: &String| {
             let pot = &book.pots[id];
             let Pot { member, lot, born_seq, place, amount, spent, returned, .. } = pot;
             values![id, box_name, epoch, member, lot, *born_seq, *place, *amount, *spent, *returned].to_vec()
         };
-        self.tx.each(
-            "INSERT INTO escrow (id, box, epoch, member, lot, born_seq, place, amount, spent, returned) {rows}",
-            "ttittiiiii",
-            &book.born.iter().map(born).collect::<Vec<_>>(),
-        )?;
+        let born: Vec<_> = book.born.iter().map(born).collect();
         let changed = |id: &String| {
             let Pot { spent, returned, late_spent, late_returned, accepted, .. } = &book.pots[id];
             values![id, *spent, *returned, *late_spent, *late_returned, *accepted].to_vec()
         };
-        self.tx.each(
-            "WITH now (id, spent, returned, late_spent, late_returned, accepted) AS ({rows})
-             UPDATE escrow SET spent = now.spent, returned = now.returned, late_spent = now.late_spent,
-                               late_returned = now.late_returned, accepted = now.accepted
-             FROM now WHERE escrow.id = now.id",
-            "tiiiii",
-            &book.changed.iter().map(changed).collect::<Vec<_>>(),
-        )?;
+        let changed: Vec<_> = book.changed.iter().map(changed).collect();
         let back: Vec<_> = book.back.iter().map(|(lot, points)| values![lot, *points].to_vec()).collect();
-        give_to_lots(self.tx, &back)?;
-        transfer::write(self.tx, &book.transfers)?;
-        self.tx.each(
-            "INSERT INTO excess (box, epoch, seq, record, part, what, member, grant_id, points) {rows}",
-            "tiiiittti",
-            &book.excess,
-        )?;
+        let moved = values![box_name, epoch, cursor.seq, cursor.head.0];
+        let done = self.tx.all(&[
+            Ask::Each("INSERT INTO account (member) {rows} ON CONFLICT DO NOTHING RETURNING member", "t", &members),
+            Ask::Each(
+                "INSERT INTO lot (id, member, issuer, funder, source, settle_bps, expires_ms, valid_from_ms, places,
+                                  times, at_ms, points) {rows}",
+                "tttttiiittii",
+                &book.lots,
+            ),
+            Ask::Each(
+                "INSERT INTO escrow (id, box, epoch, member, lot, born_seq, place, amount, spent, returned) {rows}",
+                "ttittiiiii",
+                &born,
+            ),
+            Ask::Each(
+                "WITH now (id, spent, returned, late_spent, late_returned, accepted) AS ({rows})
+                 UPDATE escrow SET spent = now.spent, returned = now.returned, late_spent = now.late_spent,
+                                   late_returned = now.late_returned, accepted = now.accepted
+                 FROM now WHERE escrow.id = now.id",
+                "tiiiii",
+                &changed,
+            ),
+            Ask::Each(GIVE_TO_LOTS, "ti", &back),
+            transfer::written(&book.transfers),
+            Ask::Each(
+                "INSERT INTO excess (box, epoch, seq, record, part, what, member, grant_id, points) {rows}",
+                "tiiiittti",
+                &book.excess,
+            ),
+            Ask::One("UPDATE cursor SET seq = $3, head = $4 WHERE box = $1 AND epoch = $2", moved),
+        ])?;
+        for row in done.first().into_iter().flatten() {
+            let member = row.text(0);
+            let text = format!("the member '{member}' earned points and is not known here");
+            book.alarm(earners[member.as_str()], "member-unknown", text);
+        }
         for (seq, code, text) in &book.alarms {
             self.alarm(*seq, code, text)?;
         }
@@ -377,15 +339,104 @@ impl Desk<'_, '_> {
     }
 }
 
+/// Where the columns of a pot are read, in the order of [`add_pots`].
+const POTS: &str = "SELECT id, member, lot, born_seq, place, amount, spent, returned, released, late_spent,
+                           late_returned, accepted FROM escrow";
+
+/// Raises what is available of lots: each row is a lot and its points.
+const GIVE_TO_LOTS: &str = "WITH back (id, points) AS ({rows})
+    UPDATE lot SET available = lot.available + back.points FROM back WHERE lot.id = back.id";
+
 /// Raises what is available of lots: each row is a lot and its points.
 pub(crate) fn give_to_lots(tx: &mut Tx<'_>, rows: &[Vec<Value>]) -> Result<(), Refusal> {
-    tx.each(
-        "WITH back (id, points) AS ({rows})
-         UPDATE lot SET available = lot.available + back.points FROM back WHERE lot.id = back.id",
-        "ti",
-        rows,
-    )?;
+    tx.each(GIVE_TO_LOTS, "ti", rows)?;
     Ok(())
+}
+
+/// What the facts of a stretch name.
+struct Names {
+    /// Grants and pockets.
+    pots: BTreeSet<String>,
+    /// Spends that are reversed.
+    undone: BTreeSet<String>,
+}
+
+impl Names {
+    fn of(read: &[Read<'_>]) -> Self {
+        let (mut pots, mut undone) = (BTreeSet::new(), BTreeSet::new());
+        for (_, fact) in read.iter().flat_map(|read| &read.facts) {
+            match fact {
+                Fact::GrantAccepted { grant, .. } => _ = pots.insert(grant.clone()),
+                Fact::PointsSpent(movement) | Fact::PointsReturned(movement) => add_names(&mut pots, movement),
+                Fact::PointsReversed { of, movement } => {
+                    add_names(&mut pots, movement);
+                    undone.insert(of.clone());
+                }
+                Fact::PointsEarned { .. } | Fact::DebtBooked(_) | Fact::DebtPaid { .. } => {}
+            }
+        }
+        Self { pots, undone }
+    }
+}
+
+/// The first record of each op in a stretch.
+fn by_op<'a>(read: &'a [Read<'_>]) -> BTreeMap<&'a str, (i64, usize)> {
+    let mut by_op = BTreeMap::new();
+    for Read { entry, facts } in read {
+        for (record, fact) in facts {
+            if let Some(op) = op_of(fact) {
+                by_op.entry(op).or_insert((entry.seq, *record));
+            }
+        }
+    }
+    by_op
+}
+
+/// Who earned points, with the first entry that says so.
+fn earners<'a>(read: &'a [Read<'_>], firsts: &BTreeSet<(i64, usize)>) -> BTreeMap<&'a str, i64> {
+    let mut members = BTreeMap::new();
+    for Read { entry, facts } in read {
+        for (record, fact) in facts {
+            if let (Fact::PointsEarned { member, .. }, true) = (fact, firsts.contains(&(entry.seq, *record))) {
+                members.entry(member.as_str()).or_insert(entry.seq);
+            }
+        }
+    }
+    members
+}
+
+fn add_pots(book: &mut Book<'_>, rows: &[Row]) {
+    let pot = |row: &Row| Pot {
+        member: row.text(1),
+        lot: row.text(2),
+        born_seq: row.int(3),
+        place: row.int(4),
+        amount: row.int(5),
+        spent: row.int(6),
+        returned: row.int(7),
+        released: row.int(8),
+        late_spent: row.int(9),
+        late_returned: row.int(10),
+        accepted: row.flag(11),
+    };
+    book.pots.extend(rows.iter().map(|row| (row.text(0), pot(row))));
+}
+
+/// Holds the place in a box's journal that is written next, and reads it.
+fn open(tx: &mut Tx<'_>, box_name: &str, epoch: u32) -> Result<Cursor, Refusal> {
+    let answered = tx.all(&[
+        Ask::One("SELECT epoch FROM box WHERE name = $1", values![box_name]),
+        Ask::One("SELECT seq, head FROM cursor WHERE box = $1 AND epoch = $2 {lock}", values![box_name, epoch]),
+    ])?;
+    let standing = answered[0].first().ok_or_else(|| Refusal::BoxUnknown(box_name.to_owned()))?;
+    let current = standing.epoch(0);
+    if epoch > current {
+        return Err(Refusal::WrongEpoch { current });
+    }
+    match answered[1].first() {
+        Some(row) => Ok(Cursor { epoch, seq: row.int(0), head: Head(row.hash(1)) }),
+        None => held_cursor(tx, box_name, epoch),
+    }
 }
 
 /// Counts a movement of a spend, by its word in the table, into what is left of the spend.

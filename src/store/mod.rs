@@ -12,6 +12,7 @@ mod members;
 mod plans;
 pub mod reader;
 pub mod recompute;
+pub mod spare;
 mod stays;
 mod tables;
 mod vehicle;

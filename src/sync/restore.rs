@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use serde::Serialize;
 
 use super::identity::Identity;
 use super::wire::Cloud;
@@ -34,6 +35,35 @@ pub struct Restore<'a> {
     pub clock: &'a Clock,
 }
 
+/// What a restore does, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The ledger knows this box's new key.
+    Enrolled,
+    /// Entries of the journal are fetched, proved, and their consequences made again.
+    Journal,
+    /// The ledger file is checked and in place.
+    InPlace,
+    /// The members' feed is followed to its end.
+    Members,
+    /// The new epoch is begun.
+    Epoch,
+}
+
+impl Stage {
+    /// What its count is of, for a person.
+    pub fn words(self, count: u64) -> String {
+        match self {
+            Stage::Enrolled => "enrolled".to_owned(),
+            Stage::Journal => format!("{count} entries fetched and proved"),
+            Stage::InPlace => format!("the ledger file with {count} entries is in place"),
+            Stage::Members => format!("{count} changes of members"),
+            Stage::Epoch => format!("epoch {count} has begun"),
+        }
+    }
+}
+
 /// What was restored.
 #[derive(Debug)]
 pub struct Restored {
@@ -47,22 +77,23 @@ pub struct Restored {
 
 impl Restore<'_> {
     /// Restores, telling `progress` what is being done. The ledger file is put in place only when all of it is there.
-    pub async fn run(&self, mut progress: impl FnMut(&str)) -> anyhow::Result<Restored> {
+    pub async fn run(&self, mut progress: impl FnMut(Stage, u64)) -> anyhow::Result<Restored> {
         let cloud = Cloud::new(&self.cloud.url, self.box_id, Identity::open(self.key_file)?)?;
         let file = &self.cloud.token_file;
         let token =
             std::fs::read_to_string(file).with_context(|| format!("read the enrolment token in {}", file.display()))?;
         cloud.enrol(token.trim(), self.cloud.ledger_key.as_deref()).await.context("enrol this box")?;
-        progress("enrolled");
+        progress(Stage::Enrolled, 0);
         let journal = self.fetch(&cloud, &mut progress).await?;
         let store = Store::open(self.ledger, self.box_id)?;
         let mut core = Core::new(store, self.lanes.clone());
         let changes = self.follow(&cloud, &mut core, &mut progress).await?;
         let epoch = self.begin(&cloud, &mut core).await?;
+        progress(Stage::Epoch, u64::from(epoch));
         Ok(Restored { journal, epoch, changes })
     }
 
-    async fn fetch(&self, cloud: &Cloud, progress: &mut impl FnMut(&str)) -> anyhow::Result<Remade> {
+    async fn fetch(&self, cloud: &Cloud, progress: &mut impl FnMut(Stage, u64)) -> anyhow::Result<Remade> {
         let mut remake = Remake::begin(self.ledger, self.box_id)?;
         for held in cloud.epochs().await.context("ask for the epochs")? {
             let (mut after, mut more) = (0, held.seq > 0);
@@ -74,14 +105,21 @@ impl Restore<'_> {
                     after = entry.seq;
                 }
                 more = page.more;
-                progress(&format!("{} entries", remake.entries()));
+                progress(Stage::Journal, remake.entries());
             }
             anyhow::ensure!(after == held.seq, "epoch {} ends at {after}, not at {}", held.epoch, held.seq);
         }
-        remake.finish()
+        let remade = remake.finish()?;
+        progress(Stage::InPlace, remade.entries);
+        Ok(remade)
     }
 
-    async fn follow(&self, cloud: &Cloud, core: &mut Core, progress: &mut impl FnMut(&str)) -> anyhow::Result<u64> {
+    async fn follow(
+        &self,
+        cloud: &Cloud,
+        core: &mut Core,
+        progress: &mut impl FnMut(Stage, u64),
+    ) -> anyhow::Result<u64> {
         let (mut after, mut changes) = (0, 0);
         loop {
             let page = cloud.feed(0, after, PAGE_CHANGES).await.context("follow the feed")?;
@@ -92,7 +130,7 @@ impl Restore<'_> {
                 core.commit()?;
             }
             if !page.more {
-                progress(&format!("{changes} changes of members"));
+                progress(Stage::Members, changes);
                 return Ok(changes);
             }
         }

@@ -6,6 +6,7 @@
 
 mod postgres;
 mod schema;
+mod sending;
 mod sqlite;
 mod value;
 
@@ -50,6 +51,14 @@ pub struct Error {
 /// One transaction, which is committed whole or not at all.
 pub struct Tx<'a> {
     engine: Engine<'a>,
+}
+
+/// One of several statements that travel together.
+pub enum Ask<'a> {
+    /// A statement with its values.
+    One(&'a str, &'a [Value]),
+    /// A statement for many rows, as [`Tx::each`] takes it.
+    Each(&'a str, &'a str, &'a [Vec<Value>]),
 }
 
 enum Engine<'a> {
@@ -204,6 +213,21 @@ impl Tx<'_> {
         match &mut self.engine {
             Engine::Sqlite(db) => sqlite::each(db, sql, rows),
             Engine::Postgres(transaction) => transaction.each(sql, types, rows),
+        }
+    }
+
+    /// Several statements in one journey to the server, each run after the one before it; the rows of each. Where one
+    /// fails, those behind it have done nothing.
+    pub fn all(&mut self, asks: &[Ask<'_>]) -> Result<Vec<Vec<Row>>, Error> {
+        match &mut self.engine {
+            Engine::Sqlite(_) => asks
+                .iter()
+                .map(|ask| match ask {
+                    Ask::One(sql, values) => self.rows(sql, values),
+                    Ask::Each(sql, types, rows) => self.each(sql, types, rows),
+                })
+                .collect(),
+            Engine::Postgres(transaction) => transaction.all(asks),
         }
     }
 

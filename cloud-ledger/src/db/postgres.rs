@@ -13,7 +13,8 @@ use tokio_postgres::config::Config;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{Engine, Error, Row, SCHEMA_VERSION, Tx, Value, schema, with_lists};
+use super::sending::{in_order, ready, spoken};
+use super::{Ask, Engine, Error, Row, SCHEMA_VERSION, Tx, Value, schema};
 use crate::Refusal;
 
 /// Row locks are taken by name in every transaction that decides, so it needs no more than this.
@@ -219,23 +220,24 @@ impl Transaction<'_> {
     }
 
     pub fn each(&mut self, sql: &str, types: &str, rows: &[Vec<Value>]) -> Result<Vec<Row>, Error> {
-        let mut unnest = "SELECT * FROM unnest(".to_owned();
-        let mut columns = Vec::with_capacity(types.len());
-        for (index, kind) in types.chars().enumerate() {
-            let (array, column) = column(kind, rows, index);
-            let comma = if index == 0 { "" } else { ", " };
-            write!(unnest, "{comma}${}::{array}[]", index + 1).expect("a text takes what is written to it");
-            columns.push(column);
-        }
-        unnest.push(')');
-        let sql = spoken(sql).replace("{rows}", &unnest);
+        let answered = self.all(&[Ask::Each(sql, types, rows)])?;
+        Ok(answered.into_iter().flatten().collect())
+    }
+
+    /// All statements are on their way before the first is answered; the server runs them in order.
+    pub fn all(&mut self, asks: &[Ask<'_>]) -> Result<Vec<Vec<Row>>, Error> {
+        let ready: Vec<_> = asks.iter().map(ready).collect();
         let (handle, client, begin) = self.parts();
-        let values: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|column| column as _).collect();
-        let answered = handle.block_on(after(begin, client, async {
-            let statement = client.prepare_cached(&sql).await?;
-            client.query(&statement, &values).await
-        }))?;
-        Ok(answered.iter().map(row).collect())
+        handle.block_on(after(begin, client, async {
+            let mut statements = Vec::with_capacity(ready.len());
+            for (sql, values) in ready.iter().flatten() {
+                statements.push((client.prepare_cached(sql).await?, values.as_sql()));
+            }
+            let asked = statements.iter().map(|(statement, values)| Box::pin(client.query(statement, values)));
+            let mut answered = in_order(asked.collect()).await?.into_iter();
+            let mut next = || answered.next().map(|rows| rows.iter().map(row).collect());
+            Ok(ready.iter().map(|ready| ready.as_ref().and_then(|_| next()).unwrap_or_default()).collect())
+        }))
     }
 
     fn ask(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
@@ -296,70 +298,6 @@ async fn after<T>(
     }
 }
 
-/// One column of many rows, as an array that PostgreSQL knows the type of.
-enum Column<'a> {
-    Text(Vec<Option<&'a str>>),
-    Int(Vec<Option<i64>>),
-    Bytes(Vec<Option<&'a [u8]>>),
-}
-
-impl std::fmt::Debug for Column<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a column of rows")
-    }
-}
-
-impl ToSql for Column<'_> {
-    fn to_sql(
-        &self,
-        kind: &Type,
-        out: &mut bytes::BytesMut,
-    ) -> Result<tokio_postgres::types::IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        match self {
-            Column::Text(column) => column.to_sql(kind, out),
-            Column::Int(column) => column.to_sql(kind, out),
-            Column::Bytes(column) => column.to_sql(kind, out),
-        }
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    tokio_postgres::types::to_sql_checked!();
-}
-
-fn column<'a>(kind: char, rows: &'a [Vec<Value>], index: usize) -> (&'static str, Column<'a>) {
-    let wrong = || -> ! { panic!("column {index} of a statement for many rows is not what its type '{kind}' says") };
-    match kind {
-        't' => {
-            let text = |row: &'a Vec<Value>| match &row[index] {
-                Value::Null => None,
-                Value::Text(text) => Some(text.as_str()),
-                Value::Int(_) | Value::Bytes(_) | Value::List(_) => wrong(),
-            };
-            ("text", Column::Text(rows.iter().map(text).collect()))
-        }
-        'i' => {
-            let int = |row: &'a Vec<Value>| match &row[index] {
-                Value::Null => None,
-                Value::Int(number) => Some(*number),
-                Value::Text(_) | Value::Bytes(_) | Value::List(_) => wrong(),
-            };
-            ("bigint", Column::Int(rows.iter().map(int).collect()))
-        }
-        'b' => {
-            let bytes = |row: &'a Vec<Value>| match &row[index] {
-                Value::Null => None,
-                Value::Bytes(bytes) => Some(bytes.as_slice()),
-                Value::Text(_) | Value::Int(_) | Value::List(_) => wrong(),
-            };
-            ("bytea", Column::Bytes(rows.iter().map(bytes).collect()))
-        }
-        _ => wrong(),
-    }
-}
-
 fn row(row: &tokio_postgres::Row) -> Row {
     let value = |index: usize| match *row.columns()[index].type_() {
         Type::INT8 => Value::from(row.get::<_, Option<i64>>(index)),
@@ -369,12 +307,6 @@ fn row(row: &tokio_postgres::Row) -> Row {
         _ => Value::from(row.get::<_, Option<String>>(index)),
     };
     Row((0..row.len()).map(value).collect())
-}
-
-/// The statement as PostgreSQL says it. The lock lets others still refer to the row by its key.
-fn spoken(sql: &str) -> String {
-    let sql = sql.replace("{lock}", "FOR NO KEY UPDATE").replace("{share}", "FOR SHARE");
-    with_lists(&sql, |value| format!("= ANY({value}::text[])"))
 }
 
 /// What makes a commit last less than it should, in sentences for the operator.

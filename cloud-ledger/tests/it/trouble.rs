@@ -113,6 +113,43 @@ fn a_full_disk_is_an_error_and_keeps_nothing_of_the_request() {
     assert_eq!(again.member("M1").unwrap().credited, 500, "with room it goes on");
 }
 
+/// A file system of its own that ends with the shell: `$1` is the program, `$2` the folder, `$3` the table.
+const SMALL_DISK: &str = r#"
+set -e
+mount -t tmpfs -o size=2m,mode=0700 ledger-test "$2"
+"$1" members import --database "sqlite:$2/cloud.db" "$3.few" >/dev/null
+cp /dev/zero "$2/filler" 2>/dev/null || truncate -s -60000 "$2/filler"
+"$1" members import --database "sqlite:$2/cloud.db" "$3" 2>&1 && exit 9
+rm "$2/filler"
+"$1" verify --database "sqlite:$2/cloud.db"
+"$1" members import --database "sqlite:$2/cloud.db" "$3"
+"$1" verify --database "sqlite:$2/cloud.db"
+"#;
+
+#[test]
+fn a_disk_that_is_really_full_is_an_error_and_with_room_the_ledger_goes_on() {
+    let place = tempfile::tempdir().unwrap();
+    let (table, disk) = (place.path().join("members.csv"), place.path().join("disk"));
+    std::fs::create_dir(&disk).unwrap();
+    let rows = |count: usize| {
+        let rows: String = (0..count).map(|n| format!("N{n},name,gold,no,,5\n")).collect();
+        format!("id,handle,tier,consent_plates,plates,points\n{rows}")
+    };
+    std::fs::write(&table, rows(1200)).unwrap();
+    std::fs::write(place.path().join("members.csv.few"), rows(10)).unwrap();
+    let flag = if rustix::process::getuid().is_root() { "-m" } else { "-rm" };
+    let done = Command::new("unshare")
+        .args([flag, "sh", "-c", SMALL_DISK, "disk", env!("CARGO_BIN_EXE_gatepost-cloud")])
+        .args([&disk, &table])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    assert!(said.contains("the database failed") && said.contains("full"), "{said}");
+    assert_eq!(said.matches("everything agrees").count(), 2, "{said}");
+    assert!(said.contains("1200 members written"), "{said}");
+}
+
 #[test]
 fn a_postgresql_that_may_lose_commits_is_refused_where_a_quorum_is_wanted() {
     let url = shared().database();

@@ -44,8 +44,9 @@ impl Cloud {
             let (status, answer) = cloud.ask(enrol.bearer_auth(format!("token-{name}")).body(body.to_string()));
             assert_eq!(status, 200, "{answer}");
         }
-        for (member, balance) in MEMBERS.iter().zip(balances) {
-            let profile = json!({"handle": "王**", "tier": "gold", "consent_plates": true, "plates": [], "codes": []});
+        for ((member, balance), home) in MEMBERS.iter().zip(balances).zip(BOXES) {
+            let profile = json!({"handle": "王**", "tier": "gold", "consent_plates": true, "plates": [], "codes": [],
+                "home": home});
             cloud.office_ok("PUT", &format!("v1/members/{member}"), &profile);
             let credit = json!({"op": format!("begin-{member}"), "points": balance, "reason": "the beginning"});
             cloud.office_ok("POST", &format!("v1/members/{member}/credits"), &credit);

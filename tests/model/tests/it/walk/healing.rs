@@ -65,6 +65,7 @@ impl World {
         let (status, answer) = self.cloud.as_box(BOXES[at], "hello", &greeting);
         assert_eq!(status, 200, "{answer}");
         self.tell(format!("{} greets: {answer}", BOXES[at]));
+        self.hear_recalls(at, &answer);
         let found = match answer["verdict"].as_str().unwrap() {
             "ok" => None,
             "behind" => Some(EpochReason::Behind),
@@ -165,6 +166,7 @@ impl World {
                 self.commit(at);
             }
             self.answer_all(at);
+            self.call_everything_back(at);
             assert!(self.sites[at].inside().is_empty(), "{:?}", self.sites[at].inside());
             self.settle(at);
         }

@@ -4,6 +4,7 @@
 mod cloud;
 mod dice;
 mod healing;
+mod people;
 mod site;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +47,7 @@ fn every_step_of_the_real_boxes_and_ledger_is_one_that_the_model_allows() {
 }
 
 /// What a run must have met.
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 21] = [
     "handshake",
     "grant",
     "accept",
@@ -64,6 +65,10 @@ const KINDS: [&str; 17] = [
     "repeat",
     "gap",
     "late grant",
+    "recall",
+    "recalled",
+    "release",
+    "standing",
 ];
 
 /// How often each kind of step was taken.
@@ -87,6 +92,10 @@ struct World {
     /// Grants by the ledger's name for them, as the model numbers them.
     grants: BTreeMap<String, u8>,
     asked: BTreeSet<String>,
+    /// Grants that a box keeps while the member is away.
+    standing: BTreeSet<u8>,
+    /// Grants of lost boxes whose points the members have back.
+    released: BTreeSet<u8>,
     /// Every answer about grants that was ever given: each may still come, and come again.
     letters: Vec<(usize, CloudNews)>,
     /// Whose points a pocket that was born at a box holds.
@@ -119,6 +128,8 @@ impl World {
             model,
             grants: BTreeMap::new(),
             asked: BTreeSet::new(),
+            standing: BTreeSet::new(),
+            released: BTreeSet::new(),
             letters: Vec::new(),
             born: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -141,10 +152,13 @@ impl World {
         let minutes = self.dice.pick(&[0, 0, 1, 20, 40, 90]);
         self.sites[at].pass_time(minutes);
         match self.dice.below(100) {
-            0..=17 => self.drive(at),
-            18..=35 => self.leave(at),
-            36..=47 => self.sell(at),
-            48..=63 => self.ask(at),
+            0..=16 => self.drive(at),
+            17..=33 => self.leave(at),
+            34..=43 => self.sell(at),
+            44..=46 => self.look_home(at),
+            47 => self.recall(),
+            48..=50 => self.release(),
+            51..=63 => self.ask(at),
             64..=67 => self.late_letter(),
             68..=87 => self.upload(at),
             88..=91 => self.online(),
@@ -204,7 +218,11 @@ impl World {
         }
         let wanted = &wanted[self.dice.below(wanted.len())];
         let epoch = self.sites[at].epoch();
-        let body = json!({"request": wanted.request, "epoch": epoch, "member": wanted.member, "points": wanted.points});
+        let mut body =
+            json!({"request": wanted.request, "epoch": epoch, "member": wanted.member, "points": wanted.points});
+        if wanted.is_standing {
+            body["standing"] = json!(true);
+        }
         let (status, answer) = self.cloud.as_box(BOXES[at], "grants", &body);
         if self.given[at] != epoch {
             assert_eq!((status, &answer["code"]), (409, &json!("wrong-epoch")), "{answer}");
@@ -214,11 +232,15 @@ impl World {
         self.tell(format!("{} asks for {} of {}: {answer}", BOXES[at], wanted.points, wanted.member));
         let member = whose(&wanted.member);
         if self.asked.insert(format!("{}/{}", BOXES[at], wanted.request)) {
-            let available = i64::from(self.model.ledger.available(member));
-            assert_eq!(answer["points"], json!(available.min(wanted.points)), "{answer}");
+            let expected = self.expected(at, &wanted.member, wanted.points, wanted.is_standing);
+            assert_eq!(answer["points"], json!(expected), "{answer}");
             for grant in answer["grants"].as_array().unwrap() {
                 let number = u8::try_from(self.model.ledger.grants.len()).unwrap();
                 self.grants.insert(grant["grant"].as_str().unwrap().to_owned(), number);
+                if wanted.is_standing {
+                    self.standing.insert(number);
+                    self.count("standing");
+                }
                 let amount = i16::try_from(grant["points"].as_i64().unwrap()).unwrap();
                 self.must("grant", Action::Grant { name: at as u8, member, amount });
             }

@@ -17,10 +17,12 @@ use grants_model::state::Entry;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{MEMBERS, PLATES};
+use super::{BOXES, MEMBERS, PLATES};
 
 /// One second of 2026-03-02 in milliseconds; every walk begins there.
 const BEGIN: i64 = 1_772_409_600_000;
+
+const RULES: &str = include_str!("../../../../../systemd/rules.toml");
 
 /// A box.
 pub struct Site {
@@ -70,6 +72,8 @@ pub struct Wanted {
     pub request: String,
     pub member: String,
     pub points: i64,
+    /// Whether the box keeps them while the member is away.
+    pub is_standing: bool,
 }
 
 impl Site {
@@ -88,8 +92,8 @@ impl Site {
             copy: None,
         };
         site.start();
-        for (member, plate) in MEMBERS.iter().zip(PLATES) {
-            site.know(member, plate);
+        for ((member, plate), home) in MEMBERS.iter().zip(PLATES).zip(BOXES) {
+            site.know(member, plate, home);
         }
         site.commit();
         site
@@ -102,7 +106,9 @@ impl Site {
     /// Comes up from what is on the disk.
     pub fn start(&mut self) {
         let mut store = Store::open(&self.path(), &self.name).unwrap();
-        activate_rules(&mut store, include_str!("../../../../../systemd/rules.toml"), &Clock::new(None)).unwrap();
+        let rules =
+            RULES.replace("visit_points = 300", "visit_points = 300\nstanding_points = 80\nlow_water_points = 40");
+        activate_rules(&mut store, &rules, &Clock::new(None)).unwrap();
         self.core = Some(Core::new(store, lanes()));
         self.db = Some(Connection::open(self.path()).unwrap());
         for input in self.core.as_ref().unwrap().first_inputs() {
@@ -193,7 +199,7 @@ impl Site {
         self.step(Input::Cloud(news));
     }
 
-    fn know(&mut self, member: &str, plate: &str) {
+    fn know(&mut self, member: &str, plate: &str, home: &str) {
         self.feed += 1;
         let member = Member {
             id: MemberId::from(member),
@@ -202,7 +208,7 @@ impl Site {
             consent_plates: true,
             plates: vec![plate.parse().unwrap()],
             codes: Vec::new(),
-            home: None,
+            home: Some(home.to_owned()),
         };
         self.hear(CloudNews::Fed { changes: vec![FeedChange::Member { member }], next: self.feed });
     }
@@ -273,10 +279,13 @@ impl Site {
     }
 
     pub fn wanted(&self) -> Vec<Wanted> {
-        let sql = "SELECT request, member, points FROM grant_request WHERE state = 'open' ORDER BY seq, request";
+        let sql =
+            "SELECT request, member, points, standing FROM grant_request WHERE state = 'open' ORDER BY seq, request";
         let mut query = self.db.as_ref().unwrap().prepare_cached(sql).unwrap();
-        let rows =
-            query.query_map((), |row| Ok(Wanted { request: row.get(0)?, member: row.get(1)?, points: row.get(2)? }));
+        let rows = query.query_map((), |row| {
+            let (request, member, points, is_standing) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+            Ok(Wanted { request, member, points, is_standing })
+        });
         rows.unwrap().map(Result::unwrap).collect()
     }
 
