@@ -9,9 +9,10 @@ use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::domain::event::{CommandAnswer, CommandId, Input, LaneId, PhotoKind, Reply};
+use super::wiring::Wiring;
+use crate::domain::event::{CommandAnswer, CommandId, Input, LaneId, PhotoKind, Reply, UtcMs};
 use crate::metrics::Metrics;
-use crate::profile::statement::Picture;
+use crate::profile::statement::{Picture, Statement};
 use crate::site::Handle;
 
 /// How many messages of one link may wait for the loop or for its commit; then the link stops reading.
@@ -69,6 +70,24 @@ pub fn into_the_loop(handle: Handle, metrics: Arc<Metrics>, tasks: &mut JoinSet<
     tasks.spawn(submit(handle, waiting, submitted));
     tasks.spawn(acknowledge(to_acknowledge, metrics));
     deliveries
+}
+
+/// What a device's statements mean for the lanes; and that it is there, what its clock says, and which of its events are
+/// missing.
+pub fn inputs_of(metrics: &Metrics, wiring: &Wiring, says: Vec<Statement>, received: UtcMs) -> Vec<Input> {
+    let device = wiring.device.as_str();
+    metrics.health.heard(device);
+    for statement in &says {
+        if let Statement::PlateRead(seen) = statement {
+            if let Some(captured) = seen.captured.filter(|_| !seen.stored_offline) {
+                metrics.health.clock(device, captured.0.saturating_sub(received.0));
+            }
+            if let Some(missing) = seen.number.and_then(|number| metrics.health.numbered(device, number)) {
+                tracing::warn!(device, missing, "events of the device are missing: its numbers have a gap");
+            }
+        }
+    }
+    says.into_iter().flat_map(|statement| wiring.inputs_of(statement, received)).collect()
 }
 
 /// The pictures that could be taken out of their message; the others are counted.

@@ -3,6 +3,7 @@
 mod access;
 mod arrival;
 pub mod benefit;
+mod card;
 pub mod decide;
 pub mod emergency;
 mod escrow;

@@ -71,6 +71,7 @@ fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Res
         event,
         plate: plate(body, field("plate"))?,
         confidence: confidence(body, field("confidence"))?,
+        number: number(body, field("number")),
         captured: captured(body, field)?,
         stored_offline: match field("stored_offline") {
             Some(stored) => body.text(stored)?.is_some_and(|word| word == "yes"),
@@ -96,6 +97,11 @@ fn inputs<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<
 /// A field of which a strange value costs nothing but itself: the vehicle was seen all the same.
 fn word(body: Body, field: Option<&Field>) -> Option<String> {
     body.text(field?).ok().flatten()
+}
+
+/// A number that is none tells nothing of what is missing; the vehicle was seen all the same.
+fn number(body: Body, field: Option<&Field>) -> Option<u64> {
+    body.integer(field?).ok().flatten().and_then(|number| u64::try_from(number).ok())
 }
 
 fn stage(body: Body, field: Option<&Field>) -> Stage {

@@ -219,9 +219,10 @@ proptest! {
 
     #[test]
     fn any_text_survives_a_frame(text in "[a-zA-Z0-9\u{4e00}-\u{4eff}]{1,60}", mode in 0i64..3) {
-        let Ok(Codec::Serial(card)) =
-            Catalogue::load(None).expect("right").profile("kf/dc199").expect("shipped").bind(&BTreeMap::new())
-        else { panic!("a card") };
+        static CODECS: std::sync::LazyLock<Vec<Codec>> = std::sync::LazyLock::new(every_codec);
+        let serial = |codec: &'static Codec| if let Codec::Serial(codec) = codec { Some(codec) } else { None };
+        let card = CODECS.iter().filter_map(serial).find(|codec| codec.polls().any(|(name, _)| name == "read_inputs"));
+        let card = card.expect("the display card is asked for its inputs");
         let args = Values::from([("text".to_owned(), Value::Text(text.clone())), ("mode".to_owned(), Value::Integer(mode))]);
         let Ok(out) = card.encode("say", &args) else { return Ok(()) };
         let explained = card.explain(&out.frame).expect("our own frame");

@@ -246,6 +246,7 @@ impl Model {
             | Record::BarrierMoved { .. }
             | Record::PassageSeen { .. }
             | Record::AlarmRaised { .. }
+            | Record::CardRead { .. }
             | Record::RulesActivated { .. } => {}
             Record::Fed { .. } | Record::Acknowledged { .. } | Record::LeaseSeen { .. } => {
                 panic!("what the cloud owns is not journaled")

@@ -119,6 +119,24 @@ pub enum ArmPosition {
     Between,
 }
 
+/// A card as its reader tells it: the facility code where the card has one, a hyphen, the card's own number. Where a member
+/// has this as a code, the card is that member's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CardNumber(String);
+
+impl CardNumber {
+    /// From the two numbers.
+    pub fn new(facility: Option<u64>, number: u64) -> Self {
+        Self(facility.map_or_else(|| number.to_string(), |facility| format!("{facility}-{number}")))
+    }
+
+    /// As a code.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// What a person at the booth or the service desk asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StaffAct {
@@ -353,6 +371,15 @@ pub enum Input {
         lane: LaneId,
         /// Where the arm is.
         position: ArmPosition,
+    },
+    /// A card was shown at a lane's reader.
+    CardRead {
+        /// The lane.
+        lane: LaneId,
+        /// The reader.
+        device: DeviceId,
+        /// The card.
+        card: CardNumber,
     },
     /// A lane's deadline has come.
     LaneDue {

@@ -12,8 +12,8 @@ pub use cause::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Tender};
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};
 pub use escrow::{CloudNews, EpochReason, Given, JournalHead, Undo, Witnessed};
 pub use input::{
-    ARRIVAL_READS_MAX, ArmPosition, ArrivalRead, CommandAnswer, EmergencySource, FeedChange, Gift, Input, IssuedCoupon,
-    Member, PhotoHashes, PhotoKind, PlateRead, RulesOffer, StaffAct, StaffWish, TillCommit, VehicleSign,
+    ARRIVAL_READS_MAX, ArmPosition, ArrivalRead, CardNumber, CommandAnswer, EmergencySource, FeedChange, Gift, Input,
+    IssuedCoupon, Member, PhotoHashes, PhotoKind, PlateRead, RulesOffer, StaffAct, StaffWish, TillCommit, VehicleSign,
 };
 pub use record::Record;
 

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArmPosition, CommandAnswer, CommandId, EmergencySource, EpochReason, Evidence, FeedChange, Fen, GrantId,
-    JournalHead, LaneId, MatchedBy, MemberId, OpId, PlateRead, Points, RaiseCause, ReadOutcome, StayId, Tender,
-    TerminalId, TillAnswer, UtcMs,
+    ArmPosition, CardNumber, CommandAnswer, CommandId, DeviceId, EmergencySource, EpochReason, Evidence, FeedChange,
+    Fen, GrantId, JournalHead, LaneId, MatchedBy, MemberId, OpId, PlateRead, Points, RaiseCause, ReadOutcome, StayId,
+    Tender, TerminalId, TillAnswer, UtcMs,
 };
 use crate::domain::benefit::{RestsOn, Use, Validation};
 use crate::domain::lane::Lane;
@@ -354,6 +354,20 @@ pub enum Record {
         lane: LaneId,
         /// The raise it used, if there was one.
         command: Option<CommandId>,
+    },
+    /// A card was shown at a lane.
+    CardRead {
+        /// Which lane.
+        lane: LaneId,
+        /// The reader.
+        device: DeviceId,
+        /// The card.
+        card: CardNumber,
+        /// Whose it is, where a member has it as a code.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        member: Option<MemberId>,
+        /// When.
+        at: UtcMs,
     },
     /// Something that staff should look at.
     AlarmRaised {

@@ -11,6 +11,7 @@ macro_rules! named {
         $crate::profile::check::Named {
             name: &$command.name,
             is_service: $command.service,
+            ack: $command.ack,
             retry: $command.retry,
             guard: $command.guard.as_ref(),
             args: &$command.args,
@@ -28,8 +29,8 @@ pub use readers::{osdp, wiegand};
 
 use super::json::{own_base64, toml_scalar};
 use super::language::{
-    Arg, ArgKind, Condition, Decode, Emits, Field, Guard, Head, Link, Message, ModbusWords, MqttCommand, MqttWords,
-    Number, Param, ParamKind, RAISE, Retry,
+    Ack, Arg, ArgKind, Condition, Decode, Emits, Field, Guard, Head, LOWER, Link, Message, ModbusWords, MqttCommand,
+    MqttWords, Number, Param, ParamKind, RAISE, Retry, TUNNEL,
 };
 use super::meaning::{level, position, sign};
 use super::mistake::{Mistake, Source, nearest, one_of};
@@ -47,6 +48,8 @@ const VALUES_MAX: usize = 16;
 
 /// More often than this, a device that does not answer would hold up everything else.
 const RETRIES: std::ops::RangeInclusive<u8> = 1..=5;
+/// Shorter, the device is still at the first one; longer, whoever asked has gone.
+const RETRY_PAUSE_MS: std::ops::RangeInclusive<u64> = 10..=10_000;
 
 /// The house's own commands, with the arguments that it gives to each.
 const HOUSE: [(&str, &[&str]); 10] = [
@@ -68,6 +71,7 @@ fn fields_of(emits: Emits) -> (&'static [&'static str], &'static [&'static str])
         Emits::PlateRead => (
             &["event", "plate"],
             &[
+                "number",
                 "confidence",
                 "captured",
                 "captured_ms",
@@ -159,6 +163,25 @@ pub fn modbus(source: &Source, words: &ModbusWords) -> Vec<Mistake> {
         }
     }
     mistakes
+}
+
+/// What a dry talk sends must move nothing and need nothing.
+pub fn question(source: &Source, profile: &super::Profile) -> Option<Mistake> {
+    let asked = profile.head().check.as_ref()?;
+    let name = asked.get_ref().as_str();
+    let commands = profile.commands();
+    let Some(command) = commands.iter().find(|command| command.name == name) else {
+        let known = one_of(commands.iter().map(|command| command.name));
+        return Some(source.mistake(asked.span(), format!("there is no command {name:?}"), known));
+    };
+    let needs_nothing = command.args.values().all(|arg| arg.default.is_some());
+    let may_be_sent = command.guard.is_none() && !matches!(name, RAISE | LOWER | TUNNEL);
+    let is_answered = matches!(command.ack, Ack::Device | Ack::LimitSwitch);
+    if needs_nothing && may_be_sent && is_answered {
+        return None;
+    }
+    let allowed = "a command without a guard and without arguments that somebody must give, with an answer; no barrier";
+    Some(source.mistake(asked.span(), format!("{name} cannot be asked at any time"), allowed))
 }
 
 fn head(source: &Source, head: &Head, params: &BTreeMap<String, Param>) -> Vec<Mistake> {
@@ -319,6 +342,7 @@ fn our_words(source: &Source, name: &str, field: &Spanned<Field>, mistakes: &mut
 struct Named<'w> {
     name: &'w Spanned<String>,
     is_service: bool,
+    ack: Ack,
     retry: Retry,
     guard: Option<&'w Guard>,
     args: &'w BTreeMap<String, Arg>,
@@ -349,10 +373,21 @@ fn check_named(source: &Source, words: &Named, mistakes: &mut Vec<Mistake>) {
             let wrong = "a barrier command is never repeated: the arm may have moved";
             mistakes.push(source.mistake(at(), wrong, "retry = \"never\""));
         }
+        Retry::Again(again) if !RETRY_PAUSE_MS.contains(&again.pause_ms) => {
+            let allowed = format!("{} to {}", RETRY_PAUSE_MS.start(), RETRY_PAUSE_MS.end());
+            mistakes.push(source.mistake(at(), format!("a pause of {} ms", again.pause_ms), allowed));
+        }
+        Retry::Again(_) if !matches!(words.ack, Ack::Device | Ack::LimitSwitch) => {
+            let wrong = "nothing tells whether this command must be repeated";
+            mistakes.push(source.mistake(at(), wrong, "retry with ack = \"device\" or \"limit-switch\" only"));
+        }
         Retry::Again(again) if !RETRIES.contains(&again.times) => {
             mistakes.push(source.mistake(at(), format!("{} repetitions", again.times), "1 to 5"));
         }
         Retry::Again(_) | Retry::Never => {}
+    }
+    if words.guard.is_some_and(|guard| guard.per_day_max == Some(0)) {
+        mistakes.push(source.mistake(at(), "per_day_max is 0", "1 or more; never = true for what is never sent"));
     }
     for unknown in words.guard.iter().flat_map(|guard| &guard.needs).filter(|name| !words.args.contains_key(*name)) {
         let allowed = one_of(words.args.keys().map(String::as_str));
