@@ -262,6 +262,7 @@ impl Rooms {
         let console = console::Settings {
             reader: self.reader.clone(),
             photos: self.photos.clone(),
+            metrics: Arc::clone(&self.metrics),
             lanes: settings.signs.clone(),
             versions: self.version.subscribe(),
             cloud_is_up: Arc::clone(&self.cloud_is_up),

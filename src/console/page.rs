@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
 
 use super::words::Lang;
-use super::{lane, ledger, photo, picture::Picture};
+use super::{devices, lane, ledger, photo, picture::Picture};
 
 /// A part of the page that is replaced as a whole.
 pub(super) struct Part {
@@ -21,6 +21,7 @@ pub(super) fn parts(picture: &Picture, lang: Lang, zone: &TimeZone) -> Vec<Part>
         part("alarms", ledger::alarms(picture, lang, zone)),
         part("ended", ledger::ended(picture, lang, zone)),
         part("reads", ledger::reads(picture, lang, zone)),
+        part("devices", devices::devices(&picture.devices, lang)),
         part("journal", ledger::journal(picture, lang)),
     ];
     for (number, of) in picture.lanes.iter().enumerate() {
@@ -70,6 +71,7 @@ pub(super) fn page(picture: &Picture, lang: Lang, zone: &TimeZone, site: &str) -
                         (ledger::ended(picture, lang, zone))
                         div.stack {
                             (ledger::reads(picture, lang, zone))
+                            (devices::devices(&picture.devices, lang))
                             (ledger::journal(picture, lang))
                         }
                     }

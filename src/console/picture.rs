@@ -6,6 +6,7 @@ use super::candidates;
 use crate::domain::event::{Fen, LaneId, Points, UtcMs};
 use crate::domain::lane::{Direction, Lane, Phase, PossibleStay, Waiting};
 use crate::domain::plate::Plate;
+use crate::metrics::DeviceHealth;
 use crate::photos::{Arrival, Photos};
 use crate::store::reader::journal::{Alarm, Head};
 use crate::store::reader::lanes::ReadRow;
@@ -48,6 +49,8 @@ pub struct Picture {
     pub ended: Vec<EndedStay>,
     pub alarms: Vec<Alarm>,
     pub cloud_is_up: bool,
+    /// How the devices are; not from the ledger file.
+    pub devices: Vec<DeviceHealth>,
 }
 
 /// One lane.
@@ -95,6 +98,7 @@ impl Picture {
             ended: ended(view)?,
             alarms: view.alarms(ALARMS_SHOWN)?,
             cloud_is_up,
+            devices: Vec::new(),
         })
     }
 }

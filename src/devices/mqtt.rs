@@ -232,6 +232,7 @@ impl Broker {
             self.layouts[device] = heard.layout;
             self.tell(News::Spoke { device, layout: heard.layout }).await;
         }
+        submitting::numbered(&self.metrics, &self.devices[device].wiring.device, heard.number);
         match heard.what {
             Meaning::Answers(answer) => {
                 self.metrics.health.heard(self.devices[device].wiring.device.as_str());

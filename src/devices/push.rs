@@ -250,6 +250,7 @@ impl Shared {
 
     fn inputs_of(&self, device: &Device, heard: &mut Heard, received: UtcMs, read_at: Instant) -> Vec<Input> {
         let wiring = &device.plan.wiring;
+        submitting::numbered(&self.metrics, &wiring.device, heard.number);
         let mut inputs = submitting::inputs_of(&self.metrics, wiring, heard.says.clone(), received);
         for input in &mut inputs {
             if let Input::PlateRead(read) = input {

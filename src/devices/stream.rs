@@ -185,6 +185,7 @@ impl Shared {
         let heard = device.plan.codec.decode_event(&event.content_type, &event.body)?;
         let received = (self.now)();
         let wiring = &device.plan.wiring;
+        submitting::numbered(&self.metrics, &wiring.device, heard.number);
         let inputs = submitting::inputs_of(&self.metrics, wiring, heard.says, received);
         for input in &inputs {
             if let Input::PlateRead(read) = input {

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::wiring::Wiring;
-use crate::domain::event::{CommandAnswer, CommandId, Input, LaneId, PhotoKind, Reply, UtcMs};
+use crate::domain::event::{CommandAnswer, CommandId, DeviceId, Input, LaneId, PhotoKind, Reply, UtcMs};
 use crate::metrics::Metrics;
 use crate::profile::statement::{Picture, Statement};
 use crate::site::Handle;
@@ -72,19 +72,22 @@ pub fn into_the_loop(handle: Handle, metrics: Arc<Metrics>, tasks: &mut JoinSet<
     deliveries
 }
 
-/// What a device's statements mean for the lanes; and that it is there, what its clock says, and which of its events are
-/// missing.
+/// The device's own running number of a message: whether others before it were never heard.
+pub fn numbered(metrics: &Metrics, device: &DeviceId, number: Option<u64>) {
+    if let Some(missing) = number.and_then(|number| metrics.health.numbered(device.as_str(), number)) {
+        tracing::warn!(%device, missing, "messages of the device were never heard: its numbers have a gap");
+    }
+}
+
+/// What a device's statements mean for the lanes; and that it is there, and what its clock says.
 pub fn inputs_of(metrics: &Metrics, wiring: &Wiring, says: Vec<Statement>, received: UtcMs) -> Vec<Input> {
     let device = wiring.device.as_str();
     metrics.health.heard(device);
     for statement in &says {
-        if let Statement::PlateRead(seen) = statement {
-            if let Some(captured) = seen.captured.filter(|_| !seen.stored_offline) {
-                metrics.health.clock(device, captured.0.saturating_sub(received.0));
-            }
-            if let Some(missing) = seen.number.and_then(|number| metrics.health.numbered(device, number)) {
-                tracing::warn!(device, missing, "events of the device are missing: its numbers have a gap");
-            }
+        if let Statement::PlateRead(seen) = statement
+            && let Some(captured) = seen.captured.filter(|_| !seen.stored_offline)
+        {
+            metrics.health.clock(device, captured.0.saturating_sub(received.0));
         }
     }
     says.into_iter().flat_map(|statement| wiring.inputs_of(statement, received)).collect()

@@ -151,6 +151,8 @@ pub struct Message {
     /// The part of the body that paths start from; a path that starts with `$.` starts from the top.
     #[serde(default)]
     pub root: String,
+    /// MQTT, HTTP: where the device's own running number of such messages stands; a gap in it is told.
+    pub number: Option<String>,
     /// What it means.
     #[schemars(with = "Emits")]
     pub emits: Spanned<Emits>,

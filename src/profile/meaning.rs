@@ -49,6 +49,11 @@ pub(super) fn of(message: &Message, body: Body) -> Result<Vec<Statement>, Reject
     Ok(vec![statement])
 }
 
+/// The device's own running number of a message, where it has one. A number that is none tells nothing of what is missing.
+pub(super) fn number(message: &Message, body: Body) -> Option<u64> {
+    body.at(message.number.as_deref()?).and_then(scalar)?.parse().ok()
+}
+
 /// The pictures of the vehicle that a message tells of. One that cannot be taken out costs the message nothing else.
 pub(super) fn pictures(message: &Message, body: Body) -> Vec<Picture> {
     let mut room = PICTURES_BYTES_MAX;
@@ -71,7 +76,6 @@ fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Res
         event,
         plate: plate(body, field("plate"))?,
         confidence: confidence(body, field("confidence"))?,
-        number: number(body, field("number")),
         captured: captured(body, field)?,
         stored_offline: match field("stored_offline") {
             Some(stored) => body.text(stored)?.is_some_and(|word| word == "yes"),
@@ -97,11 +101,6 @@ fn inputs<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<
 /// A field of which a strange value costs nothing but itself: the vehicle was seen all the same.
 fn word(body: Body, field: Option<&Field>) -> Option<String> {
     body.text(field?).ok().flatten()
-}
-
-/// A number that is none tells nothing of what is missing; the vehicle was seen all the same.
-fn number(body: Body, field: Option<&Field>) -> Option<u64> {
-    body.integer(field?).ok().flatten().and_then(|number| u64::try_from(number).ok())
 }
 
 fn stage(body: Body, field: Option<&Field>) -> Stage {

@@ -86,9 +86,6 @@ pub struct SeenPlate {
     /// 0 to 100; 0 where the device does not say.
     #[serde(default)]
     pub confidence: u8,
-    /// The device's own running number of the event, where it has one: a gap is told.
-    #[serde(default)]
-    pub number: Option<u64>,
     /// The device's own time of the event.
     pub captured: Option<UtcMs>,
     /// Whether the device stored it while it was cut off.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
-use super::{BAUD, Device, broker, push, wire};
+use super::links::{broker, push, wire};
+use super::{BAUD, Device};
 use crate::devices::serial::Wire;
 use crate::devices::settings::{BarrierConfig, ContactConfig, DeviceConfig, LinkConfig, LinkKind};
 use crate::devices::wiring::InputRole;

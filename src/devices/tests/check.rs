@@ -89,7 +89,6 @@ async fn a_talk_with_a_camera_takes_nothing_from_the_daemon() {
     camera.says("keep_alive", "{}").await;
     let found = checking.await.expect("it ran");
     told(&found, "cam", Verdict::Well, "heard", "");
-    broker.log("Received DISCONNECT from gatepost-mall-1-check").await;
     let mut daemon = Site::start(plan(&text).expect("right"));
     daemon.until(|metrics| metrics.is_link_up("broker")).await;
     daemon.until(|metrics| metrics.health.of("cam").is_some_and(|health| health.heard.is_some())).await;
