@@ -54,6 +54,13 @@ struct State {
     missing: u64,
 }
 
+impl State {
+    /// One fault is noise; but a refused login is none, and a device that was never heard has no better days behind it.
+    fn is_sure_of(&self, trouble: Trouble) -> bool {
+        self.faults >= FAULTS_UNTIL_LOST || self.heard.is_none() || trouble == Trouble::Login
+    }
+}
+
 /// One device as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceHealth {
@@ -149,7 +156,7 @@ impl Health {
         let health = |(device, state): (&String, &State)| DeviceHealth {
             device: device.clone(),
             heard: state.heard.map(|heard| now.saturating_duration_since(heard)),
-            trouble: state.trouble,
+            trouble: state.trouble.filter(|trouble| state.is_sure_of(*trouble)),
             clock_offset_ms: state.clock_offset_ms,
             missing: state.missing,
         };
@@ -189,6 +196,7 @@ mod tests {
         let health = Health::default();
         health.heard("board");
         for _ in 0..3 {
+            assert_eq!(health.of("board").and_then(|health| health.trouble), None, "noise");
             assert_eq!(health.up.get_or_create(&of("board")).get(), 1);
             health.fails("board", Trouble::Garbled);
         }

@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 use super::recording::Recording;
 use super::{Typed, read_typed};
 
+/// What is said waits while so much is not confirmed: the connection and the speaker are one task.
+const UNCONFIRMED_MAX: usize = 32;
 /// The broker must have the last message before the device ends.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -35,18 +37,20 @@ pub(super) async fn run(
     let mut unconfirmed = 0;
     let mut typing = !plays;
     loop {
-        if let Some(number) = to_play.next() {
+        if unconfirmed < UNCONFIRMED_MAX
+            && let Some(number) = to_play.next()
+        {
             publish(&client, recording, number, &[]).await?;
             unconfirmed += 1;
             say(&format!("said {number}: {}", recording.says[number].what));
         }
         tokio::select! {
             event = connection.poll() => match event.context("talk to the broker")? {
-                Event::Incoming(Packet::Publish(command)) => answer(&client, recording, &command, say).await?,
+                Event::Incoming(Packet::Publish(command)) => answer(&client, recording, &command, say)?,
                 Event::Incoming(Packet::PubAck(_)) => unconfirmed -= usize::from(unconfirmed > 0),
                 Event::Incoming(_) | Event::Outgoing(_) => {}
             },
-            line = typed.recv(), if typing => match line.as_deref().map(read_typed) {
+            line = typed.recv(), if typing && unconfirmed < UNCONFIRMED_MAX => match line.as_deref().map(read_typed) {
                 Some(Ok(Typed::Say(number, changes))) if number < recording.says.len() => {
                     publish(&client, recording, number, &changes).await?;
                     unconfirmed += 1;
@@ -79,7 +83,7 @@ async fn publish(
 }
 
 /// The recorded answer, with the id of the command that came.
-async fn answer(client: &AsyncClient, recording: &Recording, command: &Publish, say: impl Fn(&str)) -> Result<()> {
+fn answer(client: &AsyncClient, recording: &Recording, command: &Publish, say: impl Fn(&str)) -> Result<()> {
     let topic = String::from_utf8_lossy(&command.topic).into_owned();
     let body = String::from_utf8_lossy(&command.payload).into_owned();
     say(&format!("told on {topic}: {body}"));
@@ -92,7 +96,7 @@ async fn answer(client: &AsyncClient, recording: &Recording, command: &Publish, 
         return Ok(());
     };
     reply["id"] = asked["id"].clone();
-    client.publish(topic, QoS::AtLeastOnce, false, reply.to_string()).await.context("answer")?;
+    client.try_publish(topic, QoS::AtLeastOnce, false, reply.to_string()).context("answer")?;
     say(&format!("  answered {reply}"));
     Ok(())
 }
