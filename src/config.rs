@@ -13,6 +13,7 @@ use crate::devices::planning::Plan;
 use crate::devices::settings::{ContactConfig, DeviceConfig, DevicesConfig, LaneConfig, LinkConfig};
 use crate::domain::event::LaneId;
 use crate::domain::lane::{LaneSettings, Lanes, PassedBy};
+use crate::domain::rules::Rules;
 use crate::photos;
 use crate::profile::Catalogue;
 use crate::profile::mistake::{Mistake, Source};
@@ -96,6 +97,9 @@ struct RulesConfig {
     /// Public keys in hex of those whose bundles are taken; none named: any bundle is taken.
     #[serde(default)]
     signers: Vec<Spanned<String>>,
+    /// Whether new rules come into force by two persons only, and not by a reload.
+    #[serde(default)]
+    two_persons: bool,
 }
 
 /// `[profiles]`: a site's own device profiles.
@@ -165,8 +169,12 @@ pub struct Settings {
     pub key_file: PathBuf,
     /// Where the page and the tills' interface listen.
     pub listen: SocketAddr,
+    /// The settings file itself.
+    pub path: PathBuf,
     /// The rules' text, already proved.
     pub rules: String,
+    /// Whether new rules come into force by two persons only, and not by a reload.
+    pub two_persons: bool,
     /// The cloud ledger, if the site has one.
     pub cloud: Option<CloudConfig>,
     /// Faster time, for demos and testers.
@@ -191,6 +199,10 @@ const PASS_TIMEOUT_MS: u64 = 60_000;
 const BACK_OUT_MS: u64 = 8_000;
 /// How long after a passage the same plate is still the same vehicle.
 const SAME_VEHICLE_MS: u64 = 10_000;
+/// How long a lane without an arrival loop remembers a waiting vehicle that no camera has seen again.
+const FORGET_MS: u64 = 180_000;
+/// How long the passage loop may be covered before it counts as stuck: nobody stands under an arm for so long.
+const STUCK_MS: u64 = 300_000;
 /// The most that any of them may be: ten minutes.
 const PATIENCE_MS: std::ops::RangeInclusive<u64> = 50..=600_000;
 
@@ -222,6 +234,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
         String::new()
     });
     let lanes = lanes(&file.lanes, &source, &mut mistakes);
+    inner_lots(&file.lanes, &rules, &source, &mut mistakes);
     if file.lanes.is_empty() {
         mistakes.push(source.whole("there is no lane", "at least one [[lanes]]"));
     }
@@ -241,7 +254,9 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             ledger: file.ledger.file,
             witness: file.ledger.witness,
             listen: file.http.listen,
+            path: path.to_owned(),
             rules,
+            two_persons: file.rules.two_persons,
             cloud: file.cloud,
             clock: file.clock,
             photos,
@@ -324,10 +339,28 @@ fn lanes(configs: &[LaneConfig], source: &Source<'_>, mistakes: &mut Vec<Mistake
             back_out_ms: patience(&config.back_out_ms, BACK_OUT_MS),
             same_vehicle_ms: i64::try_from(patience(&config.same_vehicle_ms, SAME_VEHICLE_MS)).unwrap_or(i64::MAX),
             unpaid: config.unpaid,
+            zone: config.zone.as_ref().map(|zone| zone.get_ref().clone()),
+            forget_ms: patience(&config.forget_ms, FORGET_MS),
+            stuck_ms: patience(&config.stuck_ms, STUCK_MS),
+            detectors: config.detectors,
         };
         lanes.insert(LaneId(config.id.get_ref().clone()), settings);
     }
     lanes
+}
+
+/// A lane leads into a lot that the rules know.
+fn inner_lots(configs: &[LaneConfig], rules: &str, source: &Source<'_>, mistakes: &mut Vec<Mistake>) {
+    let Ok(rules) = Rules::parse(rules) else { return };
+    for zone in configs.iter().filter_map(|config| config.zone.as_ref()) {
+        if rules.tariffs.lot(zone.get_ref()).is_none() {
+            let known: Vec<&str> = rules.tariffs.lots().map(|lot| lot.id.get_ref().as_str()).collect();
+            let wrong = format!("the rules have no [[zones]] {:?}", zone.get_ref());
+            let allowed =
+                if known.is_empty() { "no zone, because the rules have none".to_owned() } else { known.join(", ") };
+            mistakes.push(source.mistake(zone.span(), wrong, allowed));
+        }
+    }
 }
 
 fn photos_of(

@@ -19,14 +19,16 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 37] = [
+const KEPT_KINDS: [&str; 43] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
     "barrier_moved",
     "benefits_held",
     "card_read",
+    "count_taken",
     "coupon_shown",
+    "day_reported",
     "emergency_changed",
     "epoch_began",
     "experience_reset",
@@ -55,8 +57,12 @@ const KEPT_KINDS: [&str; 37] = [
     "stay_reread",
     "stay_resumed",
     "stay_voided",
+    "tailgate_seen",
+    "ticket_issued",
     "validation_given",
     "witness_seen",
+    "zone_entered",
+    "zone_left",
 ];
 
 /// What a record says that concerns points or debts. Every other known kind is kept and says nothing here.

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod bundle;
 pub mod check;
+pub mod day;
 pub mod fee;
 pub mod journal;
 pub mod matching;

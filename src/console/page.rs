@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
 
 use super::words::Lang;
-use super::{devices, lane, ledger, photo, picture::Picture};
+use super::{day, devices, lane, ledger, photo, picture::Picture};
 
 /// A part of the page that is replaced as a whole.
 pub(super) struct Part {
@@ -20,6 +20,7 @@ pub(super) fn parts(picture: &Picture, lang: Lang, zone: &TimeZone) -> Vec<Part>
         part("overview", ledger::overview(picture, lang)),
         part("alarms", ledger::alarms(picture, lang, zone)),
         part("ended", ledger::ended(picture, lang, zone)),
+        part("day", day::losses(picture, lang)),
         part("reads", ledger::reads(picture, lang, zone)),
         part("devices", devices::devices(&picture.devices, lang)),
         part("journal", ledger::journal(picture, lang)),
@@ -71,6 +72,7 @@ pub(super) fn page(picture: &Picture, lang: Lang, zone: &TimeZone, site: &str) -
                         (ledger::ended(picture, lang, zone))
                         div.stack {
                             (ledger::reads(picture, lang, zone))
+                            (day::losses(picture, lang))
                             (devices::devices(&picture.devices, lang))
                             (ledger::journal(picture, lang))
                         }

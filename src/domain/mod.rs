@@ -1,20 +1,28 @@
 //! What Gatepost knows and decides: pure functions over plain values, no clock, no files, no network.
 
 mod access;
+pub mod admission;
 mod arrival;
 pub mod benefit;
+pub mod capacity;
 mod card;
+mod corrections;
 pub mod decide;
 pub mod emergency;
+mod entry;
 mod escrow;
 pub mod event;
 mod gift;
 pub mod lane;
+pub mod losses;
 pub mod matching;
 mod passage;
 pub mod plate;
 pub mod points;
+mod reread;
 pub mod rules;
 mod sale;
 pub mod stay;
+mod tailgate;
 pub mod tariff;
+mod zones;

@@ -17,9 +17,10 @@ const OF_NOW: [&str; 7] = [
 ];
 
 /// The files with SQL of the daemon's every day. The books and a verification read everything, and are asked for that.
-const SOURCES: [(&str, &str); 10] = [
+const SOURCES: [(&str, &str); 11] = [
     ("benefits.rs", include_str!("benefits.rs")),
     ("mod.rs", include_str!("mod.rs")),
+    ("stays.rs", include_str!("stays.rs")),
     ("escrow.rs", include_str!("escrow.rs")),
     ("facts.rs", include_str!("facts.rs")),
     ("inside.rs", include_str!("inside.rs")),

@@ -3,16 +3,16 @@
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::benefits;
+use super::{benefits, stays};
 use crate::domain::event::{
     EmergencySource, FeedChange, Fen, GrantId, LaneId, MemberId, OpId, PlateRead, Points, Record, StayId, Tender, UtcMs,
 };
 use crate::domain::matching::learning::Lesson;
 use crate::domain::points::{self, Lot, Part};
-use crate::domain::stay::Stay;
+use crate::domain::stay::{Reread, Stay};
 
 /// The tables that follow from the journal alone.
-pub(super) const CONSEQUENCES: [&str; 24] = [
+pub(super) const CONSEQUENCES: [&str; 27] = [
     "box",
     "epoch",
     "fact",
@@ -20,6 +20,9 @@ pub(super) const CONSEQUENCES: [&str; 24] = [
     "lane",
     "plate_read",
     "stay",
+    "zone_visit",
+    "correction",
+    "day_report",
     "payment",
     "debt",
     "points_grant",
@@ -43,6 +46,8 @@ pub(super) const CONSEQUENCES: [&str; 24] = [
 pub(super) const EMERGENCY_BY_CONTACT: &str = "emergency_by_contact";
 pub(super) const EMERGENCY_BY_STAFF: &str = "emergency_by_staff";
 pub(super) const ON: &str = "on";
+/// The fact that says how many tickets were issued.
+pub(super) const TICKETS: &str = "tickets";
 
 /// How many entries back a camera's statement is still known as a repeat: weeks of traffic, and a bounded table.
 const READS_KEPT_ENTRIES: u64 = 200_000;
@@ -69,11 +74,13 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
                        WHERE stay = ?1 AND state = 'pending_entry'";
             one(db, sql, params![stay.as_str(), seq, name(evidence)?])?;
         }
-        Record::StayReread { stay, plate, member, entry_read } => {
-            let sql = "UPDATE stay SET plate = ?3, member = ?4, entry_read = ?5, changed_seq = ?2
-                       WHERE stay = ?1 AND state = 'pending_entry'";
-            let member = member.as_ref().map(MemberId::as_str);
-            one(db, sql, params![stay.as_str(), seq, plate.as_str(), member, json(entry_read)?])?;
+        Record::StayReread(reread) => {
+            let Reread { stay, plate, member, entry_read, right, debts } = &**reread;
+            let sql = "UPDATE stay SET plate = ?3, member = ?4, entry_read = ?5, right_held = ?6, debts_fen = ?7,
+                       changed_seq = ?2 WHERE stay = ?1 AND state = 'pending_entry'";
+            let (member, entry_read) = (member.as_ref().map(MemberId::as_str), json(entry_read)?);
+            let right = right.as_ref().map(json).transpose()?;
+            one(db, sql, params![stay.as_str(), seq, plate.as_str(), member, entry_read, right, debts.0])?;
         }
         Record::StayMatched { stay, lane, entry_lane, read, posterior_ppm, none_ppm, by, lesson, second_factor: _ } => {
             let sql = "INSERT INTO stay_match (stay, lane, read, posterior_ppm, none_ppm, matched_by)
@@ -111,6 +118,22 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
                        WHERE stay = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
             one(db, sql, params![stay.as_str(), seq, reason])?;
             benefits::gone_back(db, stay)?;
+        }
+        Record::TicketIssued { .. } => {
+            let sql = "INSERT INTO fact (name, value) VALUES (?1, '1')
+                       ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)";
+            one(db, sql, [TICKETS])?;
+        }
+        Record::ZoneEntered { stay, zone, at, .. } => stays::zone_entered(db, seq, stay, zone, *at)?,
+        Record::ZoneLeft { stay, zone, at, .. } => stays::zone_left(db, stay, zone, *at)?,
+        Record::CountTaken { zone, counted, by_books, .. } => {
+            stays::count_taken(db, zone.as_deref(), *counted, *by_books)?;
+        }
+        Record::TailgateSeen { .. } => {}
+        Record::StayCorrected(corrected) => stays::corrected(db, seq, corrected)?,
+        Record::DayReported { report } => {
+            let sql = "INSERT INTO day_report (date, report) VALUES (?1, ?2)";
+            one(db, sql, params![report.date, json(report)?])?;
         }
         Record::PaymentTaken { op, stay, fen, tender, at } => payment_taken(db, seq, op, stay, *fen, tender, *at)?,
         Record::BenefitsHeld { stay, uses } => benefits::held(db, seq, stay, uses)?,
@@ -243,13 +266,13 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
 }
 
 /// Runs a statement that must touch exactly one row: anything else would be a table that no longer follows its journal.
-fn one(db: &Connection, sql: &str, values: impl rusqlite::Params) -> anyhow::Result<()> {
+pub(super) fn one(db: &Connection, sql: &str, values: impl rusqlite::Params) -> anyhow::Result<()> {
     let touched = db.prepare_cached(sql)?.execute(values)?;
     anyhow::ensure!(touched == 1, "{touched} rows were touched, not one, by: {sql}");
     Ok(())
 }
 
-fn json(value: &impl Serialize) -> anyhow::Result<String> {
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string(value)?)
 }
 
@@ -298,15 +321,33 @@ fn learned(db: &Connection, entry: &LaneId, exit: &LaneId, lesson: Option<&Lesso
 }
 
 fn stay_opened(db: &Connection, seq: u64, stay: &Stay) -> anyhow::Result<()> {
-    let sql =
-        "INSERT INTO stay (stay, plate, member, state, entry_lane, entry_ms, rules, changed_seq, debts_fen, entry_read)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let sql = "INSERT INTO stay (stay, plate, member, state, entry_lane, entry_ms, rules, changed_seq, debts_fen,
+               right_held, assumed, untrusted, entry_read)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    let right = stay.right.as_ref().map(json).transpose()?;
+    let assumed = stay.assumed.as_ref().map(json).transpose()?;
+    let entry_read = stay.entry_read.as_ref().map(json).transpose()?;
     let plate = stay.plate.as_ref().map(|plate| plate.as_str());
     let member = stay.member.as_ref().map(MemberId::as_str);
     let state = name(&stay.state)?;
-    let (entry_lane, entry_read) = (stay.entry_lane.as_str(), stay.entry_read.as_ref().map(json).transpose()?);
-    let (entry, debts, id) = (stay.entry.0, stay.debts.0, stay.id.as_str());
-    one(db, sql, params![id, plate, member, state, entry_lane, entry, stay.rules, seq, debts, entry_read])
+    let entry_lane = stay.entry_lane.as_str();
+    let (id, entry, rules, debts) = (stay.id.as_str(), stay.entry.0, stay.rules, stay.debts.0);
+    let row = params![
+        id,
+        plate,
+        member,
+        state,
+        entry_lane,
+        entry,
+        rules,
+        seq,
+        debts,
+        right,
+        assumed,
+        stay.untrusted,
+        entry_read
+    ];
+    one(db, sql, row)
 }
 
 fn payment_taken(
@@ -428,7 +469,7 @@ fn payment_reversed(db: &Connection, seq: u64, of: &OpId, stay: &StayId, fen: Fe
     one(db, sql, params![stay.as_str(), seq, paid, fen.0])
 }
 
-fn set_fact(db: &Connection, name: &str, value: &str) -> anyhow::Result<()> {
+pub(super) fn set_fact(db: &Connection, name: &str, value: &str) -> anyhow::Result<()> {
     let sql = "INSERT INTO fact (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     one(db, sql, params![name, value])
 }

@@ -33,6 +33,8 @@ pub enum Code {
     SpendElsewhere,
     BusyAtLane,
     RulesRefused,
+    SecondNeeded,
+    NotThatWay,
     BodyTooLarge,
     IdempotencyKeyReused,
     TooManyAttempts,
@@ -98,6 +100,8 @@ const ROWS: &[Row] = rows! {
     SpendElsewhere "spend-elsewhere" CONFLICT false "本机没有这笔积分使用记录,无法撤销" "This box has no such spend and cannot undo it";
     BusyAtLane "busy-at-lane" CONFLICT true "车辆正在车道,请稍后再试" "The vehicle stands at a lane now; try again later";
     RulesRefused "rules-refused" CONFLICT false "规则未生效" "The rules were not put in force";
+    SecondNeeded "second-needed" CONFLICT false "金额较大,需要第二人确认" "So much is let go only by two persons";
+    NotThatWay "not-that-way" CONFLICT false "账目不能这样更正" "The books cannot be put right in that way";
     BodyTooLarge "body-too-large" PAYLOAD_TOO_LARGE false "请求内容过大" "The request is too large";
     IdempotencyKeyReused "idempotency-key-reused" UNPROCESSABLE_ENTITY false "同一幂等键对应了不同内容,请联系技术人员" "One key was used for two different requests; call the technician";
     TooManyAttempts "too-many-attempts" TOO_MANY_REQUESTS true "密码错误次数过多,请一分钟后再试" "Too many wrong PINs; try again in a minute";
@@ -202,6 +206,8 @@ impl Problem {
             | Code::AmountMismatch
             | Code::SpendElsewhere
             | Code::BusyAtLane
+            | Code::SecondNeeded
+            | Code::NotThatWay
             | Code::BodyTooLarge
             | Code::IdempotencyKeyReused
             | Code::RulesRefused

@@ -60,7 +60,7 @@ impl Tills {
                 None => Points(0),
             };
             let prior = match &row.stay.plate {
-                Some(plate) => view.prior_visits(plate, row.stay.entry)?,
+                Some(plate) => view.prior_visits(plate, row.stay.entry, &row.stay.id)?,
                 None => Vec::new(),
             };
             let known = match rules(row.stay.rules) {

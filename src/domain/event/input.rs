@@ -2,9 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CloudNews, CommandId, DeviceId, Fen, LaneId, MemberId, StayId, TerminalId, Undo, UtcMs, Witnessed};
+use super::{
+    CloudNews, CommandId, Correction, DeviceId, Fen, LaneId, MemberId, StayId, TerminalId, Undo, UtcMs, Witnessed,
+};
+use crate::domain::admission::table::NoEntry;
 use crate::domain::benefit::CouponState;
 use crate::domain::lane::LoopRole;
+use crate::domain::losses::DayReport;
 use crate::domain::plate::Plate;
 use crate::domain::plate::told::Told;
 
@@ -161,6 +165,9 @@ pub enum StaffWish {
         /// Whether what is due is booked as a debt against the plate, instead of being let go.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         debt: bool,
+        /// A second person who agrees, already verified; needed where much is let go.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        second: Option<String>,
     },
     /// Take cash for the waiting vehicle.
     Settle {
@@ -172,6 +179,20 @@ pub enum StaffWish {
         /// Which.
         stay: StayId,
         /// How the operator knows.
+        reason: String,
+    },
+    /// Let a waiting vehicle without a readable plate in, under the number of a ticket.
+    IssueTicket,
+    /// The ticket of the vehicle that stands there.
+    ShowTicket {
+        /// Its number.
+        ticket: Plate,
+    },
+    /// Say what the waiting vehicle pays, whose entry nobody knows.
+    ChargeWithoutEntry {
+        /// How.
+        how: NoEntry,
+        /// Why.
         reason: String,
     },
     /// Say which plate the waiting vehicle really has.
@@ -421,8 +442,14 @@ pub enum Input {
         #[serde(skip)]
         offer: RulesOffer,
     },
+    /// A vehicle drove out or in behind another.
+    VehicleFollowed(PlateRead),
     /// A person acts.
     Staff(StaffAct),
+    /// A person puts the books right.
+    Corrected(Correction),
+    /// A business day is over, and somebody has looked through it.
+    DayEnded(DayReport),
     /// A till commits.
     Till(TillCommit),
     /// The cloud speaks.

@@ -3,16 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArmPosition, CardNumber, CommandAnswer, CommandId, DeviceId, EmergencySource, EpochReason, Evidence, FeedChange,
-    Fen, GrantId, JournalHead, LaneId, MatchedBy, MemberId, OpId, PlateRead, Points, RaiseCause, ReadOutcome, StayId,
-    Tender, TerminalId, TillAnswer, UtcMs,
+    ArmPosition, CardNumber, CommandAnswer, CommandId, Corrected, DeviceId, EmergencySource, EpochReason, Evidence,
+    FeedChange, Fen, GrantId, JournalHead, LaneId, MatchedBy, MemberId, OpId, PlateRead, Points, RaiseCause,
+    ReadOutcome, StayId, Tender, TerminalId, TillAnswer, UtcMs,
 };
 use crate::domain::benefit::{RestsOn, Use, Validation};
 use crate::domain::lane::Lane;
+use crate::domain::losses::DayReport;
 use crate::domain::matching::learning::Lesson;
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Part};
-use crate::domain::stay::{EntryRead, Stay};
+use crate::domain::stay::{Reread, Stay};
 use crate::domain::tariff::Fee;
 
 /// What was decided: a line of the journal and, applied, the tables.
@@ -93,16 +94,7 @@ pub enum Record {
     },
     /// The camera read a vehicle better after its barrier was raised at the entry; only what its stay is known by
     /// changes.
-    StayReread {
-        /// Which stay.
-        stay: StayId,
-        /// The plate that all statements together say.
-        plate: Plate,
-        /// Whose plate that is, if the member consented.
-        member: Option<MemberId>,
-        /// What was told of it.
-        entry_read: EntryRead,
-    },
+    StayReread(Box<Reread>),
     /// The vehicle went back inside from the exit.
     StayResumed {
         /// Which stay.
@@ -148,6 +140,68 @@ pub enum Record {
         stay: StayId,
         /// Why.
         reason: String,
+    },
+    /// A vehicle without a readable plate has a ticket, whose number stands for its plate.
+    TicketIssued {
+        /// Where.
+        lane: LaneId,
+        /// Its number.
+        ticket: Plate,
+    },
+    /// A vehicle drove into an inner lot.
+    ZoneEntered {
+        /// Which stay.
+        stay: StayId,
+        /// Which lot.
+        zone: String,
+        /// By which lane.
+        lane: LaneId,
+        /// When it was read there.
+        at: UtcMs,
+        /// How it is known that it passed.
+        evidence: Evidence,
+    },
+    /// A vehicle drove out of an inner lot.
+    ZoneLeft {
+        /// Which stay.
+        stay: StayId,
+        /// Which lot.
+        zone: String,
+        /// By which lane.
+        lane: LaneId,
+        /// When it was read there.
+        at: UtcMs,
+        /// How it is known that it passed.
+        evidence: Evidence,
+    },
+    /// A person has counted the vehicles inside.
+    CountTaken {
+        /// The inner lot; none: the car park outside of its inner lots.
+        zone: Option<String>,
+        /// How many were counted.
+        counted: u32,
+        /// How many the books say.
+        by_books: u32,
+        /// Who counted.
+        operator: String,
+    },
+    /// A vehicle followed another through one raise.
+    TailgateSeen {
+        /// Which lane.
+        lane: LaneId,
+        /// Its plate, where it was read.
+        plate: Option<Plate>,
+        /// Its stay, where it is known.
+        stay: Option<StayId>,
+        /// How that is known.
+        evidence: Evidence,
+    },
+    /// A stay was put right by a person. What it cost is computed again under the rules of its entry.
+    StayCorrected(Box<Corrected>),
+    /// What was lost on a business day.
+    DayReported {
+        /// The report.
+        report: DayReport,
     },
     /// Money was taken for a stay.
     PaymentTaken {
