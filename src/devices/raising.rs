@@ -124,7 +124,7 @@ impl Raising {
 
     async fn obey(&mut self, order: Order) {
         self.make_room().await;
-        if let Err((order, why)) = self.send(order) {
+        if let Some((order, why)) = self.send(order) {
             self.end(order, Outcome::NotSent(why)).await;
         }
     }
@@ -141,13 +141,14 @@ impl Raising {
         }
     }
 
-    fn send(&mut self, order: Order) -> Result<(), (Order, String)> {
-        let Some(client) = &self.client else { return Err((order, "not connected to the broker".to_owned())) };
+    /// Gives back what cannot be sent, and why.
+    fn send(&mut self, order: Order) -> Option<(Order, String)> {
+        let Some(client) = &self.client else { return Some((order, "not connected to the broker".to_owned())) };
         if self.unanswered.len() >= UNANSWERED_MAX {
-            return Err((order, "the connection takes no more commands".to_owned()));
+            return Some((order, "the connection takes no more commands".to_owned()));
         }
         let Some(device) = self.devices.iter().position(|device| device.wiring.device == order.device) else {
-            return Err((order, "the device is not on this link".to_owned()));
+            return Some((order, "the device is not on this link".to_owned()));
         };
         let id = correlation(&order.id);
         let mut args: Values = order.args.clone();
@@ -156,13 +157,13 @@ impl Raising {
         let codec = &self.devices[device].codec;
         let publication = match codec.encode(&order.command, self.layouts[device], &args) {
             Ok(publication) => publication,
-            Err(error) => return Err((order, error.to_string())),
+            Err(error) => return Some((order, error.to_string())),
         };
         let expiry = PublishProperties { message_expiry_interval: Some(EXPIRY_S), ..PublishProperties::default() };
         let topic = publication.topic;
         let handed = client.try_publish_with_properties(&topic, QoS::AtLeastOnce, false, publication.body, expiry);
         if handed.is_err() {
-            return Err((order, "not connected to the broker".to_owned()));
+            return Some((order, "not connected to the broker".to_owned()));
         }
         let within = match codec.reply_timeout_ms(&order.command) {
             0 => Duration::from_secs(u64::from(EXPIRY_S)),
@@ -170,7 +171,7 @@ impl Raising {
         };
         let until = tokio::time::Instant::now() + within;
         self.unanswered.push(Unanswered { order, device, id, until, stage: Stage::Handed });
-        Ok(())
+        None
     }
 
     async fn hear(&mut self, news: News) {
