@@ -57,6 +57,32 @@ fn a_slip_of_the_finger_is_recognised() {
 }
 
 #[test]
+fn what_is_repeated_counted_or_asked_at_any_time_must_make_sense() {
+    let say = |more: &str| format!("name = \"say\"\n{more}");
+    let again = "retry = { again = { times = 2, pause_ms = 100 } }";
+    let silent = format!("name = \"say\"\nack = \"transport\"\n{again}");
+    mistake("name = \"say\"\nack = \"device\"", &silent, "nothing tells whether this command must be repeated");
+    mistake(
+        "name = \"say\"",
+        &say("retry = { again = { times = 9, pause_ms = 100 } }"),
+        "9 repetitions; allowed: 1 to 5",
+    );
+    mistake(
+        "name = \"say\"",
+        &say("retry = { again = { times = 2, pause_ms = 1 } }"),
+        "a pause of 1 ms; allowed: 10 to",
+    );
+    mistake(
+        "name = \"say\"",
+        &say("guard = { per_day_max = 0, because = \"x\" }"),
+        "per_day_max is 0; allowed: 1 or more",
+    );
+    mistake("link = \"mqtt\"", "link = \"mqtt\"\ncheck = \"raise\"", "raise cannot be asked at any time");
+    mistake("link = \"mqtt\"", "link = \"mqtt\"\ncheck = \"say\"", "say cannot be asked at any time");
+    mistake("link = \"mqtt\"", "link = \"mqtt\"\ncheck = \"ask\"", "there is no command \"ask\"; allowed:");
+}
+
+#[test]
 fn an_answer_to_another_command_is_not_this_one_s() {
     let catalogue = Catalogue::load(None).expect("right");
     let Ok(Codec::Serial(card)) = catalogue.profile("kf/dc199").expect("shipped").bind(&BTreeMap::new()) else {
