@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CloudNews, CommandId, Correction, DeviceId, Fen, LaneId, MemberId, StayId, TerminalId, Undo, UtcMs, Witnessed,
+    CardNumber, CloudNews, CommandId, Correction, DeviceId, Fen, LaneId, MemberId, StayId, TerminalId, Undo, UtcMs,
+    Witnessed,
 };
 use crate::domain::admission::table::NoEntry;
 use crate::domain::benefit::CouponState;
@@ -121,24 +122,6 @@ pub enum ArmPosition {
     Down,
     /// Between the limits.
     Between,
-}
-
-/// A card as its reader tells it: the facility code where the card has one, a hyphen, the card's own number. Where a member
-/// has this as a code, the card is that member's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct CardNumber(String);
-
-impl CardNumber {
-    /// From the two numbers.
-    pub fn new(facility: Option<u64>, number: u64) -> Self {
-        Self(facility.map_or_else(|| number.to_string(), |facility| format!("{facility}-{number}")))
-    }
-
-    /// As a code.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// What a person at the booth or the service desk asks for.

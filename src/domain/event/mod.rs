@@ -1,5 +1,6 @@
 //! The one language of the house: what comes in, what was decided, what is to be done.
 
+mod card;
 mod cause;
 mod correction;
 mod decision;
@@ -9,13 +10,14 @@ mod record;
 
 use serde::{Deserialize, Serialize};
 
+pub use card::{CardNumber, ShownCard};
 pub use cause::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Tender};
 pub use correction::{Corrected, Correction, Wrong};
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};
 pub use escrow::{CloudNews, EpochReason, Given, JournalHead, Undo, Witnessed};
 pub use input::{
-    ARRIVAL_READS_MAX, ArmPosition, ArrivalRead, CardNumber, CommandAnswer, EmergencySource, FeedChange, Gift, Input,
-    IssuedCoupon, Member, PhotoHashes, PhotoKind, PlateRead, RulesOffer, StaffAct, StaffWish, TillCommit, VehicleSign,
+    ARRIVAL_READS_MAX, ArmPosition, ArrivalRead, CommandAnswer, EmergencySource, FeedChange, Gift, Input, IssuedCoupon,
+    Member, PhotoHashes, PhotoKind, PlateRead, RulesOffer, StaffAct, StaffWish, TillCommit, VehicleSign,
 };
 pub use record::Record;
 

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArmPosition, CardNumber, CommandAnswer, CommandId, Corrected, DeviceId, EmergencySource, EpochReason, Evidence,
-    FeedChange, Fen, GrantId, JournalHead, LaneId, MatchedBy, MemberId, OpId, PlateRead, Points, RaiseCause,
-    ReadOutcome, StayId, Tender, TerminalId, TillAnswer, UtcMs,
+    ArmPosition, CommandAnswer, CommandId, Corrected, EmergencySource, EpochReason, Evidence, FeedChange, Fen, GrantId,
+    JournalHead, LaneId, MatchedBy, MemberId, OpId, PlateRead, Points, RaiseCause, ReadOutcome, ShownCard, StayId,
+    Tender, TerminalId, TillAnswer, UtcMs,
 };
 use crate::domain::benefit::{RestsOn, Use, Validation};
 use crate::domain::lane::Lane;
@@ -410,19 +410,7 @@ pub enum Record {
         command: Option<CommandId>,
     },
     /// A card was shown at a lane.
-    CardRead {
-        /// Which lane.
-        lane: LaneId,
-        /// The reader.
-        device: DeviceId,
-        /// The card.
-        card: CardNumber,
-        /// Whose it is, where a member has it as a code.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        member: Option<MemberId>,
-        /// When.
-        at: UtcMs,
-    },
+    CardRead(ShownCard),
     /// Something that staff should look at.
     AlarmRaised {
         /// A word for it.
