@@ -250,6 +250,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             site: file.site.name,
             zone,
             key_file: key_file(&file.ledger.file, file.cloud.as_ref()),
+            devices: devices.remembering_in(file.ledger.file.with_extension("told.toml")),
             ledger: file.ledger.file,
             witness: file.ledger.witness,
             listen: file.http.listen,
@@ -258,7 +259,6 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             two_persons: file.rules.two_persons,
             cloud: file.cloud,
             clock: file.clock,
-            devices,
             photos,
             lanes,
             signs,
@@ -267,6 +267,11 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
         }),
         Ok(_) | Err(()) => Err(mistakes),
     }
+}
+
+/// Where a technician reaches the running daemon: a socket beside the ledger file.
+pub fn hatch_of(ledger: &Path) -> PathBuf {
+    ledger.with_extension("hatch")
 }
 
 /// Beside the ledger file where the settings name no other place.

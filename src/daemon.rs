@@ -131,8 +131,14 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
     let (timer_clock, timer_handle) = (rooms.clock.clone(), rooms.handle.clone());
     tokio::spawn(async move { deadlines.keep(&timer_clock, &timer_handle).await });
     let (handle, metrics) = (rooms.handle.clone(), Arc::clone(&rooms.metrics));
-    let running = devices::start(settings.devices.clone(), handle, now, metrics, &intake, raises);
+    let running = devices::start(settings.devices.clone(), handle, now, metrics, Some(&intake), raises);
     drop(intake);
+    let (hatch, teller, watch) = (config::hatch_of(&settings.ledger), running.teller(), running.watch());
+    tokio::spawn(async move {
+        if let Err(error) = devices::hatch::serve(&hatch, teller, watch).await {
+            warn!("technicians cannot tell devices anything: {error:#}");
+        }
+    });
     rooms.start_sync(&settings);
     tokio::spawn(keep_room(settings.ledger.clone(), Arc::clone(&rooms.metrics)));
     let days = (settings.ledger.clone(), settings.zone.clone(), rooms.clock.clone(), rooms.handle.clone());
@@ -367,6 +373,7 @@ impl Rooms {
         let console = console::Settings {
             reader: self.reader.clone(),
             photos: self.photos.clone(),
+            metrics: Arc::clone(&self.metrics),
             lanes: settings.signs.clone(),
             versions: self.version.subscribe(),
             cloud_is_up: Arc::clone(&self.cloud_is_up),

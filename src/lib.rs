@@ -9,7 +9,8 @@
 //! - [`metrics`]: what is counted; [`witness`]: how far the journal has been, remembered on another disk;
 //! - [`clock`]: the only reader of the system's clocks;
 //! - [`bundle`]: rule files, overlays and signatures;
-//! - [`config`], [`daemon`]: the settings, and who introduces the rooms to each other.
+//! - [`config`], [`daemon`]: the settings, and who introduces the rooms to each other;
+//! - [`doors`]: every way in for bytes from outside, for those who test them with harm.
 
 pub mod bundle;
 pub mod clock;
@@ -20,6 +21,7 @@ pub mod daemon;
 pub mod demo;
 pub mod devices;
 pub mod domain;
+pub mod doors;
 pub mod metrics;
 pub mod photos;
 pub mod profile;

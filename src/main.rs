@@ -24,12 +24,8 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = "/etc/gatepost/gatepost.toml")]
         config: PathBuf,
     },
-    /// Check a settings file, its rules and its device profiles, and say what a daemon would do with them.
-    Check {
-        /// The settings file.
-        #[arg(long, value_name = "FILE", default_value = "/etc/gatepost/gatepost.toml")]
-        config: PathBuf,
-    },
+    /// Check the settings, their rules and their device profiles, and talk to every device without moving a barrier.
+    Check(commands::check::Options),
     /// Look at a ledger's journal.
     Journal {
         #[command(subcommand)]
@@ -42,6 +38,8 @@ enum Command {
     },
     /// Say which vehicle inside a read is, from files or as a filter; or look at what cameras have learned.
     Match(commands::matching::Options),
+    /// Tell a device of the running daemon something, such as a test print.
+    Tell(commands::tell::Options),
     /// Copy the ledger file while the daemon runs.
     Backup(commands::backup::Backup),
     /// Make the ledger file again, from the cloud ledger's copy or from a backup.
@@ -63,10 +61,11 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run { config } => gatepost::daemon::run(&config),
-        Command::Check { config } => check(&config),
+        Command::Check(options) => commands::check::run(&options),
         Command::Profile { what } => commands::profile::run(what),
         Command::Match(options) => commands::matching::run(options),
         Command::Journal { what } => commands::journal::run(&what),
+        Command::Tell(options) => commands::tell::run(&options),
         Command::Backup(options) => commands::backup::run(&options),
         Command::Restore(options) => commands::restore::run(&options),
         Command::Day(options) => commands::day::run(&options),
@@ -80,20 +79,6 @@ fn main() -> ExitCode {
         Err(error) => {
             complain(&format!("gatepost: {error:#}"));
             ExitCode::FAILURE
-        }
-    }
-}
-
-#[allow(clippy::print_stdout, reason = "the command's own answer")]
-fn check(config: &std::path::Path) -> anyhow::Result<ExitCode> {
-    match gatepost::config::load(config) {
-        Ok(settings) => {
-            println!("{} is right: box {}, {} lanes", config.display(), settings.box_id, settings.lanes.len());
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(mistakes) => {
-            mistakes.iter().for_each(|mistake| complain(&mistake.to_string()));
-            Ok(ExitCode::from(2))
         }
     }
 }

@@ -1,5 +1,9 @@
 //! What the box counts: rejected messages, reads, commands, links, and how fast a plate becomes a raise.
 
+mod health;
+
+pub use health::{DeviceHealth, Health, Trouble};
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicI64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,6 +22,8 @@ const SAMPLES: usize = 4096;
 /// Everything that is counted; shared by all rooms.
 #[derive(Debug)]
 pub struct Metrics {
+    /// How each device is.
+    pub health: Health,
     registry: Registry,
     rejections: Family<Rejected, Counter>,
     reads: Family<OfLane, Counter>,
@@ -93,7 +99,9 @@ impl Default for Metrics {
         let help = "1 where the ledger's disk is full and it works on the room that was put aside";
         registry.register("ledger_disk_full", help, disk_full.clone());
         let latency = Mutex::default();
+        let health = Health::registered(&mut registry);
         Self {
+            health,
             registry,
             rejections,
             reads,

@@ -19,12 +19,13 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 42] = [
+const KEPT_KINDS: [&str; 43] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
     "barrier_moved",
     "benefits_held",
+    "card_read",
     "count_taken",
     "coupon_shown",
     "day_reported",

@@ -133,6 +133,7 @@ pub struct Camera {
     clock: VirtualClock,
     client: AsyncClient,
     messages: AtomicU64,
+    records: AtomicU64,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -150,7 +151,8 @@ impl Camera {
             tokio::spawn(ears.listen(eventloop)),
             tokio::spawn(keep_alive(client.clone(), settings.sn.clone(), settings.keep_alive, clock)),
         ];
-        let camera = Self { settings, clock, client, messages: AtomicU64::new(1), tasks };
+        let (messages, records) = (AtomicU64::new(1), AtomicU64::new(1));
+        let camera = Self { settings, clock, client, messages, records, tasks };
         tokio::time::timeout(CONNECT_PATIENCE, listens.wait_for(|yes| *yes))
             .await
             .with_context(|| format!("reach the broker {}:{} in time", camera.settings.host, camera.settings.port))?
@@ -165,7 +167,8 @@ impl Camera {
 
     /// Reports a plate: first the quick result where this camera sends one, then the full one of the same event.
     pub async fn report(&self, capture: &Capture) -> Result<Reported> {
-        let number = self.messages.fetch_add(1, Ordering::Relaxed);
+        // A camera numbers its records without a gap, apart from its messages.
+        let number = self.records.fetch_add(1, Ordering::Relaxed);
         let quick = plate_payload(&self.settings.sn, number, capture);
         let mut result = quick.clone();
         if self.settings.sends_pictures {

@@ -3,6 +3,7 @@
 //! Everything here speaks the protocols that real devices speak, and knows nothing of the box's own code:
 //! two independent implementations meet on the wire.
 
+pub mod alone;
 pub mod barrier;
 pub mod books;
 pub mod camera;

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod bundle;
+pub mod check;
 pub mod day;
 pub mod fee;
 pub mod journal;
@@ -9,6 +10,7 @@ pub mod matching;
 pub mod profile;
 mod record;
 pub mod restore;
+pub mod tell;
 
 /// One line of a command's own answer.
 #[allow(clippy::print_stdout, reason = "the command's own answer")]

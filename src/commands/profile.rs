@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
-use gatepost::profile::language::{Ack, Link};
+use gatepost::profile::language::{Ack, Link, Retry};
 use gatepost::profile::mistake::{Mistake, Source};
 use gatepost::profile::recording::{self, Proved};
 use gatepost::profile::shipped::{EXAMPLES, SHIPPED};
@@ -186,7 +186,11 @@ fn show(profile: &Profile) {
         let whose = if command.is_service { "installer's command" } else { "command" };
         println!("  {whose} {}({}), {}", command.name, args.join(", "), proves(command.ack));
         if let Some(guard) = command.guard {
-            println!("    guarded: {}", guard.because);
+            let most = guard.per_day_max.map_or_else(String::new, |most| format!("at most {most} a day: "));
+            println!("    guarded: {most}{}", guard.because);
+        }
+        if let Retry::Again(again) = command.retry {
+            println!("    without an answer told up to {} times more", again.times);
         }
     }
 }

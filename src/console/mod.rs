@@ -2,6 +2,7 @@
 
 mod candidates;
 mod day;
+mod devices;
 mod lane;
 mod ledger;
 mod page;
@@ -27,8 +28,9 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
+use crate::metrics::Metrics;
 use crate::photos::Photos;
-use crate::store::reader::{ReadError, Reader};
+use crate::store::reader::{ReadError, Reader, View};
 
 pub use picture::LaneSign;
 
@@ -52,6 +54,8 @@ pub struct Settings {
     pub reader: Reader,
     /// The pictures of arrivals.
     pub photos: Photos,
+    /// How the devices are.
+    pub metrics: Arc<Metrics>,
     /// The lanes, in the order of the page.
     pub lanes: Vec<LaneSign>,
     /// Counts the commits of the loop.
@@ -141,7 +145,9 @@ impl Console {
     async fn picture(&self) -> Result<Picture, ReadError> {
         let (signs, photos) = (self.settings.lanes.clone(), self.settings.photos.clone());
         let cloud_is_up = self.settings.cloud_is_up.load(Ordering::Relaxed);
+        let devices = self.settings.metrics.health.all();
         let spaces = (self.settings.spaces)();
-        self.settings.reader.look(move |view| Picture::take(view, &signs, &photos, cloud_is_up, &spaces)).await
+        let look = move |view: &View<'_>| Picture::take(view, &signs, &photos, cloud_is_up, &spaces);
+        Ok(Picture { devices, ..self.settings.reader.look(look).await? })
     }
 }

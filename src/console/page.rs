@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
 
 use super::words::Lang;
-use super::{day, lane, ledger, photo, picture::Picture};
+use super::{day, devices, lane, ledger, photo, picture::Picture};
 
 /// A part of the page that is replaced as a whole.
 pub(super) struct Part {
@@ -22,6 +22,7 @@ pub(super) fn parts(picture: &Picture, lang: Lang, zone: &TimeZone) -> Vec<Part>
         part("ended", ledger::ended(picture, lang, zone)),
         part("day", day::losses(picture, lang)),
         part("reads", ledger::reads(picture, lang, zone)),
+        part("devices", devices::devices(&picture.devices, lang)),
         part("journal", ledger::journal(picture, lang)),
     ];
     for (number, of) in picture.lanes.iter().enumerate() {
@@ -72,6 +73,7 @@ pub(super) fn page(picture: &Picture, lang: Lang, zone: &TimeZone, site: &str) -
                         div.stack {
                             (ledger::reads(picture, lang, zone))
                             (day::losses(picture, lang))
+                            (devices::devices(&picture.devices, lang))
                             (ledger::journal(picture, lang))
                         }
                     }

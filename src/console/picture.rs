@@ -8,6 +8,7 @@ use crate::domain::event::{Fen, LaneId, Points, UtcMs};
 use crate::domain::lane::{Direction, Lane, Phase, PossibleStay, Waiting};
 use crate::domain::losses::DayReport;
 use crate::domain::plate::Plate;
+use crate::metrics::DeviceHealth;
 use crate::photos::{Arrival, Photos};
 use crate::store::reader::journal::{Alarm, Head};
 use crate::store::reader::lanes::ReadRow;
@@ -50,6 +51,8 @@ pub struct Picture {
     pub ended: Vec<EndedStay>,
     pub alarms: Vec<Alarm>,
     pub cloud_is_up: bool,
+    /// How the devices are; not from the ledger file.
+    pub devices: Vec<DeviceHealth>,
     /// How many bays are free, of the car park (the empty name) and of its inner lots, where they are counted.
     pub free: Vec<(String, i64)>,
     /// What was lost on the last day that is over.
@@ -108,6 +111,7 @@ impl Picture {
             ended: ended(view)?,
             alarms: view.alarms(ALARMS_SHOWN)?,
             cloud_is_up,
+            devices: Vec::new(),
             free: spaces.iter().map(|(zone, spaces)| (zone.clone(), counts.free(zone, *spaces))).collect(),
             last_day: view.day_reports(1)?.pop(),
         })

@@ -29,10 +29,11 @@ impl Rig {
         let sample = Sample::midday();
         let (versions, seen) = watch::channel(0);
         let pictures = tempfile::tempdir().expect("a folder");
-        let (photos, intake, _) = photos::open(pictures.path());
+        let (photos, intake, metrics) = photos::open(pictures.path());
         let settings = Settings {
             reader: sample.reader(),
             photos: photos.clone(),
+            metrics,
             lanes: vec![
                 LaneSign { id: "E1".into(), direction: Direction::Entry },
                 LaneSign { id: "X1".into(), direction: Direction::Exit },

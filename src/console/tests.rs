@@ -266,6 +266,7 @@ async fn a_change_reaches_the_page_and_nothing_else_is_sent() {
     let every = [
         "alarms",
         "day",
+        "devices",
         "ended",
         "journal",
         "lane-0-forms",

@@ -6,15 +6,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::Raise;
 use super::contacts::Contacts;
+use super::order::{Order, Outcome};
 use super::planning::{BoardPlan, BusPlan};
 use super::serial::{Fault, Port, Reopening};
-use super::submitting::{Delivery, answered};
+use super::submitting::Delivery;
 use super::wiring::Wiring;
-use crate::domain::event::CommandAnswer;
-use crate::metrics::Metrics;
-use crate::profile::language::RAISE;
+use crate::metrics::{Metrics, Trouble};
 use crate::profile::modbus::{Answer, ModbusCodec, Request};
 
 /// One fault is noise on the line; three in a row are a board without power.
@@ -55,28 +53,28 @@ impl Bus {
     }
 
     /// Opens the port, serves the boards, and opens it again when it is lost, until the loop is gone.
-    pub async fn run(mut self, mut raises: mpsc::Receiver<Raise>) {
+    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         loop {
             let why = match self.reopening.open().await {
-                Ok(mut port) => match self.serve(&mut port, &mut raises).await {
+                Ok(mut port) => match self.serve(&mut port, &mut orders).await {
                     Some(fault) => fault.to_string(),
                     None => return,
                 },
                 Err(error) => error.to_string(),
             };
             let until = self.reopening.closed(&why);
-            if !self.refuse_until(until, &mut raises).await {
+            if !self.refuse_until(until, &mut orders).await {
                 return;
             }
         }
     }
 
-    /// Raises that come while the port is closed are answered at once; none waits for it.
-    async fn refuse_until(&mut self, end: Instant, raises: &mut mpsc::Receiver<Raise>) -> bool {
+    /// Commands that come while the port is closed are answered at once; none waits for it.
+    async fn refuse_until(&mut self, end: Instant, orders: &mut mpsc::Receiver<Order>) -> bool {
         loop {
             tokio::select! {
-                asked = raises.recv() => match asked {
-                    Some(raise) => self.answer(raise, silent("the port is not there")).await,
+                asked = orders.recv() => match asked {
+                    Some(order) => self.end(order, Outcome::not_sent("the port is not there")).await,
                     None => return false,
                 },
                 () = sleep_until(end) => return !self.deliveries.is_closed(),
@@ -85,7 +83,7 @@ impl Bus {
     }
 
     /// Until the port is lost, or `None` when the loop is gone.
-    async fn serve(&mut self, port: &mut Port, raises: &mut mpsc::Receiver<Raise>) -> Option<Fault> {
+    async fn serve(&mut self, port: &mut Port, orders: &mut mpsc::Receiver<Order>) -> Option<Fault> {
         for board in &mut self.boards {
             board.start_anew();
         }
@@ -100,7 +98,7 @@ impl Bus {
             };
             let outcome = tokio::select! {
                 biased;
-                asked = raises.recv() => self.raise(port, asked?).await,
+                asked = orders.recv() => self.obey(port, asked?).await,
                 () = turn => match next {
                     Some((board, poll, _)) => self.poll(port, board, poll).await,
                     None => Ok(()),
@@ -138,70 +136,73 @@ impl Bus {
         };
         match answer {
             Ok(Answer::Inputs(levels)) => {
-                board.answers(self.reopening.link());
+                board.answers(self.reopening.link(), &self.metrics);
                 board.contacts.read(first, levels);
                 board.contacts.tell(&board.wiring, &self.deliveries);
                 Ok(())
             }
             Ok(Answer::Echo | Answer::Refused(_)) => {
                 self.metrics.rejected("devices", "poll-refused");
-                board.fails(self.reopening.link(), "it refuses to tell its inputs");
+                board.refuses(self.reopening.link(), &self.metrics);
                 Ok(())
             }
             Err(fault @ Fault::Lost(_)) => Err(fault),
             Err(fault) => {
                 self.metrics.rejected("devices", fault.name());
-                board.fails(self.reopening.link(), &fault.to_string());
+                board.fails(self.reopening.link(), &fault, &self.metrics);
                 Ok(())
             }
         }
     }
 
-    /// One frame, once. A broken or missing answer leaves the outcome unknown; the raise is not repeated.
-    async fn raise(&mut self, port: &mut Port, raise: Raise) -> Result<(), Fault> {
-        let Some(board) = self.boards.iter_mut().find(|board| board.wiring.device == raise.device) else {
-            self.answer(raise, silent("the device is not on this link")).await;
+    /// One frame, once. A broken or missing answer leaves the outcome unknown; nothing is repeated here.
+    async fn obey(&mut self, port: &mut Port, order: Order) -> Result<(), Fault> {
+        let Some(board) = self.boards.iter_mut().find(|board| board.wiring.device == order.device) else {
+            self.end(order, Outcome::not_sent("the device is not on this link")).await;
             return Ok(());
         };
         if board.is_lost {
-            self.answer(raise, silent("the board does not answer")).await;
+            self.end(order, Outcome::not_sent("the board does not answer")).await;
             return Ok(());
         }
-        let Ok(request) = board.codec.encode(RAISE, &raise.args) else {
-            self.answer(raise, silent("the profile cannot raise")).await;
-            return Ok(());
+        let request = match board.codec.encode(&order.command, &order.args) {
+            Ok(request) => request,
+            Err(error) => {
+                self.end(order, Outcome::NotSent(error.to_string())).await;
+                return Ok(());
+            }
         };
         let within = board.reply_within();
         let framing = board.codec.framing();
         let answer = match port.write(&request, framing).await {
             Ok(at) => {
-                self.metrics.raise_sent(raise.lane.as_str(), raise.of_read, at);
-                tracing::info!(lane = %raise.lane, command = %raise.command, device = %raise.device, "raising the barrier");
+                order.sent(&self.metrics, at);
                 port.answer(&request, framing, within).await
             }
             Err(fault) => Err(fault),
         };
-        let (answer, lost) = match answer {
+        let (outcome, lost) = match answer {
             Ok(Answer::Echo) => {
-                board.answers(self.reopening.link());
-                (CommandAnswer::Accepted, None)
+                board.answers(self.reopening.link(), &self.metrics);
+                (Outcome::Taken, None)
             }
-            Ok(Answer::Refused(reason)) => (CommandAnswer::Refused(format!("exception {reason}")), None),
-            Ok(Answer::Inputs(_)) => (silent("it answers something else"), None),
+            Ok(Answer::Refused(reason)) => (Outcome::Refused(format!("exception {reason}")), None),
+            Ok(Answer::Inputs(_)) => (Outcome::silent("it answers something else"), None),
             Err(fault) => {
                 self.metrics.rejected("devices", fault.name());
-                board.fails(self.reopening.link(), &fault.to_string());
-                (silent(&fault.to_string()), matches!(fault, Fault::Lost(_)).then_some(fault))
+                board.fails(self.reopening.link(), &fault, &self.metrics);
+                (Outcome::Silent(fault.to_string()), matches!(fault, Fault::Lost(_)).then_some(fault))
             }
         };
-        self.answer(raise, answer).await;
+        self.end(order, outcome).await;
         lost.map_or(Ok(()), Err)
     }
 
-    async fn answer(&self, raise: Raise, answer: CommandAnswer) {
-        let input = answered(&self.metrics, raise.lane, raise.command, answer);
-        // Without the loop nobody is left to tell.
-        let _ = self.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
+    async fn end(&self, order: Order, outcome: Outcome) {
+        if let Some(input) = order.end(outcome, &self.metrics) {
+            // Without the loop nobody is left to tell.
+            let _ = self.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
+        }
     }
 }
 
@@ -235,7 +236,8 @@ impl Board {
         }
     }
 
-    fn answers(&mut self, link: &str) {
+    fn answers(&mut self, link: &str, metrics: &Metrics) {
+        metrics.health.heard(self.wiring.device.as_str());
         self.faults = 0;
         if self.is_lost {
             self.is_lost = false;
@@ -244,15 +246,22 @@ impl Board {
         }
     }
 
-    fn fails(&mut self, link: &str, why: &str) {
+    fn fails(&mut self, link: &str, fault: &Fault, metrics: &Metrics) {
+        let trouble = if matches!(fault, Fault::Bad(_)) { Trouble::Garbled } else { Trouble::Silent };
+        metrics.health.fails(self.wiring.device.as_str(), trouble);
+        self.gives_up(link, &fault.to_string());
+    }
+
+    fn refuses(&mut self, link: &str, metrics: &Metrics) {
+        metrics.health.fails(self.wiring.device.as_str(), Trouble::Refused);
+        self.gives_up(link, "it refuses to tell its inputs");
+    }
+
+    fn gives_up(&mut self, link: &str, why: &str) {
         self.faults += 1;
         if self.faults >= FAULTS_UNTIL_LOST && !self.is_lost {
             self.is_lost = true;
             tracing::warn!(link, device = %self.wiring.device, why, "the board is lost");
         }
     }
-}
-
-fn silent(why: &str) -> CommandAnswer {
-    CommandAnswer::Silent(why.to_owned())
 }

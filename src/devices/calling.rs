@@ -1,4 +1,4 @@
-//! Asking devices over HTTP, with the login that they want: a raise goes out once and its answer is told; a stream of
+//! Asking devices over HTTP, with the login that they want: a command goes out once and its answer is told; a stream of
 //! events is opened.
 
 use std::sync::Arc;
@@ -7,13 +7,11 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
-use super::Raise;
 use super::digest::{Challenge, Credentials};
-use super::planning::CallPlan;
-use crate::domain::event::CommandAnswer;
-use crate::metrics::Metrics;
+use super::order::{Order, Outcome};
+use super::planning::{CallPlan, HttpDevice};
+use crate::metrics::{Metrics, Trouble};
 use crate::profile::http::{Call, HttpCodec};
-use crate::profile::language::RAISE;
 use crate::profile::language::http::Login;
 
 /// The most that is read of an answer; a status document has a few hundred bytes.
@@ -23,6 +21,7 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
 /// One device that is asked.
 pub struct Caller {
+    device: String,
     codec: HttpCodec,
     plan: CallPlan,
     client: reqwest::Client,
@@ -38,24 +37,29 @@ struct State {
 
 impl Caller {
     /// A device at the address of the plan.
-    pub fn new(codec: HttpCodec, plan: CallPlan, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
+    pub fn new(device: &HttpDevice, plan: CallPlan, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
         // A redirect could take the password elsewhere, and a proxy has no business between the box and a camera.
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build()?;
-        Ok(Self { codec, plan, client, state: Mutex::default(), metrics })
+        let (codec, device) = (device.codec.clone(), device.wiring.device.to_string());
+        Ok(Self { device, codec, plan, client, state: Mutex::default(), metrics })
     }
 
-    /// Sends the raise, once. A request that went out and got no answer leaves the outcome unknown.
-    pub async fn raise(&self, raise: &Raise) -> CommandAnswer {
-        let call = match self.codec.call(RAISE, &raise.args) {
+    /// Sends a command, once. A request that went out and got no answer leaves the outcome unknown.
+    pub async fn tell(&self, order: &Order) -> Outcome {
+        let call = match self.codec.call(&order.command, &order.args) {
             Ok(call) => call,
-            Err(error) => return CommandAnswer::Silent(error.to_string()),
+            Err(error) => return Outcome::NotSent(error.to_string()),
         };
         let within = Duration::from_millis(call.timeout_ms);
-        match tokio::time::timeout(within, self.told(raise, &call)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(why)) => CommandAnswer::Silent(why),
-            Err(_) => CommandAnswer::Silent("no answer in time".to_owned()),
+        let outcome = match tokio::time::timeout(within, self.told(order, &call)).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(why)) => Outcome::Silent(why),
+            Err(_) => Outcome::silent("no answer in time"),
+        };
+        if matches!(outcome, Outcome::Silent(_)) {
+            self.metrics.health.fails(&self.device, Trouble::Silent);
         }
+        outcome
     }
 
     /// Opens a stream of events: its content type, and the answer that never ends.
@@ -68,17 +72,25 @@ impl Caller {
             timeout_ms: 0,
         };
         let asking = self.asked(&call, path);
-        let answer = tokio::time::timeout(within, asking).await.map_err(|_| "no answer in time".to_owned())??;
+        let answer = match tokio::time::timeout(within, asking).await {
+            Ok(Ok(answer)) => answer,
+            failed => {
+                self.metrics.health.fails(&self.device, Trouble::Silent);
+                return Err(
+                    failed.map_or_else(|_| "no answer in time".to_owned(), |asked| asked.err().unwrap_or_default())
+                );
+            }
+        };
         if !answer.status().is_success() {
             return Err(format!("status {}", answer.status().as_u16()));
         }
         Ok((header(&answer, reqwest::header::CONTENT_TYPE), answer))
     }
 
-    async fn told(&self, raise: &Raise, call: &Call) -> Result<CommandAnswer, String> {
+    async fn told(&self, order: &Order, call: &Call) -> Result<Outcome, String> {
         let sent = Instant::now();
-        let mut answer = self.asked(call, raise.command.as_str()).await?;
-        self.metrics.raise_sent(raise.lane.as_str(), raise.of_read, sent);
+        let mut answer = self.asked(call, &order.id).await?;
+        order.sent(&self.metrics, sent);
         let (status, content_type) = (answer.status().as_u16(), header(&answer, reqwest::header::CONTENT_TYPE));
         let mut body = Vec::new();
         while let Some(piece) = answer.chunk().await.map_err(|error| error.to_string())? {
@@ -87,10 +99,7 @@ impl Caller {
                 return Err("the device's answer is too long".to_owned());
             }
         }
-        Ok(match self.codec.answered(RAISE, status, &content_type, &body).taken {
-            Ok(()) => CommandAnswer::Accepted,
-            Err(words) => CommandAnswer::Refused(words),
-        })
+        Ok(self.codec.answered(&order.command, status, &content_type, &body).into())
     }
 
     /// A 401 did nothing at the device, so the same request may go out once more with the login. `what` makes the login
@@ -104,6 +113,7 @@ impl Caller {
             let login = self.login(&mut state, call, what);
             let answer = self.send(call, login).await?;
             if answer.status().as_u16() != 401 {
+                self.metrics.health.heard(&self.device);
                 return Ok(answer);
             }
             let challenge = header(&answer, reqwest::header::WWW_AUTHENTICATE);
@@ -112,6 +122,7 @@ impl Caller {
             if !may_try {
                 state.refused_at = Some(Instant::now());
                 self.metrics.rejected("devices", "login-refused");
+                self.metrics.health.fails(&self.device, Trouble::Login);
                 return Ok(answer);
             }
         }

@@ -1,4 +1,4 @@
-//! A line with devices that speak in frames of their own: asked in turn, told to raise between two questions, and heard
+//! A line with devices that speak in frames of their own: asked in turn, told what to do between two questions, and heard
 //! whenever they speak by themselves.
 
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::contacts::Contacts;
+use super::order::{Order, Outcome};
 use super::planning::{FramedPlan, LinePlan};
 use super::serial::{Fault, Port, Reopening};
-use super::submitting::{Delivery, answered};
+use super::submitting::{self, Delivery};
+use super::tunnel::Tunnel;
 use super::wiring::Wiring;
-use super::{Clock, Raise, Sparing};
-use crate::domain::event::CommandAnswer;
-use crate::metrics::Metrics;
+use super::{Clock, Sparing};
+use crate::metrics::{Metrics, Trouble};
 use crate::profile::framing::{Framing, Waiting};
-use crate::profile::language::RAISE;
 use crate::profile::serial::{Outgoing, SerialCodec};
 use crate::profile::statement::{DeviceAnswer, Rejection, Statement};
 use crate::profile::template::Values;
@@ -68,12 +68,20 @@ enum Told {
 
 impl Line {
     /// The line as the settings plan it; `None` where no device hangs on it.
-    pub fn new(plan: LinePlan, deliveries: mpsc::Sender<Delivery>, now: Clock, metrics: Arc<Metrics>) -> Option<Self> {
+    pub fn new(
+        plan: LinePlan,
+        tunnel: Option<Tunnel>,
+        deliveries: mpsc::Sender<Delivery>,
+        now: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Option<Self> {
         let framing = plan.devices.first()?.codec.framing().clone();
+        // Each question is two messages of the other device: none is asked unless the settings want it.
+        let asks = |device: &FramedPlan| tunnel.is_none() || device.poll_ms.is_some();
         Some(Self {
             framing,
-            devices: plan.devices.into_iter().map(Device::new).collect(),
-            reopening: Reopening::new(plan.id, plan.wire, Arc::clone(&metrics)),
+            devices: plan.devices.into_iter().map(|device| Device::new(asks(&device), device)).collect(),
+            reopening: Reopening::new(plan.id, plan.wire, Arc::clone(&metrics)).through(tunnel),
             waiting: Waiting::default(),
             heard_at: Instant::now(),
             deliveries,
@@ -84,28 +92,28 @@ impl Line {
     }
 
     /// Opens the port, serves the devices, and opens it again when it is lost, until the loop is gone.
-    pub async fn run(mut self, mut raises: mpsc::Receiver<Raise>) {
+    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         loop {
             let why = match self.reopening.open().await {
-                Ok(mut port) => match self.serve(&mut port, &mut raises).await {
+                Ok(mut port) => match self.serve(&mut port, &mut orders).await {
                     Some(fault) => fault.to_string(),
                     None => return,
                 },
                 Err(error) => error.to_string(),
             };
             let until = self.reopening.closed(&why);
-            if !self.refuse_until(until, &mut raises).await {
+            if !self.refuse_until(until, &mut orders).await {
                 return;
             }
         }
     }
 
-    /// Raises that come while the port is closed are answered at once; none waits for it.
-    async fn refuse_until(&mut self, end: Instant, raises: &mut mpsc::Receiver<Raise>) -> bool {
+    /// Commands that come while the port is closed are answered at once; none waits for it.
+    async fn refuse_until(&mut self, end: Instant, orders: &mut mpsc::Receiver<Order>) -> bool {
         loop {
             tokio::select! {
-                asked = raises.recv() => match asked {
-                    Some(raise) => self.answer(raise, silent("the port is not there")).await,
+                asked = orders.recv() => match asked {
+                    Some(order) => self.end(order, Outcome::not_sent("the port is not there")).await,
                     None => return false,
                 },
                 () = sleep_until(end) => return !self.deliveries.is_closed(),
@@ -114,7 +122,7 @@ impl Line {
     }
 
     /// Until the port is lost, or `None` when the loop is gone.
-    async fn serve(&mut self, port: &mut Port, raises: &mut mpsc::Receiver<Raise>) -> Option<Fault> {
+    async fn serve(&mut self, port: &mut Port, orders: &mut mpsc::Receiver<Order>) -> Option<Fault> {
         self.waiting = Waiting::default();
         for device in &mut self.devices {
             device.start_anew();
@@ -125,7 +133,7 @@ impl Line {
             let quiet = at((!self.waiting.is_empty()).then(|| self.heard_at + self.gap()));
             let outcome = tokio::select! {
                 biased;
-                asked = raises.recv() => self.raise(port, asked?).await,
+                asked = orders.recv() => self.obey(port, asked?).await,
                 () = turn => match next {
                     Some((device, poll, _)) => self.poll(port, device, poll).await,
                     None => Ok(()),
@@ -171,16 +179,16 @@ impl Line {
         words.due = Instant::now() + if is_lost { LOST_POLL } else { words.every };
         let outgoing = words.outgoing.clone();
         let (_, told) = self.tell(port, device, &outgoing).await?;
-        let link = self.reopening.link();
+        let (link, metrics) = (self.reopening.link(), &self.metrics);
         match told {
-            Told::Answered(DeviceAnswer { taken: Ok(()), .. }) => self.devices[device].answers(link),
+            Told::Answered(DeviceAnswer { taken: Ok(()), .. }) => self.devices[device].answers(link, metrics),
             Told::Answered(DeviceAnswer { taken: Err(why), .. }) => {
-                self.metrics.rejected("devices", "poll-refused");
-                self.devices[device].fails(link, &why);
+                metrics.rejected("devices", "poll-refused");
+                self.devices[device].fails(link, &why, Trouble::Refused, metrics);
             }
             Told::Silent => {
-                self.metrics.rejected("devices", "no-answer");
-                self.devices[device].fails(link, "no answer in time");
+                metrics.rejected("devices", "no-answer");
+                self.devices[device].fails(link, "no answer in time", Trouble::Silent, metrics);
             }
             // Such a poll is not asked at all.
             Told::Unconfirmed => {}
@@ -188,43 +196,48 @@ impl Line {
         Ok(())
     }
 
-    /// One frame, once. A missing answer leaves the outcome unknown; the raise is not repeated.
-    async fn raise(&mut self, port: &mut Port, raise: Raise) -> Result<(), Fault> {
-        let Some(device) = self.devices.iter().position(|device| device.wiring.device == raise.device) else {
-            self.answer(raise, silent("the device is not on this link")).await;
+    /// One frame, once. A missing answer leaves the outcome unknown; nothing is repeated here.
+    async fn obey(&mut self, port: &mut Port, order: Order) -> Result<(), Fault> {
+        let Some(device) = self.devices.iter().position(|device| device.wiring.device == order.device) else {
+            self.end(order, Outcome::not_sent("the device is not on this link")).await;
             return Ok(());
         };
         if self.devices[device].is_lost {
-            self.answer(raise, silent("the device does not answer")).await;
+            self.end(order, Outcome::not_sent("the device does not answer")).await;
             return Ok(());
         }
-        let outgoing = match self.devices[device].codec.encode(RAISE, &raise.args) {
+        let outgoing = match self.devices[device].codec.encode(&order.command, &order.args) {
             Ok(outgoing) => outgoing,
             Err(error) => {
-                self.answer(raise, silent(&error.to_string())).await;
+                self.end(order, Outcome::NotSent(error.to_string())).await;
                 return Ok(());
             }
         };
-        let (answer, lost) = match self.tell(port, device, &outgoing).await {
+        let (outcome, lost) = match self.tell(port, device, &outgoing).await {
             Ok((at, told)) => {
-                self.metrics.raise_sent(raise.lane.as_str(), raise.of_read, at);
-                tracing::info!(lane = %raise.lane, command = %raise.command, device = %raise.device, "raising the barrier");
-                let answer = match told {
-                    Told::Answered(DeviceAnswer { taken: Ok(()), .. }) => CommandAnswer::Accepted,
-                    Told::Answered(DeviceAnswer { taken: Err(why), .. }) => CommandAnswer::Refused(why),
-                    Told::Unconfirmed => silent("sent to a device that confirms nothing"),
-                    Told::Silent => {
-                        self.metrics.rejected("devices", "no-answer");
-                        self.devices[device].fails(self.reopening.link(), "no answer in time");
-                        silent("no answer in time")
-                    }
-                };
-                (answer, None)
+                order.sent(&self.metrics, at);
+                (self.outcome(device, told), None)
             }
-            Err(fault) => (silent(&fault.to_string()), Some(fault)),
+            Err(fault) => (Outcome::Silent(fault.to_string()), Some(fault)),
         };
-        self.answer(raise, answer).await;
+        self.end(order, outcome).await;
         lost.map_or(Ok(()), Err)
+    }
+
+    fn outcome(&mut self, device: usize, told: Told) -> Outcome {
+        let (link, metrics) = (self.reopening.link(), &self.metrics);
+        match told {
+            Told::Answered(answer) => {
+                self.devices[device].answers(link, metrics);
+                answer.into()
+            }
+            Told::Unconfirmed => Outcome::Unconfirmed("sent to a device that confirms nothing".to_owned()),
+            Told::Silent => {
+                metrics.rejected("devices", "no-answer");
+                self.devices[device].fails(link, "no answer in time", Trouble::Silent, metrics);
+                Outcome::silent("no answer in time")
+            }
+        }
     }
 
     /// Writes a frame and waits for its answer; what devices say meanwhile is heard.
@@ -246,7 +259,7 @@ impl Line {
         }
         let at = port.send(&outgoing.frame).await?;
         let Some(within) = outgoing.answer_within_ms else { return Ok((at, Told::Unconfirmed)) };
-        let until = Instant::now() + Duration::from_millis(within);
+        let until = Instant::now() + Duration::from_millis(within) + port.detour();
         loop {
             let quiet = self.heard_at + self.gap();
             let end = if self.waiting.is_empty() { until } else { until.min(quiet) };
@@ -325,7 +338,7 @@ impl Line {
                 device.contacts.tell(&device.wiring, &self.deliveries);
                 continue;
             }
-            let inputs = device.wiring.inputs_of(statement, received);
+            let inputs = submitting::inputs_of(&self.metrics, &device.wiring, vec![statement], received);
             if !inputs.is_empty() {
                 // Without the loop nobody is left to tell.
                 let _ = self.deliveries.send(Delivery { inputs, ..Delivery::default() }).await;
@@ -342,15 +355,16 @@ impl Line {
         }
     }
 
-    async fn answer(&self, raise: Raise, answer: CommandAnswer) {
-        let input = answered(&self.metrics, raise.lane, raise.command, answer);
-        // Without the loop nobody is left to tell.
-        let _ = self.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
+    async fn end(&self, order: Order, outcome: Outcome) {
+        if let Some(input) = order.end(outcome, &self.metrics) {
+            // Without the loop nobody is left to tell.
+            let _ = self.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
+        }
     }
 }
 
 impl Device {
-    fn new(plan: FramedPlan) -> Self {
+    fn new(is_asked: bool, plan: FramedPlan) -> Self {
         let codec = plan.codec;
         let poll = |(command, every_ms): (&str, u64)| {
             let outgoing = codec.encode(command, &Values::new()).ok()?;
@@ -359,7 +373,7 @@ impl Device {
             let every = Duration::from_millis(plan.poll_ms.unwrap_or(every_ms));
             Some(Poll { outgoing, every, due: Instant::now() })
         };
-        let polls = codec.polls().filter_map(poll).collect();
+        let polls = codec.polls().filter(|_| is_asked).filter_map(poll).collect();
         let contacts = Contacts::new(plan.debounce_ms);
         Self { codec, wiring: plan.wiring, contacts, polls, faults: 0, is_lost: false }
     }
@@ -373,7 +387,8 @@ impl Device {
         }
     }
 
-    fn answers(&mut self, link: &str) {
+    fn answers(&mut self, link: &str, metrics: &Metrics) {
+        metrics.health.heard(self.wiring.device.as_str());
         self.faults = 0;
         if self.is_lost {
             self.is_lost = false;
@@ -383,7 +398,8 @@ impl Device {
     }
 
     /// Only what is asked regularly can be found again, so nothing else is given up.
-    fn fails(&mut self, link: &str, why: &str) {
+    fn fails(&mut self, link: &str, why: &str, trouble: Trouble, metrics: &Metrics) {
+        metrics.health.fails(self.wiring.device.as_str(), trouble);
         self.faults += 1;
         if self.faults >= FAULTS_UNTIL_LOST && !self.is_lost && !self.polls.is_empty() {
             self.is_lost = true;
@@ -397,8 +413,4 @@ async fn at(instant: Option<Instant>) {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,
     }
-}
-
-fn silent(why: &str) -> CommandAnswer {
-    CommandAnswer::Silent(why.to_owned())
 }

@@ -1,19 +1,30 @@
 //! Links to the hardware: they turn what devices say into inputs of the loop and its raises into bytes on a wire.
 
+mod allowance;
+mod bits;
 mod bus;
 mod calling;
+pub mod check;
 mod contacts;
 mod digest;
+pub mod hatch;
 mod line;
 mod mqtt;
+mod order;
 pub mod planning;
 mod push;
 mod raising;
+mod readers;
 mod serial;
 pub mod settings;
 mod stream;
 mod submitting;
+mod telling;
+mod tunnel;
 mod wiring;
+
+pub use order::Outcome;
+pub use telling::{CannotTell, Teller};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,15 +33,20 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::domain::event::{CommandAnswer, CommandId, DeviceId, LaneId, UtcMs};
+use crate::domain::event::{CommandAnswer, LaneId, UtcMs};
 use crate::metrics::Metrics;
-use crate::photos::Intake;
-use crate::profile::template::Values;
+use crate::photos::{Desk, Intake};
 use crate::site::{self, Handle};
+use allowance::Allowance;
+use check::Watch;
+use order::Order;
 use planning::{BarrierPlan, Plan};
+use serial::Wire;
+use submitting::Delivery;
+use tunnel::Tunnel;
 
-/// Raises that may wait for one link; more than any site has lanes.
-const RAISES_MAX: usize = 64;
+/// Commands that may wait for one link; more than any site has lanes.
+const ORDERS_MAX: usize = 64;
 /// What a connection may have to tell about commands before it waits.
 const NEWS_MAX: usize = 256;
 
@@ -41,75 +57,155 @@ pub type Clock = Arc<dyn Fn() -> UtcMs + Send + Sync>;
 #[derive(Debug)]
 pub struct Devices {
     tasks: JoinSet<()>,
+    teller: Teller,
+    watch: Watch,
 }
 
-/// A raise on its way to a device.
-#[derive(Clone, Debug)]
-struct Raise {
-    lane: LaneId,
-    command: CommandId,
-    device: DeviceId,
-    args: Values,
-    /// For the latency figures, as the loop says it.
-    of_read: bool,
-}
-
-/// Connects every link and keeps it connected. Raises come through `actions`, after their commit; what devices say and
-/// what came back for a raise goes to `handle`. Needs a tokio runtime around it.
-pub fn start(
-    plan: Plan,
+/// What every link needs besides its plan.
+struct Shared<'s> {
     handle: Handle,
     now: Clock,
     metrics: Arc<Metrics>,
-    photos: &Intake,
+    photos: Option<&'s Intake>,
+    teller: Teller,
+    tasks: JoinSet<()>,
+    links: BTreeMap<String, mpsc::Sender<Order>>,
+}
+
+/// Connects every link and keeps it connected. Raises come through `actions`, after their commit; what devices say and
+/// what came back for a raise goes to `handle`; pictures to `photos`, where they are wanted. Needs a tokio runtime around
+/// it.
+pub fn start(
+    mut plan: Plan,
+    handle: Handle,
+    now: Clock,
+    metrics: Arc<Metrics>,
+    photos: Option<&Intake>,
     actions: mpsc::Receiver<site::Raise>,
 ) -> Devices {
-    let mut tasks = JoinSet::new();
-    let mut links = BTreeMap::new();
-    for broker in plan.brokers {
-        let deliveries = submitting::into_the_loop(handle.clone(), Arc::clone(&metrics), &mut tasks);
-        let (to_raise, raises) = mpsc::channel(RAISES_MAX);
-        let (news_in, news) = mpsc::channel(NEWS_MAX);
-        links.insert(broker.id.clone(), to_raise);
-        let raising =
-            raising::Raising::new(broker.devices.clone(), deliveries.clone(), Arc::clone(&now), Arc::clone(&metrics));
-        tasks.spawn(raising.run(raises, news));
-        let link =
-            mqtt::Broker::new(broker, deliveries, news_in, Arc::clone(&now), Arc::clone(&metrics), photos.desk());
-        tasks.spawn(link.run());
+    plan.devices.keys().for_each(|device| metrics.health.expect(device.as_str()));
+    let allowance = Allowance::remembered_in(plan.remembered_in.as_deref());
+    let watch = Watch::new(plan.devices.clone(), std::mem::take(&mut plan.kinds), Arc::clone(&metrics));
+    let teller = Teller::new(std::mem::take(&mut plan.devices), allowance, Arc::clone(&now));
+    let (tasks, links) = (JoinSet::new(), BTreeMap::new());
+    let mut shared = Shared { handle, now, metrics, photos, teller, tasks, links };
+    let tunnels = shared.tunnels(&mut plan);
+    for broker in std::mem::take(&mut plan.brokers) {
+        shared.broker(broker);
     }
-    for bus in plan.buses {
-        let deliveries = submitting::into_the_loop(handle.clone(), Arc::clone(&metrics), &mut tasks);
-        let (to_raise, raises) = mpsc::channel(RAISES_MAX);
-        links.insert(bus.id.clone(), to_raise);
-        tasks.spawn(bus::Bus::new(bus, deliveries, Arc::clone(&metrics)).run(raises));
+    for bus in std::mem::take(&mut plan.buses) {
+        let (orders, deliveries, metrics) = (shared.queue(&bus.id), shared.deliveries(), Arc::clone(&shared.metrics));
+        shared.tasks.spawn(bus::Bus::new(bus, deliveries, metrics).run(orders));
     }
-    for line in plan.lines {
-        let deliveries = submitting::into_the_loop(handle.clone(), Arc::clone(&metrics), &mut tasks);
-        let (to_raise, raises) = mpsc::channel(RAISES_MAX);
-        links.insert(line.id.clone(), to_raise);
-        if let Some(line) = line::Line::new(line, deliveries, Arc::clone(&now), Arc::clone(&metrics)) {
-            tasks.spawn(line.run(raises));
+    for (line, tunnel) in std::mem::take(&mut plan.lines).into_iter().zip(tunnels) {
+        let (orders, deliveries) = (shared.queue(&line.id), shared.deliveries());
+        let (now, metrics) = (Arc::clone(&shared.now), Arc::clone(&shared.metrics));
+        if let Some(line) = line::Line::new(line, tunnel, deliveries, now, metrics) {
+            shared.tasks.spawn(line.run(orders));
         }
     }
-    for streams in plan.streams {
-        let deliveries = submitting::into_the_loop(handle.clone(), Arc::clone(&metrics), &mut tasks);
-        let (to_raise, raises) = mpsc::channel(RAISES_MAX);
-        links.insert(streams.id.clone(), to_raise);
-        let link = stream::Streams::new(streams, deliveries, Arc::clone(&now), Arc::clone(&metrics));
-        tasks.spawn(link.run(raises));
+    for readers in std::mem::take(&mut plan.readers) {
+        let (orders, deliveries) = (shared.queue(&readers.id), shared.deliveries());
+        let (now, metrics) = (Arc::clone(&shared.now), Arc::clone(&shared.metrics));
+        shared.tasks.spawn(readers::Readers::new(readers, deliveries, now, metrics).run(orders));
     }
-    for push in plan.pushes {
-        let (to_raise, raises) = mpsc::channel(RAISES_MAX);
-        links.insert(push.id.clone(), to_raise);
-        let link = push::Push::new(push, handle.clone(), Arc::clone(&now), Arc::clone(&metrics), photos.desk());
-        tasks.spawn(link.run(raises));
+    for bits in std::mem::take(&mut plan.bits) {
+        let (orders, deliveries) = (shared.queue(&bits.id), shared.deliveries());
+        let (now, metrics) = (Arc::clone(&shared.now), Arc::clone(&shared.metrics));
+        shared.tasks.spawn(bits::Bits::new(bits, deliveries, now, metrics).run(orders));
     }
+    for streams in std::mem::take(&mut plan.streams) {
+        let (orders, deliveries) = (shared.queue(&streams.id), shared.deliveries());
+        let (now, metrics) = (Arc::clone(&shared.now), Arc::clone(&shared.metrics));
+        shared.tasks.spawn(stream::Streams::new(streams, deliveries, now, metrics).run(orders));
+    }
+    for push in std::mem::take(&mut plan.pushes) {
+        let (orders, handle, desk) = (shared.queue(&push.id), shared.handle.clone(), shared.desk());
+        let (now, metrics) = (Arc::clone(&shared.now), Arc::clone(&shared.metrics));
+        shared.tasks.spawn(push::Push::new(push, handle, now, metrics, desk).run(orders));
+    }
+    let Shared { handle, metrics, teller, mut tasks, links, .. } = shared;
+    teller.connect(links.clone());
     tasks.spawn(dispatch(actions, plan.barriers, links, handle, metrics));
-    Devices { tasks }
+    Devices { tasks, teller, watch }
+}
+
+impl Shared<'_> {
+    /// The queue of a link's commands.
+    fn queue(&mut self, link: &str) -> mpsc::Receiver<Order> {
+        let (queue, orders) = mpsc::channel(ORDERS_MAX);
+        self.links.insert(link.to_owned(), queue);
+        orders
+    }
+
+    fn deliveries(&mut self) -> mpsc::Sender<Delivery> {
+        submitting::into_the_loop(self.handle.clone(), Arc::clone(&self.metrics), &mut self.tasks)
+    }
+
+    fn desk(&self) -> Desk {
+        self.photos.map_or_else(|| Desk::closed(Arc::clone(&self.metrics)), Intake::desk)
+    }
+
+    fn broker(&mut self, broker: planning::BrokerPlan) {
+        let (orders, deliveries) = (self.queue(&broker.id), self.deliveries());
+        let (news_in, news) = mpsc::channel(NEWS_MAX);
+        let (now, metrics) = (Arc::clone(&self.now), Arc::clone(&self.metrics));
+        let raising =
+            raising::Raising::new(broker.devices.clone(), deliveries.clone(), Arc::clone(&now), Arc::clone(&metrics));
+        self.tasks.spawn(raising.run(orders, news));
+        let desk = self.desk();
+        let link = mqtt::Broker::new(broker, deliveries, news_in, now, metrics, desk);
+        self.tasks.spawn(link.run());
+    }
+
+    /// For each line the port of another device through which it goes, where it does; that device is told to hand on what
+    /// comes back.
+    fn tunnels(&self, plan: &mut Plan) -> Vec<Option<Tunnel>> {
+        let mut tunnels = Vec::with_capacity(plan.lines.len());
+        let Plan { lines, brokers, pushes, streams, .. } = plan;
+        for line in lines.iter() {
+            let Wire::Tunnel { device, channel } = &line.wire else {
+                tunnels.push(None);
+                continue;
+            };
+            let (heard, pieces) = mpsc::channel(tunnel::PIECES_MAX);
+            let mut link = String::new();
+            let of_brokers = brokers.iter_mut().flat_map(|broker| {
+                let id = &broker.id;
+                broker.devices.iter_mut().map(move |device| (id, &mut device.wiring))
+            });
+            let of_pushes = pushes.iter_mut().flat_map(|push| {
+                let id = &push.id;
+                push.devices.iter_mut().map(move |device| (id, &mut device.wiring))
+            });
+            let of_streams = streams.iter_mut().flat_map(|streams| {
+                let id = &streams.id;
+                streams.devices.iter_mut().map(move |device| (id, &mut device.wiring))
+            });
+            for (id, wiring) in of_brokers.chain(of_pushes).chain(of_streams) {
+                if wiring.device == *device {
+                    wiring.tunnels.insert(*channel, heard.clone());
+                    link.clone_from(id);
+                }
+            }
+            let (teller, metrics) = (self.teller.clone(), Arc::clone(&self.metrics));
+            tunnels.push(Some(Tunnel::new(device.clone(), *channel, link, teller, metrics, pieces)));
+        }
+        tunnels
+    }
 }
 
 impl Devices {
+    /// The way to tell devices what is no raise.
+    pub fn teller(&self) -> Teller {
+        self.teller.clone()
+    }
+
+    /// What the links know of every device.
+    pub fn watch(&self) -> Watch {
+        self.watch.clone()
+    }
+
     /// Ends every link and waits until its ports are closed.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
@@ -120,7 +216,7 @@ impl Devices {
 async fn dispatch(
     mut actions: mpsc::Receiver<site::Raise>,
     barriers: BTreeMap<LaneId, BarrierPlan>,
-    links: BTreeMap<String, mpsc::Sender<Raise>>,
+    links: BTreeMap<String, mpsc::Sender<Order>>,
     handle: Handle,
     metrics: Arc<Metrics>,
 ) {
@@ -129,8 +225,8 @@ async fn dispatch(
         while answers.try_join_next().is_some() {}
         let handed = barriers.get(&lane).map(|barrier| {
             let (device, args) = (barrier.device.clone(), barrier.args.clone());
-            let raise = Raise { lane: lane.clone(), command: command.clone(), device, args, of_read };
-            links.get(&barrier.link).is_some_and(|link| link.try_send(raise).is_ok())
+            let order = Order::raise(lane.clone(), command.clone(), device, args, of_read);
+            links.get(&barrier.link).is_some_and(|link| link.try_send(order).is_ok())
         });
         let why = match handed {
             Some(true) => continue,

@@ -21,10 +21,10 @@ use tokio::sync::mpsc;
 
 use super::planning::{BrokerPlan, MqttDevice};
 use super::raising::News;
-use super::submitting::{Delivery, Receipt, whole};
+use super::submitting::{self, Delivery, Receipt, whole};
 use super::{Clock, Sparing};
 use crate::domain::event::Input;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Trouble};
 use crate::photos::Desk;
 use crate::profile::mqtt::{Heard, Meaning};
 use crate::profile::statement::{Picture, Statement};
@@ -103,6 +103,7 @@ impl Broker {
             let (client, connection) = AsyncClient::new(self.options.clone(), REQUESTS_MAX);
             let ended = self.converse(&client, connection).await;
             self.metrics.link_up(&self.id, false);
+            self.metrics.health.link_is_down(&self.id, &ended.why);
             if self.news.send(News::Lost).await.is_err() || self.deliveries.is_closed() {
                 return;
             }
@@ -216,6 +217,7 @@ impl Broker {
             Err(rejection) => {
                 self.metrics.rejected("devices", rejection.name());
                 let device = &device.wiring.device;
+                self.metrics.health.fails(device.as_str(), Trouble::Garbled);
                 if self.warned.allows(&format!("{device} {}", rejection.name())) {
                     let reason = rejection.name();
                     tracing::warn!(link = self.id, %device, %topic, reason, "a message was rejected: {rejection}");
@@ -230,8 +232,10 @@ impl Broker {
             self.layouts[device] = heard.layout;
             self.tell(News::Spoke { device, layout: heard.layout }).await;
         }
+        submitting::numbered(&self.metrics, &self.devices[device].wiring.device, heard.number);
         match heard.what {
             Meaning::Answers(answer) => {
+                self.metrics.health.heard(self.devices[device].wiring.device.as_str());
                 self.tell(News::Answered { device, answer }).await;
                 Delivery::default()
             }
@@ -248,7 +252,7 @@ impl Broker {
     ) -> Delivery {
         let wiring = &self.devices[device].wiring;
         let received = (self.now)();
-        let inputs = statements.into_iter().flat_map(|statement| wiring.inputs_of(statement, received)).collect();
+        let inputs = submitting::inputs_of(&self.metrics, wiring, statements, received);
         let mut delivery = Delivery { inputs, ..Delivery::default() };
         let mut pictures = Some(pictures);
         for input in &mut delivery.inputs {
@@ -319,12 +323,13 @@ fn options(plan: &BrokerPlan) -> MqttOptions {
     // Without it one small packet waits up to 40 ms for the next.
     network.set_tcp_nodelay(true);
     let mut properties = ConnectProperties::new();
-    properties.session_expiry_interval = Some(SESSION_S);
+    // A guest leaves nothing behind: the broker must not collect messages for one who never comes back.
+    properties.session_expiry_interval = Some(if plan.is_guest { 0 } else { SESSION_S });
     properties.receive_maximum = Some(UNACKNOWLEDGED_MAX);
     properties.max_packet_size = Some(PACKET_BYTES_MAX);
     options
         .set_connect_properties(properties)
-        .set_clean_start(false)
+        .set_clean_start(plan.is_guest)
         .set_keep_alive(KEEP_ALIVE)
         .set_manual_acks(true)
         .set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX)

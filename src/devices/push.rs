@@ -1,5 +1,5 @@
 //! The link to which devices post: what they say is answered after its commit and within their deadline, and the answer
-//! carries a raise where the device takes it that way.
+//! carries commands where the device takes them that way.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -18,14 +18,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::calling::Caller;
+use super::order::{Order, Outcome};
 use super::planning::{HttpDevice, PushPlan};
-use super::submitting::{answered, whole};
-use super::{Clock, Raise, Sparing};
-use crate::domain::event::{CommandAnswer, Input, UtcMs};
+use super::submitting::{self, whole};
+use super::{Clock, Sparing};
+use crate::domain::event::{Input, UtcMs};
 use crate::metrics::Metrics;
 use crate::photos::Desk;
 use crate::profile::http::{Carrier, Heard, Reply};
-use crate::profile::language::RAISE;
 use crate::profile::statement::{BODY_BYTES_MAX, Rejection};
 use crate::profile::template::Values;
 use crate::site::Handle;
@@ -42,9 +42,9 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 const RAISE_WITHIN: Duration = Duration::from_millis(100);
 /// Where a profile names no deadline.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// How long a raise waits for the device to ask. Later, another vehicle could stand there.
+/// How long a command waits for the device to ask. Later, another vehicle could stand there.
 const CARRIED_WITHIN: Duration = Duration::from_secs(5);
-/// Raises that wait for one device.
+/// Commands that wait for one device.
 const CARRIED_MAX: usize = 4;
 /// The pause before an address that is taken is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -68,7 +68,7 @@ struct Shared {
 struct Device {
     plan: HttpDevice,
     caller: Option<Arc<Caller>>,
-    carried: Mutex<VecDeque<(Raise, Instant)>>,
+    carried: Mutex<VecDeque<(Order, Instant)>>,
     asked: Notify,
 }
 
@@ -77,7 +77,7 @@ impl Push {
     pub fn new(plan: PushPlan, handle: Handle, now: Clock, metrics: Arc<Metrics>, desk: Desk) -> Self {
         let device = |plan: &HttpDevice| {
             let call = plan.call.clone();
-            let caller = call.map(|call| Caller::new(plan.codec.clone(), call, Arc::clone(&metrics)));
+            let caller = call.map(|call| Caller::new(plan, call, Arc::clone(&metrics)));
             let caller = caller.and_then(Result::ok).map(Arc::new);
             Device { plan: plan.clone(), caller, carried: Mutex::default(), asked: Notify::new() }
         };
@@ -88,13 +88,14 @@ impl Push {
     }
 
     /// Listens until the loop is gone.
-    pub async fn run(self, raises: mpsc::Receiver<Raise>) {
-        let mut raising = tokio::spawn(carry(Arc::clone(&self.shared), raises));
+    pub async fn run(self, orders: mpsc::Receiver<Order>) {
+        let mut raising = tokio::spawn(carry(Arc::clone(&self.shared), orders));
         let listener = loop {
             self.shared.metrics.link_up(&self.plan.id, false);
             match TcpListener::bind(self.plan.listen).await {
                 Ok(listener) => break listener,
                 Err(error) => {
+                    self.shared.metrics.health.link_is_down(&self.plan.id, &error.to_string());
                     tracing::warn!(link = self.plan.id, %error, "the address for posts is not there; trying again");
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -122,8 +123,8 @@ impl Push {
     }
 }
 
-/// Ends with the raises: the loop is gone then.
-async fn carry(shared: Arc<Shared>, mut raises: mpsc::Receiver<Raise>) {
+/// Ends with the orders: the loop is gone then.
+async fn carry(shared: Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
     let mut calls = JoinSet::new();
     loop {
         let due = shared.devices.iter().filter_map(Device::next_end).min();
@@ -134,8 +135,8 @@ async fn carry(shared: Arc<Shared>, mut raises: mpsc::Receiver<Raise>) {
             }
         };
         tokio::select! {
-            asked = raises.recv() => match asked {
-                Some(raise) => shared.take(raise, &mut calls).await,
+            asked = orders.recv() => match asked {
+                Some(order) => shared.take(order, &mut calls).await,
                 None => return,
             },
             () = late => shared.give_up_late().await,
@@ -231,15 +232,14 @@ impl Shared {
         let received = (self.now)();
         let inputs = self.inputs_of(device, &mut heard, received, read_at);
         let may_raise = inputs.iter().any(|input| matches!(input, Input::PlateRead(_)))
-            && device.plan.codec.carrier(RAISE) == Some(Carrier::Reply)
-            && device.plan.raises;
+            && device.plan.raised_by.is_some_and(|by| device.plan.codec.carrier(by) == Some(Carrier::Reply));
         if tokio::time::timeout_at(until, self.committed(inputs)).await != Ok(true) {
             self.metrics.rejected("devices", "answer-late");
             return plain(StatusCode::SERVICE_UNAVAILABLE, "not written down yet; post it again");
         }
         let Some(reply) = heard.reply else { return plain(StatusCode::OK, "") };
         if may_raise {
-            let _ = tokio::time::timeout_at(until.min(tokio::time::Instant::now() + RAISE_WITHIN), device.has_raise())
+            let _ = tokio::time::timeout_at(until.min(tokio::time::Instant::now() + RAISE_WITHIN), device.has_order())
                 .await;
         }
         match self.reply(device, &reply, &heard.echo).await {
@@ -250,8 +250,8 @@ impl Shared {
 
     fn inputs_of(&self, device: &Device, heard: &mut Heard, received: UtcMs, read_at: Instant) -> Vec<Input> {
         let wiring = &device.plan.wiring;
-        let says = heard.says.iter().cloned();
-        let mut inputs: Vec<Input> = says.flat_map(|statement| wiring.inputs_of(statement, received)).collect();
+        submitting::numbered(&self.metrics, &wiring.device, heard.number);
+        let mut inputs = submitting::inputs_of(&self.metrics, wiring, heard.says.clone(), received);
         for input in &mut inputs {
             if let Input::PlateRead(read) = input {
                 self.metrics.plate_heard(read.lane.as_str(), &read.event, read_at);
@@ -277,62 +277,64 @@ impl Shared {
         true
     }
 
-    /// The answer with every raise in it that waits for this device and may travel in it.
+    /// The answer with every command in it that waits for this device and may travel in it.
     async fn reply(&self, device: &Device, reply: &str, echo: &Values) -> Option<Reply> {
-        let raises = if device.plan.codec.may_carry(reply, RAISE) { device.take_all() } else { Vec::new() };
-        let commands: Vec<(&str, Values)> = raises.iter().map(|raise| (RAISE, raise.args.clone())).collect();
+        let orders = device.take_all(|order| device.plan.codec.may_carry(reply, &order.command));
+        let commands: Vec<(&str, Values)> =
+            orders.iter().map(|order| (order.command.as_str(), order.args.clone())).collect();
         let made = device.plan.codec.reply(reply, echo, &commands);
-        for raise in raises {
-            let answer = match &made {
+        for order in orders {
+            let outcome = match &made {
                 Ok(_) => {
-                    self.metrics.raise_sent(raise.lane.as_str(), raise.of_read, Instant::now());
-                    tracing::info!(lane = %raise.lane, command = %raise.command, device = %raise.device, "raising the barrier");
+                    order.sent(&self.metrics, Instant::now());
                     // The line takes it; the device confirms nothing, and saying more would be a guess.
-                    "sent with the answer to the device's post, which it does not confirm".to_owned()
+                    let told = "sent with the answer to the device's post, which it does not confirm";
+                    Outcome::Unconfirmed(told.to_owned())
                 }
-                Err(error) => error.to_string(),
+                Err(error) => Outcome::NotSent(error.to_string()),
             };
-            self.tell(raise, CommandAnswer::Silent(answer)).await;
+            self.end(order, outcome).await;
         }
-        made.ok()
+        made.ok().or_else(|| device.plan.codec.reply(reply, echo, &[]).ok())
     }
 
-    async fn take(self: &Arc<Self>, raise: Raise, calls: &mut JoinSet<()>) {
-        let Some(position) = self.devices.iter().position(|device| device.plan.wiring.device == raise.device) else {
-            return self.tell(raise, silent("the device is not on this link")).await;
+    async fn take(self: &Arc<Self>, order: Order, calls: &mut JoinSet<()>) {
+        let Some(position) = self.devices.iter().position(|device| device.plan.wiring.device == order.device) else {
+            return self.end(order, Outcome::not_sent("the device is not on this link")).await;
         };
         let device = &self.devices[position];
-        match (device.plan.codec.carrier(RAISE), &device.caller) {
+        match (device.plan.codec.carrier(&order.command), &device.caller) {
             (Some(Carrier::Reply), _) => {
-                if let Some(pushed_out) = device.put(raise) {
-                    self.tell(pushed_out, silent("newer raises came before the device asked")).await;
+                if let Some(pushed_out) = device.put(order) {
+                    self.end(pushed_out, Outcome::not_sent("newer commands came before the device asked")).await;
                 }
             }
             (Some(Carrier::Request), Some(caller)) => {
                 let (shared, caller) = (Arc::clone(self), Arc::clone(caller));
                 calls.spawn(async move {
-                    let answer = caller.raise(&raise).await;
-                    shared.tell(raise, answer).await;
+                    let outcome = caller.tell(&order).await;
+                    shared.end(order, outcome).await;
                 });
             }
             (Some(Carrier::Request), None) | (None, _) => {
-                self.tell(raise, silent("the device cannot be asked to raise")).await;
+                self.end(order, Outcome::not_sent("the device cannot be asked for this")).await;
             }
         }
     }
 
     async fn give_up_late(&self) {
         for device in &self.devices {
-            for raise in device.take_late() {
-                self.tell(raise, silent("the device did not post in time to be told")).await;
+            for order in device.take_late() {
+                self.end(order, Outcome::not_sent("the device did not post in time to be told")).await;
             }
         }
     }
 
-    async fn tell(&self, raise: Raise, answer: CommandAnswer) {
-        let input = answered(&self.metrics, raise.lane, raise.command, answer);
-        // Without the loop nobody is left to tell.
-        let _ = self.handle.submit(input).await;
+    async fn end(&self, order: Order, outcome: Outcome) {
+        if let Some(input) = order.end(outcome, &self.metrics) {
+            // Without the loop nobody is left to tell.
+            let _ = self.handle.submit(input).await;
+        }
     }
 
     fn reject(&self, device: Option<&Device>, rejection: &Rejection) {
@@ -346,19 +348,19 @@ impl Shared {
 }
 
 impl Device {
-    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<(Raise, Instant)>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<(Order, Instant)>> {
         self.carried.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a raise in line; gives back the oldest where there are too many.
-    fn put(&self, raise: Raise) -> Option<Raise> {
+    /// Puts a command in line; gives back the oldest where there are too many.
+    fn put(&self, order: Order) -> Option<Order> {
         let mut waiting = self.waiting();
-        waiting.push_back((raise, Instant::now() + CARRIED_WITHIN));
+        waiting.push_back((order, Instant::now() + CARRIED_WITHIN));
         self.asked.notify_waiters();
-        if waiting.len() > CARRIED_MAX { waiting.pop_front().map(|(raise, _)| raise) } else { None }
+        if waiting.len() > CARRIED_MAX { waiting.pop_front().map(|(order, _)| order) } else { None }
     }
 
-    async fn has_raise(&self) {
+    async fn has_order(&self) {
         loop {
             let told = self.asked.notified();
             tokio::pin!(told);
@@ -371,20 +373,22 @@ impl Device {
         }
     }
 
-    fn take_all(&self) -> Vec<Raise> {
+    /// Those that are in time and travel in this answer, in their order.
+    fn take_all(&self, travels: impl Fn(&Order) -> bool) -> Vec<Order> {
         let now = Instant::now();
-        let mut waiting = self.waiting();
-        let (in_time, late): (VecDeque<_>, VecDeque<_>) = waiting.drain(..).partition(|(_, until)| *until > now);
-        *waiting = late;
-        in_time.into_iter().map(|(raise, _)| raise).collect()
+        self.take(|(order, until)| *until > now && travels(order))
     }
 
-    fn take_late(&self) -> Vec<Raise> {
+    fn take_late(&self) -> Vec<Order> {
         let now = Instant::now();
+        self.take(|(_, until)| *until <= now)
+    }
+
+    fn take(&self, which: impl Fn(&(Order, Instant)) -> bool) -> Vec<Order> {
         let mut waiting = self.waiting();
-        let (in_time, late): (VecDeque<_>, VecDeque<_>) = waiting.drain(..).partition(|(_, until)| *until > now);
-        *waiting = in_time;
-        late.into_iter().map(|(raise, _)| raise).collect()
+        let (taken, kept): (VecDeque<_>, VecDeque<_>) = waiting.drain(..).partition(which);
+        *waiting = kept;
+        taken.into_iter().map(|(order, _)| order).collect()
     }
 
     fn next_end(&self) -> Option<Instant> {
@@ -407,8 +411,4 @@ fn response(status: StatusCode, content_type: &str, body: String) -> Response<Fu
         response.headers_mut().insert(CONTENT_TYPE, content_type);
     }
     response
-}
-
-fn silent(why: &str) -> CommandAnswer {
-    CommandAnswer::Silent(why.to_owned())
 }

@@ -1,4 +1,4 @@
-//! Raising a barrier through a broker: sent once, never again; then what came back, or that nothing did.
+//! Commands through a broker: each is sent once, never again; then what came back, or that nothing did.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,18 +9,17 @@ use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
+use super::Clock;
+use super::order::{Order, Outcome};
 use super::planning::MqttDevice;
-use super::submitting::{Delivery, answered};
-use super::{Clock, Raise};
-use crate::domain::event::{CommandAnswer, CommandId};
+use super::submitting::Delivery;
 use crate::metrics::Metrics;
-use crate::profile::language::RAISE;
 use crate::profile::mqtt::DeviceAnswer;
 use crate::profile::template::{Value, Values};
 
-/// How long a broker may hold a raise for a device that is away. Later, another vehicle could stand there.
+/// How long a broker may hold a command for a device that is away. Later, another vehicle could stand there.
 const EXPIRY_S: u32 = 5;
-/// Raises of one link whose answers are waited for: more than any site has lanes. Beyond it the oldest is given up.
+/// Commands of one link whose answers are waited for: more than any site has lanes. Beyond it the oldest is given up.
 pub const UNANSWERED_MAX: usize = 32;
 
 /// What the connection tells about commands.
@@ -72,7 +71,7 @@ pub struct Raising {
 }
 
 struct Unanswered {
-    raise: Raise,
+    order: Order,
     device: usize,
     id: String,
     until: tokio::time::Instant,
@@ -99,7 +98,7 @@ impl Raising {
     }
 
     /// Until the link or the loop is gone.
-    pub async fn run(mut self, mut raises: mpsc::Receiver<Raise>, mut news: mpsc::Receiver<News>) {
+    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>, mut news: mpsc::Receiver<News>) {
         loop {
             let next_end = self.unanswered.iter().map(|waiting| waiting.until).min();
             let silence = async {
@@ -114,8 +113,8 @@ impl Raising {
                     Some(news) => self.hear(news).await,
                     None => return,
                 },
-                asked = raises.recv() => match asked {
-                    Some(raise) => self.raise(raise).await,
+                asked = orders.recv() => match asked {
+                    Some(order) => self.obey(order).await,
                     None => return,
                 },
                 () = silence => self.give_up_late().await,
@@ -123,10 +122,10 @@ impl Raising {
         }
     }
 
-    async fn raise(&mut self, raise: Raise) {
+    async fn obey(&mut self, order: Order) {
         self.make_room().await;
-        if let Err((raise, why)) = self.send(raise) {
-            self.answer(raise, CommandAnswer::Silent(why.to_owned())).await;
+        if let Some((order, why)) = self.send(order) {
+            self.end(order, Outcome::NotSent(why)).await;
         }
     }
 
@@ -138,38 +137,41 @@ impl Raising {
         }
         if let Some(oldest) = self.unanswered.iter().position(|waiting| waiting.stage != Stage::Handed) {
             let forgotten = self.unanswered.remove(oldest);
-            let why = "newer raises came before its answer".to_owned();
-            self.answer(forgotten.raise, CommandAnswer::Silent(why)).await;
+            self.end(forgotten.order, Outcome::silent("newer commands came before its answer")).await;
         }
     }
 
-    fn send(&mut self, raise: Raise) -> Result<(), (Raise, &'static str)> {
-        let Some(client) = &self.client else { return Err((raise, "not connected to the broker")) };
+    /// Gives back what cannot be sent, and why.
+    fn send(&mut self, order: Order) -> Option<(Order, String)> {
+        let Some(client) = &self.client else { return Some((order, "not connected to the broker".to_owned())) };
         if self.unanswered.len() >= UNANSWERED_MAX {
-            return Err((raise, "the connection takes no more raises"));
+            return Some((order, "the connection takes no more commands".to_owned()));
         }
-        let Some(device) = self.devices.iter().position(|device| device.wiring.device == raise.device) else {
-            return Err((raise, "the device is not on this link"));
+        let Some(device) = self.devices.iter().position(|device| device.wiring.device == order.device) else {
+            return Some((order, "the device is not on this link".to_owned()));
         };
-        let id = correlation(&raise.command);
-        let mut args: Values = raise.args.clone();
+        let id = correlation(&order.id);
+        let mut args: Values = order.args.clone();
         args.insert("id".to_owned(), Value::Text(id.clone()));
         args.insert("timestamp".to_owned(), Value::Integer((self.now)().0 / 1000));
         let codec = &self.devices[device].codec;
-        let Ok(publication) = codec.encode(RAISE, self.layouts[device], &args) else {
-            return Err((raise, "the profile cannot raise"));
+        let publication = match codec.encode(&order.command, self.layouts[device], &args) {
+            Ok(publication) => publication,
+            Err(error) => return Some((order, error.to_string())),
         };
         let expiry = PublishProperties { message_expiry_interval: Some(EXPIRY_S), ..PublishProperties::default() };
         let topic = publication.topic;
         let handed = client.try_publish_with_properties(&topic, QoS::AtLeastOnce, false, publication.body, expiry);
         if handed.is_err() {
-            return Err((raise, "not connected to the broker"));
+            return Some((order, "not connected to the broker".to_owned()));
         }
-        // After it is handed over: a slow log must not keep a driver waiting.
-        tracing::info!(lane = %raise.lane, command = %raise.command, id, topic, "raising the barrier");
-        let until = tokio::time::Instant::now() + Duration::from_millis(codec.reply_timeout_ms(RAISE));
-        self.unanswered.push(Unanswered { raise, device, id, until, stage: Stage::Handed });
-        Ok(())
+        let within = match codec.reply_timeout_ms(&order.command) {
+            0 => Duration::from_secs(u64::from(EXPIRY_S)),
+            timeout_ms => Duration::from_millis(timeout_ms),
+        };
+        let until = tokio::time::Instant::now() + within;
+        self.unanswered.push(Unanswered { order, device, id, until, stage: Stage::Handed });
+        None
     }
 
     async fn hear(&mut self, news: News) {
@@ -184,17 +186,13 @@ impl Raising {
                 // The connection writes in the order in which it was handed; nobody else publishes on it.
                 if let Some(next) = self.unanswered.iter_mut().find(|waiting| waiting.stage == Stage::Handed) {
                     next.stage = Stage::Sent(packet);
-                    self.metrics.raise_sent(next.raise.lane.as_str(), next.raise.of_read, at);
+                    next.order.sent(&self.metrics, at);
                 }
             }
             News::Taken { packet, problem: Some(problem) } => {
                 self.silent(|waiting| waiting.stage == Stage::Sent(packet), &problem).await;
             }
-            News::Taken { packet, problem: None } => {
-                for waiting in self.unanswered.iter_mut().filter(|waiting| waiting.stage == Stage::Sent(packet)) {
-                    waiting.stage = Stage::WithTheBroker;
-                }
-            }
+            News::Taken { packet, problem: None } => self.taken_by_the_broker(packet).await,
             News::Spoke { device, layout } => self.layouts[device] = layout,
             News::Answered { device, answer } => self.device_answered(device, answer).await,
         }
@@ -209,11 +207,21 @@ impl Raising {
             return;
         };
         let waiting = self.unanswered.remove(position);
-        let answer = match answer.taken {
-            Ok(()) => CommandAnswer::Accepted,
-            Err(words) => CommandAnswer::Refused(words),
+        self.end(waiting.order, answer.into()).await;
+    }
+
+    /// What a device never answers is over now.
+    async fn taken_by_the_broker(&mut self, packet: u16) {
+        let Some(position) = self.unanswered.iter().position(|waiting| waiting.stage == Stage::Sent(packet)) else {
+            return;
         };
-        self.answer(waiting.raise, answer).await;
+        let waiting = &mut self.unanswered[position];
+        waiting.stage = Stage::WithTheBroker;
+        if self.devices[waiting.device].codec.reply_timeout_ms(&waiting.order.command) == 0 {
+            let told = self.unanswered.remove(position);
+            let why = "the broker took it, and the device confirms nothing".to_owned();
+            self.end(told.order, Outcome::Unconfirmed(why)).await;
+        }
     }
 
     async fn give_up_late(&mut self) {
@@ -226,18 +234,19 @@ impl Raising {
         self.unanswered = kept;
         let silent: Vec<Unanswered> = silent;
         for waiting in silent {
-            self.answer(waiting.raise, CommandAnswer::Silent(why.to_owned())).await;
+            self.end(waiting.order, Outcome::silent(why)).await;
         }
     }
 
-    async fn answer(&self, raise: Raise, answer: CommandAnswer) {
-        let input = answered(&self.metrics, raise.lane, raise.command, answer);
-        // Without the loop nobody is left to tell.
-        let _ = self.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
+    async fn end(&self, order: Order, outcome: Outcome) {
+        if let Some(input) = order.end(outcome, &self.metrics) {
+            // Without the loop nobody is left to tell.
+            let _ = self.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
+        }
     }
 }
 
 /// A command's id as devices take it: 16 characters, the same for the same command.
-fn correlation(command: &CommandId) -> String {
-    hex::encode(&Sha256::digest(command.as_str())[..8])
+fn correlation(id: &str) -> String {
+    hex::encode(&Sha256::digest(id)[..8])
 }

@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_serial::{SerialPortBuilderExt, SerialStream};
 
 use super::settings::Parity;
+use super::tunnel::{self, Tunnel};
+use crate::domain::event::DeviceId;
 use crate::metrics::Metrics;
 use crate::profile::modbus::{Answer, BadFrame, FRAME_BYTES_MAX, Framing, Request};
 
@@ -49,6 +51,13 @@ pub enum Wire {
         /// Its port.
         port: u16,
     },
+    /// The serial port of another device, which carries the bytes in its own messages.
+    Tunnel {
+        /// Whose.
+        device: DeviceId,
+        /// Which of its ports.
+        channel: u16,
+    },
 }
 
 /// A line that is opened, and opened again when it is lost.
@@ -58,6 +67,7 @@ pub struct Reopening {
     pause: Duration,
     was_up: bool,
     metrics: Arc<Metrics>,
+    tunnel: Option<Tunnel>,
 }
 
 /// An open port.
@@ -72,6 +82,7 @@ pub struct Port {
 enum Stream {
     Serial(SerialStream),
     Tcp(TcpStream),
+    Tunnel(Tunnel),
 }
 
 /// Why a frame got no answer.
@@ -92,12 +103,17 @@ impl Reopening {
     /// Closed as yet.
     pub fn new(link: String, wire: Wire, metrics: Arc<Metrics>) -> Self {
         metrics.link_up(&link, false);
-        Self { link, wire, pause: PAUSE.0, was_up: true, metrics }
+        Self { link, wire, pause: PAUSE.0, was_up: true, metrics, tunnel: None }
+    }
+
+    /// The same through another device.
+    pub fn through(self, tunnel: Option<Tunnel>) -> Self {
+        Self { tunnel, ..self }
     }
 
     /// Opens the line.
     pub async fn open(&mut self) -> io::Result<Port> {
-        let port = Port::open(&self.wire).await?;
+        let port = Port::open(&self.wire, self.tunnel.as_ref()).await?;
         tracing::info!(link = self.link, "the port is open");
         self.metrics.link_up(&self.link, true);
         (self.pause, self.was_up) = (PAUSE.0, true);
@@ -107,6 +123,7 @@ impl Reopening {
     /// The line is closed, and why; until when it must rest. Once per outage it is a line in the log.
     pub fn closed(&mut self, why: &str) -> Instant {
         self.metrics.link_up(&self.link, false);
+        self.metrics.health.link_is_down(&self.link, why);
         if self.was_up {
             tracing::warn!(link = self.link, why, "the port is not there; trying again");
             self.was_up = false;
@@ -124,7 +141,7 @@ impl Reopening {
 
 impl Port {
     /// Opens a port. Modem lines are left alone: many adapters have none.
-    async fn open(wire: &Wire) -> io::Result<Self> {
+    async fn open(wire: &Wire, tunnel: Option<&Tunnel>) -> io::Result<Self> {
         let (stream, gap) = match wire {
             Wire::Serial { path, baud, parity } => {
                 let parity = match parity {
@@ -142,6 +159,11 @@ impl Port {
                 // A short frame must not wait for another.
                 stream.set_nodelay(true)?;
                 (Stream::Tcp(stream), GAP_MIN)
+            }
+            Wire::Tunnel { .. } => {
+                let tunnel = tunnel.cloned().ok_or_else(|| io::Error::other("nothing carries this tunnel"))?;
+                tunnel.open().await?;
+                (Stream::Tunnel(tunnel), GAP_MIN)
             }
         };
         let now = Instant::now();
@@ -168,7 +190,11 @@ impl Port {
 
     /// Writes bytes as they are; tells when the last was handed to the port.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<std::time::Instant, Fault> {
-        match timeout(WRITE_WITHIN, self.stream.write(bytes)).await {
+        let within = match self.stream {
+            Stream::Tunnel(_) => tunnel::CARRIED_WITHIN,
+            Stream::Serial(_) | Stream::Tcp(_) => WRITE_WITHIN,
+        };
+        match timeout(within, self.stream.write(bytes)).await {
             Ok(Ok(())) => Ok(std::time::Instant::now()),
             Ok(Err(error)) => Err(Fault::Lost(error)),
             Err(_) => Err(Fault::Lost(io::Error::new(io::ErrorKind::TimedOut, "it takes no bytes"))),
@@ -192,8 +218,16 @@ impl Port {
     /// Whether it should be opened anew where nothing on it answers.
     pub fn may_be_dead(&self) -> bool {
         match self.stream {
-            Stream::Serial(_) => false,
+            Stream::Serial(_) | Stream::Tunnel(_) => false,
             Stream::Tcp(_) => self.opened.elapsed() >= CONNECTION_TRUSTED,
+        }
+    }
+
+    /// How much longer an answer may take than the device itself: the way through another device.
+    pub fn detour(&self) -> Duration {
+        match self.stream {
+            Stream::Tunnel(_) => tunnel::DETOUR,
+            Stream::Serial(_) | Stream::Tcp(_) => Duration::ZERO,
         }
     }
 
@@ -275,6 +309,7 @@ impl Stream {
         match self {
             Self::Serial(stream) => stream.read(buffer).await,
             Self::Tcp(stream) => stream.read(buffer).await,
+            Self::Tunnel(tunnel) => tunnel.read(buffer).await,
         }
     }
 
@@ -285,6 +320,7 @@ impl Stream {
                 stream.flush().await
             }
             Self::Tcp(stream) => stream.write_all(bytes).await,
+            Self::Tunnel(tunnel) => tunnel.write(bytes).await,
         }
     }
 
@@ -292,6 +328,7 @@ impl Stream {
         match self {
             Self::Serial(stream) => stream.try_read(buffer),
             Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Tunnel(tunnel) => tunnel.try_read(buffer),
         }
     }
 }

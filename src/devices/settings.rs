@@ -52,6 +52,10 @@ pub struct LinkConfig {
     pub baud: Option<Spanned<u32>>,
     /// serial: none where it is not given.
     pub parity: Option<Spanned<Parity>>,
+    /// tunnel: the device whose own serial port it is.
+    pub device: Option<Spanned<String>>,
+    /// tunnel: which of that device's ports; 0 where it is not given.
+    pub channel: Option<Spanned<u16>>,
 }
 
 /// What a link is.
@@ -68,6 +72,8 @@ pub enum LinkKind {
     HttpPush,
     /// Devices that are asked for the stream of their events.
     HttpStream,
+    /// The serial port of another device, such as a camera.
+    Tunnel,
 }
 
 /// The check bit of a serial line.
@@ -112,7 +118,7 @@ pub struct DeviceConfig {
     pub address: Option<Spanned<String>>,
     /// http-push, http-stream: the device's user.
     pub username: Option<Spanned<String>>,
-    /// http-push: the user's password.
+    /// http-push, http-stream: the user's password. An OSDP reader's key: 32 hex digits.
     pub password: Option<Spanned<Secret>>,
 }
 
@@ -126,6 +132,8 @@ pub struct LaneConfig {
     pub direction: Direction,
     /// The camera that looks at it.
     pub camera: Spanned<String>,
+    /// The card reader at it.
+    pub reader: Option<Spanned<String>>,
     /// What raises its barrier.
     pub barrier: BarrierConfig,
     /// The loop under the camera, before the arm.
@@ -219,6 +227,7 @@ impl LinkKind {
             Self::Tcp => "tcp",
             Self::HttpPush => "http-push",
             Self::HttpStream => "http-stream",
+            Self::Tunnel => "tunnel",
         }
     }
 }

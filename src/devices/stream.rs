@@ -10,10 +10,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::calling::Caller;
+use super::order::{Order, Outcome};
 use super::planning::{HttpDevice, StreamPlan};
-use super::submitting::{Delivery, answered};
-use super::{Clock, Raise, Sparing};
-use crate::domain::event::{CommandAnswer, Input};
+use super::submitting::{self, Delivery};
+use super::{Clock, Sparing};
+use crate::domain::event::Input;
 use crate::metrics::Metrics;
 use crate::profile::layout::Fault;
 use crate::profile::statement::Rejection;
@@ -51,7 +52,7 @@ impl Streams {
     pub fn new(plan: StreamPlan, deliveries: mpsc::Sender<Delivery>, now: Clock, metrics: Arc<Metrics>) -> Self {
         let device = |plan: HttpDevice| {
             let call = plan.call.clone();
-            let caller = call.map(|call| Caller::new(plan.codec.clone(), call, Arc::clone(&metrics)));
+            let caller = call.map(|call| Caller::new(&plan, call, Arc::clone(&metrics)));
             Arc::new(Device { caller: caller.and_then(Result::ok), plan })
         };
         let devices: Vec<Arc<Device>> = plan.devices.into_iter().map(device).collect();
@@ -61,24 +62,25 @@ impl Streams {
     }
 
     /// Reads every stream until the loop is gone.
-    pub async fn run(self, mut raises: mpsc::Receiver<Raise>) {
+    pub async fn run(self, mut orders: mpsc::Receiver<Order>) {
         let mut reading = JoinSet::new();
         for device in &self.devices {
             reading.spawn(read(Arc::clone(&self.shared), Arc::clone(device)));
         }
         let mut calls = JoinSet::new();
-        while let Some(raise) = raises.recv().await {
+        while let Some(order) = orders.recv().await {
             while calls.try_join_next().is_some() {}
-            let device = self.devices.iter().find(|device| device.plan.wiring.device == raise.device);
+            let device = self.devices.iter().find(|device| device.plan.wiring.device == order.device);
             let (shared, device) = (Arc::clone(&self.shared), device.map(Arc::clone));
             calls.spawn(async move {
-                let answer = match device.as_ref().and_then(|device| device.caller.as_ref()) {
-                    Some(caller) => caller.raise(&raise).await,
-                    None => CommandAnswer::Silent("the device cannot be asked to raise".to_owned()),
+                let outcome = match device.as_ref().and_then(|device| device.caller.as_ref()) {
+                    Some(caller) => caller.tell(&order).await,
+                    None => Outcome::not_sent("the device cannot be asked for this"),
                 };
-                let input = answered(&shared.metrics, raise.lane, raise.command, answer);
-                // Without the loop nobody is left to tell.
-                let _ = shared.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
+                if let Some(input) = order.end(outcome, &shared.metrics) {
+                    // Without the loop nobody is left to tell.
+                    let _ = shared.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
+                }
             });
         }
     }
@@ -105,6 +107,7 @@ async fn read(shared: Arc<Shared>, device: Arc<Device>) {
             },
             Err(why) => why,
         };
+        shared.metrics.health.link_is_down(&shared.id, &why);
         if was_up {
             tracing::warn!(link = shared.id, device = %name, why, "there is no stream of events; asking again");
             was_up = false;
@@ -182,8 +185,8 @@ impl Shared {
         let heard = device.plan.codec.decode_event(&event.content_type, &event.body)?;
         let received = (self.now)();
         let wiring = &device.plan.wiring;
-        let inputs: Vec<Input> =
-            heard.says.into_iter().flat_map(|statement| wiring.inputs_of(statement, received)).collect();
+        submitting::numbered(&self.metrics, &wiring.device, heard.number);
+        let inputs = submitting::inputs_of(&self.metrics, wiring, heard.says, received);
         for input in &inputs {
             if let Input::PlateRead(read) = input {
                 self.metrics.plate_heard(read.lane.as_str(), &read.event, read_at);

@@ -9,9 +9,10 @@ use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::domain::event::{CommandAnswer, CommandId, Input, LaneId, PhotoKind, Reply};
+use super::wiring::Wiring;
+use crate::domain::event::{CommandAnswer, CommandId, DeviceId, Input, LaneId, PhotoKind, Reply, UtcMs};
 use crate::metrics::Metrics;
-use crate::profile::statement::Picture;
+use crate::profile::statement::{Picture, Statement};
 use crate::site::Handle;
 
 /// How many messages of one link may wait for the loop or for its commit; then the link stops reading.
@@ -69,6 +70,27 @@ pub fn into_the_loop(handle: Handle, metrics: Arc<Metrics>, tasks: &mut JoinSet<
     tasks.spawn(submit(handle, waiting, submitted));
     tasks.spawn(acknowledge(to_acknowledge, metrics));
     deliveries
+}
+
+/// The device's own running number of a message: whether others before it were never heard.
+pub fn numbered(metrics: &Metrics, device: &DeviceId, number: Option<u64>) {
+    if let Some(missing) = number.and_then(|number| metrics.health.numbered(device.as_str(), number)) {
+        tracing::warn!(%device, missing, "messages of the device were never heard: its numbers have a gap");
+    }
+}
+
+/// What a device's statements mean for the lanes; and that it is there, and what its clock says.
+pub fn inputs_of(metrics: &Metrics, wiring: &Wiring, says: Vec<Statement>, received: UtcMs) -> Vec<Input> {
+    let device = wiring.device.as_str();
+    metrics.health.heard(device);
+    for statement in &says {
+        if let Statement::PlateRead(seen) = statement
+            && let Some(captured) = seen.captured.filter(|_| !seen.stored_offline)
+        {
+            metrics.health.clock(device, captured.0.saturating_sub(received.0));
+        }
+    }
+    says.into_iter().flat_map(|statement| wiring.inputs_of(statement, received)).collect()
 }
 
 /// The pictures that could be taken out of their message; the others are counted.

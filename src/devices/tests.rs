@@ -2,10 +2,14 @@
 
 mod board;
 mod broker;
+mod check;
 mod gateway;
 mod line;
 mod push;
+mod readers;
 mod stream;
+mod telling;
+mod tunnel;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +21,7 @@ use tokio::time::timeout;
 use super::planning::Plan;
 use super::settings::DevicesConfig;
 use super::*;
-use crate::domain::event::{Input, Reply};
+use crate::domain::event::{CommandId, Input, Reply};
 use crate::photos::{Photos, sample};
 use crate::profile::Catalogue;
 use crate::profile::mistake::Source;
@@ -191,7 +195,7 @@ impl Site {
         let directory = tempfile::tempdir().expect("a folder");
         let (photos, intake, metrics) = sample::open(directory.path());
         let now: Clock = Arc::new(|| UtcMs(1_772_294_400_000));
-        let devices = start(plan, Handle::new(into_the_loop), now, Arc::clone(&metrics), &intake, actions);
+        let devices = start(plan, Handle::new(into_the_loop), now, Arc::clone(&metrics), Some(&intake), actions);
         Self { inputs, raises, metrics, devices, photos, directory }
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::event::{ArmPosition, DeviceId, EmergencySource, Input, LaneId, PlateRead, UtcMs};
+use tokio::sync::mpsc;
+
+use crate::domain::event::{ArmPosition, CardNumber, DeviceId, EmergencySource, Input, LaneId, PlateRead, UtcMs};
 use crate::domain::lane::LoopRole;
 use crate::domain::plate::told::Told;
 use crate::profile::statement::{Level, SeenPlate, Statement};
@@ -20,6 +22,10 @@ pub struct Wiring {
     pub inputs: BTreeMap<u16, (LaneId, InputRole)>,
     /// Which of its inputs is the fire panel's contact.
     pub emergency: Option<u16>,
+    /// The lane at which its cards are shown.
+    pub reader_of: Option<LaneId>,
+    /// What hangs on its own ports, by their numbers.
+    pub tunnels: BTreeMap<u16, mpsc::Sender<Vec<u8>>>,
     clock_tolerance_ms: i64,
 }
 
@@ -37,7 +43,16 @@ pub enum InputRole {
 impl Wiring {
     /// A device that is wired to nothing yet.
     pub fn new(device: DeviceId, clock_tolerance_ms: i64) -> Self {
-        Self { device, camera_of: None, arm_of: None, inputs: BTreeMap::new(), emergency: None, clock_tolerance_ms }
+        Self {
+            device,
+            camera_of: None,
+            arm_of: None,
+            inputs: BTreeMap::new(),
+            emergency: None,
+            reader_of: None,
+            tunnels: BTreeMap::new(),
+            clock_tolerance_ms,
+        }
     }
 
     /// What a statement means for the lanes; nothing where nobody uses it.
@@ -56,8 +71,24 @@ impl Wiring {
             Statement::Inputs { count, on } => {
                 (0..count).filter_map(|number| self.level(number, on.contains(&number))).collect()
             }
-            // No decision asks for them yet.
-            Statement::Card { .. } | Statement::Tunnelled { .. } | Statement::KeepAlive {} => Vec::new(),
+            Statement::Card { facility, number } => {
+                let card = CardNumber::new(facility, number);
+                let lane = self.reader_of.clone();
+                lane.map(|lane| Input::CardRead { lane, device: self.device.clone(), card }).into_iter().collect()
+            }
+            Statement::Tunnelled { channel, bytes } => {
+                self.carry(channel, &bytes);
+                Vec::new()
+            }
+            Statement::KeepAlive {} => Vec::new(),
+        }
+    }
+
+    /// Hands on what another device said through this one. Where nobody reads it, or not fast enough, it is lost as on a
+    /// line: the frame's own check and the missing answer tell.
+    fn carry(&self, channel: u16, bytes: &str) {
+        if let (Some(port), Ok(bytes)) = (self.tunnels.get(&channel), hex::decode(bytes)) {
+            let _ = port.try_send(bytes);
         }
     }
 

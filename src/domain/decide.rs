@@ -20,7 +20,7 @@ use super::points::{self, Part, Purse, Till};
 use super::rules::Rules;
 use super::stay::{Recognised, Stay, StayState};
 use super::tariff::PriorVisit;
-use super::{access, arrival, corrections, emergency, escrow, passage, sale, tailgate};
+use super::{access, arrival, card, corrections, emergency, escrow, passage, sale, tailgate};
 
 /// What the store looked up for one input, before anything is decided.
 #[derive(Clone, Debug)]
@@ -309,6 +309,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::VehicleSeen { .. }
             | Input::BarrierAnswered { .. }
             | Input::BarrierMoved { .. }
+            | Input::CardRead { .. }
             | Input::LaneDue { .. }
             | Input::LaneReconsidered { .. }
             | Input::LaneEmergency { .. }
@@ -327,6 +328,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::VehicleSeen { .. }
             | Input::BarrierAnswered { .. }
             | Input::BarrierMoved { .. }
+            | Input::CardRead { .. }
             | Input::LaneDue { .. }
             | Input::LaneReconsidered { .. }
             | Input::LaneEmergency { .. }
@@ -349,6 +351,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         Input::VehicleSeen { sign, .. } => passage::vehicle_seen(&mut work, *sign),
         Input::BarrierAnswered { command, answer, .. } => passage::answered(&mut work, command, answer),
         Input::BarrierMoved { position, .. } => passage::arm_moved(&mut work, *position),
+        Input::CardRead { device, card, .. } => card::read(&mut work, device, card),
         Input::LaneDue { .. } => passage::due(&mut work),
         Input::LaneReconsidered { .. } => arrival::reconsider(&mut work),
         Input::LaneEmergency { active, .. } => emergency::lane_told(&mut work, *active),
@@ -498,6 +501,7 @@ impl Input {
             | Input::VehicleSeen { lane, .. }
             | Input::BarrierAnswered { lane, .. }
             | Input::BarrierMoved { lane, .. }
+            | Input::CardRead { lane, .. }
             | Input::LaneDue { lane }
             | Input::LaneReconsidered { lane }
             | Input::LaneEmergency { lane, .. } => Some(lane),

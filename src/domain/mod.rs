@@ -5,6 +5,7 @@ pub mod admission;
 mod arrival;
 pub mod benefit;
 pub mod capacity;
+mod card;
 mod corrections;
 pub mod decide;
 pub mod emergency;

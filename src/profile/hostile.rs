@@ -6,6 +6,7 @@ use std::path::Path;
 use super::document;
 use super::framing::Waiting;
 use super::http::HttpCodec;
+use super::language::Link;
 use super::mistake::Source;
 use super::mqtt::{Meaning, MqttCodec};
 use super::recording::Recording;
@@ -28,7 +29,7 @@ const CONTENT_TYPES: [&str; 6] = [
 /// The devices of the shipped recordings.
 #[derive(Debug)]
 pub struct Decoders {
-    codecs: Vec<Codec>,
+    codecs: Vec<(Link, Codec)>,
 }
 
 impl Decoders {
@@ -37,7 +38,7 @@ impl Decoders {
         let bound = SHIPPED.iter().filter_map(|shipped| {
             let profile = Profile::parse(&Source { file: Path::new(shipped.file), text: shipped.text }).ok()?;
             let recording: Recording = toml::from_str(shipped.recording).ok()?;
-            profile.bind(&recording.params).ok()
+            Some((profile.link(), profile.bind(&recording.params).ok()?))
         });
         Self { codecs: bound.collect() }
     }
@@ -50,12 +51,25 @@ impl Decoders {
     /// Lets one decoder have the bytes: the first says which device, the second which of its topics, paths or content
     /// types. Every statement that comes of it, all within bounds.
     pub fn feed(&self, bytes: &[u8]) -> Vec<Statement> {
-        let [which, way, bytes @ ..] = bytes else { return Vec::new() };
-        let (which, way) = (usize::from(*which), usize::from(*way));
+        let [which, rest @ ..] = bytes else { return Vec::new() };
+        let codec = self.codecs.get(usize::from(*which) % self.codecs.len().max(1));
+        Self::feed_one(codec.map(|(_, codec)| codec), rest)
+    }
+
+    /// The same among the devices of one link.
+    pub fn feed_link(&self, link: Link, bytes: &[u8]) -> Vec<Statement> {
+        let [which, rest @ ..] = bytes else { return Vec::new() };
+        let of_link: Vec<&Codec> = self.codecs.iter().filter(|(of, _)| *of == link).map(|(_, codec)| codec).collect();
+        Self::feed_one(of_link.get(usize::from(*which) % of_link.len().max(1)).copied(), rest)
+    }
+
+    fn feed_one(codec: Option<&Codec>, bytes: &[u8]) -> Vec<Statement> {
+        let [way, bytes @ ..] = bytes else { return Vec::new() };
+        let way = usize::from(*way);
         let content_type = CONTENT_TYPES[way % CONTENT_TYPES.len()];
         let _ = document::read(content_type, bytes);
         stream(content_type, bytes);
-        let statements = match self.codecs.get(which % self.codecs.len().max(1)) {
+        let statements = match codec {
             Some(Codec::Mqtt(codec)) => message(codec, way, bytes),
             Some(Codec::Http(codec)) => post(codec, way, content_type, bytes),
             Some(Codec::Serial(codec)) => line(codec, way, bytes),
@@ -79,6 +93,24 @@ impl Decoders {
         assert!(statements.iter().all(is_bounded), "a statement beyond all bounds: {statements:?}");
         statements
     }
+}
+
+/// What the recorded devices send, each with the position of its profile among the shipped ones.
+pub fn seeds() -> Vec<(usize, Vec<u8>)> {
+    let mut seeds = Vec::new();
+    for (which, shipped) in SHIPPED.iter().enumerate() {
+        let Ok(recording) = toml::from_str::<Recording>(shipped.recording) else { continue };
+        let hex = |text: &str| super::bytes(text).unwrap_or_default();
+        let texts = recording.says.iter().map(|says| says.body.as_bytes().to_vec());
+        let posts = recording.post.iter().map(|post| post.body.as_bytes().to_vec());
+        let frames = recording.frame.iter().map(|frame| hex(&frame.hex));
+        let answers = recording.bus.iter().map(|bus| hex(&bus.answer));
+        let cards = recording.card.iter().map(|card| card.bits.bytes().collect());
+        let packets = recording.packet.iter().map(|packet| hex(&packet.hex));
+        let all = texts.chain(posts).chain(frames).chain(answers).chain(cards).chain(packets);
+        seeds.extend(all.map(|bytes| (which, bytes)));
+    }
+    seeds
 }
 
 fn message(codec: &MqttCodec, way: usize, bytes: &[u8]) -> Vec<Statement> {
@@ -116,7 +148,8 @@ fn line(codec: &SerialCodec, way: usize, bytes: &[u8]) -> Vec<Statement> {
     statements
 }
 
-fn stream(content_type: &str, bytes: &[u8]) {
+/// A stream of events in pieces; no more comes out of it than went in.
+pub fn stream(content_type: &str, bytes: &[u8]) {
     let Some(mut events) = Events::new(content_type) else { return };
     let found: Vec<_> = bytes.chunks(13).flat_map(|piece| events.take(piece)).flatten().collect();
     let length: usize = found.iter().chain(events.settled().as_ref()).map(|event| event.body.len()).sum();
@@ -164,24 +197,6 @@ mod tests {
 
     /// A few hundred copies meet every region of a text and every byte of a frame.
     const SPOILT_COPIES: usize = 200;
-
-    /// What devices send, by the position of their profile.
-    fn seeds() -> Vec<(usize, Vec<u8>)> {
-        let mut seeds = Vec::new();
-        for (which, shipped) in SHIPPED.iter().enumerate() {
-            let recording: Recording = toml::from_str(shipped.recording).expect("right");
-            let hex = |text: &str| super::super::bytes(text).unwrap_or_default();
-            let texts = recording.says.iter().map(|says| says.body.as_bytes().to_vec());
-            let posts = recording.post.iter().map(|post| post.body.as_bytes().to_vec());
-            let frames = recording.frame.iter().map(|frame| hex(&frame.hex));
-            let answers = recording.bus.iter().map(|bus| hex(&bus.answer));
-            let cards = recording.card.iter().map(|card| card.bits.bytes().collect());
-            let packets = recording.packet.iter().map(|packet| hex(&packet.hex));
-            let all = texts.chain(posts).chain(frames).chain(answers).chain(cards).chain(packets);
-            seeds.extend(all.map(|bytes| (which, bytes)));
-        }
-        seeds
-    }
 
     fn spoilt(seed: &[u8], seeds: &[(usize, Vec<u8>)], dice: &mut Dice) -> Vec<u8> {
         let mut bytes = seed.to_vec();

@@ -33,6 +33,8 @@ pub struct Heard {
     pub echo: Values,
     /// The pictures of the vehicle that it tells of.
     pub pictures: Vec<Picture>,
+    /// The device's own running number of it.
+    pub number: Option<u64>,
 }
 
 /// The answer to a post.
@@ -217,7 +219,8 @@ impl HttpCodec {
                 let reply = message.reply.as_ref().map(|reply| reply.get_ref().clone());
                 let echo = message.echo.iter().filter_map(|(name, path)| Some((name.clone(), echoed(body.at(path)?)?)));
                 let pictures = meaning::pictures(message, body);
-                return Ok(Heard { says, reply, echo: echo.collect(), pictures });
+                let number = meaning::number(message, body);
+                return Ok(Heard { says, reply, echo: echo.collect(), pictures, number });
             }
         }
         Err(Rejection::UnknownMessage)

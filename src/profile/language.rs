@@ -41,6 +41,9 @@ pub struct Head {
     /// What an installer should know.
     #[serde(default)]
     pub notes: String,
+    /// The command that asks how the device is and moves nothing: `gatepost check` sends it.
+    #[schemars(with = "Option<String>")]
+    pub check: Option<Spanned<String>>,
 }
 
 /// How a product is reached.
@@ -148,6 +151,8 @@ pub struct Message {
     /// The part of the body that paths start from; a path that starts with `$.` starts from the top.
     #[serde(default)]
     pub root: String,
+    /// MQTT, HTTP: where the device's own running number of such messages stands; a gap in it is told.
+    pub number: Option<String>,
     /// What it means.
     #[schemars(with = "Emits")]
     pub emits: Spanned<Emits>,
@@ -347,6 +352,12 @@ pub struct Guard {
 
 /// The command that the house gives to lift an arm.
 pub const RAISE: &str = "raise";
+
+/// The command that lets an arm come down. Its own controller does that; nobody here sends it.
+pub const LOWER: &str = "lower";
+
+/// The command that carries another device's bytes.
+pub const TUNNEL: &str = "tunnel";
 
 /// What an argument of a command may be.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

@@ -49,6 +49,11 @@ pub(super) fn of(message: &Message, body: Body) -> Result<Vec<Statement>, Reject
     Ok(vec![statement])
 }
 
+/// The device's own running number of a message, where it has one. A number that is none tells nothing of what is missing.
+pub(super) fn number(message: &Message, body: Body) -> Option<u64> {
+    body.at(message.number.as_deref()?).and_then(scalar)?.parse().ok()
+}
+
 /// The pictures of the vehicle that a message tells of. One that cannot be taken out costs the message nothing else.
 pub(super) fn pictures(message: &Message, body: Body) -> Vec<Picture> {
     let mut room = PICTURES_BYTES_MAX;

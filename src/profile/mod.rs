@@ -33,13 +33,14 @@ use http::HttpCodec;
 use language::frame::SerialWords;
 use language::http::HttpWords;
 use language::reader::{OsdpWords, WiegandWords};
-use language::{Ack, Arg, Emits, Guard, Head, Link, Message, ModbusWords, MqttWords, Opening, Param, ParamKind};
+use language::{Ack, Arg, Emits, Guard, Head, Link, Message, ModbusWords, MqttWords, Opening, Param, ParamKind, Retry};
 use mistake::{Mistake, Source, one_of};
 use modbus::ModbusCodec;
 use mqtt::MqttCodec;
 use osdp::OsdpCodec;
 use serial::SerialCodec;
 use shipped::SHIPPED;
+use statement::CannotSend;
 use template::{Value, Values};
 use wiegand::Cards;
 
@@ -70,6 +71,7 @@ macro_rules! of_command {
             ack: words.ack,
             args: &words.args,
             guard: words.guard.as_ref(),
+            retry: words.retry,
         }
     };
 }
@@ -114,6 +116,8 @@ pub struct CommandOf<'p> {
     pub args: &'p BTreeMap<String, Arg>,
     /// When it must not be sent.
     pub guard: Option<&'p Guard>,
+    /// Whether it is repeated while no answer comes.
+    pub retry: Retry,
 }
 
 /// Why parameters do not fit a profile: which one, what is wrong, what is allowed.
@@ -200,7 +204,9 @@ impl Profile {
                 (Words::Osdp(Arc::new(words)), mistakes)
             }
         };
-        if mistakes.is_empty() { Ok(Self { words }) } else { Err(mistakes) }
+        let profile = Self { words };
+        let mistakes: Vec<Mistake> = mistakes.into_iter().chain(check::question(source, &profile)).collect();
+        if mistakes.is_empty() { Ok(profile) } else { Err(mistakes) }
     }
 
     /// `vendor/product`.
@@ -259,6 +265,18 @@ impl Profile {
         }
     }
 
+    /// Whether the product is heard without anything happening at the lane: it says that it is there, or is asked again
+    /// and again.
+    pub fn is_heard_always(&self) -> bool {
+        match &self.words {
+            Words::Mqtt(_) | Words::Http(_) => self.emits(Emits::KeepAlive),
+            Words::Serial(words) => !words.polls.is_empty(),
+            Words::Modbus(words) => !words.polls.is_empty(),
+            Words::Wiegand(_) => false,
+            Words::Osdp(_) => true,
+        }
+    }
+
     /// How many inputs are read, where the profile says so.
     pub fn input_count(&self) -> Option<u16> {
         match &self.words {
@@ -291,6 +309,14 @@ impl Profile {
         self.commands().into_iter().find(|words| words.name == command).map(|words| words.args)
     }
 
+    /// The command of this name, with arguments that fit it and that its guard allows.
+    pub fn prepared(&self, command: &str, args: &Values) -> Result<CommandOf<'_>, CannotSend> {
+        let words = self.commands().into_iter().find(|words| words.name == command);
+        let words = words.ok_or_else(|| CannotSend::NoCommand(command.to_owned()))?;
+        meaning::arguments(words.args, words.guard, args)?;
+        Ok(words)
+    }
+
     /// The device that these parameters describe.
     pub fn bind(&self, given: &BTreeMap<String, toml::Value>) -> Result<Codec, Vec<BadParam>> {
         let values = bound(self.params(), given)?;
@@ -311,7 +337,7 @@ impl Profile {
                 with_params(&mut words.messages, &values);
                 Codec::Serial(SerialCodec::new(Arc::new(words), values))
             }
-            Words::Wiegand(words) => Codec::Wiegand(Cards::new(&words.cards)),
+            Words::Wiegand(words) => Codec::Wiegand(Cards::new(&words.cards, *words.gap_ms.get_ref())),
             Words::Osdp(words) => Codec::Osdp(OsdpCodec::new(Arc::clone(words), &values)),
         })
     }

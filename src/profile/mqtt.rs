@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::json::{Body, scalar, shortened};
-use super::language::{MqttCommand, MqttWords};
+use super::language::{Message, MqttCommand, MqttWords};
 use super::meaning;
 pub use super::statement::DeviceAnswer;
 use super::statement::{BODY_BYTES_MAX, CannotSend, Picture, Rejection, Statement};
@@ -36,6 +36,8 @@ pub struct Heard {
     pub what: Meaning,
     /// The pictures of the vehicle that it tells of.
     pub pictures: Vec<Picture>,
+    /// The device's own running number of it.
+    pub number: Option<u64>,
 }
 
 /// What a message means.
@@ -90,12 +92,15 @@ impl MqttCodec {
             serde_json::from_slice(body).map_err(|error| Rejection::Malformed(shortened(&error.to_string())))?;
         match route {
             Route::Says { layout, messages } => {
-                let (statements, pictures) = self.said(messages, &top)?;
-                Ok(Heard { layout: *layout, what: Meaning::Says(statements), pictures })
+                let (message, body) = self.fitting(messages, &top)?;
+                let what = Meaning::Says(meaning::of(message, body)?);
+                let (pictures, number) = (meaning::pictures(message, body), meaning::number(message, body));
+                Ok(Heard { layout: *layout, what, pictures, number })
             }
             Route::Answers { layout, command } => {
                 let answer = answered(&self.words.commands[*command], &top)?;
-                Ok(Heard { layout: *layout, what: Meaning::Answers(answer), pictures: Vec::new() })
+                let what = Meaning::Answers(answer);
+                Ok(Heard { layout: *layout, what, pictures: Vec::new(), number: None })
             }
         }
     }
@@ -140,15 +145,13 @@ impl MqttCodec {
         routes
     }
 
-    fn said(&self, messages: &[usize], top: &Value) -> Result<(Vec<Statement>, Vec<Picture>), Rejection> {
-        for number in messages {
+    fn fitting<'m>(&'m self, messages: &[usize], top: &'m Value) -> Result<(&'m Message, Body<'m>), Rejection> {
+        let bodies = messages.iter().map(|number| {
             let message = &self.words.messages[*number];
-            let body = Body::new(top, &message.root);
-            if message.when.iter().all(|condition| body.fits(condition)) {
-                return Ok((meaning::of(message, body)?, meaning::pictures(message, body)));
-            }
-        }
-        Err(Rejection::UnknownMessage)
+            (message, Body::new(top, &message.root))
+        });
+        let mut fitting = bodies.filter(|(message, body)| message.when.iter().all(|condition| body.fits(condition)));
+        fitting.next().ok_or(Rejection::UnknownMessage)
     }
 }
 

@@ -11,7 +11,11 @@ use super::statement::{CannotSend, Statement};
 #[derive(Clone, Debug)]
 pub struct Cards {
     formats: Arc<[CardFormat]>,
+    gap_ms: u64,
 }
+
+/// The most bits that a card has; more is noise on the wires.
+pub const CARD_BITS_MAX: usize = 256;
 
 /// Why bits are no card.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,8 +39,13 @@ impl NoCard {
 }
 
 impl Cards {
-    pub(super) fn new(formats: &[Spanned<CardFormat>]) -> Self {
-        Self { formats: formats.iter().map(|format| format.get_ref().clone()).collect() }
+    pub(super) fn new(formats: &[Spanned<CardFormat>], gap_ms: u64) -> Self {
+        Self { formats: formats.iter().map(|format| format.get_ref().clone()).collect(), gap_ms }
+    }
+
+    /// A pause of so many milliseconds ends a card.
+    pub fn gap_ms(&self) -> u64 {
+        self.gap_ms
     }
 
     /// The card that these bits say, in the order in which they came. One format without a fault is enough.

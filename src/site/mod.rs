@@ -423,6 +423,7 @@ fn log(record: &Record) {
         | Record::BarrierCommanded { .. }
         | Record::BarrierAnswered { .. }
         | Record::BarrierMoved { .. }
+        | Record::CardRead { .. }
         | Record::PassageSeen { .. }
         | Record::RulesActivated { .. }
         | Record::Fed { .. }

@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use super::{Store, benefits, escrow, inside, stays, vehicle};
 use crate::domain::decide::{Debt, EscrowFacts, Facts, Hold, KnownMember, StayFacts, StoredOperation};
 use crate::domain::event::{
-    CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, Points, StaffWish, StayId, TillCommit, UtcMs,
+    CardNumber, CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, Points, StaffWish, StayId,
+    TillCommit, UtcMs,
 };
 use crate::domain::lane::Lane;
 use crate::domain::plate::Plate;
@@ -113,6 +114,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         Input::Cloud(news) => escrow::look_up_news(store, &mut facts, news)?,
         Input::Witnessed(seen) => facts.escrow.place = escrow::place(store, seen.head.epoch, seen.head.seq)?,
         Input::Undo(undo) => escrow::look_up_spends(store, &mut facts, undo)?,
+        Input::CardRead { card, .. } => look_up_card(store, &mut facts, card)?,
         Input::Started { .. }
         | Input::LoopChanged { .. }
         | Input::VehicleSeen { .. }
@@ -140,6 +142,15 @@ pub(super) fn look_up_plate(store: &Store, facts: &mut Facts, plate: &Plate) -> 
     let known = |row: &Row<'_>| known_member(store, row);
     facts.member = store.db.prepare_cached(sql)?.query_row([plate.as_str()], known).optional()?;
     look_up_points(store, facts)
+}
+
+/// Whose code the card is.
+fn look_up_card(store: &Store, facts: &mut Facts, card: &CardNumber) -> anyhow::Result<()> {
+    let sql = "SELECT m.member, m.consent_plates, m.home FROM cloud_code c JOIN cloud_member m USING (member)
+               WHERE c.code = ?1";
+    let known = |row: &Row<'_>| known_member(store, row);
+    facts.member = store.db.prepare_cached(sql)?.query_row([card.as_str()], known).optional()?;
+    Ok(())
 }
 
 /// What the member of the plate has here, and usually spends.

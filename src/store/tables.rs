@@ -219,7 +219,7 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
                 params![command.as_str(), json(answer)?],
             )?;
         }
-        Record::BarrierMoved { .. } => {}
+        Record::BarrierMoved { .. } | Record::CardRead { .. } => {}
         Record::PassageSeen { command, .. } => {
             if let Some(command) = command {
                 one(db, "UPDATE barrier_command SET passed = 1 WHERE command = ?1", params![command.as_str()])?;

@@ -241,6 +241,7 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         | Input::VehicleSeen { .. }
         | Input::BarrierAnswered { .. }
         | Input::BarrierMoved { .. }
+        | Input::CardRead { .. }
         | Input::LaneDue { .. }
         | Input::LaneReconsidered { .. }
         | Input::ExperienceForgotten { .. }

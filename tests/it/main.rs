@@ -1,12 +1,15 @@
 //! One integration-test binary: stories of lanes, tables of cases, and the tidiness of the source.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod alone;
 mod arrivals;
 mod benefits;
 mod boxed;
+mod cards;
 mod corrections;
 mod demo;
 mod dice;
+mod doors;
 mod emergency;
 mod escrow;
 mod fees;

@@ -254,6 +254,7 @@ impl Model {
             | Record::PassageSeen { .. }
             | Record::TailgateSeen { .. }
             | Record::AlarmRaised { .. }
+            | Record::CardRead { .. }
             | Record::RulesActivated { .. } => {}
             Record::Fed { .. } | Record::Acknowledged { .. } | Record::LeaseSeen { .. } => {
                 panic!("what the cloud owns is not journaled")

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
-use super::{BAUD, Device, broker, push, wire};
+use super::links::{broker, push, wire};
+use super::{BAUD, Device};
 use crate::devices::serial::Wire;
 use crate::devices::settings::{BarrierConfig, ContactConfig, DeviceConfig, LinkConfig, LinkKind};
 use crate::devices::wiring::InputRole;
 use crate::domain::event::LaneId;
 use crate::profile::Codec;
 use crate::profile::http::Carrier;
-use crate::profile::language::{Emits, RAISE};
+use crate::profile::language::{Emits, RAISE, TUNNEL};
 use crate::profile::mistake::{Mistake, Source, one_of};
 use crate::profile::modbus::Framing;
 
@@ -58,6 +59,10 @@ impl Check<'_> {
             ("parity", link.parity.as_ref().map(Spanned::span)),
         ];
         let push = [("listen", link.listen.as_ref().map(Spanned::span))];
+        let tunnel = [
+            ("device", link.device.as_ref().map(Spanned::span)),
+            ("channel", link.channel.as_ref().map(Spanned::span)),
+        ];
         let (tcp, none) = (&mqtt[..2], &mqtt[..0]);
         let own: &[_] = match kind {
             LinkKind::Mqtt => &mqtt,
@@ -65,9 +70,10 @@ impl Check<'_> {
             LinkKind::Tcp => tcp,
             LinkKind::HttpPush => &push,
             LinkKind::HttpStream => none,
+            LinkKind::Tunnel => &tunnel,
         };
         let is_own = |name: &str| own.iter().any(|(own, _)| *own == name);
-        for (name, at) in mqtt.iter().chain(&serial).chain(&push).filter(|(name, _)| !is_own(name)) {
+        for (name, at) in mqtt.iter().chain(&serial).chain(&push).chain(&tunnel).filter(|(name, _)| !is_own(name)) {
             if let Some(at) = at {
                 let wrong = format!("a link of kind {} has no {name}", kind.word());
                 let allowed =
@@ -83,6 +89,13 @@ impl Check<'_> {
         }
         if kind == LinkKind::HttpPush && link.listen.is_none() {
             self.wrong(&link.kind, "the link lacks its address".to_owned(), "listen = \"0.0.0.0:8090\"".to_owned());
+        }
+        if kind == LinkKind::Tunnel && link.device.is_none() {
+            self.wrong(
+                &link.kind,
+                "the link lacks its device".to_owned(),
+                "device = \"cam-in\", channel = 0".to_owned(),
+            );
         }
         if let Some(baud) = link.baud.as_ref().filter(|baud| !BAUD.contains(baud.get_ref())) {
             self.wrong(baud, format!("baud is {}", baud.get_ref()), "1200 to 115200".to_owned());
@@ -117,6 +130,40 @@ impl Check<'_> {
         }
     }
 
+    /// A reader's key stands where others have their password.
+    pub fn reader_key(&mut self, config: &DeviceConfig) -> Option<[u8; 16]> {
+        let password = config.password.as_ref()?;
+        let key = hex::decode(password.get_ref().revealed().trim()).ok().and_then(|bytes| bytes.try_into().ok());
+        if key.is_none() {
+            let allowed = "the reader's key: 32 hex digits".to_owned();
+            self.wrong(password, "the password of an OSDP reader is no key".to_owned(), allowed);
+        }
+        key
+    }
+
+    /// A tunnel is a port of a device that takes bytes for it and tells what comes back.
+    pub fn tunnel(&mut self, link: &LinkConfig, devices: &BTreeMap<String, Device>) {
+        let Some(through) = &link.device else { return };
+        let Some(device) = devices.get(through.get_ref()) else {
+            if !self.device_ids.contains(through.get_ref().as_str()) {
+                let known = one_of(self.device_ids.iter().copied());
+                self.wrong(through, format!("there is no device {:?}", through.get_ref()), known);
+            }
+            return;
+        };
+        let args = device.profile.args(TUNNEL);
+        let Some(args) = args.filter(|_| device.profile.emits(Emits::Tunnelled)) else {
+            let wrong = format!("{} has no tunnel", device.profile.id());
+            let allowed = "a device whose profile has the command tunnel and emits tunnelled".to_owned();
+            return self.wrong(through, wrong, allowed);
+        };
+        let most = args.get("channel").and_then(|arg| arg.max).unwrap_or(0);
+        if let Some(channel) = link.channel.as_ref().filter(|channel| i64::from(*channel.get_ref()) > most) {
+            let wrong = format!("{} has no port {}", device.profile.id(), channel.get_ref());
+            self.wrong(channel, wrong, format!("0 to {most}"));
+        }
+    }
+
     /// A broker closes the older of two connections with one client id, so that two such links would fight for ever.
     pub fn clients(&mut self, box_id: &str, links: &[LinkConfig]) {
         let mut seen = BTreeSet::new();
@@ -130,10 +177,11 @@ impl Check<'_> {
                     let listen = push(link, std::iter::empty()).listen.to_string();
                     !seen.insert((listen, String::new(), String::new()))
                 }
-                LinkKind::Serial | LinkKind::Tcp => {
+                LinkKind::Serial | LinkKind::Tcp | LinkKind::Tunnel => {
                     let place = match wire(link) {
                         Wire::Serial { path, .. } => (path.display().to_string(), String::new(), String::new()),
                         Wire::Tcp { host, port } => (host, port.to_string(), "tcp".to_owned()),
+                        Wire::Tunnel { device, channel } => (device.0, channel.to_string(), "tunnel".to_owned()),
                     };
                     !seen.insert(place)
                 }
@@ -233,7 +281,9 @@ impl Check<'_> {
                     codec.paths().map(|path| format!("{path} {who}")).collect()
                 }
                 Codec::Serial(codec) => vec![codec.address()],
-                Codec::Wiegand(_) | Codec::Osdp(_) => Vec::new(),
+                Codec::Osdp(codec) => vec![codec.address().to_string()],
+                // Bits say nothing of who sent them.
+                Codec::Wiegand(_) => vec![String::new()],
             };
             let id = device.config.id.get_ref().as_str();
             let other = addresses
@@ -257,7 +307,9 @@ impl Check<'_> {
                     Framing::Tcp => "modbus-tcp",
                 },
                 Codec::Serial(_) => device.profile.id(),
-                Codec::Mqtt(_) | Codec::Http(_) | Codec::Wiegand(_) | Codec::Osdp(_) => continue,
+                Codec::Wiegand(_) => "wiegand",
+                Codec::Osdp(_) => "osdp",
+                Codec::Mqtt(_) | Codec::Http(_) => continue,
             };
             let id = device.config.id.get_ref().as_str();
             let (other, before) = *spoken.entry(device.config.link.get_ref()).or_insert((id, language));

@@ -1,27 +1,32 @@
 //! From the settings to what is started: every name is looked up, and every mistake is told with its line.
 
 mod check;
+mod links;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use toml::Spanned;
 
 use super::digest::Credentials;
 use super::serial::Wire;
-use super::settings::{DeviceConfig, DevicesConfig, LinkConfig, LinkKind, Parity};
+use super::settings::{DeviceConfig, DevicesConfig, LinkKind};
 use super::wiring::{InputRole, Wiring};
 use crate::domain::event::{DeviceId, LaneId};
 use crate::domain::lane::LoopRole;
 use crate::profile::http::HttpCodec;
-use crate::profile::language::{Emits, Link};
+use crate::profile::language::{Emits, Link, TUNNEL};
 use crate::profile::mistake::{Mistake, Source, one_of};
 use crate::profile::modbus::ModbusCodec;
 use crate::profile::mqtt::MqttCodec;
+use crate::profile::osdp::OsdpCodec;
 use crate::profile::serial::SerialCodec;
 use crate::profile::template::{Value, Values};
+use crate::profile::wiegand::Cards;
 use crate::profile::{Catalogue, Codec, Profile};
 use check::Check;
+use links::{bits, broker, bus, http, line, push, readers};
 
 /// Settings without mistakes, ready to be started.
 #[derive(Clone, Debug)]
@@ -31,6 +36,14 @@ pub struct Plan {
     pub(super) lines: Vec<LinePlan>,
     pub(super) pushes: Vec<PushPlan>,
     pub(super) streams: Vec<StreamPlan>,
+    pub(super) readers: Vec<ReadersPlan>,
+    pub(super) bits: Vec<BitsPlan>,
+    /// Every device with its link and its profile.
+    pub(super) devices: BTreeMap<DeviceId, (String, Profile)>,
+    /// What each link is.
+    pub(super) kinds: BTreeMap<String, LinkKind>,
+    /// Where it is written what may be told only so often a day.
+    pub(super) remembered_in: Option<PathBuf>,
     pub(super) barriers: BTreeMap<LaneId, BarrierPlan>,
 }
 
@@ -41,6 +54,8 @@ pub(super) struct BrokerPlan {
     pub port: u16,
     pub client_id: String,
     pub credentials: Option<(String, String)>,
+    /// It only looks whether the broker and its devices are there, beside a box that works.
+    pub is_guest: bool,
     pub devices: Vec<MqttDevice>,
 }
 
@@ -83,8 +98,46 @@ pub(super) struct HttpDevice {
     pub wiring: Wiring,
     /// Where it is asked, for commands that are requests.
     pub call: Option<CallPlan>,
-    /// Whether a lane's barrier hangs on it.
-    pub raises: bool,
+    /// The command by which it lets a lane's barrier rise, where one hangs on it or on its tunnel.
+    pub raised_by: Option<&'static str>,
+}
+
+/// Readers on an OSDP bus.
+#[derive(Clone, Debug)]
+pub(super) struct ReadersPlan {
+    pub id: String,
+    pub wire: Wire,
+    pub readers: Vec<ReaderPlan>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct ReaderPlan {
+    pub codec: OsdpCodec,
+    pub wiring: Wiring,
+    /// The reader's key; without one it is spoken to in the clear.
+    pub key: Option<Key>,
+    pub debounce_ms: u32,
+    pub poll_ms: Option<u64>,
+}
+
+/// A key: never shown.
+#[derive(Clone, Copy)]
+pub(super) struct Key(pub [u8; 16]);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// A reader with two data wires, behind a bridge that writes its bits on a line.
+#[derive(Clone, Debug)]
+pub(super) struct BitsPlan {
+    pub id: String,
+    pub wire: Wire,
+    pub cards: Cards,
+    pub gap_ms: u64,
+    pub wiring: Wiring,
 }
 
 #[derive(Clone, Debug)]
@@ -117,10 +170,10 @@ pub(super) struct BarrierPlan {
     pub args: Values,
 }
 
-/// Where Modbus listens on TCP, by its standard.
-const MODBUS_TCP_PORT: u16 = 502;
 /// Below 1200 a poll takes longer than a vehicle; above 115200 no board here answers.
 const BAUD: std::ops::RangeInclusive<u32> = 1_200..=115_200;
+/// How often a device is asked by one who only looks.
+const LOOK_MS: u64 = 200;
 /// Faster, the bus has no room for a command; slower, a driver waits.
 const POLL_MS: std::ops::RangeInclusive<u64> = 10..=5_000;
 
@@ -137,6 +190,9 @@ impl DevicesConfig {
         }
         check.clients(box_id, &self.links);
         let mut devices = self.devices(&mut check, catalogue);
+        for link in &self.links {
+            check.tunnel(link, &devices);
+        }
         let barriers = self.wire(&mut check, &mut devices);
         check.addresses(&devices);
         check.languages(&devices);
@@ -161,16 +217,10 @@ impl DevicesConfig {
             };
             let kinds: &[LinkKind] = match profile.link() {
                 Link::Mqtt => &[LinkKind::Mqtt],
-                Link::ModbusRtu | Link::Serial => &[LinkKind::Serial, LinkKind::Tcp],
+                Link::ModbusRtu | Link::Wiegand | Link::Osdp => &[LinkKind::Serial, LinkKind::Tcp],
+                Link::Serial => &[LinkKind::Serial, LinkKind::Tcp, LinkKind::Tunnel],
                 Link::ModbusTcp => &[LinkKind::Tcp],
                 Link::Http => &[LinkKind::HttpPush, LinkKind::HttpStream],
-                other @ (Link::Wiegand | Link::Osdp) => {
-                    let wrong =
-                        format!("this version has no link for {}, a profile of link {}", profile.id(), other.word());
-                    let allowed = "a profile of link mqtt, modbus-rtu, modbus-tcp, serial or http".to_owned();
-                    check.wrong(&config.profile, wrong, allowed);
-                    continue;
-                }
             };
             if link.is_some_and(|link| !kinds.contains(link.kind.get_ref())) {
                 let wrong = format!("{} cannot hang on this link", profile.id());
@@ -186,7 +236,13 @@ impl DevicesConfig {
                     check.own_address(config, &codec, link);
                     let id = DeviceId(config.id.get_ref().clone());
                     let wiring = Wiring::new(id, i64::from(config.clock_tolerance_s) * 1000);
-                    devices.insert(config.id.get_ref().clone(), Device { config, profile, codec, wiring });
+                    let key = match codec {
+                        Codec::Osdp(_) => check.reader_key(config),
+                        Codec::Mqtt(_) | Codec::Modbus(_) | Codec::Http(_) | Codec::Serial(_) | Codec::Wiegand(_) => {
+                            None
+                        }
+                    };
+                    devices.insert(config.id.get_ref().clone(), Device { config, profile, codec, wiring, key });
                 }
                 Err(bad) => {
                     for bad in bad {
@@ -210,6 +266,17 @@ impl DevicesConfig {
                 } else if let Some(other) = camera.wiring.camera_of.replace(id.clone()) {
                     let wrong = format!("{} already looks at lane {other}", lane.camera.get_ref());
                     check.wrong(&lane.camera, wrong, "a camera for each lane".to_owned());
+                }
+            }
+            if let Some(reader) = &lane.reader
+                && let Some(device) = check.device(devices, reader)
+            {
+                if !device.profile.emits(Emits::Card) {
+                    let wrong = format!("{} reads no cards", device.profile.id());
+                    check.wrong(reader, wrong, "a device whose profile emits card".to_owned());
+                } else if let Some(other) = device.wiring.reader_of.replace(id.clone()) {
+                    let wrong = format!("{} is already at lane {other}", reader.get_ref());
+                    check.wrong(reader, wrong, "a reader for each lane".to_owned());
                 }
             }
             let contacts = [
@@ -256,18 +323,31 @@ impl DevicesConfig {
             lines: Vec::new(),
             pushes: Vec::new(),
             streams: Vec::new(),
+            readers: Vec::new(),
+            bits: Vec::new(),
+            devices: BTreeMap::new(),
+            kinds: BTreeMap::new(),
+            remembered_in: None,
             barriers,
         };
+        for device in devices.values() {
+            let link = device.config.link.get_ref().clone();
+            plan.devices.insert(device.wiring.device.clone(), (link, device.profile.clone()));
+        }
         for link in &self.links {
+            plan.kinds.insert(link.id.get_ref().clone(), *link.kind.get_ref());
             let of_link = devices.values().filter(|device| device.config.link.get_ref() == link.id.get_ref());
             match link.kind.get_ref() {
                 LinkKind::Mqtt => plan.brokers.push(broker(box_id, link, of_link)),
-                LinkKind::Serial | LinkKind::Tcp => {
+                LinkKind::Serial | LinkKind::Tcp | LinkKind::Tunnel => {
                     let of_link: Vec<&Device> = of_link.collect();
-                    if of_link.iter().any(|device| matches!(device.codec, Codec::Serial(_))) {
-                        plan.lines.push(line(link, &of_link));
-                    } else {
-                        plan.buses.push(bus(link, &of_link));
+                    match of_link.first().map(|device| &device.codec) {
+                        Some(Codec::Serial(_)) => plan.lines.push(line(link, &of_link)),
+                        Some(Codec::Osdp(_)) => plan.readers.push(readers(link, &of_link)),
+                        Some(Codec::Wiegand(_)) => plan.bits.extend(bits(link, &of_link)),
+                        Some(Codec::Modbus(_) | Codec::Mqtt(_) | Codec::Http(_)) | None => {
+                            plan.buses.push(bus(link, &of_link));
+                        }
                     }
                 }
                 LinkKind::HttpPush => plan.pushes.push(push(link, of_link)),
@@ -276,7 +356,45 @@ impl DevicesConfig {
                 }
             }
         }
+        plan.let_tunnels_raise();
         plan
+    }
+}
+
+impl Plan {
+    /// What may be told only so often a day is counted in this file, so that a restart gives nothing back.
+    pub fn remembering_in(self, file: PathBuf) -> Self {
+        Self { remembered_in: Some(file), ..self }
+    }
+
+    /// The same for one who only looks: no barrier can be raised, brokers keep nothing, and devices in tunnels are asked, too.
+    pub(super) fn for_a_look(mut self) -> Self {
+        self.barriers.clear();
+        for broker in &mut self.brokers {
+            broker.is_guest = true;
+            broker.client_id.push_str("-check");
+        }
+        for device in self.lines.iter_mut().flat_map(|line| &mut line.devices) {
+            device.poll_ms = device.poll_ms.or(Some(LOOK_MS));
+        }
+        self
+    }
+
+    /// A camera's answer waits for the raise of a barrier that hangs on its tunnel, as it does for its own.
+    fn let_tunnels_raise(&mut self) {
+        let links: BTreeSet<&str> = self.barriers.values().map(|barrier| barrier.link.as_str()).collect();
+        let raising = self.lines.iter().filter(|line| links.contains(line.id.as_str()));
+        let through: BTreeSet<DeviceId> = raising
+            .filter_map(|line| match &line.wire {
+                Wire::Tunnel { device, .. } => Some(device.clone()),
+                Wire::Serial { .. } | Wire::Tcp { .. } => None,
+            })
+            .collect();
+        for device in self.pushes.iter_mut().flat_map(|push| &mut push.devices) {
+            if through.contains(&device.wiring.device) {
+                device.raised_by.get_or_insert(TUNNEL);
+            }
+        }
     }
 }
 
@@ -285,93 +403,6 @@ struct Device<'c> {
     profile: &'c Profile,
     codec: Codec,
     wiring: Wiring,
-}
-
-fn broker<'d>(box_id: &str, link: &LinkConfig, devices: impl Iterator<Item = &'d Device<'d>>) -> BrokerPlan {
-    let text = |value: &Option<Spanned<String>>| value.as_ref().map(|value| value.get_ref().clone());
-    let password = link.password.as_ref().map_or("", |password| password.get_ref().revealed()).to_owned();
-    BrokerPlan {
-        id: link.id.get_ref().clone(),
-        host: text(&link.host).unwrap_or_else(|| "127.0.0.1".to_owned()),
-        port: link.port.as_ref().map_or(1883, |port| *port.get_ref()),
-        client_id: text(&link.client_id).unwrap_or_else(|| format!("gatepost-{box_id}")),
-        credentials: text(&link.username).map(|username| (username, password)),
-        devices: devices
-            .filter_map(|device| match &device.codec {
-                Codec::Mqtt(codec) => Some(MqttDevice { codec: codec.clone(), wiring: device.wiring.clone() }),
-                Codec::Modbus(_) | Codec::Http(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => None,
-            })
-            .collect(),
-    }
-}
-
-fn wire(link: &LinkConfig) -> Wire {
-    match link.kind.get_ref() {
-        LinkKind::Tcp => {
-            let host = link.host.as_ref().map_or("127.0.0.1", |host| host.get_ref()).to_owned();
-            Wire::Tcp { host, port: link.port.as_ref().map_or(MODBUS_TCP_PORT, |port| *port.get_ref()) }
-        }
-        LinkKind::Serial | LinkKind::Mqtt | LinkKind::HttpPush | LinkKind::HttpStream => Wire::Serial {
-            path: link.path.as_ref().map(|path| path.get_ref().clone()).unwrap_or_default(),
-            baud: link.baud.as_ref().map_or(9600, |baud| *baud.get_ref()),
-            parity: link.parity.as_ref().map_or(Parity::None, |parity| *parity.get_ref()),
-        },
-    }
-}
-
-fn bus(link: &LinkConfig, devices: &[&Device]) -> BusPlan {
-    let board = |device: &&Device| match &device.codec {
-        Codec::Modbus(codec) => Some(BoardPlan {
-            codec: codec.clone(),
-            wiring: device.wiring.clone(),
-            debounce_ms: device.config.debounce_ms,
-            poll_ms: device.config.poll_ms.as_ref().map(|ms| *ms.get_ref()),
-        }),
-        Codec::Mqtt(_) | Codec::Http(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => None,
-    };
-    BusPlan { id: link.id.get_ref().clone(), wire: wire(link), boards: devices.iter().filter_map(board).collect() }
-}
-
-fn line(link: &LinkConfig, devices: &[&Device]) -> LinePlan {
-    let framed = |device: &&Device| match &device.codec {
-        Codec::Serial(codec) => Some(FramedPlan {
-            codec: codec.clone(),
-            wiring: device.wiring.clone(),
-            debounce_ms: device.config.debounce_ms,
-            poll_ms: device.config.poll_ms.as_ref().map(|ms| *ms.get_ref()),
-        }),
-        Codec::Mqtt(_) | Codec::Http(_) | Codec::Modbus(_) | Codec::Wiegand(_) | Codec::Osdp(_) => None,
-    };
-    LinePlan { id: link.id.get_ref().clone(), wire: wire(link), devices: devices.iter().filter_map(framed).collect() }
-}
-
-fn push<'d>(link: &LinkConfig, devices: impl Iterator<Item = &'d Device<'d>>) -> PushPlan {
-    PushPlan {
-        id: link.id.get_ref().clone(),
-        listen: link.listen.as_ref().map_or(SocketAddr::from(([127, 0, 0, 1], 8090)), |listen| *listen.get_ref()),
-        devices: http(devices),
-    }
-}
-
-fn http<'d>(devices: impl Iterator<Item = &'d Device<'d>>) -> Vec<HttpDevice> {
-    devices
-        .filter_map(|device| match &device.codec {
-            Codec::Http(codec) => Some(HttpDevice {
-                codec: codec.clone(),
-                wiring: device.wiring.clone(),
-                call: call(device.config),
-                raises: device.wiring.arm_of.is_some(),
-            }),
-            Codec::Mqtt(_) | Codec::Modbus(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => None,
-        })
-        .collect()
-}
-
-fn call(device: &DeviceConfig) -> Option<CallPlan> {
-    let address = device.address.as_ref()?.get_ref().clone();
-    let credentials = device.username.as_ref().map(|username| Credentials {
-        username: username.get_ref().clone(),
-        password: device.password.as_ref().map_or("", |password| password.get_ref().revealed()).to_owned(),
-    });
-    Some(CallPlan { address, credentials })
+    /// A reader's key.
+    key: Option<[u8; 16]>,
 }

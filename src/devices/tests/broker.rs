@@ -16,7 +16,7 @@ use super::*;
 use crate::domain::event::VehicleSign;
 use crate::photos::Checker;
 
-const SN: &str = "265e1040-85e01fb7";
+pub(super) const SN: &str = "265e1040-85e01fb7";
 
 #[tokio::test]
 async fn a_read_is_acknowledged_only_after_its_commit() {
@@ -85,7 +85,7 @@ async fn a_camera_that_never_answers_still_gets_every_raise() {
         camera.told().await;
         site.until(|metrics| metrics.raises_sent("entry-1") == u64::try_from(n).expect("small") + 1).await;
     }
-    let forgotten = "newer raises came before its answer".to_owned();
+    let forgotten = "newer commands came before its answer".to_owned();
     assert_eq!(site.answer("box/1/0/0").await, CommandAnswer::Silent(forgotten));
 }
 
@@ -282,27 +282,29 @@ fn input(source: u16, value: u16) -> String {
     json!({"sn": SN, "payload": {"body": {"AlarmGioIn": {"result": result}}}}).to_string()
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }
 
-struct Mosquitto {
+pub(super) struct Mosquitto {
     /// Killed when it is dropped.
     _child: Child,
     lines: Lines<BufReader<ChildStderr>>,
-    port: u16,
+    pub(super) port: u16,
     _directory: tempfile::TempDir,
 }
 
 impl Mosquitto {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
+        Self::start_with("allow_anonymous true").await
+    }
+
+    pub(super) async fn start_with(more: &str) -> Self {
         let port = free_port();
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("mosquitto.conf");
-        let text = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest stderr\nlog_type all\nset_tcp_nodelay true\n"
-        );
+        let text = format!("listener {port} 127.0.0.1\n{more}\nlog_dest stderr\nlog_type all\nset_tcp_nodelay true\n");
         std::fs::write(&file, text).expect("written");
         let mut child = Command::new("/usr/sbin/mosquitto")
             .arg("-c")
@@ -320,7 +322,11 @@ impl Mosquitto {
 
     /// A box that is connected and subscribed.
     async fn site(&mut self, profile_timeout: Option<&str>) -> Site {
-        let site = Site::start(settings(self.port, profile_timeout));
+        self.site_of(settings(self.port, profile_timeout)).await
+    }
+
+    pub(super) async fn site_of(&mut self, plan: Plan) -> Site {
+        let site = Site::start(plan);
         self.is_subscribed().await;
         site.until(|metrics| metrics.is_link_up("broker")).await;
         site
@@ -331,7 +337,7 @@ impl Mosquitto {
     }
 
     /// Waits until the broker says so.
-    async fn log(&mut self, words: &str) {
+    pub(super) async fn log(&mut self, words: &str) {
         let found = async {
             while let Some(line) = self.lines.next_line().await.expect("readable") {
                 if line.contains(words) {
@@ -403,14 +409,14 @@ async fn from_broker_read(far: &mut TcpStream, buffer: &mut [u8]) -> Option<usiz
 }
 
 /// A camera that publishes and is told, with QoS 1.
-struct Camera {
+pub(super) struct Camera {
     client: AsyncClient,
     connection: EventLoop,
     told: std::collections::VecDeque<(String, Value)>,
 }
 
 impl Camera {
-    async fn connect(port: u16) -> Self {
+    pub(super) async fn connect(port: u16) -> Self {
         let mut options = MqttOptions::new("camera", "127.0.0.1", port);
         let mut properties = ConnectProperties::new();
         properties.max_packet_size = Some(8 * 1024 * 1024);
@@ -424,7 +430,7 @@ impl Camera {
         camera
     }
 
-    async fn says(&mut self, name: &str, body: &str) {
+    pub(super) async fn says(&mut self, name: &str, body: &str) {
         self.publishes(&format!("device/{SN}/message/up/{name}"), body, false).await;
     }
 
@@ -437,7 +443,7 @@ impl Camera {
         self.told_on().await.1
     }
 
-    async fn told_on(&mut self) -> (String, Value) {
+    pub(super) async fn told_on(&mut self) -> (String, Value) {
         if self.told.is_empty() {
             self.until(|packet| matches!(packet, Packet::Publish(_))).await;
         }
@@ -445,8 +451,12 @@ impl Camera {
     }
 
     async fn answers(&mut self, command: &Value, code: u16) {
-        let reply = json!({"code": code, "id": command["id"], "name": "gpio_out", "sn": SN, "payload": null});
-        self.publishes(&format!("device/{SN}/message/down/gpio_out/reply"), &reply.to_string(), false).await;
+        self.answers_on("gpio_out", command, code).await;
+    }
+
+    pub(super) async fn answers_on(&mut self, name: &str, command: &Value, code: u16) {
+        let reply = json!({"code": code, "id": command["id"], "name": name, "sn": SN, "payload": null});
+        self.publishes(&format!("device/{SN}/message/down/{name}/reply"), &reply.to_string(), false).await;
     }
 
     async fn until(&mut self, is_it: impl Fn(&Packet) -> bool) {

@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use super::*;
 
-const PLATE: &str = r#"{"AlarmInfoPlate":{"channel":0,"serialno":"0f823866-d2dc45ab","result":{"PlateResult":{"colorType":1,"confidence":94,"isoffline":0,"license":"粤B12345","timeStamp":{"Timeval":{"sec":1772294399,"usec":638740}},"triggerType":8,"plateid":90813}}}}"#;
+pub(super) const PLATE: &str = r#"{"AlarmInfoPlate":{"channel":0,"serialno":"0f823866-d2dc45ab","result":{"PlateResult":{"colorType":1,"confidence":94,"isoffline":0,"license":"粤B12345","timeStamp":{"Timeval":{"sec":1772294399,"usec":638740}},"triggerType":8,"plateid":90813}}}}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_is_answered_after_its_commit_and_the_answer_raises() {
@@ -82,7 +82,7 @@ async fn first_line(stream: &mut TcpStream) -> String {
 }
 
 /// The answer's body and status, as a foreign client sees them.
-fn curl(address: SocketAddr, path: &str, body: &str) -> tokio::task::JoinHandle<String> {
+pub(super) fn curl(address: SocketAddr, path: &str, body: &str) -> tokio::task::JoinHandle<String> {
     let (url, body) = (format!("http://{address}{path}"), body.to_owned());
     tokio::spawn(async move {
         let mut command = Command::new("curl");

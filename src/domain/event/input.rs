@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CloudNews, CommandId, Correction, DeviceId, Fen, LaneId, MemberId, StayId, TerminalId, Undo, UtcMs, Witnessed,
+    CardNumber, CloudNews, CommandId, Correction, DeviceId, Fen, LaneId, MemberId, StayId, TerminalId, Undo, UtcMs,
+    Witnessed,
 };
 use crate::domain::admission::table::NoEntry;
 use crate::domain::benefit::CouponState;
@@ -374,6 +375,15 @@ pub enum Input {
         lane: LaneId,
         /// Where the arm is.
         position: ArmPosition,
+    },
+    /// A card was shown at a lane's reader.
+    CardRead {
+        /// The lane.
+        lane: LaneId,
+        /// The reader.
+        device: DeviceId,
+        /// The card.
+        card: CardNumber,
     },
     /// A lane's deadline has come.
     LaneDue {

@@ -1,5 +1,6 @@
 //! The one language of the house: what comes in, what was decided, what is to be done.
 
+mod card;
 mod cause;
 mod correction;
 mod decision;
@@ -9,6 +10,7 @@ mod record;
 
 use serde::{Deserialize, Serialize};
 
+pub use card::{CardNumber, ShownCard};
 pub use cause::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Tender};
 pub use correction::{Corrected, Correction, Wrong};
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ArmPosition, CommandAnswer, CommandId, Corrected, EmergencySource, EpochReason, Evidence, FeedChange, Fen, GrantId,
-    JournalHead, LaneId, MatchedBy, MemberId, OpId, PlateRead, Points, RaiseCause, ReadOutcome, StayId, Tender,
-    TerminalId, TillAnswer, UtcMs,
+    JournalHead, LaneId, MatchedBy, MemberId, OpId, PlateRead, Points, RaiseCause, ReadOutcome, ShownCard, StayId,
+    Tender, TerminalId, TillAnswer, UtcMs,
 };
 use crate::domain::benefit::{RestsOn, Use, Validation};
 use crate::domain::lane::Lane;
@@ -409,6 +409,8 @@ pub enum Record {
         /// The raise it used, if there was one.
         command: Option<CommandId>,
     },
+    /// A card was shown at a lane.
+    CardRead(ShownCard),
     /// Something that staff should look at.
     AlarmRaised {
         /// A word for it.

@@ -8,9 +8,10 @@ use toml::Spanned;
 /// What is the same in the commands of every link.
 macro_rules! named {
     ($command:expr) => {
-        $crate::profile::check::Named {
+        $crate::profile::check::commands::Named {
             name: &$command.name,
             is_service: $command.service,
+            ack: $command.ack,
             retry: $command.retry,
             guard: $command.guard.as_ref(),
             args: &$command.args,
@@ -18,23 +19,26 @@ macro_rules! named {
     };
 }
 
+mod commands;
 mod frames;
 mod posts;
 mod readers;
 
+pub use commands::question;
 pub use frames::serial;
 pub use posts::http;
 pub use readers::{osdp, wiegand};
 
 use super::json::{own_base64, toml_scalar};
 use super::language::{
-    Arg, ArgKind, Condition, Decode, Emits, Field, Guard, Head, Link, Message, ModbusWords, MqttCommand, MqttWords,
-    Number, Param, ParamKind, RAISE, Retry,
+    Arg, ArgKind, Condition, Decode, Emits, Field, Head, Link, Message, ModbusWords, MqttCommand, MqttWords, Number,
+    Param, ParamKind,
 };
 use super::meaning::{level, position, sign};
-use super::mistake::{Mistake, Source, nearest, one_of};
+use super::mistake::{Mistake, Source, one_of};
 use super::statement::{Colour, VehicleKind};
 use super::template::{self, Value, Values};
+use commands::check_named;
 
 /// Slower than this, a driver waits at a loop that nobody has seen.
 const POLL_MS: std::ops::RangeInclusive<u64> = 10..=5_000;
@@ -44,23 +48,6 @@ const REPLY_MS: std::ops::RangeInclusive<u64> = 20..=60_000;
 const POLL_INPUTS: std::ops::RangeInclusive<u16> = 1..=64;
 /// A frame stays short.
 const VALUES_MAX: usize = 16;
-
-/// More often than this, a device that does not answer would hold up everything else.
-const RETRIES: std::ops::RangeInclusive<u8> = 1..=5;
-
-/// The house's own commands, with the arguments that it gives to each.
-const HOUSE: [(&str, &[&str]); 10] = [
-    (RAISE, &["output", "pulse_ms"]),
-    ("lower", &["output", "pulse_ms"]),
-    ("tunnel", &["channel", "bytes"]),
-    ("say", &["text"]),
-    ("show", &["lines", "voice"]),
-    ("pay_screen", &["code", "text", "seconds"]),
-    ("free_bays", &["count"]),
-    ("trigger", &[]),
-    ("read_inputs", &[]),
-    ("print", &["text"]),
-];
 
 /// What a message of each meaning must and may say.
 fn fields_of(emits: Emits) -> (&'static [&'static str], &'static [&'static str]) {
@@ -315,83 +302,6 @@ fn our_words(source: &Source, name: &str, field: &Spanned<Field>, mistakes: &mut
     }
 }
 
-/// What is the same in the commands of every link.
-struct Named<'w> {
-    name: &'w Spanned<String>,
-    is_service: bool,
-    retry: Retry,
-    guard: Option<&'w Guard>,
-    args: &'w BTreeMap<String, Arg>,
-}
-
-fn check_named(source: &Source, words: &Named, mistakes: &mut Vec<Mistake>) {
-    let name = words.name.get_ref().as_str();
-    let at = || words.name.span();
-    let house = HOUSE.iter().find(|(known, _)| *known == name);
-    match (house, words.is_service) {
-        (None, false) => {
-            let near = nearest(name, HOUSE.iter().map(|(known, _)| *known));
-            let near = near.map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
-            let known = one_of(HOUSE.iter().map(|(known, _)| *known));
-            let wrong = format!("the house has no command {name:?}{near}");
-            mistakes.push(source.mistake(at(), wrong, format!("{known}; another name with service = true")));
-        }
-        (Some(_), true) => {
-            let wrong = format!("{name} is a command of the house, not of an installer");
-            mistakes.push(source.mistake(at(), wrong, "service = false, or another name"));
-        }
-        (Some((_, given)), false) => args(source, at(), given, words.args, mistakes),
-        (None, true) => {}
-    }
-    bounds(source, at(), words.args, mistakes);
-    match words.retry {
-        Retry::Again(_) if name == RAISE || name == "lower" => {
-            let wrong = "a barrier command is never repeated: the arm may have moved";
-            mistakes.push(source.mistake(at(), wrong, "retry = \"never\""));
-        }
-        Retry::Again(again) if !RETRIES.contains(&again.times) => {
-            mistakes.push(source.mistake(at(), format!("{} repetitions", again.times), "1 to 5"));
-        }
-        Retry::Again(_) | Retry::Never => {}
-    }
-    for unknown in words.guard.iter().flat_map(|guard| &guard.needs).filter(|name| !words.args.contains_key(*name)) {
-        let allowed = one_of(words.args.keys().map(String::as_str));
-        mistakes.push(source.mistake(
-            at(),
-            format!("the guard needs the argument {unknown}, which is not one"),
-            allowed,
-        ));
-    }
-}
-
-fn args(source: &Source, at: Range<usize>, given: &[&str], args: &BTreeMap<String, Arg>, mistakes: &mut Vec<Mistake>) {
-    for (name, _) in args.iter().filter(|(name, arg)| !given.contains(&name.as_str()) && arg.default.is_none()) {
-        let wrong = format!("the house gives no argument {name} to this command");
-        let allowed = format!("{}, or an argument with a default", one_of(given.iter().copied()));
-        mistakes.push(source.mistake(at.clone(), wrong, allowed));
-    }
-    for name in given.iter().filter(|name| !args.contains_key(**name)) {
-        let wrong = format!("the argument {name} has no bounds");
-        mistakes.push(source.mistake(at.clone(), wrong, "args with what each may be"));
-    }
-}
-
-fn bounds(source: &Source, at: Range<usize>, args: &BTreeMap<String, Arg>, mistakes: &mut Vec<Mistake>) {
-    for (name, arg) in args {
-        let is_open = arg.kind == ArgKind::Integer && (arg.min.is_none() || arg.max.is_none());
-        if is_open {
-            let wrong = format!("the argument {name} has no bounds");
-            mistakes.push(source.mistake(at.clone(), wrong, "min and max"));
-            continue;
-        }
-        let (min, max) = (arg.min.unwrap_or(0), arg.max.unwrap_or(i64::MAX));
-        if min < 0 || min > max || arg.step < 1 {
-            let wrong = format!("{name} from {min} to {max} by {}", arg.step);
-            mistakes.push(source.mistake(at.clone(), wrong, "0 <= min <= max, step of 1 or more"));
-        }
-    }
-}
-
 /// A message says where it arrives in the words of its own link.
 fn belongs(source: &Source, message: &Message, link: Link, mistakes: &mut Vec<Mistake>) {
     let said = [
@@ -399,6 +309,7 @@ fn belongs(source: &Source, message: &Message, link: Link, mistakes: &mut Vec<Mi
         ("paths", !message.paths.is_empty(), link == Link::Http),
         ("content_types", !message.content_types.is_empty(), link == Link::Http),
         ("reply", message.reply.is_some(), link == Link::Http),
+        ("number", message.number.is_some(), matches!(link, Link::Mqtt | Link::Http)),
         ("data", !message.data.is_empty(), link == Link::Serial),
     ];
     for (word, _, _) in said.iter().filter(|(_, is_said, may_be)| *is_said && !may_be) {

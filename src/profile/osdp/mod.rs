@@ -2,8 +2,10 @@
 //! reader's replies mean.
 
 mod channel;
+mod handshake;
 
 pub use channel::{Randoms, SecureChannel};
+pub use handshake::DEFAULT_KEY;
 
 use std::sync::Arc;
 
@@ -25,6 +27,8 @@ const REPLY: u8 = 0x80;
 const HAS_CRC: u8 = 0x04;
 /// In the control byte: a security block follows.
 const HAS_SECURITY: u8 = 0x08;
+/// A reply: ask again later.
+const BUSY: u8 = 0x79;
 /// Start, address, two of length, control.
 const HEAD_BYTES: usize = 5;
 
@@ -187,7 +191,7 @@ impl OsdpCodec {
             Some(Value::Integer(address)) => u8::try_from(*address).unwrap_or(0),
             Some(Value::Text(_) | Value::Bytes(_) | Value::Rows(_)) | None => 0,
         };
-        let cards = Cards::new(&words.cards);
+        let cards = Cards::new(&words.cards, 0);
         Self { words, address, cards }
     }
 
@@ -217,11 +221,17 @@ impl OsdpCodec {
 
     /// What bytes on the bus mean as the reader's answer to a packet of this sequence number.
     pub fn answered(&self, sequence: u8, bytes: &[u8]) -> Result<Answer, Rejection> {
+        self.meaning(&self.ours(sequence, bytes)?)
+    }
+
+    /// The reader's packet in answer to one of this sequence number. That it is busy has none of its own.
+    fn ours(&self, sequence: u8, bytes: &[u8]) -> Result<Packet, Rejection> {
         let packet = Packet::read(bytes)?;
-        if packet.address != self.address || !packet.is_reply || packet.sequence != sequence & 3 {
+        let is_next = packet.sequence == sequence & 3 || packet.code == BUSY;
+        if packet.address != self.address || !packet.is_reply || !is_next {
             return Err(Rejection::NotForThis("address".to_owned()));
         }
-        self.meaning(&packet)
+        Ok(packet)
     }
 
     /// What a reply means whose bytes were right.
@@ -229,7 +239,7 @@ impl OsdpCodec {
         Ok(match (packet.code, packet.data.as_slice()) {
             (0x40, _) => Answer::Taken,
             (0x41, [reason, ..]) => Answer::Refused(*reason),
-            (0x79, _) => Answer::Busy,
+            (BUSY, _) => Answer::Busy,
             (0x49, states) => Answer::Says(inputs(states)),
             (0x50, [_reader, _format, low, high, bits @ ..]) => {
                 let count = usize::from(u16::from_le_bytes([*low, *high]));

@@ -1,0 +1,182 @@
+//! One device alone over its real link, for training and for integrators: it says what was recorded of the real one when a
+//! person asks for it, and answers what it is told.
+
+mod card;
+mod http;
+mod line;
+mod mqtt;
+mod reader;
+mod recording;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use tokio::sync::mpsc;
+
+use crate::modbus::Dialect;
+use crate::relay_board::{BoardReport, BoardSettings, RelayBoard};
+use line::{Line, Recorded, Speaks};
+use recording::Recording;
+
+pub use card::Card;
+pub use reader::Reader;
+
+/// Which device, and where.
+#[derive(Args)]
+pub struct Options {
+    /// The product's profile, such as vzenith/r-mqtt; its recording is what the device says.
+    pub profile: String,
+    /// `mqtt://HOST:PORT` (a broker), `http://HOST:PORT` (where the device posts), `listen://HOST:PORT` (where it is asked),
+    /// or `pty` (a serial line; its path is printed).
+    #[arg(long, value_name = "LINK")]
+    pub link: String,
+    /// Where profiles and recordings are; `device-profiles` here, or where the package has put them.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub profiles: Option<PathBuf>,
+    /// NAME=VALUE instead of the recorded parameter, such as sn=265e1040-85e01fb7.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+    /// Say everything that was recorded once, in order, and end.
+    #[arg(long)]
+    pub play: bool,
+}
+
+/// Where recordings are, in this order.
+const PLACES: [&str; 2] = ["device-profiles", "/usr/share/gatepost/device-profiles"];
+
+/// What a person typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Typed {
+    /// The recorded exchange of this number, with texts replaced.
+    Say(usize, Vec<(String, String)>),
+    /// An input contact.
+    Input(u8, bool),
+    /// A card at the reader: facility and number.
+    Card(u8, u16),
+    /// What there is to say.
+    List,
+}
+
+/// Runs the device until it is stopped; lines that are typed make it speak.
+pub async fn run(options: &Options, typed: mpsc::Receiver<String>, say: impl Fn(&str) + Copy) -> Result<()> {
+    let recording = load(options)?;
+    if let Some(broker) = options.link.strip_prefix("mqtt://") {
+        mqtt::run(&recording, broker, options.play, typed, say).await
+    } else if let Some(address) = options.link.strip_prefix("http://") {
+        http::post(&recording, address, options.play, typed, say).await
+    } else if let Some(address) = options.link.strip_prefix("listen://") {
+        http::listen(&recording, address, say).await
+    } else if options.link == "pty" {
+        on_a_line(&options.profile, recording, typed, say).await
+    } else {
+        bail!("the link {:?} is none of mqtt://HOST:PORT, http://HOST:PORT, listen://HOST:PORT, pty", options.link)
+    }
+}
+
+fn load(options: &Options) -> Result<Recording> {
+    let file = format!("{}.recording.toml", options.profile);
+    let places = match &options.profiles {
+        Some(place) => vec![place.clone()],
+        None => PLACES.iter().map(PathBuf::from).collect(),
+    };
+    let found = places.iter().map(|place| place.join(&file)).find(|path| path.is_file());
+    let path = found.with_context(|| format!("find {file} below {}", places[0].display()))?;
+    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let given: Result<BTreeMap<String, String>> = options
+        .params
+        .iter()
+        .map(|param| {
+            let (name, value) = param.split_once('=').with_context(|| format!("{param:?} is not NAME=VALUE"))?;
+            Ok((name.to_owned(), value.to_owned()))
+        })
+        .collect();
+    Recording::read(&text, &given?).with_context(|| format!("read {}", path.display()))
+}
+
+async fn on_a_line(
+    profile: &str,
+    recording: Recording,
+    typed: mpsc::Receiver<String>,
+    say: impl Fn(&str) + Copy,
+) -> Result<()> {
+    let address = |default: u8| recording.params.get("address").and_then(|text| text.parse().ok()).unwrap_or(default);
+    let speaks = match profile {
+        "waveshare/modbus-relay-8" => return board(Dialect::Waveshare, address(1), typed, say).await,
+        "lc/modbus-8r" => return board(Dialect::Lc, address(1), typed, say).await,
+        "generic/modbus-relay-ff" => return board(Dialect::Waveshare, address(255), typed, say).await,
+        "kf/dc199" => Speaks::Card(Card::new(address(0))),
+        "osdp/reader" => Speaks::Reader(Reader::new(address(0))),
+        "wiegand/reader" => Speaks::Bits,
+        _ => Speaks::Recorded(Recorded::of(&recording)?),
+    };
+    let line = Line::open()?;
+    say(&line.path().display().to_string());
+    line::run(line, speaks, &recording, typed, say).await
+}
+
+async fn board(
+    dialect: Dialect,
+    address: u8,
+    mut typed: mpsc::Receiver<String>,
+    say: impl Fn(&str) + Copy,
+) -> Result<()> {
+    let (board, mut reports) = RelayBoard::open(BoardSettings { dialect, address, report_frames: true })?;
+    say(&board.path().display().to_string());
+    let mut typing = true;
+    loop {
+        tokio::select! {
+            report = reports.recv() => match report {
+                Some(BoardReport::Acted(effect, _)) => say(&format!("  {effect:?}")),
+                Some(BoardReport::Frame { request, answer }) => {
+                    let answer = answer.map_or_else(|| "silence".to_owned(), |answer| hex(&answer));
+                    say(&format!("{} -> {answer}", hex(&request)));
+                }
+                None => return Ok(()),
+            },
+            line = typed.recv(), if typing => match line.as_deref().map(read_typed) {
+                Some(Ok(Typed::Input(input, is_on))) if input < 8 => board.set_input(input, is_on),
+                Some(_) => say("write `in 0 on` or `in 0 off`, inputs 0 to 7"),
+                None => typing = false,
+            },
+        }
+    }
+}
+
+/// What a person typed; what is allowed, where it is nothing of this.
+fn read_typed(line: &str) -> Result<Typed, &'static str> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let allowed = "write `list`, `say NUMBER [OLD=NEW …]`, `in NUMBER on|off`, or `card FACILITY NUMBER`";
+    match words.as_slice() {
+        ["list"] => Ok(Typed::List),
+        ["say", number, changes @ ..] => {
+            let change = |text: &&str| text.split_once('=').map(|(old, new)| (old.to_owned(), new.to_owned()));
+            let changes: Option<Vec<_>> = changes.iter().map(change).collect();
+            Ok(Typed::Say(number.parse().map_err(|_| allowed)?, changes.ok_or(allowed)?))
+        }
+        ["in", number, state @ ("on" | "off")] => {
+            Ok(Typed::Input(number.parse().map_err(|_| allowed)?, *state == "on"))
+        }
+        ["card", facility, number] => {
+            Ok(Typed::Card(facility.parse().map_err(|_| allowed)?, number.parse().map_err(|_| allowed)?))
+        }
+        _ => Err(allowed),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(" ")
+}
+
+/// Bytes as recordings write them.
+fn unhex(text: &str) -> Result<Vec<u8>> {
+    let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).context("read bytes in hex"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

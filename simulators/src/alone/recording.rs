@@ -1,0 +1,121 @@
+//! What was recorded of a device, as texts and bytes; what they mean is the business of whoever hears them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+/// A recording, with the parameters that a person gave in place of the recorded ones.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Recording {
+    #[serde(default, deserialize_with = "texts")]
+    pub params: BTreeMap<String, String>,
+    #[serde(default)]
+    pub says: Vec<Says>,
+    #[serde(default)]
+    pub told: Vec<Told>,
+    #[serde(default)]
+    pub post: Vec<Post>,
+    #[serde(default)]
+    pub call: Vec<Call>,
+    #[serde(default)]
+    pub frame: Vec<Frame>,
+    #[serde(default)]
+    pub bus: Vec<Bus>,
+    #[serde(default)]
+    pub card: Vec<Bits>,
+}
+
+/// A message to a broker.
+#[derive(Debug, Deserialize)]
+pub(super) struct Says {
+    pub what: String,
+    pub topic: String,
+    pub body: String,
+}
+
+/// A command through a broker, and the answer.
+#[derive(Debug, Deserialize)]
+pub(super) struct Told {
+    pub topic: String,
+    pub reply_topic: Option<String>,
+    #[serde(default)]
+    pub reply: String,
+    pub refused: Option<String>,
+}
+
+/// A post of the device.
+#[derive(Debug, Deserialize)]
+pub(super) struct Post {
+    pub what: String,
+    pub path: Option<String>,
+    #[serde(default = "json")]
+    pub content_type: String,
+    pub body: String,
+}
+
+/// A request to the device, and its answer.
+#[derive(Debug, Deserialize)]
+pub(super) struct Call {
+    pub method: String,
+    pub path: String,
+    pub status: u16,
+    #[serde(default)]
+    pub answer_type: String,
+    #[serde(default)]
+    pub answer: String,
+    pub refused: Option<String>,
+}
+
+/// One frame of either side.
+#[derive(Debug, Deserialize)]
+pub(super) struct Frame {
+    pub what: String,
+    pub hex: String,
+    pub command: Option<String>,
+    pub answers: Option<String>,
+    pub refused: Option<String>,
+    #[serde(default)]
+    pub means: Vec<toml::Value>,
+}
+
+/// A Modbus frame and its answer.
+#[derive(Debug, Deserialize)]
+pub(super) struct Bus {
+    pub writes: String,
+    pub answer: String,
+}
+
+/// A card's bits.
+#[derive(Debug, Deserialize)]
+pub(super) struct Bits {
+    pub what: String,
+    pub bits: String,
+}
+
+fn json() -> String {
+    "application/json".to_owned()
+}
+
+fn texts<'de, D: serde::Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let values = BTreeMap::<String, toml::Value>::deserialize(from)?;
+    let text = |value: toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    Ok(values.into_iter().map(|(name, value)| (name, text(value))).collect())
+}
+
+impl Recording {
+    /// Reads a recording's text; where a parameter is given, its recorded text becomes the given one everywhere.
+    pub fn read(text: &str, given: &BTreeMap<String, String>) -> Result<Self> {
+        let recorded: Self = toml::from_str(text).context("read the recording")?;
+        let mut changed = text.to_owned();
+        for (name, new) in given {
+            let old = recorded.params.get(name);
+            let old = old.with_context(|| {
+                let known: Vec<&str> = recorded.params.keys().map(String::as_str).collect();
+                format!("there is no parameter {name}; the recording has {}", known.join(", "))
+            })?;
+            changed = changed.replace(old.as_str(), new);
+        }
+        toml::from_str(&changed).context("read the recording with these parameters")
+    }
+}

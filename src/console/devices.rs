@@ -1,0 +1,75 @@
+//! How the devices are: one line each, with what is wrong, how far off its clock is, and what of it was never heard.
+
+use maud::{Markup, html};
+
+use super::words::Lang;
+use crate::metrics::{DeviceHealth, Trouble};
+
+/// A clock that is off by less says nothing: the way of a message takes as long.
+const CLOCK_SHOWN_MS: u64 = 2_000;
+
+/// Every device of the settings. Nothing here counts seconds, so that a quiet page stays quiet.
+pub(super) fn devices(devices: &[DeviceHealth], lang: Lang) -> Markup {
+    html! {
+        section.card #devices aria-labelledby="devices-title" hidden[devices.is_empty()] {
+            h2 #devices-title { (lang.pick("设备", "Devices")) }
+            dl.facts {
+                @for device in devices {
+                    dt { (device.device) }
+                    dd { (state(device, lang)) }
+                }
+            }
+        }
+    }
+}
+
+fn state(device: &DeviceHealth, lang: Lang) -> Markup {
+    let (sign, words) = match (device.trouble, device.heard) {
+        (Some(Trouble::Silent), _) => ("▲", lang.pick("没有应答", "does not answer")),
+        (Some(Trouble::Garbled), _) => ("▲", lang.pick("数据无法识别", "is not understood")),
+        (Some(Trouble::Refused), _) => ("▲", lang.pick("拒绝指令", "refuses what it is asked")),
+        (Some(Trouble::Login), _) => ("▲", lang.pick("密码或密钥不对", "does not accept our login or key")),
+        (None, Some(_)) => ("✓", lang.pick("正常", "well")),
+        (None, None) => ("–", lang.pick("尚无消息", "not heard yet")),
+    };
+    let off = device.clock_offset_ms.filter(|offset_ms| offset_ms.unsigned_abs() >= CLOCK_SHOWN_MS);
+    html! {
+        span.sign aria-hidden="true" { (sign) } " " (words)
+        @if let Some(offset_ms) = off {
+            " · " (lang.pick("时钟差", "clock off by")) " " (offset_ms / 1000) " s"
+        }
+        @if device.missing > 0 {
+            " · " (lang.pick("漏收", "never heard:")) " " (device.missing)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_device_says_what_is_wrong_with_it_and_nothing_that_changes_by_itself() {
+        let well = DeviceHealth {
+            device: "cam-in".to_owned(),
+            heard: Some(Duration::from_millis(12)),
+            trouble: None,
+            clock_offset_ms: Some(-7_400),
+            missing: 3,
+        };
+        let shown = |device: &DeviceHealth, lang| devices(std::slice::from_ref(device), lang).into_string();
+        let page = shown(&well, Lang::En);
+        assert!(
+            page.contains("well") && page.contains("clock off by -7 s") && page.contains("never heard: 3"),
+            "{page}"
+        );
+        let later = DeviceHealth { heard: Some(Duration::from_secs(9)), ..well.clone() };
+        assert_eq!(shown(&later, Lang::En), page, "the page does not count seconds");
+        let lost = DeviceHealth { trouble: Some(Trouble::Silent), clock_offset_ms: Some(900), missing: 0, ..well };
+        let page = shown(&lost, Lang::Zh);
+        assert!(page.contains("没有应答") && !page.contains("时钟差") && !page.contains("漏收"), "{page}");
+        assert!(devices(&[], Lang::Zh).into_string().contains("hidden"));
+    }
+}

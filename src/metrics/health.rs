@@ -1,0 +1,209 @@
+//! How each device is: when it last spoke, what is wrong with it, how far off its clock is, which of its events are missing.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Several faults in a row are a device that is away; one is noise.
+const FAULTS_UNTIL_LOST: u32 = 3;
+/// A larger step of an event number is a device that counts anew, not events that were lost.
+const GAP_MAX: u64 = 1_000;
+
+/// The devices of the settings, by name.
+#[derive(Debug, Default)]
+pub struct Health {
+    devices: Mutex<BTreeMap<String, State>>,
+    links: Mutex<BTreeMap<String, String>>,
+    up: Family<OfDevice, Gauge<i64, AtomicI64>>,
+    clocks: Family<OfDevice, Gauge<i64, AtomicI64>>,
+    missing: Family<OfDevice, Counter>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfDevice {
+    device: String,
+}
+
+/// What went wrong with a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nothing came back.
+    Silent,
+    /// Something came back that is no answer.
+    Garbled,
+    /// It refuses.
+    Refused,
+    /// It does not accept our name and password, or our key.
+    Login,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    heard: Option<Instant>,
+    faults: u32,
+    trouble: Option<Trouble>,
+    clock_offset_ms: Option<i64>,
+    last_number: Option<u64>,
+    missing: u64,
+}
+
+impl State {
+    /// One fault is noise; but a refused login is none, and a device that was never heard has no better days behind it.
+    fn is_sure_of(&self, trouble: Trouble) -> bool {
+        self.faults >= FAULTS_UNTIL_LOST || self.heard.is_none() || trouble == Trouble::Login
+    }
+}
+
+/// One device as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceHealth {
+    /// Its name in the settings.
+    pub device: String,
+    /// How long ago it last said something; `None`: never since the start.
+    pub heard: Option<Duration>,
+    /// What is wrong with it, where something is.
+    pub trouble: Option<Trouble>,
+    /// How far its clock was ahead of the box's when it last told a time, in milliseconds.
+    pub clock_offset_ms: Option<i64>,
+    /// How many of its events were never heard since the start, by their numbers.
+    pub missing: u64,
+}
+
+impl Health {
+    pub(super) fn registered(registry: &mut Registry) -> Self {
+        let health = Self::default();
+        registry.register("device_up", "1 while a device speaks or answers", health.up.clone());
+        let help = "How far a device's clock is ahead of the box's, in milliseconds";
+        registry.register("device_clock_offset_milliseconds", help, health.clocks.clone());
+        registry.register("device_events_missing", "Gaps in the numbers of a device's events", health.missing.clone());
+        health
+    }
+
+    /// The settings name this device; it has not spoken yet.
+    pub fn expect(&self, device: &str) {
+        self.devices().entry(device.to_owned()).or_default();
+        self.up.get_or_create(&of(device)).set(0);
+    }
+
+    /// The device said something that could be understood.
+    pub fn heard(&self, device: &str) {
+        let mut devices = self.devices();
+        let state = devices.entry(device.to_owned()).or_default();
+        (state.heard, state.faults, state.trouble) = (Some(Instant::now()), 0, None);
+        drop(devices);
+        self.up.get_or_create(&of(device)).set(1);
+    }
+
+    /// Something went wrong with the device.
+    pub fn fails(&self, device: &str, trouble: Trouble) {
+        let mut devices = self.devices();
+        let state = devices.entry(device.to_owned()).or_default();
+        state.faults = state.faults.saturating_add(1);
+        // What says more about the cause is kept: a line with the wrong speed is silent now and then.
+        if trouble != Trouble::Silent || state.trouble.is_none() {
+            state.trouble = Some(trouble);
+        }
+        let is_lost = state.faults >= FAULTS_UNTIL_LOST;
+        drop(devices);
+        if is_lost {
+            self.up.get_or_create(&of(device)).set(0);
+        }
+    }
+
+    /// The device told a time, so far ahead of the box's.
+    pub fn clock(&self, device: &str, offset_ms: i64) {
+        self.devices().entry(device.to_owned()).or_default().clock_offset_ms = Some(offset_ms);
+        self.clocks.get_or_create(&of(device)).set(offset_ms);
+    }
+
+    /// The device numbered an event; how many before it were never heard, where some are missing.
+    pub fn numbered(&self, device: &str, number: u64) -> Option<u64> {
+        let mut devices = self.devices();
+        let state = devices.entry(device.to_owned()).or_default();
+        let last = state.last_number.replace(number.max(state.last_number.unwrap_or(0)));
+        // One that is far behind counts anew; one that is a little behind was stored or came twice.
+        if last.is_some_and(|last| last.saturating_sub(number) > GAP_MAX) {
+            state.last_number = Some(number);
+            return None;
+        }
+        let missing = number.checked_sub(last?)?.checked_sub(1).filter(|missing| (1..GAP_MAX).contains(missing))?;
+        state.missing = state.missing.saturating_add(missing);
+        drop(devices);
+        self.missing.get_or_create(&of(device)).inc_by(missing);
+        Some(missing)
+    }
+
+    /// Why a link is not there.
+    pub fn link_is_down(&self, link: &str, why: &str) {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).insert(link.to_owned(), why.to_owned());
+    }
+
+    /// Why a link was last not there.
+    pub fn why_down(&self, link: &str) -> Option<String> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).get(link).cloned()
+    }
+
+    /// Every device, by name.
+    pub fn all(&self) -> Vec<DeviceHealth> {
+        let now = Instant::now();
+        let health = |(device, state): (&String, &State)| DeviceHealth {
+            device: device.clone(),
+            heard: state.heard.map(|heard| now.saturating_duration_since(heard)),
+            trouble: state.trouble.filter(|trouble| state.is_sure_of(*trouble)),
+            clock_offset_ms: state.clock_offset_ms,
+            missing: state.missing,
+        };
+        self.devices().iter().map(health).collect()
+    }
+
+    /// One device; `None` where nothing is known of it.
+    pub fn of(&self, device: &str) -> Option<DeviceHealth> {
+        self.all().into_iter().find(|health| health.device == device)
+    }
+
+    /// A panic elsewhere leaves at worst one fact out.
+    fn devices(&self) -> MutexGuard<'_, BTreeMap<String, State>> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn of(device: &str) -> OfDevice {
+    OfDevice { device: device.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_in_the_numbers_is_counted_once_and_a_device_that_counts_anew_has_none() {
+        let health = Health::default();
+        let told: Vec<Option<u64>> =
+            [7, 8, 11, 11, 9, 12, 4_000, 4_002, 3, 4].iter().map(|number| health.numbered("cam", *number)).collect();
+        assert_eq!(told, [None, None, Some(2), None, None, None, None, Some(1), None, None]);
+        assert_eq!(health.of("cam").map(|health| health.missing), Some(3));
+    }
+
+    #[test]
+    fn a_device_is_away_after_three_faults_and_back_with_one_word() {
+        let health = Health::default();
+        health.heard("board");
+        for _ in 0..3 {
+            assert_eq!(health.of("board").and_then(|health| health.trouble), None, "noise");
+            assert_eq!(health.up.get_or_create(&of("board")).get(), 1);
+            health.fails("board", Trouble::Garbled);
+        }
+        assert_eq!(health.up.get_or_create(&of("board")).get(), 0);
+        health.fails("board", Trouble::Silent);
+        assert_eq!(health.of("board").and_then(|health| health.trouble), Some(Trouble::Garbled), "it says more");
+        health.heard("board");
+        assert_eq!(health.of("board").and_then(|health| health.trouble), None);
+    }
+}

@@ -1,0 +1,182 @@
+//! The simulated devices alone, each over its real link, against the box: a dry talk, then the daemon and a technician.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
+use simulators::alone;
+
+use crate::boxed::{Broker, Site, gatepost, root};
+
+/// Far beyond what any step takes, so that only a fault reaches it.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The camera's sign of life among what was recorded of it.
+const KEEP_ALIVE: &str = "the camera is there";
+
+#[test]
+fn simulated_devices_pass_the_dry_talk_and_serve_the_daemon() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path());
+    let card = Alone::start("kf/dc199", "pty");
+    let reader = Alone::start("osdp/reader", "pty");
+    let board = Alone::start("waveshare/modbus-relay-8", "pty");
+    let camera = Alone::start("vzenith/r-mqtt", &format!("mqtt://127.0.0.1:{}", broker.port));
+    let (card_line, reader_line, board_line) = (card.hear("/dev/"), reader.hear("/dev/"), board.hear("/dev/"));
+    camera.hear("things to say");
+    let settings = SETTINGS
+        .replace("CARD", &card_line)
+        .replace("READER", &reader_line)
+        .replace("BOARD", &board_line)
+        .replace("BROKER", &broker.port.to_string());
+    let mut site = Site::start_by(&settings, |file, _| {
+        let number = camera.number_of(KEEP_ALIVE);
+        let talk = std::thread::scope(|scope| {
+            let talk = scope.spawn(|| checked(file));
+            // A sign of life now and then, as a camera gives one.
+            while !talk.is_finished() {
+                camera.type_in(&format!("say {number}"));
+                camera.hear("said");
+            }
+            talk.join().unwrap()
+        });
+        assert!(talk.contains("4 devices: 4 well, 0 quiet, 0 with a fault; no barrier was moved"), "{talk}");
+        let mut command = gatepost();
+        command.arg("run").arg("--config").arg(file);
+        command
+    });
+    assert!(!board.has_said("Pulsed"), "the dry talk moved no barrier");
+
+    reader.type_in("card 1 12345");
+    site.until("the card is on record", |site| {
+        let journal =
+            gatepost().args(["journal", "tail", "--ledger"]).arg(site.folder.path().join("ledger.db")).output();
+        String::from_utf8(journal.unwrap().stdout).unwrap().contains("card_read")
+    });
+    let file = site.folder.path().join("gatepost.toml");
+    let told = tell(&file, &["display", "say", "text=欢迎光临"]);
+    assert_eq!(told, "taken\n", "the card answers");
+    card.hear("00 64 FF FF 30");
+    assert!(
+        tell(&file, &["relays", "raise", "output=0", "pulse_ms=500"]).starts_with("not-allowed: raise is for the loop")
+    );
+    let known = checked(&file);
+    assert!(known.contains("The daemon is running") && known.contains("display"), "{known}");
+    site.daemon.kill();
+    drop(site);
+}
+
+const SETTINGS: &str = r#"
+[[links]]
+id = "broker"
+kind = "mqtt"
+port = BROKER
+[[links]]
+id = "card-line"
+kind = "serial"
+path = "CARD"
+[[links]]
+id = "reader-line"
+kind = "serial"
+path = "READER"
+[[links]]
+id = "board-line"
+kind = "serial"
+path = "BOARD"
+[[devices]]
+id = "camera"
+profile = "vzenith/r-mqtt"
+link = "broker"
+params = { sn = "265e1040-85e01fb7" }
+[[devices]]
+id = "display"
+profile = "kf/dc199"
+link = "card-line"
+[[devices]]
+id = "reader"
+profile = "osdp/reader"
+link = "reader-line"
+[[devices]]
+id = "relays"
+profile = "waveshare/modbus-relay-8"
+link = "board-line"
+[[lanes]]
+id = "out"
+direction = "exit"
+camera = "camera"
+reader = "reader"
+barrier = { device = "relays", output = 0, pulse_ms = 500 }
+arrival_loop = { device = "relays", input = 0 }
+"#;
+
+fn checked(settings: &Path) -> String {
+    let checked = gatepost().args(["check", "--wait", "20", "--config"]).arg(settings).output().unwrap();
+    String::from_utf8([checked.stdout, checked.stderr].concat()).unwrap()
+}
+
+fn tell(settings: &Path, words: &[&str]) -> String {
+    let mut command: Command = gatepost();
+    let told = command.arg("tell").args(words).arg("--config").arg(settings).output().unwrap();
+    String::from_utf8([told.stdout, told.stderr].concat()).unwrap()
+}
+
+/// One device alone, on a thread of its own.
+struct Alone {
+    typed: tokio::sync::mpsc::Sender<String>,
+    said: Mutex<(mpsc::Receiver<String>, Vec<String>)>,
+}
+
+impl Alone {
+    fn start(profile: &str, link: &str) -> Self {
+        let (typed, lines) = tokio::sync::mpsc::channel(16);
+        let (tell, said) = mpsc::channel();
+        let options = alone::Options {
+            profile: profile.to_owned(),
+            link: link.to_owned(),
+            profiles: Some(root().join("device-profiles")),
+            params: Vec::new(),
+            play: false,
+        };
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let tell = Mutex::new(tell);
+            let say = |line: &str| {
+                // The test may be over.
+                let _ = tell.lock().unwrap().send(line.to_owned());
+            };
+            runtime.block_on(alone::run(&options, lines, &say))
+        });
+        Self { typed, said: Mutex::new((said, Vec::new())) }
+    }
+
+    fn type_in(&self, line: &str) {
+        self.typed.blocking_send(line.to_owned()).unwrap();
+    }
+
+    /// The next line with these words.
+    fn hear(&self, words: &str) -> String {
+        let mut said = self.said.lock().unwrap();
+        loop {
+            let line =
+                said.0.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it never said {words:?}: {:?}", said.1));
+            said.1.push(line.clone());
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    fn has_said(&self, words: &str) -> bool {
+        let mut said = self.said.lock().unwrap();
+        let more: Vec<String> = said.0.try_iter().collect();
+        said.1.extend(more);
+        said.1.iter().any(|line| line.contains(words))
+    }
+
+    /// The number of what the recording calls so.
+    fn number_of(&self, what: &str) -> String {
+        self.type_in("list");
+        let line = self.hear(what);
+        line.split(':').next().unwrap().to_owned()
+    }
+}
