@@ -54,6 +54,7 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let clock = Clock::new(settings.clock);
     let mut store = Store::open(&settings.ledger, &settings.box_id)?;
+    store.know_plates(settings.plate_formats.clone())?;
     site::activate_rules(&mut store, &settings.rules, &clock).context("put the rules in force")?;
     let outcome = runtime.block_on(serve(path.to_owned(), settings, store, clock));
     runtime.shutdown_timeout(STOP_TIMEOUT);
