@@ -2,6 +2,8 @@
 
 use gatepost::domain::benefit::CouponState;
 use gatepost::domain::event::{CloudNews, FeedChange, Fen, Gift, Input, IssuedCoupon, StaffWish, TillAnswer, UtcMs};
+use gatepost::domain::rules::Rules;
+use gatepost::store::recompute;
 
 use crate::story::Story;
 
@@ -49,6 +51,22 @@ funder = "bank"
 campaign = "spring"
 class = "spring"
 "#;
+
+#[test]
+fn a_draft_is_tried_on_past_stays_with_the_benefits_that_they_had() {
+    let mut story = story();
+    story.member("M1", &[PLATE]);
+    story.enter("in", PLATE);
+    story.minutes(55);
+    story.arrival("out", true);
+    story.read("out", PLATE);
+    let priced = recompute::priced(&story.path(), 30).unwrap().remove(0);
+    let total = |rules: &str| priced.under(&Rules::parse(rules).unwrap()).fee.total.0;
+    let own = format!("{}{BENEFITS}", include_str!("../../systemd/rules.toml"));
+    assert_eq!((priced.fee.total.0, total(&own)), (500, 500), "the same rules say the same");
+    assert_eq!(total(&own.replace("give = { minutes = 30 }", "give = { minutes = 60 }")), 0);
+    assert_eq!(total(include_str!("../../systemd/rules.toml")), 1000, "a draft without benefits");
+}
 
 #[test]
 fn minutes_are_held_at_the_exit_free_again_after_backing_out_and_used_when_the_car_has_left() {
