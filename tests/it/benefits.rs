@@ -69,6 +69,17 @@ fn a_draft_is_tried_on_past_stays_with_the_benefits_that_they_had() {
 }
 
 #[test]
+fn what_the_ledger_says_of_coupons_and_campaigns_is_understood() {
+    let coupon = r#"{"kind":"coupon","coupon":{"id":"C-1","kind":"three","member":"M1","merchant":null,"from_ms":null,"until_ms":1775000000000,"state":"issued"}}"#;
+    let campaign =
+        r#"{"kind":"campaign","id":"spring","stopped":true,"spent_elsewhere_fen":900,"as_of_ms":1772409600000}"#;
+    for text in [coupon, campaign] {
+        let change: FeedChange = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&change).unwrap(), text);
+    }
+}
+
+#[test]
 fn minutes_are_held_at_the_exit_free_again_after_backing_out_and_used_when_the_car_has_left() {
     let mut story = story();
     story.member("M1", &[PLATE]);
