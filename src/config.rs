@@ -13,6 +13,7 @@ use crate::devices::planning::Plan;
 use crate::devices::settings::{ContactConfig, DeviceConfig, DevicesConfig, LaneConfig, LinkConfig};
 use crate::domain::event::LaneId;
 use crate::domain::lane::{LaneSettings, Lanes, PassedBy};
+use crate::domain::plate::class::Format;
 use crate::domain::rules::Rules;
 use crate::photos;
 use crate::profile::Catalogue;
@@ -68,6 +69,8 @@ struct SiteConfig {
     name: String,
     /// Its time zone by the name of the tz database.
     timezone: Spanned<String>,
+    /// Shapes of plates that are usual here besides those of GA 36.
+    plate_formats: Vec<Spanned<String>>,
 }
 
 /// `[ledger]`: the file that holds the journal.
@@ -136,7 +139,8 @@ impl Default for PhotosConfig {
 
 impl Default for SiteConfig {
     fn default() -> Self {
-        Self { name: "Gatepost".to_owned(), timezone: Spanned::new(0..0, "Asia/Shanghai".to_owned()) }
+        let timezone = Spanned::new(0..0, "Asia/Shanghai".to_owned());
+        Self { name: "Gatepost".to_owned(), timezone, plate_formats: Vec::new() }
     }
 }
 
@@ -161,6 +165,8 @@ pub struct Settings {
     pub site: String,
     /// The site's time zone.
     pub zone: jiff::tz::TimeZone,
+    /// Shapes of plates that are usual here besides those of GA 36.
+    pub plate_formats: Vec<Format>,
     /// Where the ledger is.
     pub ledger: PathBuf,
     /// Where the file is that remembers how far the journal has been, if the site has one.
@@ -233,6 +239,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
         mistakes.push(mistake);
         String::new()
     });
+    let plate_formats = plate_formats(&file.site, &source, &mut mistakes);
     let lanes = lanes(&file.lanes, &source, &mut mistakes);
     inner_lots(&file.lanes, &rules, &source, &mut mistakes);
     if file.lanes.is_empty() {
@@ -249,6 +256,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             box_id,
             site: file.site.name,
             zone,
+            plate_formats,
             key_file: key_file(&file.ledger.file, file.cloud.as_ref()),
             devices: devices.remembering_in(file.ledger.file.with_extension("told.toml")),
             ledger: file.ledger.file,
@@ -349,6 +357,15 @@ fn lanes(configs: &[LaneConfig], source: &Source<'_>, mistakes: &mut Vec<Mistake
     lanes
 }
 
+fn plate_formats(site: &SiteConfig, source: &Source<'_>, mistakes: &mut Vec<Mistake>) -> Vec<Format> {
+    let parse = |text: &Spanned<String>| Format::parse(text.get_ref()).map_err(|wrong| (text.span(), wrong));
+    let (formats, wrong): (Vec<_>, Vec<_>) = site.plate_formats.iter().map(parse).partition(Result::is_ok);
+    for (span, wrong) in wrong.into_iter().filter_map(Result::err) {
+        mistakes.push(source.mistake(span, wrong.to_string(), "a shape such as AAA9999"));
+    }
+    formats.into_iter().flatten().collect()
+}
+
 /// A lane leads into a lot that the rules know.
 fn inner_lots(configs: &[LaneConfig], rules: &str, source: &Source<'_>, mistakes: &mut Vec<Mistake>) {
     let Ok(rules) = Rules::parse(rules) else { return };
@@ -438,9 +455,14 @@ mod tests {
         check(
             "name = \"Harbour Mall\"",
             "nmae = \"x\"",
-            ":8:1: unknown field `nmae` (did you mean `name`?); allowed: `name` or `timezone`",
+            ":8:1: unknown field `nmae` (did you mean `name`?); allowed: `name`, `timezone`, `plate_formats`",
         );
         check("name = \"Harbour Mall\"", "timezone = \"Mars/Base\"", ":8:12: ");
+        check(
+            "name = \"Harbour Mall\"",
+            "plate_formats = [\"AA-99\"]",
+            ":8:18: the format \"AA-99\"; allowed are 5 to 9",
+        );
         check("file = \"../systemd/rules.toml\"", "file = \"no.toml\"", "no.toml cannot be read");
         check(
             "direction = \"entry\"",

@@ -59,6 +59,7 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
     // A commit that failed for want of room has ended the process before this start: barriers must go on moving.
     tell_of(look_at_disk(&settings.ledger));
     let mut store = Store::open(&settings.ledger, &settings.box_id)?;
+    store.know_plates(settings.plate_formats.clone())?;
     site::activate_rules(&mut store, &settings.rules, &clock).context("put the rules in force")?;
     let outcome = runtime.block_on(serve(path.to_owned(), settings, store, clock));
     runtime.shutdown_timeout(STOP_TIMEOUT);

@@ -5,7 +5,7 @@
 //! - [`db`]: PostgreSQL or one SQLite file, the tables and their checks;
 //! - [`ledger`]: the ledger itself. `boxes`: handshake, enrolment, epochs; `upload` and `apply`: what a box's entries
 //!   do to the accounts; [`grants`] and [`escrow`]: what boxes hold; [`restore`]: what they get back;
-//! - [`members`], [`points`], [`debts`], [`statement`]: what the administrator does and reads, and the feed;
+//! - [`members`], [`offers`], [`points`], [`debts`], [`statement`]: what the administrator does and reads, and the feed;
 //! - [`import`] and [`rebuild`]: members from a table, a ledger from journals; [`transfer`]: every movement of points; [`verify`]: everything computed again from what is stored;
 //! - [`http`]: the interface of `docs/cloud-api.md` in front of it all.
 //!
@@ -38,6 +38,7 @@ pub mod journal;
 pub mod ledger;
 pub mod lot;
 pub mod members;
+pub mod offers;
 pub mod points;
 pub mod rebuild;
 pub mod restore;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::db::{Row, Tx, Value};
 use crate::ledger::{Ledger, Refusal, check_limit, check_name};
+use crate::offers::FeedCoupon;
 use crate::values;
 
 /// How many plates, and how many codes, one member may have.
@@ -19,6 +20,9 @@ pub const TEXT_CHARS_MAX: usize = 200;
 
 /// How many changes one page of the feed may have.
 pub const CHANGES_MAX: usize = 1000;
+
+/// In the place of a member's id, for a change that is about none; no id is empty.
+const NO_MEMBER: &str = "";
 
 /// How many members one answer may list.
 pub const MEMBERS_MAX: usize = 1000;
@@ -103,7 +107,7 @@ pub struct Change {
 }
 
 /// What has changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum What {
     /// A member is new or another; this is the whole of it.
@@ -115,6 +119,22 @@ pub enum What {
     MemberRemoved {
         /// Its id.
         id: String,
+    },
+    /// A coupon as it now is.
+    Coupon {
+        /// The coupon.
+        coupon: FeedCoupon,
+    },
+    /// A campaign as it now is.
+    Campaign {
+        /// Its name in the rules of the boxes.
+        id: String,
+        /// Whether it is stopped.
+        stopped: bool,
+        /// What was spent of its budget outside of the boxes.
+        spent_elsewhere_fen: i64,
+        /// When the administrator said so.
+        as_of_ms: i64,
     },
 }
 
@@ -356,12 +376,17 @@ fn put_change(tx: &mut Tx<'_>, id: &str, content: Option<String>) -> Result<(), 
     Ok(())
 }
 
+/// Puts on the feed what is about no member in particular.
+pub(crate) fn put_what(tx: &mut Tx<'_>, what: &What) -> Result<(), Refusal> {
+    let content = serde_json::to_string(what).expect("a change is text and numbers, which JSON can always hold");
+    put_change(tx, NO_MEMBER, Some(content))
+}
+
 fn change(row: &Row) -> Result<Change, Refusal> {
+    let unreadable = |error| crate::db::Error::unreadable(format!("change {}: {error}", row.int(0)));
     let what = match row.opt_text(2) {
-        Some(content) => {
-            let unreadable = |error| crate::db::Error::unreadable(format!("change {}: {error}", row.int(0)));
-            What::Member { member: serde_json::from_str(&content).map_err(unreadable)? }
-        }
+        Some(content) if row.text(1) == NO_MEMBER => serde_json::from_str(&content).map_err(unreadable)?,
+        Some(content) => What::Member { member: serde_json::from_str(&content).map_err(unreadable)? },
         None => What::MemberRemoved { id: row.text(1) },
     };
     Ok(Change { change: row.int(0), what })

@@ -59,6 +59,8 @@ struct StayRow {
     paid_fen: i64,
     waived_fen: i64,
     points_fen: i64,
+    owed_fen: i64,
+    inner_lots: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -152,7 +154,10 @@ impl Audit<'_> {
         let fee_fen = self.tariff.fee_fen_after(row.entry_ms, exit_ms, visit.rights);
         self.equal(plate, "fee", &fee_fen, &row.fee_fen.unwrap_or(0));
         self.equal(plate, "cash", &visit.cash_fen(), &row.paid_fen);
-        self.equal(plate, "fee and what settled it", &fee_fen, &(row.paid_fen + row.points_fen + row.waived_fen));
+        let settled_fen = row.paid_fen + row.points_fen + row.waived_fen + row.owed_fen;
+        self.equal(plate, "fee and what settled it", &fee_fen, &settled_fen);
+        self.equal(plate, "owed", &if exit.escaped { fee_fen } else { 0 }, &row.owed_fen);
+        self.equal(plate, "parts in the inner lot", &(visit.inner.len() / 2), &row.inner_lots);
         if !exit.manual {
             self.equal(plate, "waived", &0, &row.waived_fen);
         }
@@ -344,6 +349,8 @@ mod tests {
         check("/stays/0/exit_lane", json!("exit-2"), "exit lane");
         check("/stays/1/paid_fen", json!(0), "cash");
         check("/stays/1/waived_fen", json!(500), "waived");
+        check("/stays/1/owed_fen", json!(500), "owed");
+        check("/stays/1/inner_lots", json!(1), "inner lot");
         check("/stays/1/plate", json!("粤B99999"), "never came");
         check("/stays/2/state", json!("closed"), "state");
         check("/stays/3/state", json!("open"), "it went back");
@@ -423,7 +430,8 @@ mod tests {
 
     /// A member who ate and left on points, a visitor who paid at a till, one who is inside, one who backed out.
     fn day() -> Outcome {
-        let by = |lane: &str, at_ms| Some(Passage { lane: lane.to_owned(), captures_ms: vec![at_ms], manual: false });
+        let by =
+            |lane: &str, at_ms| Some(Passage { lane: lane.to_owned(), captures_ms: vec![at_ms], ..Passage::default() });
         let visit = |plate: &str, entry, exit| Visit { plate: plate.to_owned(), entry, exit, ..Visit::default() };
         let member = Visit {
             member: Some("M1".to_owned()),
@@ -453,7 +461,7 @@ mod tests {
         let stay = |number: u32, plate: &str, state: &str| {
             json!({"stay": format!("S1-{number}"), "plate": plate, "member": null, "state": state,
                 "entry_lane": "entry-1", "entry_ms": ENTRY_MS, "exit_lane": null, "exit_ms": null, "fee_fen": null,
-                "paid_fen": 0, "waived_fen": 0, "points_fen": 0, "void_reason": null})
+                "paid_fen": 0, "waived_fen": 0, "points_fen": 0, "owed_fen": 0, "inner_lots": 0, "void_reason": null})
         };
         let closed = |number, plate| {
             let mut stay = stay(number, plate, "closed");

@@ -11,10 +11,10 @@ use crate::barrier::{Barrier, Loop};
 use crate::camera::{Capture, Trigger};
 use crate::clock::rfc3339;
 use crate::outcome::{Passage, Payment, Sale, Visit};
-use crate::plan::{CarPlan, Lunch, Way};
+use crate::plan::{CarPlan, Lunch, Right, Way};
 use crate::tariff::{NOODLE_BAR_GIFT_FEN, Rights, points_earned_by};
 use crate::till::{Failure, Quote, Tender, Transaction};
-use crate::world::{ENTRY_LANE, Mall};
+use crate::world::{ENTRY_LANE, INNER_LANES, Mall};
 
 /// How long a driver waits who expects to be let through, before rolling back a little for a fresh read.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -31,6 +31,8 @@ const PAYS_BEFORE_LEAVING_MS: i64 = 75_000;
 /// Closer than this to a step of the tariff the world and the box may differ about a quote's moment.
 const QUOTE_MARGIN_MS: i64 = 45_000;
 
+/// What a camera says where it sees a vehicle and no plate.
+const NO_PLATE: &str = "_无_";
 /// What the noodle bar gives, by its name in the rules.
 const GIFT_KIND: &str = "noodles";
 
@@ -39,11 +41,12 @@ pub(crate) async fn visit(mall: &Arc<Mall>, number: usize) -> Visit {
     let plan = &mall.plan.cars[number];
     let member = plan.member.map(|member| mall.plan.members[member].id.clone());
     let is_gold = plan.member.is_some_and(|member| mall.plan.members[member].tier == "gold");
-    let rights = Rights { is_gold, gift_fen: 0 };
+    let rights = Rights { is_gold, gift_fen: 0, is_free: plan.right.is_some() };
     let mut trip = Trip {
         mall,
         number,
         plan,
+        qr: None,
         visit: Visit { plate: plan.plate.clone(), member, way: Some(plan.way), rights, ..Visit::default() },
     };
     mall.until(plan.arrives_ms).await;
@@ -57,6 +60,8 @@ struct Trip<'a> {
     mall: &'a Arc<Mall>,
     number: usize,
     plan: &'a CarPlan,
+    /// The code on its ticket, where it came in on one.
+    qr: Option<String>,
     visit: Visit,
 }
 
@@ -76,6 +81,12 @@ impl<'a> Trip<'a> {
         let Some(entry) = &self.visit.entry else { return Ok(()) };
         let entered_ms = entry.captures_ms.last().copied().unwrap_or(0);
         let leaves_ms = entered_ms + self.plan.parked_ms;
+        if self.plan.right == Some(Right::List) {
+            for (lane, quarter) in INNER_LANES.into_iter().zip([1, 3]) {
+                self.mall.until_moment(entered_ms + self.plan.parked_ms * quarter / 4).await;
+                self.pass_inner(lane).await?;
+            }
+        }
         if self.plan.way == Way::TillBefore {
             self.mall.until_moment(leaves_ms - PAYS_BEFORE_LEAVING_MS).await;
             self.pay_before_leaving(entered_ms).await;
@@ -100,7 +111,11 @@ impl<'a> Trip<'a> {
         lane.step(Loop::Arrival, true).await?;
         let mut up = false;
         while !up && passage.captures_ms.len() < READS_BEFORE_HELP {
-            up = self.read_and_wait(&mut lane, &mut passage, &self.plan.plate, PATIENCE).await?;
+            up = if self.plan.is_unreadable {
+                self.take_a_ticket(&mut lane, &mut passage).await?
+            } else {
+                self.read_and_wait(&mut lane, &mut passage, &self.plan.plate, PATIENCE).await?
+            };
         }
         if !up {
             up = self.guard_raises(&mut lane, &mut passage, "the barrier stays down").await;
@@ -115,6 +130,41 @@ impl<'a> Trip<'a> {
         lane.drive_through().await?;
         self.visit.entry = Some(passage);
         self.mall.tell(&format!("{} drives in", self.plan.plate), |counters| counters.entries += 1);
+        Ok(())
+    }
+
+    /// The camera reads nothing, and the kiosk gives a ticket; true when the arm goes up.
+    async fn take_a_ticket(&mut self, lane: &mut Barrier, passage: &mut Passage) -> Result<bool> {
+        if self.read_and_wait(lane, passage, NO_PLATE, PAYERS_PATIENCE).await? {
+            return Ok(true);
+        }
+        match self.mall.till.ticket_patiently(lane.name()).await {
+            Ok((ticket, qr)) => {
+                self.mall.tell(&format!("a vehicle without a readable plate takes the ticket {ticket}"), |_| {});
+                (self.visit.plate, self.qr) = (ticket, Some(qr));
+            }
+            Err(error) => self.mall.tell(&format!("the kiosk gives no ticket yet: {error}"), |_| {}),
+        }
+        Ok(lane.raised(PATIENCE).await.is_some())
+    }
+
+    /// Into the inner lot, or out of it.
+    async fn pass_inner(&mut self, name: &str) -> Result<()> {
+        let mut lane = self.lane(name).await?;
+        let mut passage = Passage { lane: name.to_owned(), ..Passage::default() };
+        lane.closed().await?;
+        lane.step(Loop::Arrival, true).await?;
+        let mut up = false;
+        while !up && passage.captures_ms.len() < READS_BEFORE_HELP {
+            up = self.read_and_wait(&mut lane, &mut passage, &self.plan.plate, PATIENCE).await?;
+        }
+        if !up {
+            lane.back_out().await?;
+            bail!("is kept out at {name}");
+        }
+        lane.drive_through().await?;
+        self.visit.inner.push(passage);
+        self.mall.tell(&format!("{} drives through {name}", self.plan.plate), |_| {});
         Ok(())
     }
 
@@ -205,6 +255,9 @@ impl<'a> Trip<'a> {
         let mut passage = Passage { lane: lane.name().to_owned(), ..Passage::default() };
         lane.closed().await?;
         lane.step(Loop::Arrival, true).await?;
+        if self.plan.way == Way::Escapes {
+            return self.escape(&mut lane, passage).await;
+        }
         let up = self.get_raised(&mut lane, &mut passage).await?;
         self.visit.disturbed |= self.mall.box_was_off_since(seen);
         if !up {
@@ -218,14 +271,45 @@ impl<'a> Trip<'a> {
         Ok(())
     }
 
+    /// It is read, is asked for money, and drives on all the same; the lane is free when the box has understood.
+    async fn escape(&mut self, lane: &mut Barrier, mut passage: Passage) -> Result<()> {
+        let plate = self.plan.plate.clone();
+        let up = self.read_and_wait(lane, &mut passage, &plate, PATIENCE).await?;
+        ensure!(!up, "was let out without paying");
+        lane.drive_through().await?;
+        passage.escaped = true;
+        for _ in 0..READS_BEFORE_HELP {
+            tokio::time::sleep(PATIENCE / 4).await;
+            if matches!(self.ask_what_is_due().await, Advice::Unknown) {
+                break;
+            }
+        }
+        self.mall.tell(&format!("{plate} escapes by {}", lane.name()), |counters| counters.exits += 1);
+        self.visit.exit = Some(passage);
+        Ok(())
+    }
+
+    /// The driver shows the ticket to the kiosk at the exit; true when the arm goes up.
+    async fn show_ticket(&self, lane: &mut Barrier) -> bool {
+        let Some(qr) = &self.qr else { return false };
+        if let Err(error) = self.mall.till.scan_patiently(lane.name(), qr).await {
+            self.mall.tell(&format!("the kiosk could not take the ticket: {error}"), |_| {});
+            return false;
+        }
+        lane.raised(self.patience()).await.is_some()
+    }
+
     /// Everything that people do in front of a closed exit; true when the arm is up.
     async fn get_raised(&mut self, lane: &mut Barrier, passage: &mut Passage) -> Result<bool> {
-        let plate = &self.plan.plate;
-        let first = self.plan.misread.as_ref().map_or(plate, |misread| &misread.plate);
+        let seen = if self.plan.is_unreadable { NO_PLATE } else { self.plan.plate.as_str() };
+        let first = self.plan.misread.as_ref().map_or(seen, |misread| misread.plate.as_str());
         let mut up = self.read_and_wait(lane, passage, first, self.patience()).await?;
+        if !up && self.plan.is_unreadable {
+            up = self.show_ticket(lane).await;
+        }
         match &self.plan.misread {
             Some(misread) if !up && misread.camera_corrects => {
-                up = self.read_and_wait(lane, passage, plate, PATIENCE).await?;
+                up = self.read_and_wait(lane, passage, seen, PATIENCE).await?;
             }
             Some(_) if !up => up = self.guard_corrects(lane).await,
             Some(_) | None => {}
@@ -238,7 +322,7 @@ impl<'a> Trip<'a> {
                 Advice::Pay(quote) => self.pay_at_exit(lane, &quote).await,
                 Advice::Unknown => self.guard_corrects(lane).await,
                 Advice::ReadAgain if passage.captures_ms.len() >= READS_BEFORE_HELP => break,
-                Advice::ReadAgain => self.read_and_wait(lane, passage, plate, PATIENCE).await?,
+                Advice::ReadAgain => self.read_and_wait(lane, passage, seen, PATIENCE).await?,
             };
         }
         Ok(self.guard_raises(lane, passage, "the driver waits and nothing is due").await)
@@ -271,7 +355,7 @@ impl<'a> Trip<'a> {
     }
 
     async fn ask_what_is_due(&self) -> Advice {
-        match self.mall.till.quote_plate_patiently(&self.plan.plate).await {
+        match self.mall.till.quote_plate_patiently(&self.visit.plate).await {
             Ok(quote) if quote.due_fen == 0 => Advice::ReadAgain,
             Ok(quote) if quote.points_needed > 0 && quote.points_usable >= quote.points_needed => Advice::ReadAgain,
             Ok(quote) => Advice::Pay(quote),
@@ -308,7 +392,7 @@ impl<'a> Trip<'a> {
 
     /// A settlement whose answer was lost is refused when it is asked for again; the stay tells whether it was made.
     async fn was_settled_all_the_same(&self, quote: &Quote, error: &Failure) -> bool {
-        match self.mall.till.quote_plate_patiently(&self.plan.plate).await {
+        match self.mall.till.quote_plate_patiently(&self.visit.plate).await {
             Ok(now) if now.paid_fen == quote.paid_fen + quote.due_fen => true,
             Ok(_) | Err(_) => {
                 self.mall.tell(&format!("the guard could not settle for {}: {error}", self.plan.plate), |_| {});
@@ -319,7 +403,7 @@ impl<'a> Trip<'a> {
 
     async fn guard_corrects(&self, lane: &mut Barrier) -> bool {
         let reason = "read from the vehicle";
-        if let Err(error) = self.mall.guard.correct_plate(lane.name(), &self.plan.plate, reason).await {
+        if let Err(error) = self.mall.guard.correct_plate(lane.name(), &self.visit.plate, reason).await {
             self.mall.tell(&format!("the guard could not correct {}: {error}", self.plan.plate), |_| {});
             return false;
         }
@@ -328,7 +412,7 @@ impl<'a> Trip<'a> {
     }
 
     async fn guard_raises(&self, lane: &mut Barrier, passage: &mut Passage, reason: &str) -> bool {
-        if let Err(error) = self.mall.guard.raise(lane.name(), reason, &self.plan.plate).await {
+        if let Err(error) = self.mall.guard.raise(lane.name(), reason, &self.visit.plate).await {
             self.mall.trouble(format!("the guard could not raise for {}: {error}", self.plan.plate));
             return false;
         }
@@ -391,7 +475,8 @@ impl<'a> Trip<'a> {
     fn patience(&self) -> Duration {
         match self.plan.way {
             Way::Free | Way::Points | Way::TillBefore if self.plan.misread.is_none() => PATIENCE,
-            Way::Free | Way::Points | Way::TillBefore | Way::TillAtExit | Way::Guard => PAYERS_PATIENCE,
+            Way::Free | Way::Points | Way::TillBefore => PAYERS_PATIENCE,
+            Way::TillAtExit | Way::Guard | Way::Escapes => PAYERS_PATIENCE,
         }
     }
 

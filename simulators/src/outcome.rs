@@ -51,6 +51,8 @@ pub struct Visit {
     pub way: Option<Way>,
     /// Its way in; none where it went back.
     pub entry: Option<Passage>,
+    /// Its ways into the inner lot and out of it.
+    pub inner: Vec<Passage>,
     /// Its way out; none while it is inside.
     pub exit: Option<Passage>,
     /// What was paid in cash.
@@ -70,6 +72,8 @@ pub struct Passage {
     pub captures_ms: Vec<i64>,
     /// Whether a guard raised.
     pub manual: bool,
+    /// Whether nobody raised, and it went all the same.
+    pub escaped: bool,
 }
 
 /// Cash for a stay.
@@ -132,11 +136,11 @@ impl Outcome {
     /// Adds visits and sales up; `balances` are the members' ids and points before the day.
     pub fn sum_up(&mut self, tariff: Tariff, balances: impl IntoIterator<Item = (String, i64)>) {
         let visits = &self.visits;
-        let passages = || visits.iter().flat_map(|visit| visit.entry.iter().chain(&visit.exit));
+        let passages = || visits.iter().flat_map(|visit| visit.entry.iter().chain(&visit.inner).chain(&visit.exit));
         self.cars = visits.len();
         self.entries = visits.iter().filter(|visit| visit.entry.is_some()).count();
         self.exits = visits.iter().filter(|visit| visit.exit.is_some()).count();
-        self.raised_automatically = passages().filter(|passage| !passage.manual).count();
+        self.raised_automatically = passages().filter(|passage| !passage.manual && !passage.escaped).count();
         self.cash_fen = visits.iter().map(Visit::cash_fen).sum();
         let account = |(id, balance): (String, i64)| {
             let whose = |member: &Option<String>| member.as_deref() == Some(id.as_str());

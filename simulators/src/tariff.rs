@@ -33,6 +33,8 @@ pub struct Rights {
     pub is_gold: bool,
     /// What shops gave, in fen.
     pub gift_fen: i64,
+    /// Whether a pass or a list lets it park for nothing.
+    pub is_free: bool,
 }
 
 impl Tariff {
@@ -55,6 +57,9 @@ impl Tariff {
     /// The fee in fen after what the driver need not pay: a gold member's minutes come off before the started units are
     /// counted, a shop's gift after. Nobody is paid for parking.
     pub fn fee_fen_after(&self, entry_ms: i64, exit_ms: i64, rights: Rights) -> i64 {
+        if rights.is_free {
+            return 0;
+        }
         let gross_fen = self.fee_fen(entry_ms, exit_ms);
         let after_time_fen = if rights.is_gold && gross_fen > 0 {
             // The free quarter of an hour is for whole stays: what the minutes leave is charged from its first unit.

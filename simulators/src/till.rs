@@ -251,6 +251,32 @@ impl Till {
         }
     }
 
+    /// A kiosk at an entry asks for a ticket for the vehicle that waits there; its number and its QR code.
+    pub async fn ticket_patiently(&self, lane: &str) -> Result<(String, String), Failure> {
+        let key = format!("ticket-{:016x}", fastrand::u64(..));
+        let mut attempts = Attempts::begin();
+        loop {
+            let given = self.post("tickets", &key, &json!({ "lane": lane })).await;
+            if attempts.settle(&given).await {
+                let given = given?;
+                let text = |name: &str| given[name].as_str().unwrap_or_default().to_owned();
+                return Ok((text("ticket"), text("qr")));
+            }
+        }
+    }
+
+    /// A kiosk at an exit has read a ticket.
+    pub async fn scan_patiently(&self, lane: &str, qr: &str) -> Result<(), Failure> {
+        let key = format!("scan-{:016x}", fastrand::u64(..));
+        let mut attempts = Attempts::begin();
+        loop {
+            let taken = self.post("tickets/scans", &key, &json!({ "lane": lane, "qr": qr })).await;
+            if attempts.settle(&taken).await {
+                return taken.map(|_| ());
+            }
+        }
+    }
+
     /// Asks who owns a code until the box answers.
     pub async fn lookup_code_patiently(&self, code: &str) -> Result<Member, Failure> {
         let mut attempts = Attempts::begin();

@@ -23,9 +23,16 @@ use crate::till::{Till, TillSettings};
 
 /// The way in.
 pub const ENTRY_LANE: &str = "entry-1";
+/// The way into the inner lot, and out of it.
+pub const INNER_LANES: [&str; 2] = ["vip-in", "vip-out"];
 /// The lanes and their cameras' serial numbers.
-pub const CAMERAS: [(&str, &str); 3] =
-    [(ENTRY_LANE, "5e1f0a01-e0000001"), ("exit-1", "5e1f0a02-e0000002"), ("exit-2", "5e1f0a03-e0000003")];
+pub const CAMERAS: [(&str, &str); 5] = [
+    (ENTRY_LANE, "5e1f0a01-e0000001"),
+    ("exit-1", "5e1f0a02-e0000002"),
+    (INNER_LANES[0], "5e1f0a04-e0000004"),
+    (INNER_LANES[1], "5e1f0a05-e0000005"),
+    ("exit-2", "5e1f0a03-e0000003"),
+];
 /// The relay board's address on its line.
 pub const BOARD_ADDRESS: u8 = 1;
 /// How often a camera says that it lives.

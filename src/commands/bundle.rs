@@ -1,5 +1,6 @@
 //! `gatepost bundle`: checks, compares, signs and tries out rule bundles before any car meets them.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -227,8 +228,14 @@ fn simulate(draft: &Rules, ledger: &Path, as_json: bool) -> anyhow::Result<ExitC
     let stays = recompute::priced(ledger, DAYS)?;
     let (mut before, mut after, mut gain, mut pay) = (0, 0, (0, 0), (0, 0));
     let mut rows = Vec::new();
+    let mut given: BTreeMap<String, (u64, i64)> = BTreeMap::new();
     for stay in &stays {
-        let (old, new) = (stay.fee.total.0, tariff::total(draft, &stay.question).0);
+        let outcome = stay.under(draft);
+        for used in &outcome.uses {
+            let sum = given.entry(used.benefit.clone()).or_default();
+            *sum = (sum.0 + 1, sum.1 + used.fen.0);
+        }
+        let (old, new) = (stay.fee.total.0, outcome.fee.total.0);
         (before, after) = (before + old, after + new);
         if new < old {
             gain = (gain.0 + 1, gain.1 + old - new);
@@ -236,13 +243,14 @@ fn simulate(draft: &Rules, ledger: &Path, as_json: bool) -> anyhow::Result<ExitC
             pay = (pay.0 + 1, pay.1 + new - old);
         }
         if new != old {
-            rows.push(json!({"stay": stay.stay, "before_fen": old, "after_fen": new}));
+            rows.push(json!({"stay": stay.stay.id, "before_fen": old, "after_fen": new}));
         }
     }
     if as_json {
         let sum = json!({
             "stays": stays.len(), "before_fen": before, "after_fen": after,
             "gain": {"stays": gain.0, "fen": gain.1}, "pay_more": {"stays": pay.0, "fen": pay.1}, "changed": rows,
+            "benefits": given.iter().map(|(id, (uses, fen))| json!({"id": id, "uses": uses, "fen": fen})).collect::<Vec<_>>(),
         });
         say(&sum.to_string());
     } else {
@@ -254,6 +262,9 @@ fn simulate(draft: &Rules, ledger: &Path, as_json: bool) -> anyhow::Result<ExitC
         ));
         say(&format!("{} pay less, ¥{} in all", gain.0, yuan(gain.1)));
         say(&format!("{} pay more, ¥{} in all", pay.0, yuan(pay.1)));
+        for (id, (uses, fen)) in &given {
+            say(&format!("benefit {id}: {uses} uses, ¥{} in all", yuan(*fen)));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -52,18 +52,22 @@ function swapWaiting() {
 }
 
 async function act(form) {
-  const answer = form.closest(".lane").querySelector(".answer");
+  const answer = form.closest(".lane, .answers").querySelector(".answer");
   const missing = [signOn.operator, signOn.pin].find((input) => input.value.trim() === "");
   if (missing) { say(answer, false, signOn.dataset.first); missing.focus(); return; }
   const fields = Object.fromEntries([...new FormData(form)].filter(([, value]) => value.trim() !== ""));
   if (fields.fen) fields.fen = Number(fields.fen);
+  if (fields.vehicles) fields.vehicles = Number(fields.vehicles);
+  if (fields.entered_at) fields.entered_at = new Date(fields.entered_at).toISOString(); // the booth's clock is the site's
+  let address = form.dataset.act;
+  if (address.includes("{stay}")) { address = address.replace("{stay}", encodeURIComponent(fields.stay.trim())); delete fields.stay; }
   if (fields.note) { fields.reason += ": " + fields.note; delete fields.note; }
   const button = form.querySelector("button[type=submit]");
   button.disabled = true;
   let ok = false, text;
   try {
     const body = JSON.stringify({ operator: signOn.operator.value, pin: signOn.pin.value, ...fields });
-    const response = await fetch(form.dataset.act, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    const response = await fetch(address, { method: "POST", headers: { "Content-Type": "application/json" }, body });
     const said = await response.json();
     ok = response.ok;
     text = ok ? said.text : said.staff_text[document.body.dataset.lang] + " (" + said.detail + ")";

@@ -138,7 +138,11 @@ fn choice(lane: &LanePicture, possible: &Possible, lang: Lang, zone: &TimeZone) 
 pub(super) fn forms(number: usize, lane: &LanePicture, lang: Lang) -> Markup {
     html! {
         div.forms #(forms_id(number)) data-keep="" {
-            @if lane.waiting().is_some() { (correct(lane, lang)) }
+            @if let Some(waiting) = lane.waiting() {
+                (correct(lane, lang))
+                (without_plate(lane, waiting.why, lang))
+                (without_entry(lane, waiting.why, lang))
+            }
             (raise(lane, lang))
         }
     }
@@ -409,6 +413,55 @@ fn correct(lane: &LanePicture, lang: Lang) -> Markup {
     }
 }
 
+/// A vehicle whose plate nobody can read comes in on a ticket, and leaves by its number.
+fn without_plate(lane: &LanePicture, why: WaitReason, lang: Lang) -> Markup {
+    let is_entry = lane.sign.direction == Direction::Entry;
+    html! {
+        @if why == WaitReason::NoPlate && is_entry {
+            form data-act=(address(lane, "ticket")) {
+                button type="submit" { (lang.pick("发临时票入场", "Let it in on a ticket")) }
+            }
+        } @else if matches!(why, WaitReason::NoPlate | WaitReason::NoEntryFound) && !is_entry {
+            details {
+                summary.button { (lang.pick("输入票号…", "Ticket number…")) }
+                form data-act=(address(lane, "ticket")) {
+                    label {
+                        span { (lang.pick("票上的号码", "The number on the ticket")) }
+                        input name="ticket" required maxlength="12" value="临" spellcheck="false";
+                    }
+                    button.primary type="submit" { (lang.pick("按此票离场", "Leave on it")) }
+                }
+            }
+        }
+    }
+}
+
+/// What a vehicle pays whose entry nobody knows.
+fn without_entry(lane: &LanePicture, why: WaitReason, lang: Lang) -> Markup {
+    let is_unknown = matches!(why, WaitReason::NoEntryFound | WaitReason::ChoiceOfStay | WaitReason::NoPlate);
+    html! {
+        @if is_unknown && lane.sign.direction == Direction::Exit {
+            details {
+                summary.button { (lang.pick("无入场记录收费…", "Charge without an entry…")) }
+                form data-act=(address(lane, "no-entry")) {
+                    label {
+                        span { (lang.pick("按", "As")) }
+                        select name="charge" {
+                            option value="day_max" { (lang.pick("24 小时前入场", "if it came 24 hours ago")) }
+                            option value="minimum" { (lang.pick("最低收费", "the least that is charged")) }
+                        }
+                    }
+                    label {
+                        span { (lang.pick("依据", "How you know")) }
+                        input name="reason" required maxlength="200";
+                    }
+                    button.primary type="submit" { (lang.pick("计费", "Charge")) }
+                }
+            }
+        }
+    }
+}
+
 fn raise(lane: &LanePicture, lang: Lang) -> Markup {
     html! {
         details {
@@ -428,9 +481,31 @@ fn raise(lane: &LanePicture, lang: Lang) -> Markup {
                     span { (lang.pick("车牌（可不填）", "Plate (optional)")) }
                     input name="plate" maxlength="12" autocapitalize="characters" spellcheck="false";
                 }
+                @if lane.sign.direction == Direction::Exit { (unpaid(lang)) }
                 button.danger type="submit" { (lang.pick("确认抬杆", "Raise the barrier")) }
                 p.quiet { (lang.pick("抬杆会记入账本，不能撤销。", "A raise is written into the journal and cannot be undone.")) }
             }
+        }
+    }
+}
+
+/// What becomes of a fee that is not paid: much is let go only by two, and whoever is alone books it as a debt.
+fn unpaid(lang: Lang) -> Markup {
+    html! {
+        label {
+            span { (lang.pick("未付费用", "What is not paid")) }
+            select name="unpaid" {
+                option value="" { (lang.pick("免收", "is let go")) }
+                option value="debt" { (lang.pick("记为欠费", "is owed by the plate")) }
+            }
+        }
+        label {
+            span { (lang.pick("第二人工号（大额免收时）", "Second operator (for much)")) }
+            input name="second" maxlength="64" autocomplete="off" autocapitalize="off" spellcheck="false";
+        }
+        label {
+            span { (lang.pick("第二人密码", "Second PIN")) }
+            input name="second_pin" type="password" inputmode="numeric" autocomplete="off" maxlength="64";
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The web page of the box: lanes live, what each fee was and why, and a guard's buttons.
 
 mod candidates;
+mod care;
 mod day;
 mod devices;
 mod lane;

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
 
 use super::words::Lang;
-use super::{day, devices, lane, ledger, photo, picture::Picture};
+use super::{care, day, devices, lane, ledger, photo, picture::Picture};
 
 /// A part of the page that is replaced as a whole.
 pub(super) struct Part {
@@ -74,6 +74,7 @@ pub(super) fn page(picture: &Picture, lang: Lang, zone: &TimeZone, site: &str) -
                             (ledger::reads(picture, lang, zone))
                             (day::losses(picture, lang))
                             (devices::devices(&picture.devices, lang))
+                            (care::forms(&inner_lots(picture), lang))
                             (ledger::journal(picture, lang))
                         }
                     }
@@ -82,6 +83,11 @@ pub(super) fn page(picture: &Picture, lang: Lang, zone: &TimeZone, site: &str) -
             }
         }
     }
+}
+
+/// The inner lots whose bays are counted.
+fn inner_lots(picture: &Picture) -> Vec<String> {
+    picture.free.iter().map(|(zone, _)| zone.clone()).filter(|zone| !zone.is_empty()).collect()
 }
 
 fn part(id: &str, html: Markup) -> Part {

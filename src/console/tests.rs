@@ -166,6 +166,25 @@ async fn free_spaces_and_the_last_days_losses_are_shown() {
 }
 
 #[tokio::test]
+async fn staff_find_a_form_for_whatever_is_missing() {
+    let rig = Rig::new().await;
+    let forms = async |lane: &str, why| {
+        let (visit, asked_for_points, candidates) = (visit(None, None), false, Vec::new());
+        let state = Waiting { visit, due: None, why, asked_for_points, candidates, crossed: false, since_ms: 0 };
+        rig.sample.lane(lane, &waiting(state));
+        rig.client.get(rig.url("/?lang=en")).send().await.expect("an answer").text().await.expect("a text")
+    };
+    let page = forms("E1", WaitReason::NoPlate).await;
+    assert!(page.contains(r#"data-act="/api/v1/staff/lanes/E1/ticket""#), "{page}");
+    assert!(!page.contains(r#"lanes/E1/no-entry""#) && !page.contains(r#"lanes/X1/ticket""#), "{page}");
+    let page = forms("X1", WaitReason::NoPlate).await;
+    assert!(page.contains(r#"lanes/X1/ticket""#) && page.contains(r#"lanes/X1/no-entry""#), "{page}");
+    for must in [r#"name="unpaid""#, r#"name="second_pin""#, "/api/v1/staff/stays/{stay}/end", "/api/v1/staff/counts"] {
+        assert!(page.contains(must), "{must} is not on the page: {page}");
+    }
+}
+
+#[tokio::test]
 async fn whatever_a_vehicle_waits_for_is_said_in_both_languages() {
     let rig = Rig::new().await;
     check_waiting(&rig, WaitReason::FeeDue, "等待付款", "Waiting for payment").await;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::Value;
 use simulators::clock::VirtualClock;
-use simulators::world::{BOARD_ADDRESS, CAMERAS, ENTRY_LANE};
+use simulators::plan::{Plan, Right};
+use simulators::world::{BOARD_ADDRESS, CAMERAS, ENTRY_LANE, INNER_LANES};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
@@ -107,9 +108,23 @@ params = {{ address = {BOARD_ADDRESS} }}
     text
 }
 
+/// The rules of the demo's mall: the shipped price list, what the mall gives, and who parks for nothing.
+pub fn rules(plan: &Plan) -> String {
+    let plates = |right| plan.plates_on(right).iter().map(|plate| format!("{plate:?}")).collect::<Vec<_>>().join(", ");
+    let (pass, list) = (plates(Right::Pass), plates(Right::List));
+    let mut text =
+        [include_str!("../../systemd/rules.toml"), include_str!("benefits.toml"), include_str!("stays.toml")].concat();
+    text +=
+        &format!("\n[[passes]]\nid = \"P-1001\"\nplates = [{pass}]\nfrom = \"2026-03-01\"\nuntil = \"2026-03-31\"\n");
+    text += &format!("cars = {}\n", plan.plates_on(Right::Pass).len().max(1));
+    text += &format!("\n[[lists]]\nid = \"house\"\nkind = \"allow\"\nplates = [{list}]\nzones = [\"vip\"]\n");
+    text
+}
+
 /// The last lane's barrier and loops hang on the relay board, the others' on their camera.
 fn lane_settings(lane: &str, sn: &str) -> String {
-    let direction = if lane == ENTRY_LANE { "entry" } else { "exit" };
+    let direction = if lane == ENTRY_LANE || lane == INNER_LANES[0] { "entry" } else { "exit" };
+    let zone = if INNER_LANES.contains(&lane) { "zone = \"vip\"\n" } else { "" };
     let is_on_board = CAMERAS.last().is_some_and(|(last, _)| *last == lane);
     let device = if is_on_board { "board-1".to_owned() } else { format!("camera-{lane}") };
     let limit =
@@ -128,7 +143,7 @@ camera = "camera-{lane}"
 barrier = {{ device = "{device}", output = 0, pulse_ms = 500 }}
 arrival_loop = {{ device = "{device}", input = 0 }}
 passage_loop = {{ device = "{device}", input = 1 }}
-{limit}pass_timeout_ms = 6000
+{limit}{zone}pass_timeout_ms = 6000
 back_out_ms = 700
 "#
     )
@@ -147,14 +162,10 @@ pub struct Daemon {
 
 impl Daemon {
     /// Writes the settings, starts the daemon and waits until it answers.
-    pub async fn start(folder: &Path, settings: &str, base: &str) -> anyhow::Result<Self> {
+    pub async fn start(folder: &Path, settings: &str, rules: &str, base: &str) -> anyhow::Result<Self> {
         let config = folder.join("gatepost.toml");
         std::fs::write(&config, settings).context("write the settings")?;
-        std::fs::write(
-            folder.join("rules.toml"),
-            concat!(include_str!("../../systemd/rules.toml"), include_str!("benefits.toml")),
-        )
-        .context("write the rules")?;
+        std::fs::write(folder.join("rules.toml"), rules).context("write the rules")?;
         std::fs::write(folder.join("box-token"), BOX_TOKEN).context("write the box's token")?;
         let log = folder.join("gatepost.log");
         let child = spawn(&config, &log)?;

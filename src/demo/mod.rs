@@ -5,7 +5,7 @@ mod mall;
 mod report;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use tracing_subscriber::EnvFilter;
 use crate::daemon::told_to_stop;
 use daemon::Daemon;
 use mall::{BOX_ID, Mall};
-use report::Report;
+use report::{Losses, Report, Told};
 
 /// The world's day begins here: 2026-03-02T08:00:00+08:00.
 const DAY_BEGINS_MS: i64 = 1_772_409_600_000;
@@ -89,6 +89,7 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
         guard: GuardSettings { base: base.clone(), operator: daemon::OPERATOR.to_owned(), pin: daemon::PIN.to_owned() },
         clock,
     };
+    let rules = daemon::rules(&plan);
     let world = World::open(settings, plan, asks_in, progress_in).await.context("open the simulated mall")?;
     let config = daemon::settings(&daemon::Surroundings {
         folder: &folder.path,
@@ -98,7 +99,7 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
         board: world.board_path(),
         clock,
     });
-    let mut daemon = Daemon::start(&folder.path, &config, &base).await?;
+    let mut daemon = Daemon::start(&folder.path, &config, &rules, &base).await?;
     let is_quiet = options.json;
     greet(options, folder, &base, is_quiet);
     let watcher = tokio::spawn(watch(progress, is_quiet));
@@ -121,8 +122,23 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
         told_to_stop().await?;
     }
     daemon.stop().await?;
-    let verdict = crate::store::journal::verify(&folder.path.join("ledger.db")).context("verify the journal")?;
-    Report::make(&outcome, &books, &mall.accounts().await?, verdict, &latency)
+    let ledger = folder.path.join("ledger.db");
+    let verdict = crate::store::journal::verify(&ledger).context("verify the journal")?;
+    let losses = losses(&ledger, clock.now_ms())?;
+    Report::make(&Told { outcome, books, cloud: mall.accounts().await?, verdict, losses, latency_us: latency })
+}
+
+/// What the box's own report says was lost, over all days that the demo touched.
+fn losses(ledger: &Path, until_ms: i64) -> anyhow::Result<Losses> {
+    let zone = jiff::tz::TimeZone::get("Asia/Shanghai").context("find the time zone")?;
+    let date = |ms: i64| anyhow::Ok(zone.to_datetime(jiff::Timestamp::from_millisecond(ms)?).date());
+    let (mut day, last) = (date(DAY_BEGINS_MS)?, date(until_ms)?);
+    let mut losses = Losses::default();
+    while day <= last {
+        losses.add(&crate::store::day::report(ledger, day, &zone).context("look through the day")?);
+        day = day.tomorrow()?;
+    }
+    Ok(losses)
 }
 
 async fn obey(ask: Ask, daemon: &mut Daemon, mall: &Mall) -> anyhow::Result<()> {

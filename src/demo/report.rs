@@ -6,6 +6,7 @@ use simulators::books::compare;
 use simulators::outcome::Outcome;
 
 use super::mall::Accounts;
+use crate::domain::losses::DayReport;
 use crate::store::journal::Verdict;
 
 /// The demo's last line.
@@ -26,6 +27,8 @@ pub struct Report {
     overspent_points: i64,
     unacknowledged_records: u64,
     journal_entries: u64,
+    /// What the box's own report of the day says was lost.
+    losses: Losses,
     /// Plate message received to raise command sent, inside the box.
     latency_ms: Quantiles,
     /// Plate message published to raise command seen, by the simulated camera.
@@ -41,18 +44,69 @@ struct Quantiles {
     samples: usize,
 }
 
+/// What is compared.
+pub struct Told {
+    /// The world's account.
+    pub outcome: Outcome,
+    /// The box's books.
+    pub books: Value,
+    /// The ledger's accounts.
+    pub cloud: Accounts,
+    /// What the proof of the journal found.
+    pub verdict: Verdict,
+    /// What the box's own report says was lost.
+    pub losses: Losses,
+    /// Plate message to raise command, in microseconds.
+    pub latency_us: Vec<u32>,
+}
+
+/// What the box's own report of the day says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Losses {
+    entered: u32,
+    left: u32,
+    tailgated: u32,
+    owed_fen: i64,
+    waived_fen: i64,
+}
+
+impl Losses {
+    /// Adds a day.
+    pub fn add(&mut self, day: &DayReport) {
+        self.entered += day.entered;
+        self.left += day.left;
+        self.tailgated += day.tailgated;
+        self.owed_fen += day.owed.0;
+        self.waived_fen += day.waived.0;
+    }
+
+    /// What it must say, by the world and the books.
+    fn of(outcome: &Outcome, books: &Value) -> Self {
+        let escapes = outcome.visits.iter().filter(|visit| visit.exit.as_ref().is_some_and(|exit| exit.escaped));
+        let stays = books["stays"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let sum = |column: &str| stays.iter().filter_map(|stay| stay[column].as_i64()).sum();
+        let counted = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self {
+            entered: counted(outcome.entries),
+            left: counted(outcome.exits),
+            tailgated: counted(escapes.count()),
+            owed_fen: sum("owed_fen"),
+            waived_fen: sum("waived_fen"),
+        }
+    }
+}
+
 impl Report {
     /// Compares everything with everything.
-    pub fn make(
-        outcome: &Outcome,
-        books: &Value,
-        cloud: &Accounts,
-        verdict: Verdict,
-        latency_us: &[u32],
-    ) -> anyhow::Result<Self> {
+    pub fn make(told: &Told) -> anyhow::Result<Self> {
+        let Told { outcome, books, cloud, verdict, losses: _, latency_us } = told;
         let mut differences = compare(outcome, books, &cloud.members);
         differences.extend(outcome.troubles.iter().map(|trouble| format!("trouble: {trouble}")));
-        differences.extend(verdict.faults.into_iter().map(|fault| format!("journal: {fault}")));
+        differences.extend(verdict.faults.iter().map(|fault| format!("journal: {fault}")));
+        let expected = Losses::of(outcome, books);
+        if told.losses != expected {
+            differences.push(format!("the day's report says {:?} instead of {expected:?}", told.losses));
+        }
         if cloud.verification["ok"] != true {
             differences.push(format!("cloud ledger: {}", cloud.verification));
         }
@@ -80,7 +134,8 @@ impl Report {
             overspent_points,
             unacknowledged_records,
             journal_entries: verdict.entries,
-            latency_ms: quantiles(latency_us.to_vec()),
+            losses: told.losses,
+            latency_ms: quantiles(latency_us.clone()),
             latency_outside_ms: quantiles(outside),
             differences,
         })

@@ -354,7 +354,8 @@ pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: 
     let may_spend = is_certain && may_cover && work.facts.points_are_stopped().is_none();
     if let Some(member) = inside.stay.member.clone().filter(|_| may_spend) {
         let needed = inside.rules.points_needed(due);
-        let purse = inside.purse.valid(&work.facts.till(work.now));
+        let may_pay = inside.purse.for_parking(&inside.rules.benefits.lots.exclude_sources);
+        let purse = may_pay.valid(&work.facts.till(work.now));
         if let Some(parts) = points::take(&purse, needed) {
             uses = outcome.uses_with_points(&inside.stay, Some(&member), due);
             hold_benefits(work, inside, uses);

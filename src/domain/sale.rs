@@ -141,7 +141,9 @@ fn plan_spends(
     let mut spends = Vec::new();
     for (fen, stay) in shares.into_iter().filter(|(fen, _)| fen.0 > 0) {
         let points = facts.rules.points_needed(fen);
-        let Some(parts) = points::take(&purse, points) else {
+        let parking = facts.named_stay.as_ref().filter(|_| stay.is_some());
+        let may_pay = parking.map(|inside| purse.for_parking(&inside.rules.benefits.lots.exclude_sources));
+        let Some(parts) = points::take(may_pay.as_ref().unwrap_or(&purse), points) else {
             let needed = points.0 + spends.iter().map(|spend: &Spend| spend.points.0).sum::<i64>();
             let usable = points::usable(&valid).0;
             let detail = format!("{needed} points are needed, {usable} are usable here");

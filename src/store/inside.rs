@@ -15,6 +15,7 @@ use crate::domain::matching::members::Regular;
 use crate::domain::matching::park::{Asked, Inside, Park, Seen};
 use crate::domain::matching::prior::NoEntry;
 use crate::domain::plate::Plate;
+use crate::domain::plate::class::Format;
 use crate::domain::plate::told::{Stage, Told};
 use crate::domain::stay::{EntryRead, Reread, Stay};
 
@@ -27,9 +28,9 @@ pub(super) struct InsideNow {
 }
 
 impl InsideNow {
-    /// From the tables. While the box was off vehicles may have come in that it does not know.
-    pub fn read(db: &Connection) -> anyhow::Result<Self> {
-        let mut park = Park::new(&ErrorModel::default(), Thresholds::default(), Vec::new());
+    /// From the tables; `formats` are plates' shapes besides those of GA 36. While the box was off vehicles may have come in that it does not know.
+    pub fn read(db: &Connection, formats: Vec<Format>) -> anyhow::Result<Self> {
+        let mut park = Park::new(&ErrorModel::default(), Thresholds::default(), formats);
         let sql = "SELECT stay, plate, entry_lane, entry_ms, entry_read FROM stay INDEXED BY stay_inside_by_plate
                    WHERE plate IS NOT NULL AND state IN ('pending_entry', 'open', 'pending_exit')";
         let mut statement = db.prepare(sql)?;

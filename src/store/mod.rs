@@ -31,6 +31,7 @@ use crate::domain::emergency::Called;
 use crate::domain::event::{EpochReason, Input, JournalHead, LaneId, Now, Points, Record, UtcMs};
 use crate::domain::lane::Lane;
 use crate::domain::matching::learning::Experience;
+use crate::domain::plate::class::Format;
 use crate::domain::rules::Rules;
 use inside::InsideNow;
 use journal::{EntryRef, Head};
@@ -125,7 +126,7 @@ impl Store {
             has_lapsed: false,
             spends: VecDeque::new(),
             lanes: BTreeMap::new(),
-            inside: InsideNow::read(&db).context("read who is inside")?,
+            inside: InsideNow::read(&db, Vec::new()).context("read who is inside")?,
             occupants: stays::occupants(&db).context("count who is inside")?,
             tickets: 0,
             last_day: None,
@@ -136,6 +137,12 @@ impl Store {
         };
         store.resume()?;
         Ok(store)
+    }
+
+    /// Takes shapes of plates that are usual at the site besides those of GA 36, for the matching.
+    pub fn know_plates(&mut self, formats: Vec<Format>) -> anyhow::Result<()> {
+        self.inside = InsideNow::read(&self.db, formats).context("read who is inside")?;
+        Ok(())
     }
 
     /// What deciding `input` needs, including what this batch has already written.

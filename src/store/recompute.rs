@@ -7,12 +7,12 @@ use anyhow::Context;
 use rusqlite::{Connection, OpenFlags};
 
 use super::journal::Entry;
-use crate::domain::benefit::{self, Known, Moment, RestsOn};
+use crate::domain::benefit::{self, Known, Moment, Outcome, RestsOn};
 use crate::domain::event::{Fen, Record, StayId, UtcMs};
 use crate::domain::points::Purse;
 use crate::domain::rules::Rules;
 use crate::domain::stay::{Stay, ZoneVisit};
-use crate::domain::tariff::{self, Fee, PriorVisit, Question};
+use crate::domain::tariff::{self, Fee, PriorVisit};
 
 /// What computing again found.
 #[derive(Debug, Default)]
@@ -28,12 +28,23 @@ pub struct Found {
 /// A stay that was priced at the exit.
 #[derive(Debug)]
 pub struct Priced {
-    /// Which.
-    pub stay: StayId,
-    /// What was asked, without payments.
-    pub question: Question,
-    /// What it cost then, with what grace forgave.
+    /// The stay, as it was then.
+    pub stay: Stay,
+    /// When it was at the exit.
+    pub at: UtcMs,
+    /// What it cost then, with what grace and benefits forgave.
     pub fee: Fee,
+    prior: Vec<PriorVisit>,
+    known: Known,
+    trusted: bool,
+}
+
+impl Priced {
+    /// What it would cost under other rules, with what was known of its benefits then. Points change nothing about a fee.
+    pub fn under(&self, rules: &Rules) -> Outcome {
+        let moment = Moment { at: self.at, trusted: self.trusted };
+        benefit::quote(rules, &self.stay, &self.prior, &self.known, &Purse::new(), moment)
+    }
 }
 
 /// Computes every fee of a ledger again, or those of one stay, and compares the bytes.
@@ -44,10 +55,7 @@ pub fn fees(ledger: &Path, only: Option<&str>) -> anyhow::Result<Found> {
             return Ok(());
         }
         let rules = book.rules.get(&stay.rules).with_context(|| format!("find the rules of {}", stay.id))?;
-        let (known, trusted) = match rests_on {
-            Some(RestsOn { known, trusted }) => (known.clone(), *trusted),
-            None => (Known::default(), true),
-        };
+        let (known, trusted) = known_then(rests_on);
         let moment = Moment { at, trusted };
         // What points a member had changes nothing about a fee.
         let again = benefit::quote(rules, stay, &book.prior(stay), &known, &Purse::new(), moment).fee;
@@ -65,14 +73,23 @@ pub fn fees(ledger: &Path, only: Option<&str>) -> anyhow::Result<Found> {
 pub fn priced(ledger: &Path, days: i64) -> anyhow::Result<Vec<Priced>> {
     let mut newest = 0;
     let mut stays: BTreeMap<StayId, Priced> = BTreeMap::new();
-    walk(ledger, |_, book, stay, at, fee, _| {
+    walk(ledger, |_, book, stay, at, fee, rests_on| {
         newest = newest.max(at.0);
-        let question = tariff::question(stay, &book.prior(stay), at);
-        stays.insert(stay.id.clone(), Priced { stay: stay.id.clone(), question, fee: fee.clone() });
+        let (known, trusted) = known_then(rests_on);
+        let (prior, fee) = (book.prior(stay), fee.clone());
+        stays.insert(stay.id.clone(), Priced { stay: stay.clone(), at, fee, prior, known, trusted });
         Ok(())
     })?;
     let from = newest - days * 86_400_000;
-    Ok(stays.into_values().filter(|priced| priced.question.exit.0 >= from).collect())
+    Ok(stays.into_values().filter(|priced| priced.at.0 >= from).collect())
+}
+
+/// What was known of a stay's benefits; nothing where the rules had none.
+fn known_then(rests_on: Option<&RestsOn>) -> (Known, bool) {
+    match rests_on {
+        Some(RestsOn { known, trusted }) => (known.clone(), *trusted),
+        None => (Known::default(), true),
+    }
 }
 
 /// What the journal has said so far.

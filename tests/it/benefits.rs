@@ -2,6 +2,8 @@
 
 use gatepost::domain::benefit::CouponState;
 use gatepost::domain::event::{CloudNews, FeedChange, Fen, Gift, Input, IssuedCoupon, StaffWish, TillAnswer, UtcMs};
+use gatepost::domain::rules::Rules;
+use gatepost::store::recompute;
 
 use crate::story::Story;
 
@@ -49,6 +51,33 @@ funder = "bank"
 campaign = "spring"
 class = "spring"
 "#;
+
+#[test]
+fn a_draft_is_tried_on_past_stays_with_the_benefits_that_they_had() {
+    let mut story = story();
+    story.member("M1", &[PLATE]);
+    story.enter("in", PLATE);
+    story.minutes(55);
+    story.arrival("out", true);
+    story.read("out", PLATE);
+    let priced = recompute::priced(&story.path(), 30).unwrap().remove(0);
+    let total = |rules: &str| priced.under(&Rules::parse(rules).unwrap()).fee.total.0;
+    let own = format!("{}{BENEFITS}", include_str!("../../systemd/rules.toml"));
+    assert_eq!((priced.fee.total.0, total(&own)), (500, 500), "the same rules say the same");
+    assert_eq!(total(&own.replace("give = { minutes = 30 }", "give = { minutes = 60 }")), 0);
+    assert_eq!(total(include_str!("../../systemd/rules.toml")), 1000, "a draft without benefits");
+}
+
+#[test]
+fn what_the_ledger_says_of_coupons_and_campaigns_is_understood() {
+    let coupon = r#"{"kind":"coupon","coupon":{"id":"C-1","kind":"three","member":"M1","merchant":null,"from_ms":null,"until_ms":1775000000000,"state":"issued"}}"#;
+    let campaign =
+        r#"{"kind":"campaign","id":"spring","stopped":true,"spent_elsewhere_fen":900,"as_of_ms":1772409600000}"#;
+    for text in [coupon, campaign] {
+        let change: FeedChange = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&change).unwrap(), text);
+    }
+}
 
 #[test]
 fn minutes_are_held_at_the_exit_free_again_after_backing_out_and_used_when_the_car_has_left() {

@@ -21,6 +21,13 @@ fn a_headless_day_ends_with_books_that_match_the_world() {
     for counted in ["cars", "entries", "exits", "raised_automatically", "points_spent", "points_earned", "cash_fen"] {
         assert!(report[counted].as_i64().is_some_and(|n| n > 0), "{counted} in {report:#}");
     }
+    assert!(report["losses"]["tailgated"].as_i64().is_some_and(|n| n > 0), "somebody escaped: {report:#}");
+    let ledger = rusqlite::Connection::open(keep.path().join("ledger.db")).unwrap();
+    for kind in ["ticket_issued", "zone_entered", "zone_left", "tailgate_seen", "debt_booked"] {
+        let sql = "SELECT count(*) FROM journal, json_each(CAST(body AS TEXT), '$.records') r WHERE r.value ->> '$.kind' = ?1";
+        let told: i64 = ledger.query_row(sql, [kind], |row| row.get(0)).unwrap();
+        assert!(told > 0, "the day tells of {kind}");
+    }
     assert!(report["manual"].is_u64() && report["latency_ms"]["p50"].is_f64() && report["latency_ms"]["p99"].is_f64());
 
     let daemon_log = std::fs::read_to_string(keep.path().join("gatepost.log")).unwrap();

@@ -221,6 +221,32 @@ fn a_debt_is_collected_with_the_next_stay() {
 }
 
 #[test]
+fn points_that_may_not_pay_for_parking_are_left_alone_at_a_lane() {
+    let mut story =
+        crate::stays::with("[benefits.tiers]\nnames = [\"silver\"]\n[benefits.lots]\nexclude_sources = [\"cinema\"]\n");
+    story.member("M1", &[PLATE]);
+    story.enter("in", PLATE);
+    let request = story.rows("SELECT request FROM grant_request").remove(0);
+    let grants = [("G-cinema", "cinema", Some(UtcMs(story.now().0 + 86_400_000))), ("G-any", "", None)].map(
+        |(grant, source, expires_ms)| Given {
+            lot: Lot { source: source.to_owned(), expires_ms, ..Lot::default() },
+            ..given(grant, 60)
+        },
+    );
+    let (request, member) = (OpId(request), MemberId::from("M1"));
+    let epoch = story.epoch();
+    story.feed(Input::Cloud(CloudNews::Granted { request, member, epoch, grants: grants.to_vec() }));
+    story.minutes(20);
+    story.arrival("out", true);
+    assert_eq!(story.read("out", PLATE), 1, "points pay the 5.00");
+    let held = "SELECT json_array_length(parts) || ' ' || (parts ->> '$[0].grant') FROM hold";
+    assert_eq!(story.rows(held), ["1 G-any"], "although the others expire first");
+    let used = "SELECT grant_id || ' ' || remaining FROM points_grant ORDER BY grant_id";
+    assert_eq!(story.rows(used), ["G-any 10", "G-cinema 60"]);
+    story.drive_through("out");
+}
+
+#[test]
 fn a_guard_who_lets_go_lets_go_of_this_stay_only() {
     let mut story = Story::new();
     story.lanes.get_mut(&LaneId::from("out")).unwrap().unpaid = Unpaid::Debt;

@@ -48,8 +48,8 @@ async function story() {
   const confirm = lane.getByRole("button", { name: "Raise the barrier" });
   await confirm.click();
   await sees(lane, ".answer.bad", "Enter operator and PIN first");
-  await page.getByLabel("Operator").fill(operator);
-  await page.getByLabel("PIN").fill(pin + "0");
+  await page.locator("#sign-on").getByLabel("Operator").fill(operator);
+  await page.locator("#sign-on").getByLabel("PIN").fill(pin + "0");
   await confirm.click();
   await sees(lane, ".answer.bad", "(");
   faults.length = 0; // the browser's own line about the refused request
@@ -57,7 +57,7 @@ async function story() {
   say("refused");
   await once(createInterface({ input: process.stdin }), "line");
 
-  await page.getByLabel("PIN").fill(pin);
+  await page.locator("#sign-on").getByLabel("PIN").fill(pin);
   await confirm.click();
   await sees(lane, ".answer.good", "✓");
   await sees(lane, ".phase", "Raised; go ahead");

@@ -5,6 +5,7 @@ use gatepost::domain::event::{
     Correction, Fen, Input, LaneId, Reply, StaffRefusal, StaffWish, StayId, VehicleSign, Wrong,
 };
 use gatepost::domain::lane::{Detectors, LaneSettings, LoopRole};
+use gatepost::domain::plate::class::Format;
 
 use crate::story::Story;
 
@@ -359,6 +360,22 @@ fn one_by_one_keeps_the_next_vehicle_until_the_first_is_away() {
     let before = story.commands.len();
     story.passage("in", false);
     assert_eq!(story.commands.len(), before + 1);
+}
+
+#[test]
+fn plates_of_the_sites_own_shapes_are_plain_plates() {
+    for (formats, raises) in [(vec![], 0), (vec![Format::parse("AA99999").unwrap()], 1)] {
+        let mut story = Story::new();
+        story.enter("in", "AB12845");
+        story.know_plates(formats);
+        story.minutes(10);
+        story.arrival("out", true);
+        assert_eq!(
+            story.read("out", "AB12B45"),
+            raises,
+            "an 8 read as a B; the army's plates are never taken for misread"
+        );
+    }
 }
 
 const VIP: &str = r#"

@@ -8,6 +8,7 @@ use gatepost::domain::event::{
     TillCommit, UtcMs, VehicleSign,
 };
 use gatepost::domain::lane::{Detectors, Direction, LaneSettings, Lanes, LoopRole, PassedBy, Unpaid};
+use gatepost::domain::plate::class::Format;
 use gatepost::domain::points::Lot;
 use gatepost::site::{Core, activate_rules};
 use gatepost::store::{Store, journal, recompute};
@@ -204,6 +205,15 @@ impl Story {
         self.core = None;
         let mut store = Store::open(&self.path(), "box-1").unwrap();
         self.rules = change(&self.rules).replace("version = 1 ", "version = 2 ");
+        activate_rules(&mut store, &self.rules, &Clock::new(None)).unwrap();
+        self.core = Some(Core::new(store, self.lanes.clone()));
+    }
+
+    /// Starts again with shapes of plates that are usual at the site.
+    pub fn know_plates(&mut self, formats: Vec<Format>) {
+        self.core = None;
+        let mut store = Store::open(&self.path(), "box-1").unwrap();
+        store.know_plates(formats).unwrap();
         activate_rules(&mut store, &self.rules, &Clock::new(None)).unwrap();
         self.core = Some(Core::new(store, self.lanes.clone()));
     }

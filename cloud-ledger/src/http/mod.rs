@@ -12,7 +12,7 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -27,6 +27,7 @@ use crate::escrow::{EscrowView, Escrows, GRANTS_SHOWN, Release};
 use crate::grants::GRANTS_MAX;
 use crate::ledger::{BoxView, Enrolment, EpochEnd, Grant, GrantAsk, Hello, Ledger, Refusal, Upload, Welcome};
 use crate::members::{Feed, MEMBERS_MAX, MemberView, Members, Profile};
+use crate::offers::{Campaign, Coupon};
 use crate::points::{Credit, Done, Lots, Spend};
 use crate::restore::{BranchPage, Epochs, JournalPage};
 use crate::sign::PublicKey;
@@ -131,6 +132,8 @@ fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/members/{id}/credits", post(credit))
         .route("/v1/members/{id}/spends", post(spend))
         .route("/v1/members/{id}/spends/{op}/reverse", post(reverse))
+        .route("/v1/coupons/{id}", put(put_coupon))
+        .route("/v1/campaigns/{id}", put(put_campaign))
         .route("/v1/debts", get(list_debts))
         .route("/v1/statement", get(statement))
         .route("/v1/verify", get(verify));
@@ -304,6 +307,24 @@ async fn put_member(
 
 async fn remove_member(State(desk): State<Arc<Desk>>, _: Admin, Path(id): Path<String>) -> Answer<Value> {
     desk.run(move |ledger| ledger.remove_member(&id).map(|()| json!({ "removed": id }))).await
+}
+
+async fn put_coupon(
+    State(desk): State<Arc<Desk>>,
+    _: Admin,
+    Path(id): Path<String>,
+    Body(coupon): Body<Coupon>,
+) -> Answer<Value> {
+    desk.run(move |ledger| ledger.put_coupon(&id, &coupon).map(|()| json!({ "told": id }))).await
+}
+
+async fn put_campaign(
+    State(desk): State<Arc<Desk>>,
+    _: Admin,
+    Path(id): Path<String>,
+    Body(campaign): Body<Campaign>,
+) -> Answer<Value> {
+    desk.run(move |ledger| ledger.put_campaign(&id, campaign, now_ms()).map(|()| json!({ "told": id }))).await
 }
 
 async fn credit(

@@ -9,6 +9,7 @@ on_both! {
     the_feed_tells_every_change_once_and_in_order,
     a_plate_or_a_code_belongs_to_one_member,
     credits_and_online_spends_happen_once_per_op,
+    coupons_and_campaigns_reach_the_boxes,
 }
 
 async fn the_feed_tells_every_change_once_and_in_order() {
@@ -94,4 +95,36 @@ async fn credits_and_online_spends_happen_once_per_op() {
         assert_names(&refused.body, "points");
     }
     assert!(host.faults().await.is_empty());
+}
+
+async fn coupons_and_campaigns_reach_the_boxes() {
+    let host = Host::start().await;
+    let coupon = json!({"kind": "three", "member": "M1", "until_ms": 1_775_000_000_000_i64, "state": "issued"});
+    assert_eq!(host.put(ADMIN, "/v1/coupons/C-1", coupon.clone()).await.body, json!({"told": "C-1"}));
+    let stop = json!({"stopped": true, "spent_elsewhere_fen": 900});
+    assert_eq!(host.put(ADMIN, "/v1/campaigns/spring", stop).await.status, 200);
+    let changes = feed(&host, "").await["changes"].clone();
+    assert_eq!(
+        changes[0],
+        json!({"change": 1, "kind": "coupon", "coupon": {"id": "C-1", "kind": "three", "member": "M1",
+            "merchant": null, "from_ms": null, "until_ms": 1_775_000_000_000_i64, "state": "issued"}})
+    );
+    let campaign = &changes[1];
+    assert_eq!(
+        (&campaign["kind"], &campaign["id"], &campaign["stopped"]),
+        (&json!("campaign"), &json!("spring"), &json!(true))
+    );
+    assert!(campaign["spent_elsewhere_fen"] == 900 && campaign["as_of_ms"].as_i64().is_some_and(|at| at > 0));
+    let mut wrong = coupon.clone();
+    wrong["from_ms"] = coupon["until_ms"].clone();
+    assert_names(&host.put(ADMIN, "/v1/coupons/C-2", wrong).await.body, "until_ms");
+    wrong = coupon;
+    wrong["state"] = json!("lost");
+    assert_eq!(host.put(ADMIN, "/v1/coupons/C-2", wrong).await.status, 400);
+    assert_eq!(
+        host.put(BOX_1, "/v1/campaigns/spring", json!({"stopped": false})).await.status,
+        401,
+        "boxes only listen"
+    );
+    assert_eq!(feed(&host, "").await["changes"].as_array().map(Vec::len), Some(2));
 }

@@ -56,6 +56,8 @@ pub struct BookedStay {
     pub points_fen: i64,
     /// What its plate still owes, for it and for stays before it.
     pub owed_fen: i64,
+    /// How many times it was in an inner lot.
+    pub inner_lots: u32,
     pub void_reason: Option<String>,
 }
 
@@ -144,7 +146,8 @@ impl View<'_> {
 
     fn booked_stays(&self) -> Result<Vec<BookedStay>, ReadError> {
         let sql = "SELECT s.stay, s.plate, s.member, s.state, s.entry_lane, s.entry_ms, s.exit_lane, s.exit_ms, \
-                   s.fee_fen, s.paid_fen - coalesce(t.fen, 0), s.waived_fen, coalesce(p.fen, 0), s.void_reason, s.owed_fen \
+                   s.fee_fen, s.paid_fen - coalesce(t.fen, 0), s.waived_fen, coalesce(p.fen, 0), s.void_reason, s.owed_fen, \
+                   (SELECT count(*) FROM zone_visit z WHERE z.stay = s.stay) \
                    FROM stay s \
                    LEFT JOIN (SELECT stay, sum(CASE kind WHEN 'spent' THEN fen ELSE -fen END) AS fen FROM points_entry \
                               WHERE kind IN ('spent', 'reversed') AND stay IS NOT NULL GROUP BY stay) p ON p.stay = s.stay \
@@ -168,6 +171,7 @@ impl View<'_> {
                 points_fen: row.get(11)?,
                 void_reason: row.get(12)?,
                 owed_fen: row.get(13)?,
+                inner_lots: row.get(14)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -2,5 +2,6 @@
 
 mod force;
 mod naive;
+mod properties;
 mod published;
 mod random;

@@ -10,7 +10,7 @@ use super::naive::{Cap, Clock, Dates, Naive, Segment, Sheet};
 use crate::dice::Dice;
 
 /// How many fees are compared; a million in a release build is a matter of minutes.
-fn fees() -> u64 {
+pub fn fees() -> u64 {
     std::env::var("GATEPOST_FEES").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000)
 }
 
@@ -19,16 +19,35 @@ const STAYS: u64 = 40;
 
 #[test]
 fn the_meter_agrees_with_a_naive_one() {
+    compare_all(fees().div_ceil(STAYS), |_, _| {}, minutes);
+}
+
+/// Whole days that repeat are multiplied and not walked: here every tariff repeats and every stay is of many days.
+#[test]
+fn days_that_are_multiplied_cost_what_walked_ones_do() {
+    let repeats = |dice: &mut Dice, sheet: &mut Sheet| {
+        (sheet.restart, sheet.from_charge, sheet.restart_free) = (1, false, false);
+        sheet.caps.retain(|cap| cap.per == "24h");
+        sheet.segments.iter_mut().for_each(|segment| segment.days.clear());
+        if sheet.segments.is_empty() {
+            (sheet.unit, sheet.segments) = (None, segments(dice));
+            sheet.segments.iter_mut().for_each(|segment| segment.days.clear());
+        }
+    };
+    compare_all(fees().div_ceil(STAYS * 8), repeats, |dice| (3 + dice.upto(5)) * 1440 + dice.upto(400));
+}
+
+fn compare_all(tariffs: u64, shape: fn(&mut Dice, &mut Sheet), minutes: fn(&mut Dice) -> i64) {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let tariffs = fees().div_ceil(STAYS);
     std::thread::scope(|scope| {
         for thread in 0..threads {
-            scope.spawn(move || (0..tariffs).filter(|n| n % threads == thread).for_each(compare));
+            let seeds = (0..tariffs).filter(move |n| n % threads == thread);
+            scope.spawn(move || seeds.for_each(|seed| compare(seed, shape, minutes)));
         }
     });
 }
 
-fn compare(seed: u64) {
+fn compare(seed: u64, shape: fn(&mut Dice, &mut Sheet), minutes: fn(&mut Dice) -> i64) {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) + 1);
     let zone = dice.one(&["Asia/Shanghai", "Asia/Shanghai", "Europe/Berlin", "America/New_York"]);
     let dates = Dates {
@@ -36,6 +55,7 @@ fn compare(seed: u64) {
         workdays: vec![Date::constant(2026, 3, 28)],
     };
     let mut main = sheet(&mut dice, "t");
+    shape(&mut dice, &mut main);
     let inner = dice.chance(15).then(|| Sheet { zone: Some("vip"), factor: None, ..sheet(&mut dice, "v") });
     if inner.is_some() {
         main.factor = None;
@@ -125,7 +145,7 @@ fn add_prior(dice: &mut Dice, question: &mut Question, clock: &mut Clock<'_>, zo
     question.prior.push(visit);
 }
 
-fn minutes(dice: &mut Dice) -> i64 {
+pub fn minutes(dice: &mut Dice) -> i64 {
     match dice.upto(10) {
         0..5 => dice.upto(300),
         5..8 => dice.upto(1500),
@@ -134,7 +154,7 @@ fn minutes(dice: &mut Dice) -> i64 {
     }
 }
 
-fn sheet(dice: &mut Dice, id: &str) -> Sheet {
+pub fn sheet(dice: &mut Dice, id: &str) -> Sheet {
     let from_charge = dice.chance(25);
     let mut sheet = Sheet { id: id.to_owned(), ..Sheet::default() };
     if dice.chance(60) {
@@ -178,7 +198,7 @@ fn beginning(dice: &mut Dice) -> Vec<(i64, i64, i64)> {
     let blocks = 1 + dice.upto(3);
     (0..blocks)
         .map(|_| {
-            let unit = dice.one(&[10, 15, 30, 60]);
+            let unit = dice.one(&[1, 10, 15, 30, 60]);
             (unit * (1 + dice.upto(4)), unit, dice.upto(900))
         })
         .collect()
@@ -205,7 +225,7 @@ fn segments(dice: &mut Dice) -> Vec<Segment> {
         .collect()
 }
 
-fn bundle(zone: &str, main: &Sheet, inner: Option<&Sheet>, is_paused: bool) -> String {
+pub fn bundle(zone: &str, main: &Sheet, inner: Option<&Sheet>, is_paused: bool) -> String {
     let lot = inner.map_or(String::new(), |inner| {
         let outer = if is_paused { "paused" } else { "running" };
         format!("[[zones]]\nid = \"vip\"\nouter = \"{outer}\"\n{}", inner.toml())
@@ -219,15 +239,15 @@ fn bundle(zone: &str, main: &Sheet, inner: Option<&Sheet>, is_paused: bool) -> S
 }
 
 impl Dice {
-    fn upto(&mut self, most: i64) -> i64 {
+    pub fn upto(&mut self, most: i64) -> i64 {
         (self.next() % most.max(1) as u64) as i64
     }
 
-    fn chance(&mut self, percent: i64) -> bool {
+    pub fn chance(&mut self, percent: i64) -> bool {
         self.upto(100) < percent
     }
 
-    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+    pub fn one<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.upto(of.len() as i64) as usize]
     }
 }

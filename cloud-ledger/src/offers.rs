@@ -1,0 +1,88 @@
+//! What the administrator says of coupons and campaigns; the feed tells every box, and the newest word wins there.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Ledger, Refusal, check_name};
+use crate::members::{What, put_what};
+
+/// A coupon as the administrator writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coupon {
+    /// Its kind in the rules of the boxes.
+    pub kind: String,
+    /// Whose it is; none: whoever shows it.
+    #[serde(default)]
+    pub member: Option<String>,
+    /// The merchant that issued it.
+    #[serde(default)]
+    pub merchant: Option<String>,
+    /// Not good before, in milliseconds since 1970.
+    #[serde(default)]
+    pub from_ms: Option<i64>,
+    /// Not good from then on.
+    #[serde(default)]
+    pub until_ms: Option<i64>,
+    /// Where it is in its life.
+    pub state: CouponState,
+}
+
+/// Where a coupon is in its life, as far as the administrator can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CouponState {
+    /// It may be shown.
+    Issued,
+    /// It was used outside of every box.
+    Used,
+    /// It is good for nothing any more.
+    Revoked,
+}
+
+/// A coupon on the feed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedCoupon {
+    /// Its own number, which its holder shows.
+    pub id: String,
+    /// The rest.
+    #[serde(flatten)]
+    pub coupon: Coupon,
+}
+
+/// A campaign as the administrator writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Campaign {
+    /// Whether it is stopped.
+    pub stopped: bool,
+    /// What was spent of its budget outside of the boxes, in fen.
+    #[serde(default)]
+    pub spent_elsewhere_fen: i64,
+}
+
+impl Ledger {
+    /// Tells every box of a coupon.
+    pub fn put_coupon(&self, id: &str, coupon: &Coupon) -> Result<(), Refusal> {
+        check_name("id", id)?;
+        check_name("kind", &coupon.kind)?;
+        for (field, name) in [("member", &coupon.member), ("merchant", &coupon.merchant)] {
+            name.as_deref().map_or(Ok(()), |name| check_name(field, name))?;
+        }
+        if coupon.from_ms.zip(coupon.until_ms).is_some_and(|(from, until)| from >= until) {
+            return Err(Refusal::BadRequest("until_ms: must come after from_ms".to_owned()));
+        }
+        let coupon = FeedCoupon { id: id.to_owned(), coupon: coupon.clone() };
+        self.database.write(|tx| put_what(tx, &What::Coupon { coupon: coupon.clone() }))
+    }
+
+    /// Tells every box of a campaign; a stopped one gives nothing more from then on.
+    pub fn put_campaign(&self, id: &str, campaign: Campaign, now_ms: i64) -> Result<(), Refusal> {
+        check_name("id", id)?;
+        let Campaign { stopped, spent_elsewhere_fen } = campaign;
+        if spent_elsewhere_fen < 0 {
+            return Err(Refusal::BadRequest("spent_elsewhere_fen: must not be below 0".to_owned()));
+        }
+        let what = What::Campaign { id: id.to_owned(), stopped, spent_elsewhere_fen, as_of_ms: now_ms };
+        self.database.write(|tx| put_what(tx, &what))
+    }
+}
