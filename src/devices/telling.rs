@@ -122,7 +122,8 @@ impl Teller {
         let id = format!("{device}/{command}/{}/{number}", (self.shared.now)().0);
         let (order, answer) = Order::asked(device.clone(), command, args.clone(), id);
         let queue = self.shared.links.get().and_then(|links| links.get(link));
-        if !queue.is_some_and(|queue| queue.try_send(order).is_ok()) {
+        let is_in_line = queue.is_some_and(|queue| queue.try_send(order).is_ok());
+        if !is_in_line {
             return Ok(Outcome::not_sent("too many commands wait for the link"));
         }
         Ok(answer.await.unwrap_or_else(|_| Outcome::not_sent("the box is stopping")))

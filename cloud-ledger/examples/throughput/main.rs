@@ -4,7 +4,7 @@ mod day;
 mod floor;
 mod line;
 #[path = "../../tests/it/postgres.rs"]
-#[allow(dead_code, reason = "the tests use more of it")]
+#[allow(dead_code, clippy::unwrap_used, reason = "the tests use more of it, and stop where they cannot go on")]
 mod postgres;
 
 use std::sync::Arc;
