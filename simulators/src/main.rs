@@ -41,7 +41,8 @@ enum Device {
     /// One device of a shipped profile alone over its real link: it says what was recorded of the real one.
     ///
     /// Lines on standard input make it speak: `list`, `say 0`, `say 0 OLD=NEW`, `in 0 on`, `card 1 12345`.
-    Device(simulators::alone::Options),
+    #[command(name = "device")]
+    Alone(simulators::alone::Options),
     /// A TCP line that can be cut; type `cut` or `restore` and Enter.
     Line(LineArgs),
 }
@@ -178,7 +179,7 @@ async fn main() -> Result<()> {
         Device::RelayBoard(args) => relay_board(&args).await,
         Device::Till(args) => till(args).await,
         Device::Matching(options) => options.run().map(|report| say(&report)),
-        Device::Device(options) => {
+        Device::Alone(options) => {
             let _ = rustls::crypto::ring::default_provider().install_default();
             simulators::alone::run(&options, typed_lines()?, say).await
         }
