@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::emergency::Called;
 use super::event::{
-    Action, CommandId, Decision, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId, Now, OpId, Points,
+    Action, BusinessDay, CommandId, Decision, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId, Now, OpId, Points,
     RaiseCause, ReadOutcome, Record, Reply, StayId, UtcMs,
 };
 use super::lane::{Lane, LaneSettings, Lanes, PossibleStay};
@@ -15,7 +15,8 @@ use super::points::{self, Part, Purse, Till};
 use super::rules::Rules;
 use super::stay::{Stay, StayState};
 use super::tariff::PriorVisit;
-use super::{access, arrival, emergency, escrow, passage, sale};
+use super::till::facts::TillFacts;
+use super::{access, arrival, emergency, escrow, passage, sale, till};
 
 /// What the store looked up for one input, before anything is decided.
 #[derive(Clone, Debug)]
@@ -58,8 +59,12 @@ pub struct Facts {
     pub civil: (u8, u16),
     /// What the plate that the input names still owes for earlier stays.
     pub debts: Fen,
+    /// The business day.
+    pub day: BusinessDay,
     /// What decisions about the escrow rest on besides.
     pub escrow: EscrowFacts,
+    /// What tills' requests rest on besides.
+    pub tills: TillFacts,
 }
 
 /// What decisions about the escrow rest on; filled where the input needs it.
@@ -124,17 +129,19 @@ pub struct SpendFacts {
     pub op: OpId,
     /// Whose points.
     pub member: MemberId,
-    /// How many.
+    /// How many were taken.
+    pub taken: Points,
+    /// How many of them are not undone.
     pub points: Points,
-    /// What they paid.
+    /// What those paid.
     pub fen: Fen,
-    /// From which grants.
+    /// From which grants those are.
     pub parts: Vec<Part>,
     /// For which stay, if any.
     pub stay: Option<StayId>,
     /// The state of that stay.
     pub stay_state: Option<StayState>,
-    /// Whether it was undone before.
+    /// Whether all of it was undone before.
     pub is_reversed: bool,
     /// Whether its grants are of the epoch in which this box now works.
     pub is_of_this_epoch: bool,
@@ -248,6 +255,9 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
     let Some(lane_id) = input.lane() else {
         return match input {
             Input::Till(commit) => sale::commit(commit, facts, now),
+            Input::TillAct(act) => till::act(act, facts, now),
+            Input::TillHoldDue { hold } => till::due(hold, facts, now),
+            Input::TerminalChanged(pairing) => till::pair(pairing),
             Input::Cloud(news) => escrow::cloud(news, facts, now),
             Input::Witnessed(seen) => escrow::witnessed(seen, facts),
             Input::Undo(undo) => escrow::undo(undo, facts),
@@ -282,6 +292,9 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::LaneEmergency { .. }
             | Input::Staff(_)
             | Input::Till(_)
+            | Input::TillAct(_)
+            | Input::TillHoldDue { .. }
+            | Input::TerminalChanged(_)
             | Input::Cloud(_)
             | Input::Witnessed(_)
             | Input::Undo(_)
@@ -303,6 +316,9 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         Input::LaneEmergency { active, .. } => emergency::lane_told(&mut work, *active),
         Input::Staff(act) => access::staff(&mut work, act),
         Input::Till(_)
+        | Input::TillAct(_)
+        | Input::TillHoldDue { .. }
+        | Input::TerminalChanged(_)
         | Input::Cloud(_)
         | Input::Witnessed(_)
         | Input::Undo(_)
@@ -420,6 +436,9 @@ impl Input {
             | Input::LaneReconsidered { lane }
             | Input::LaneEmergency { lane, .. } => Some(lane),
             Input::Till(_)
+            | Input::TillAct(_)
+            | Input::TillHoldDue { .. }
+            | Input::TerminalChanged(_)
             | Input::Cloud(_)
             | Input::Witnessed(_)
             | Input::Undo(_)

@@ -16,3 +16,4 @@ pub mod rules;
 mod sale;
 pub mod stay;
 pub mod tariff;
+pub mod till;

@@ -205,6 +205,16 @@ pub fn beyond(purse: &Purse, keep: Points) -> Vec<Part> {
     if spare > 0 { take(purse, Points(spare)).unwrap_or_default() } else { Vec::new() }
 }
 
+/// Parts without others that were taken from them.
+pub fn less(parts: &mut Vec<Part>, gone: &[Part]) {
+    for gone in gone {
+        if let Some(part) = parts.iter_mut().find(|part| part.grant == gone.grant) {
+            part.points.0 -= gone.points.0;
+        }
+    }
+    parts.retain(|part| part.points.0 > 0);
+}
+
 /// What parts add up to.
 pub fn sum(parts: &[Part]) -> Points {
     Points(parts.iter().map(|part| part.points.0).sum())

@@ -10,6 +10,7 @@ mod plans;
 pub mod reader;
 pub mod recompute;
 mod tables;
+mod tills;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
+use super::tills;
 use crate::domain::event::{
     EmergencySource, FeedChange, Fen, GrantId, LaneId, MemberId, OpId, PlateRead, Points, Record, StayId, Tender, UtcMs,
 };
@@ -11,7 +12,7 @@ use crate::domain::points::{self, Lot, Part};
 use crate::domain::stay::Stay;
 
 /// The tables that follow from the journal alone.
-pub(super) const CONSEQUENCES: [&str; 20] = [
+pub(super) const CONSEQUENCES: [&str; 25] = [
     "box",
     "epoch",
     "fact",
@@ -32,6 +33,11 @@ pub(super) const CONSEQUENCES: [&str; 20] = [
     "stay_match",
     "camera_pair",
     "camera_pair_signs",
+    "till_book",
+    "till_hold",
+    "points_debt",
+    "shift",
+    "terminal",
 ];
 
 /// The facts that say who has called an emergency, and the value of one that is on.
@@ -117,7 +123,8 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
         }
         Record::PointsReversed { op, of, member, points, fen, parts, stay, .. } => {
             put_into_grants(db, parts)?;
-            points_entry(db, seq, op, member, Movement::Reversed { of, fen: *fen, stay: stay.as_ref() }, *points)?;
+            let movement = Movement::Reversed { of, fen: *fen, stay: stay.as_ref(), parts };
+            points_entry(db, seq, op, member, movement, *points)?;
             if let Some(stay) = stay {
                 payment_reversed(db, seq, of, stay, *fen)?;
             }
@@ -160,15 +167,17 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
         Record::LeaseRenewed { .. } => {
             db.prepare_cached("DELETE FROM fact WHERE name = 'lease_lapsed'")?.execute(())?;
         }
-        Record::SaleCommitted { op, terminal, receipt, member, total_fen, at_ms } => {
-            let sql = "INSERT INTO sale (op, terminal, receipt, member, fen, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-            let member = member.as_ref().map(MemberId::as_str);
-            one(db, sql, params![op.as_str(), terminal.as_str(), receipt, member, total_fen.0, at_ms.0])?;
-        }
-        Record::OperationAnswered { terminal, key, fingerprint, answer } => {
-            let sql = "INSERT INTO operation (terminal, key, fingerprint, answer, seq) VALUES (?1, ?2, ?3, ?4, ?5)";
-            one(db, sql, params![terminal.as_str(), key, fingerprint, json(answer)?, seq])?;
-        }
+        Record::SaleCommitted(_)
+        | Record::OperationAnswered(_)
+        | Record::TillBooked(_)
+        | Record::TillHoldPlaced(_)
+        | Record::TillHoldEnded { .. }
+        | Record::PaymentVoided(_)
+        | Record::PointsTakenBack(_)
+        | Record::PointsOwed(_)
+        | Record::ShiftOpened(_)
+        | Record::ShiftClosed(_)
+        | Record::TerminalChanged(_) => tills::apply(db, seq, record)?,
         Record::BarrierCommanded { lane, command, cause, stay } => {
             let sql = "INSERT INTO barrier_command (command, lane, cause, stay, seq) VALUES (?1, ?2, ?3, ?4, ?5)";
             let stay = stay.as_ref().map(StayId::as_str);
@@ -228,18 +237,18 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
 }
 
 /// Runs a statement that must touch exactly one row: anything else would be a table that no longer follows its journal.
-fn one(db: &Connection, sql: &str, values: impl rusqlite::Params) -> anyhow::Result<()> {
+pub(super) fn one(db: &Connection, sql: &str, values: impl rusqlite::Params) -> anyhow::Result<()> {
     let touched = db.prepare_cached(sql)?.execute(values)?;
     anyhow::ensure!(touched == 1, "{touched} rows were touched, not one, by: {sql}");
     Ok(())
 }
 
-fn json(value: &impl Serialize) -> anyhow::Result<String> {
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string(value)?)
 }
 
 /// The serialised name of a plain enum.
-fn name(value: &impl Serialize) -> anyhow::Result<String> {
+pub(super) fn name(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_value(value)?.as_str().unwrap_or_default().to_owned())
 }
 
@@ -307,7 +316,7 @@ fn payment_taken(
 }
 
 /// Lowers what the grants have left; the table's own check refuses to go below zero.
-fn take_from_grants(db: &Connection, parts: &[Part]) -> anyhow::Result<()> {
+pub(super) fn take_from_grants(db: &Connection, parts: &[Part]) -> anyhow::Result<()> {
     for part in parts {
         let sql = "UPDATE points_grant SET remaining = remaining - ?2 WHERE grant_id = ?1";
         one(db, sql, params![part.grant.as_str(), part.points.0])?;
@@ -315,7 +324,7 @@ fn take_from_grants(db: &Connection, parts: &[Part]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn put_into_grants(db: &Connection, parts: &[Part]) -> anyhow::Result<()> {
+pub(super) fn put_into_grants(db: &Connection, parts: &[Part]) -> anyhow::Result<()> {
     for part in parts {
         let sql = "UPDATE points_grant SET remaining = remaining + ?2 WHERE grant_id = ?1";
         one(db, sql, params![part.grant.as_str(), part.points.0])?;
@@ -371,14 +380,15 @@ fn new_pocket(
 }
 
 /// What moved points.
-enum Movement<'a> {
+pub(super) enum Movement<'a> {
     Spent { fen: Fen, stay: Option<&'a StayId>, parts: &'a [Part] },
     Earned,
     Returned,
-    Reversed { of: &'a OpId, fen: Fen, stay: Option<&'a StayId> },
+    Reversed { of: &'a OpId, fen: Fen, stay: Option<&'a StayId>, parts: &'a [Part] },
+    TakenBack { of: &'a OpId },
 }
 
-fn points_entry(
+pub(super) fn points_entry(
     db: &Connection,
     seq: u64,
     op: &OpId,
@@ -390,7 +400,10 @@ fn points_entry(
         Movement::Spent { fen, stay, parts } => ("spent", Some(fen.0), stay, Some(json(&parts)?), None),
         Movement::Earned => ("earned", None, None, None, None),
         Movement::Returned => ("returned", None, None, None, None),
-        Movement::Reversed { of, fen, stay } => ("reversed", Some(fen.0), stay, None, Some(of.as_str())),
+        Movement::Reversed { of, fen, stay, parts } => {
+            ("reversed", Some(fen.0), stay, Some(json(&parts)?), Some(of.as_str()))
+        }
+        Movement::TakenBack { of } => ("taken_back", None, None, None, Some(of.as_str())),
     };
     let sql = "INSERT INTO points_entry (op, member, kind, points, fen, stay, seq, parts, of)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CommandId, Fen, Input, LaneId, OpId, Points, Record, StayId};
+use super::{CommandId, Fen, Input, LaneId, OpId, Points, Record, StayId, TillDone};
 
 /// What the edges are to do once the records are on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +75,14 @@ pub enum TillAnswer {
         usable: Points,
         /// The stay and what it still owes.
         stay: Option<(StayId, Fen)>,
+        /// Set when it is the stored answer for a repeated key.
+        #[serde(skip)]
+        replayed: bool,
+    },
+    /// Something else than a commit is done.
+    Done {
+        /// What.
+        done: TillDone,
         /// Set when it is the stored answer for a repeated key.
         #[serde(skip)]
         replayed: bool,

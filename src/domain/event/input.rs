@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CloudNews, CommandId, DeviceId, Fen, LaneId, MemberId, StayId, TerminalId, Undo, UtcMs, Witnessed};
+use super::{
+    CloudNews, CommandId, DeviceId, Fen, LaneId, MemberId, OpId, Pairing, StayId, TerminalId, TillAct, TillMark, Undo,
+    UtcMs, Witnessed,
+};
 use crate::domain::lane::LoopRole;
 use crate::domain::plate::Plate;
 
@@ -130,6 +133,12 @@ pub struct TillCommit {
     pub cash: Fen,
     /// Money to be covered with points.
     pub points_cover: Fen,
+    /// Points that were set aside for it before, and are used first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<OpId>,
+    /// Where it stands in the till's own books.
+    #[serde(default)]
+    pub mark: TillMark,
 }
 
 /// A change that the cloud ledger's feed brings.
@@ -282,6 +291,15 @@ pub enum Input {
     Staff(StaffAct),
     /// A till commits.
     Till(TillCommit),
+    /// A till asks something else.
+    TillAct(TillAct),
+    /// The time of points that were set aside for a till is over.
+    TillHoldDue {
+        /// Which hold.
+        hold: OpId,
+    },
+    /// Staff let a till in, or shut it out.
+    TerminalChanged(Pairing),
     /// The cloud speaks.
     Cloud(CloudNews),
     /// Somebody outside remembers how far this box's journal has been.

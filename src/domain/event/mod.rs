@@ -4,6 +4,7 @@ mod decision;
 mod escrow;
 mod input;
 mod record;
+mod till;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,10 @@ pub use input::{
     TillCommit, VehicleSign,
 };
 pub use record::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Record, Tender};
+pub use till::{
+    Answered, Booking, BookingKind, BusinessDay, GivenBack, HoldEnd, Pairing, PaymentVoid, PointsDebt, Reversal, Sale,
+    ShiftEnd, ShiftStart, TakenBack, Tally, TillAct, TillDone, TillHold, TillMark, TillWish, Totals,
+};
 
 macro_rules! text_id {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArmPosition, CommandAnswer, CommandId, EmergencySource, EpochReason, FeedChange, Fen, GrantId, JournalHead, LaneId,
-    MemberId, OpId, PlateRead, Points, StayId, TerminalId, TillAnswer, UtcMs,
+    Answered, ArmPosition, Booking, CommandAnswer, CommandId, EmergencySource, EpochReason, FeedChange, Fen, GrantId,
+    HoldEnd, JournalHead, LaneId,
+    MemberId, OpId, Pairing, PaymentVoid, PlateRead, Points, PointsDebt, Sale, ShiftEnd, ShiftStart, StayId, TakenBack,
+    TillHold, UtcMs,
 };
 use crate::domain::lane::Lane;
 use crate::domain::matching::learning::Lesson;
@@ -327,31 +329,32 @@ pub enum Record {
         request: OpId,
     },
     /// A till's sale.
-    SaleCommitted {
-        /// The effect's id.
-        op: OpId,
-        /// At which terminal.
-        terminal: TerminalId,
-        /// The till's receipt.
-        receipt: String,
-        /// Who bought.
-        member: Option<MemberId>,
-        /// For how much.
-        total_fen: Fen,
-        /// When.
-        at_ms: UtcMs,
-    },
+    SaleCommitted(Sale),
     /// A till's answer, kept for a repeat of its key.
-    OperationAnswered {
-        /// Which terminal.
-        terminal: TerminalId,
-        /// Which key.
-        key: String,
-        /// SHA-256 of the canonical body, in hex.
-        fingerprint: String,
-        /// What was answered.
-        answer: TillAnswer,
+    OperationAnswered(Answered),
+    /// A line of the tills' books.
+    TillBooked(Booking),
+    /// Points are set aside for a till.
+    TillHoldPlaced(TillHold),
+    /// Points are not set aside for a till any more: they are back in their grants.
+    TillHoldEnded {
+        /// Which hold.
+        op: OpId,
+        /// Why.
+        why: HoldEnd,
     },
+    /// Money that a till took for parking is given back.
+    PaymentVoided(PaymentVoid),
+    /// Earned points are taken back.
+    PointsTakenBack(TakenBack),
+    /// Earned points that are not here any more are owed.
+    PointsOwed(PointsDebt),
+    /// A till's shift begins.
+    ShiftOpened(ShiftStart),
+    /// A till's shift is over.
+    ShiftClosed(ShiftEnd),
+    /// A till is let in, or shut out.
+    TerminalChanged(Pairing),
     /// A barrier is to be raised.
     BarrierCommanded {
         /// Which lane.
