@@ -33,6 +33,8 @@ use crate::{console, devices, sync, tills};
 const QUEUE_RAISES: usize = 256;
 /// How long the rooms may take to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often waiting rules look whether their time has come.
+const RULES_LOOK: Duration = Duration::from_secs(1);
 
 /// Runs the daemon with the settings in `path`. Mistakes in the settings stop the start, each with its place.
 pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
@@ -169,8 +171,7 @@ async fn exposing<'a>(reader: &Reader, metrics: &'a Metrics) -> &'a Metrics {
         Err(error) => warn!(%error, "the exposure cannot be read"),
     }
     metrics
-/// How often waiting rules look whether their time has come.
-const RULES_LOOK: Duration = Duration::from_secs(1);
+}
 
 /// Offers the rules of the settings again at every SIGHUP, and rules with a time of their own when it has come.
 async fn keep_rules(path: PathBuf, mut text: String, clock: Clock, handle: Handle) {

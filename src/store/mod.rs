@@ -78,7 +78,7 @@ pub struct Store {
     inside: InsideNow,
     in_batch: bool,
     /// Held as long as the store lives, so that a second daemon cannot open the same ledger.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Store {
@@ -361,13 +361,23 @@ fn check_sqlite(version: i32) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn lock(path: &Path) -> anyhow::Result<File> {
+/// Nobody else writes while this lives.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process on its way to another program may hold a copy of the file.
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock(path: &Path) -> anyhow::Result<Lock> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let file = File::options().create(true).truncate(false).write(true).open(&name);
     let file = file.with_context(|| format!("open {}", name.display()))?;
     file.try_lock().with_context(|| format!("{} is in use by another daemon", path.display()))?;
-    Ok(file)
+    Ok(Lock(file))
 }
 
 /// Sets what durability rests on and reads it back: drivers and defaults have disagreed before.

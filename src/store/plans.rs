@@ -17,7 +17,7 @@ const OF_NOW: [&str; 7] = [
 ];
 
 /// The files with SQL of the daemon's every day. The books and a verification read everything, and are asked for that.
-const SOURCES: [(&str, &str); 8] = [
+const SOURCES: [(&str, &str); 9] = [
     ("mod.rs", include_str!("mod.rs")),
     ("escrow.rs", include_str!("escrow.rs")),
     ("facts.rs", include_str!("facts.rs")),

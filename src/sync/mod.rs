@@ -121,8 +121,10 @@ impl LedgerTime {
         Self { heard: Mutex::new(latest.map(|at| (at, Instant::now()))) }
     }
 
+    /// It only goes on: an answer that somebody kept and gives again cannot hold it back.
     fn heard(&self, server_ms: UtcMs) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some((server_ms, Instant::now()));
+        let latest = self.at_least().map_or(server_ms, |known| known.max(server_ms));
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some((latest, Instant::now()));
     }
 
     fn at_least(&self) -> Option<UtcMs> {

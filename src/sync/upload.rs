@@ -176,6 +176,12 @@ impl Sync {
     async fn hand_in_branch(&self, at: u32, entries: &[Entry]) -> Result<(), Pause> {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
         let (epoch, before) = (first.epoch, first.seq - 1);
+        // A file that was put back may have forgotten what was acknowledged: only what differs is a branch.
+        let held = self.cloud.stored(epoch, before, BATCH_ENTRIES).await?.entries;
+        let same = entries.iter().zip(&held).take_while(|(ours, theirs)| ours.head == theirs.head).last();
+        if let Some((ours, _)) = same {
+            return self.tell(CloudNews::Acknowledged { epoch, seq: ours.seq }).await;
+        }
         let look = move |view: &View<'_>| view.head_at(epoch, before);
         let prev = self.settings.reader.look(look).await.context("read the branch's beginning")?;
         let prev = prev.context("the journal lacks an entry of its own")?;

@@ -195,6 +195,7 @@ impl Problem {
             | Code::BusyAtLane
             | Code::BodyTooLarge
             | Code::IdempotencyKeyReused
+            | Code::RulesRefused
             | Code::Internal => None,
         }
     }

@@ -209,6 +209,8 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
                 Ok("raised".to_owned())
             }
         }),
+        Input::Undo(_) => Reply::Staff(Ok("50 points are back".to_owned())),
+        Input::Witnessed(_) => Reply::Done,
         Input::Emergency { .. } => Reply::Staff(Ok("every barrier is raised".to_owned())),
         Input::Started { .. }
         | Input::LaneEmergency { .. }

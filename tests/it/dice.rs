@@ -1,4 +1,9 @@
-//! Numbers that are random and yet the same story for ever.
+//! What random stories begin with: numbers that are the same story for ever, a folder, and lanes.
+
+use std::path::PathBuf;
+
+use gatepost::domain::event::LaneId;
+use gatepost::domain::lane::{Direction, LaneSettings, Lanes, PassedBy, Unpaid};
 
 /// A small generator of numbers, so that a seed is the same story for ever (SplitMix64).
 pub struct Dice(pub u64);
@@ -23,4 +28,31 @@ impl Dice {
     pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         from[usize::try_from(self.below(from.len() as u64)).unwrap()].clone()
     }
+}
+
+/// A folder in memory where there is one: these stories cut the power by forgetting, not by pulling a plug.
+pub fn memory() -> PathBuf {
+    let shared = PathBuf::from("/dev/shm");
+    if shared.is_dir() { shared } else { std::env::temp_dir() }
+}
+
+/// Two lanes of each kind that a site may have.
+pub fn lanes() -> Lanes {
+    let lane = |direction, has_arrival_loop, passed_by| LaneSettings {
+        direction,
+        has_arrival_loop,
+        passed_by,
+        pass_timeout_ms: 60_000,
+        back_out_ms: 5_000,
+        same_vehicle_ms: 10_000,
+        unpaid: Unpaid::Wait,
+    };
+    Lanes::from([
+        (LaneId::from("in"), lane(Direction::Entry, true, PassedBy::PassageLoop)),
+        (LaneId::from("in-2"), lane(Direction::Entry, true, PassedBy::Timeout)),
+        (LaneId::from("in-bare"), lane(Direction::Entry, false, PassedBy::Camera)),
+        (LaneId::from("out"), lane(Direction::Exit, true, PassedBy::PassageLoop)),
+        (LaneId::from("out-2"), lane(Direction::Exit, true, PassedBy::Timeout)),
+        (LaneId::from("out-bare"), lane(Direction::Exit, false, PassedBy::Camera)),
+    ])
 }

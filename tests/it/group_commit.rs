@@ -72,7 +72,13 @@ impl Rig {
         let (raises, raised) = mpsc::channel(1);
         let version = watch::Sender::new(0);
         let seen = version.subscribe();
-        let outputs = Outputs { raises, deadlines: Arc::new(Deadlines::default()), version };
+        let outputs = Outputs {
+            raises,
+            deadlines: Arc::new(Deadlines::default()),
+            version,
+            head: watch::Sender::new(store.head()),
+            witnessed: None,
+        };
         let site = Site::new(Core::new(store, Lanes::new()), clock, waiting, outputs);
         Self { inputs: Some(inputs), site: Some(site), version: seen, _raises: raised }
     }

@@ -416,12 +416,13 @@ fn a_restart_in_every_state_ends_the_same() {
 
 #[test]
 fn a_doubted_journal_spends_no_points_and_still_lets_cars_out() {
-    use gatepost::domain::event::CloudNews;
+    use gatepost::domain::event::{CloudNews, EpochReason};
     let mut story = Story::new();
     story.member("M1", &[PLATE]);
     story.enter("in", PLATE);
     story.grant(300);
-    story.feed(Input::Cloud(CloudNews::Doubted { reason: "the ledger knows more entries".to_owned() }));
+    let reason = "the ledger knows more entries".to_owned();
+    story.feed(Input::Cloud(CloudNews::Doubted { why: EpochReason::Behind, reason }));
     story.restart();
     story.minutes(25);
     story.arrival("out", true);
@@ -431,6 +432,10 @@ fn a_doubted_journal_spends_no_points_and_still_lets_cars_out() {
     story.staff("out", StaffWish::Settle { fen: Fen(500) });
     story.drive_through("out");
     assert_eq!(story.stays(), ["粤B12345 closed 500 500 0"]);
+    // What the journal has forgotten may have spent them: given back, they would be handed out a second time.
+    assert_eq!((story.points("returned"), story.usable()), (0, 300));
+    assert!(matches!(story.till("k2", Some("M1"), 500, None, 500, 0).1, TillAnswer::Applied { .. }));
+    assert_eq!(story.points("returned"), 0);
 }
 
 #[test]
@@ -450,11 +455,11 @@ fn a_changed_byte_in_the_journal_or_a_table_is_found() {
     };
     let faults =
         tamper("UPDATE journal SET body = CAST(replace(CAST(body AS TEXT), '97', '98') AS BLOB) WHERE seq = 3");
-    assert!(faults.contains("entry 3 does not link"), "{faults}");
+    assert!(faults.contains("entry 3 of epoch 1 does not link"), "{faults}");
     let faults = tamper("UPDATE stay SET paid_fen = 500");
     assert!(faults.contains("table stay"), "{faults}");
     let faults = tamper("DELETE FROM journal WHERE seq = 2");
-    assert!(faults.contains("entry 2 is missing"), "{faults}");
+    assert!(faults.contains("entry 2 of epoch 1 is missing"), "{faults}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use gatepost::domain::event::{Input, StaffWish, TillAnswer};
 
-use crate::story::Story;
+use crate::story::{Story, given};
 
 const PLATE: &str = "粤B12345";
 const OTHER: &str = "粤BD98765";
@@ -245,7 +245,7 @@ fn a_fee_of_an_impossible_stay_asks_for_points_in_bounds() {
 
 #[test]
 fn a_grant_is_taken_once_from_the_cloud_and_for_its_asker() {
-    use gatepost::domain::event::{CloudNews, GrantId, MemberId, OpId, Points};
+    use gatepost::domain::event::{CloudNews, MemberId, OpId};
     let mut story = Story::new();
     story.member("M1", &[PLATE, OTHER]);
     story.enter("in", PLATE);
@@ -265,10 +265,9 @@ fn a_grant_is_taken_once_from_the_cloud_and_for_its_asker() {
         let request = story.rows("SELECT request FROM grant_request WHERE state = 'open'").pop().unwrap();
         story.feed(Input::Cloud(CloudNews::Granted {
             request: OpId::from(request.as_str()),
-            grant: Some(GrantId::from(grant)),
             member: MemberId::from(member),
             epoch: 1,
-            points: Points(points),
+            grants: vec![given(grant, points)],
         }));
         assert_eq!(story.usable(), usable, "{points} points for {member} as {grant}");
         story.arrival("in", false);
@@ -281,7 +280,7 @@ fn a_cursor_beyond_the_journal_is_a_doubt_and_the_box_still_starts() {
     use gatepost::domain::event::CloudNews;
     for seq in [1000, u64::MAX] {
         let mut story = Story::new();
-        story.feed(Input::Cloud(CloudNews::Acknowledged { seq }));
+        story.feed(Input::Cloud(CloudNews::Acknowledged { epoch: 1, seq }));
         assert_eq!(story.alarms(), ["quarantined"]);
         story.feed(Input::Cloud(CloudNews::Fed { changes: Vec::new(), next: u64::MAX }));
         story.restart();

@@ -293,6 +293,7 @@ impl Model {
             }
             Record::PointsReturned { op, points, parts, .. } => {
                 self.once(op);
+                assert!(!self.quarantined, "a doubted journal gives nothing back");
                 self.move_points(points, parts, |pocket, n| {
                     (pocket.remaining, pocket.returned) = (pocket.remaining - n, pocket.returned + n)
                 });

@@ -9,12 +9,12 @@ use gatepost::domain::event::{
     Given, GrantId, Input, JournalHead, LaneId, Member, MemberId, Now, OpId, PlateRead, Points, Reply, StaffAct,
     StaffWish, StayId, TerminalId, TillCommit, Undo, UtcMs, VehicleSign, Witnessed,
 };
-use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy, Unpaid};
+use gatepost::domain::lane::{Direction, Lanes, LoopRole};
 use gatepost::domain::points::Lot;
 use gatepost::site::{Core, activate_rules};
 use gatepost::store::{Store, journal};
 
-use crate::dice::Dice;
+use crate::dice::{Dice, lanes, memory};
 use crate::model::Model;
 
 /// Stories of one run; each has a seed of its own, which a failure prints. `GATEPOST_SEED=17` tells one again,
@@ -504,30 +504,4 @@ impl Drop for Day {
             eprintln!("the story of GATEPOST_SEED={}, its end:\n{}", self.seed, self.told[from..].join("\n"));
         }
     }
-}
-
-/// A folder in memory where there is one: these stories cut the power by forgetting, not by pulling a plug.
-fn memory() -> PathBuf {
-    let shared = PathBuf::from("/dev/shm");
-    if shared.is_dir() { shared } else { std::env::temp_dir() }
-}
-
-fn lanes() -> Lanes {
-    let lane = |direction, has_arrival_loop, passed_by| LaneSettings {
-        direction,
-        has_arrival_loop,
-        passed_by,
-        pass_timeout_ms: 60_000,
-        back_out_ms: 5_000,
-        same_vehicle_ms: 10_000,
-        unpaid: Unpaid::Wait,
-    };
-    Lanes::from([
-        (LaneId::from("in"), lane(Direction::Entry, true, PassedBy::PassageLoop)),
-        (LaneId::from("in-2"), lane(Direction::Entry, true, PassedBy::Timeout)),
-        (LaneId::from("in-bare"), lane(Direction::Entry, false, PassedBy::Camera)),
-        (LaneId::from("out"), lane(Direction::Exit, true, PassedBy::PassageLoop)),
-        (LaneId::from("out-2"), lane(Direction::Exit, true, PassedBy::Timeout)),
-        (LaneId::from("out-bare"), lane(Direction::Exit, false, PassedBy::Camera)),
-    ])
 }

@@ -258,7 +258,7 @@ fn powers(file: &SourceFile) -> Vec<Fault> {
     }
     per_line(file.shipped(), |line| {
         let found = POWERS.iter().find(|call| line.code.contains(**call))?;
-        Some((format!("{found}"), "addition, multiplication and division, which every box does alike"))
+        Some((found.to_string(), "addition, multiplication and division, which every box does alike"))
     })
 }
 

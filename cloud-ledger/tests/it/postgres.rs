@@ -16,6 +16,8 @@ const USER: &str = "postgres";
 /// `$1` is the folder of the programs, the rest are settings of the server.
 const KEEPER: &str = r#"
 bin=$1; shift
+# Only the end of its input ends it, so that it always tidies up.
+trap '' TERM INT HUP
 set -e
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
@@ -58,8 +60,9 @@ impl Postgres {
     pub fn start_at(port: Option<u16>, settings: &[&str]) -> Self {
         let bin = programs();
         let mut command = if getuid().is_root() {
-            let mut as_user = Command::new("runuser");
-            as_user.args(["-u", USER, "--", "sh"]);
+            // Not `runuser`, which stands between as a terminal would and kills the keeper before it has tidied up.
+            let mut as_user = Command::new("setpriv");
+            as_user.arg(format!("--reuid={USER}")).arg(format!("--regid={USER}")).args(["--init-groups", "sh"]);
             as_user
         } else {
             Command::new("sh")

@@ -134,11 +134,3 @@ fn uses_without(some: &[Use], others: &[Use]) -> Vec<Use> {
     }
     left
 }
-
-/// Whether a use gives a coupon or a pass back to its holder when it is taken back.
-pub fn gives_back(used: &Use) -> bool {
-    match used.source {
-        Source::Coupon | Source::Pass => true,
-        Source::Entitlement | Source::Validation | Source::Points => false,
-    }
-}

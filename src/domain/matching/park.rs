@@ -85,6 +85,12 @@ pub struct Match<K> {
     pub read: Plate,
 }
 
+/// What a pair of cameras has shown, and what was learned from it where it is of use.
+type Taught = (Experience, Option<Arc<Learned>>);
+
+/// An entry lane and an exit lane.
+type LanePair = (String, String);
+
 /// All vehicles inside. `K` names a stay.
 #[derive(Clone, Debug)]
 pub struct Park<K> {
@@ -95,7 +101,7 @@ pub struct Park<K> {
     index: Index,
     population: Population,
     confusion: Arc<Confusion>,
-    experience: BTreeMap<(String, String), (Experience, Option<Arc<Learned>>)>,
+    experience: BTreeMap<LanePair, Taught>,
     thresholds: Thresholds,
     formats: Vec<Format>,
 }

@@ -67,8 +67,11 @@ fn overlaps(tariff: &Tariff, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Every edge of every kind of date.
-fn moments(edges: &BTreeSet<i64>) -> Vec<(i64, (usize, DayKind), (usize, DayKind))> {
+/// A weekday, from Monday, and what kind of day it is.
+type Day = (usize, DayKind);
+
+/// Every edge of every kind of date: the second of the day, the day, and the day before it.
+fn moments(edges: &BTreeSet<i64>) -> Vec<(i64, Day, Day)> {
     let dates = |weekday: usize| {
         let own = if weekday < 5 { DayKind::Workday } else { DayKind::Weekend };
         let moved = if weekday < 5 { None } else { Some(DayKind::Workday) };
@@ -86,7 +89,7 @@ fn moments(edges: &BTreeSet<i64>) -> Vec<(i64, (usize, DayKind), (usize, DayKind
     all
 }
 
-fn day_text((weekday, kind): (usize, DayKind)) -> String {
+fn day_text((weekday, kind): Day) -> String {
     let day = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"][weekday];
     let kind = match kind {
         DayKind::Workday => "a day of work",

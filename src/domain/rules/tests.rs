@@ -39,7 +39,7 @@ fn a_wrong_bundle_says_where_what_is_wrong_and_what_is_allowed() {
     check(
         "fee_fen = 500",
         "fee_fen = 501",
-        "37:1: golden case 2: must cost 501 fen, but this box computes 500 fen (standard.unit 500)",
+        "32:1: golden case 2: must cost 501 fen, but this box computes 500 fen (standard.unit 500)",
     );
     check("minutes = 30,", "minutes = 0,", "11:20: 0 minutes; allowed: 1 to 44640");
     check("fen = 500 }", "fen = -1 }", "11:30: -1 fen; allowed: 0 to 100000000");

@@ -234,5 +234,6 @@ fn stay() -> Stay {
         fee: None,
         paid: Fen(0),
         paid_at: None,
+        debts: Fen(0),
     }
 }

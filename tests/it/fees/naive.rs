@@ -182,10 +182,6 @@ impl Naive<'_> {
                 skip -= self.step;
                 continue;
             }
-            day_zero.get_or_insert(now);
-            if sheet.restart == 1 && period.is_none() {
-                period = Some(0);
-            }
             if let Some((n, _)) = here
                 && let Some((minutes, deducted)) = sheet.segments[n].free
             {
@@ -203,6 +199,11 @@ impl Naive<'_> {
                 if left > 0 {
                     continue;
                 }
+            }
+            // The first moment that is charged, as docs/tariffs.md says: not one that a segment gives away.
+            day_zero.get_or_insert(now);
+            if sheet.restart == 1 && period.is_none() {
+                period = Some(0);
             }
             if unit_left == 0 {
                 let (unit, fen, block) = price(sheet, here, &mut begun, &mut segment_begun);

@@ -71,7 +71,7 @@ fn the_lint_finds_what_a_sheet_did_not_mean() {
     };
     let anshan = codes("anshan");
     assert_eq!(anshan.len(), 1, "{anshan:?}");
-    assert!(anshan[0].starts_with("fee_falls entered 2026-03-02T07:00:00, 23:00:00 costs 2950 fen"), "{anshan:?}");
+    assert!(anshan[0].starts_with("fee_falls entered 2026-03-02T18:50:00, 23:45:00 costs 3100 fen"), "{anshan:?}");
     assert!(anshan[0].ends_with("and 24:00:00 costs 2000 fen"), "{anshan:?}");
     assert_eq!(codes("mixc-tianjin"), [""; 0]);
     assert_eq!(codes("night-cap"), [""; 0]);

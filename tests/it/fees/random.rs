@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::naive::{Cap, Clock, Dates, Naive, Segment, Sheet};
+use crate::dice::Dice;
 
 /// How many fees are compared; a million in a release build is a matter of minutes.
 fn fees() -> u64 {
@@ -217,18 +218,7 @@ fn bundle(zone: &str, main: &Sheet, inner: Option<&Sheet>, is_paused: bool) -> S
     )
 }
 
-/// Numbers that look random and are the same in every run: SplitMix64, in the public domain.
-struct Dice(u64);
-
 impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     fn upto(&mut self, most: i64) -> i64 {
         (self.next() % most.max(1) as u64) as i64
     }

@@ -166,7 +166,7 @@ impl Site {
     }
 
     pub fn guard_raises(&mut self, lane: &str) {
-        let what = StaffWish::Raise { reason: "seen".to_owned(), plate: None };
+        let what = StaffWish::Raise { reason: "seen".to_owned(), plate: None, debt: false };
         let act = StaffAct { lane: LaneId::from(lane), operator: "guard-1".to_owned(), what };
         self.step(Input::Staff(act));
     }
