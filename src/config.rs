@@ -64,6 +64,8 @@ struct SiteConfig {
     name: String,
     /// Its time zone by the name of the tz database.
     timezone: Spanned<String>,
+    /// When a business day begins, such as `04:00`.
+    day_begins: Spanned<String>,
 }
 
 /// `[ledger]`: the file that holds the journal.
@@ -104,7 +106,11 @@ struct ProfilesConfig {
 
 impl Default for SiteConfig {
     fn default() -> Self {
-        Self { name: "Gatepost".to_owned(), timezone: Spanned::new(0..0, "Asia/Shanghai".to_owned()) }
+        Self {
+            name: "Gatepost".to_owned(),
+            timezone: Spanned::new(0..0, "Asia/Shanghai".to_owned()),
+            day_begins: Spanned::new(0..0, "04:00".to_owned()),
+        }
     }
 }
 
@@ -129,6 +135,8 @@ pub struct Settings {
     pub site: String,
     /// The site's time zone.
     pub zone: jiff::tz::TimeZone,
+    /// The minute of the day at which a business day begins.
+    pub day_begins_min: u16,
     /// Where the ledger is.
     pub ledger: PathBuf,
     /// Where the file is that remembers how far the journal has been, if the site has one.
@@ -180,6 +188,11 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
         mistakes.push(source.mistake(file.site.timezone.span(), error.to_string(), allowed));
         jiff::tz::TimeZone::UTC
     });
+    let day_begins_min = minute_of(file.site.day_begins.get_ref()).unwrap_or_else(|| {
+        let wrong = format!("{:?} is no time of the night", file.site.day_begins.get_ref());
+        mistakes.push(source.mistake(file.site.day_begins.span(), wrong, "00:00 to 11:59"));
+        0
+    });
     let rules = read_rules(path, &source, &file.rules).unwrap_or_else(|mistake| {
         mistakes.push(mistake);
         String::new()
@@ -198,6 +211,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             box_id,
             site: file.site.name,
             zone,
+            day_begins_min,
             key_file: key_file(&file.ledger.file, file.cloud.as_ref()),
             ledger: file.ledger.file,
             witness: file.ledger.witness,
@@ -219,6 +233,17 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
 fn key_file(ledger: &Path, cloud: Option<&CloudConfig>) -> PathBuf {
     let beside = || ledger.with_extension("key");
     cloud.and_then(|cloud| cloud.key_file.clone()).unwrap_or_else(beside)
+}
+
+/// A time of the first half of the day as its minute: a business day is named after the day on which it begins.
+fn minute_of(text: &str) -> Option<u16> {
+    let (hour, minute) = text.split_once(':')?;
+    let is_two = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_two(hour) || !is_two(minute) {
+        return None;
+    }
+    let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
+    (hour < 12 && minute < 60).then_some(hour * 60 + minute)
 }
 
 const NAME_ALLOWED: &str = "1 to 40 letters, digits, hyphens and underscores";
@@ -317,7 +342,12 @@ mod tests {
     #[test]
     fn every_mistake_has_a_place_and_says_what_is_allowed() {
         check("id = \"example-1\"", "id = \"\"", ":5:6: \"\" cannot name a box; allowed: 1 to 40 letters");
-        check("name = \"Harbour Mall\"", "nmae = \"x\"", ":8:1: unknown field `nmae`; allowed: `name` or `timezone`");
+        check(
+            "name = \"Harbour Mall\"",
+            "nmae = \"x\"",
+            ":8:1: unknown field `nmae`; allowed: `name`, `timezone`, `day_begins`",
+        );
+        check("name = \"Harbour Mall\"", "day_begins = \"4 am\"", ":8:14: \"4 am\" is no time of the night");
         check("name = \"Harbour Mall\"", "timezone = \"Mars/Base\"", ":8:12: ");
         check("file = \"../systemd/rules.toml\"", "file = \"no.toml\"", "no.toml cannot be read");
         check(

@@ -77,6 +77,7 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
     let rooms = Rooms { handle, reader, metrics, clock, version, cloud_is_up: Arc::new(AtomicBool::new(false)) };
     let head = watch::Sender::new(store.head());
     let core = Core::new(store, settings.lanes.clone()).in_zone(settings.zone.clone());
+    let core = core.with_day_begin(settings.day_begins_min);
     let app = rooms.pages(&settings, &core.book());
     let outputs = Outputs {
         raises: raises_in,
@@ -99,6 +100,8 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
         raises,
     );
     rooms.start_sync(&settings);
+    let wall = rooms.clock.clone();
+    tokio::spawn(tills::holds::keep(rooms.reader.clone(), rooms.handle.clone(), Arc::new(move || wall.utc())));
     tokio::spawn(keep_rules(path, settings.rules.clone(), rooms.clock.clone(), rooms.handle.clone()));
     tokio::spawn(async move {
         if let Err(error) = axum::serve(no_delay(listener), app).await {
@@ -242,11 +245,12 @@ impl Rooms {
             terminals: settings.terminals.clone(),
             operators: settings.operators.clone(),
             lanes: settings.lanes.keys().cloned().collect::<Vec<LaneId>>(),
-            pricing: self.pricing(book),
+            pricing: self.pricing(settings, book),
             zone: settings.zone.clone(),
             cloud_is_up: Arc::clone(&self.cloud_is_up),
             reject: Arc::new(move |code| reject.rejected("tills", code)),
             answer_timeout: tills::ANSWER_TIMEOUT,
+            most_requests_per_s: tills::MOST_REQUESTS_PER_S,
         };
         let console = console::Settings {
             reader: self.reader.clone(),
@@ -265,11 +269,13 @@ impl Rooms {
             .route("/metrics/plate-to-raise.json", get(async move || axum::Json(samples.latency_samples_us())))
     }
 
-    fn pricing(&self, book: &RulesBook) -> tills::Pricing {
-        let clock = self.clock.clone();
+    fn pricing(&self, settings: &Settings, book: &RulesBook) -> tills::Pricing {
+        let (clock, today) = (self.clock.clone(), self.clock.clone());
+        let (zone, day_begins_min) = (settings.zone.clone(), settings.day_begins_min);
         let (of_stay, of_sale, of_points) = (book.clone(), book.clone(), book.clone());
         tills::Pricing {
             now: Arc::new(move || clock.utc()),
+            today: Arc::new(move || site::business_day(&zone, day_begins_min, today.utc())),
             quote: Arc::new(move |stay, prior, at| {
                 let rules = of_stay.version(stay.rules)?;
                 let quote = crate::domain::tariff::quote(&rules, stay, prior, at);

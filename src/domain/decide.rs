@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::emergency::Called;
 use super::event::{
-    Action, BusinessDay, CommandId, Decision, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId, Now, OpId, Points,
-    RaiseCause, ReadOutcome, Record, Reply, StayId, UtcMs,
+    Action, BusinessDay, CommandId, Decision, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId, Now, OpId,
+    Points, RaiseCause, ReadOutcome, Record, Reply, StayId, UtcMs,
 };
 use super::lane::{Lane, LaneSettings, Lanes, PossibleStay};
 use super::matching::answer::Verdict;

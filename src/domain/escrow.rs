@@ -2,8 +2,8 @@
 
 use super::decide::{EscrowFacts, Facts, Hold, Place};
 use super::event::{
-    Action, CloudNews, Decision, EpochReason, Given, HoldEnd, Input, JournalHead, MemberId, Now, OpId, Points, Record, Reply,
-    StaffRefusal, StayId, Tender, Undo, UtcMs, Witnessed,
+    Action, CloudNews, Decision, EpochReason, Given, HoldEnd, Input, JournalHead, MemberId, Now, OpId, Points, Record,
+    Reply, StaffRefusal, StayId, Tender, Undo, UtcMs, Witnessed,
 };
 use super::points::{self, POINTS_MAX, Part, Pocket, Purse};
 use super::stay::StayState;

@@ -10,8 +10,8 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 use crate::domain::decide::decide;
 use crate::domain::event::{
-    Action, BusinessDay, CloudNews, CommandAnswer, CommandId, EpochReason, Input, JournalHead, LaneId, Now, Record, Reply, UtcMs,
-    Witnessed,
+    Action, BusinessDay, CloudNews, CommandAnswer, CommandId, EpochReason, Input, JournalHead, LaneId, Now, Record,
+    Reply, UtcMs, Witnessed,
 };
 use crate::domain::lane::Lanes;
 use crate::store::Store;

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use super::{Store, escrow, tills};
 use crate::domain::decide::{Debt, EscrowFacts, Facts, Hold, KnownMember, StayFacts};
 use crate::domain::event::{
-    BusinessDay, CloudNews, Fen, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, ReadOutcome, StaffWish, StayId,
-    TillCommit, UtcMs,
+    BusinessDay, CloudNews, Fen, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, ReadOutcome,
+    StaffWish, StayId, TillCommit, UtcMs,
 };
 use crate::domain::lane::Lane;
 use crate::domain::matching::answer::Verdict;

@@ -3,8 +3,7 @@
 use rusqlite::Connection;
 
 /// Tables that stay small: a row for each lane, version of the rules, name, or pair of signs of a pair of lanes.
-const SMALL: [&str; 8] =
-    ["box", "epoch", "fact", "rules", "lane", "cloud_cursor", "camera_pair", "camera_pair_signs"];
+const SMALL: [&str; 8] = ["box", "epoch", "fact", "rules", "lane", "cloud_cursor", "camera_pair", "camera_pair_signs"];
 /// Indexes that hold only what is going on now.
 const OF_NOW: [&str; 7] = [
     "stay_inside_by_plate",

@@ -9,6 +9,7 @@ pub mod sample;
 pub mod stays;
 #[cfg(test)]
 mod tests;
+pub mod tills;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::facts::{look_up_member, parse, rules_of};
+use super::reader::tills::Scope;
 use super::tables::{Movement, json, name, one, points_entry, put_into_grants, take_from_grants};
 use super::{Store, escrow};
 use crate::domain::decide::{Facts, StoredOperation};
@@ -156,7 +157,7 @@ pub(super) fn look_up_act(store: &Store, facts: &mut Facts, act: &TillAct) -> an
         }
         TillWish::OpenShift { .. } => Ok(()),
         TillWish::CloseShift { shift } => {
-            facts.tills.totals = totals(&store.db, &Scope::Shift(act.terminal.as_str(), *shift))?;
+            facts.tills.totals = totals(&store.db, &Scope::Shift(act.terminal.clone(), *shift))?;
             Ok(())
         }
     }
@@ -246,8 +247,7 @@ pub(super) fn points_debts(store: &Store, member: &MemberId) -> anyhow::Result<V
 
 fn look_up_transaction(store: &Store, facts: &mut Facts, op: &OpId) -> anyhow::Result<()> {
     let sql = "SELECT line FROM till_book WHERE op = ?1 AND what IN ('sale', 'capture')";
-    let line: Option<String> =
-        store.db.prepare_cached(sql)?.query_row([op.as_str()], |row| row.get(0)).optional()?;
+    let line: Option<String> = store.db.prepare_cached(sql)?.query_row([op.as_str()], |row| row.get(0)).optional()?;
     let Some(line) = line else { return Ok(()) };
     let booking: Booking = parse(&line)?;
     let sql = "SELECT coalesce(sum(sale_fen), 0), coalesce(max(what = 'void'), 0) FROM till_book WHERE of = ?1";
@@ -293,18 +293,8 @@ fn payment_of(db: &Connection, op: &str) -> anyhow::Result<Option<(OpId, Fen)>> 
     Ok(db.prepare_cached(sql)?.query_row([op], |row| Ok((OpId(row.get(0)?), Fen(row.get(1)?)))).optional()?)
 }
 
-/// What is added up.
-pub(super) enum Scope<'a> {
-    /// One shift of one terminal.
-    Shift(&'a str, u32),
-    /// One terminal's business day.
-    TerminalDay(&'a str, i32),
-    /// The whole site's business day.
-    Day(i32),
-}
-
 /// What a shift, a terminal or a day has done.
-pub(super) fn totals(db: &Connection, scope: &Scope<'_>) -> anyhow::Result<Totals> {
+pub(super) fn totals(db: &Connection, scope: &Scope) -> rusqlite::Result<Totals> {
     let mut totals = Totals::default();
     for (what, tally) in tallies(db, scope)? {
         match what {
@@ -315,44 +305,59 @@ pub(super) fn totals(db: &Connection, scope: &Scope<'_>) -> anyhow::Result<Total
         }
     }
     let open = "SELECT count(*) FROM till_hold WHERE ended IS NULL";
-    let missing = "SELECT coalesce(max(number) - min(number) + 1 - count(DISTINCT number), 0) FROM operation";
+    let open_of = "SELECT count(*) FROM till_hold WHERE ended IS NULL AND terminal = ?1";
+    let missing = "SELECT coalesce(sum(n), 0) FROM (SELECT max(number) - min(number) + 1 - count(DISTINCT number) AS n
+                   FROM operation WHERE number IS NOT NULL AND ";
     (totals.open_holds, totals.missing_numbers) = match scope {
         Scope::Shift(terminal, shift) => {
-            let open = format!("{open} AND terminal = ?1");
-            let missing = format!("{missing} WHERE terminal = ?1 AND shift = ?2 AND number IS NOT NULL");
+            let missing = format!("{missing} terminal = ?1 AND shift = ?2)");
             (
-                db.prepare_cached(&open)?.query_row([terminal], |row| row.get(0))?,
-                db.prepare_cached(&missing)?.query_row(params![terminal, shift], |row| row.get(0))?,
+                db.prepare_cached(open_of)?.query_row([terminal.as_str()], |row| row.get(0))?,
+                db.prepare_cached(&missing)?.query_row(params![terminal.as_str(), shift], |row| row.get(0))?,
             )
         }
         Scope::TerminalDay(terminal, day) => {
-            let open = format!("{open} AND terminal = ?1");
-            let missing = format!("{missing} WHERE terminal = ?1 AND day = ?2 AND number IS NOT NULL");
+            let missing = format!("{missing} terminal = ?1 AND day = ?2)");
             (
-                db.prepare_cached(&open)?.query_row([terminal], |row| row.get(0))?,
-                db.prepare_cached(&missing)?.query_row(params![terminal, day], |row| row.get(0))?,
+                db.prepare_cached(open_of)?.query_row([terminal.as_str()], |row| row.get(0))?,
+                db.prepare_cached(&missing)?.query_row(params![terminal.as_str(), day.0], |row| row.get(0))?,
             )
         }
         Scope::Day(day) => {
-            let missing = format!(
-                "SELECT coalesce(sum(n), 0) FROM (SELECT max(number) - min(number) + 1 - count(DISTINCT number) AS n
-                 FROM operation WHERE day = ?1 AND number IS NOT NULL GROUP BY terminal)"
-            );
+            let missing = format!("{missing} day = ?1 GROUP BY terminal)");
             (
                 db.prepare_cached(open)?.query_row((), |row| row.get(0))?,
-                db.prepare_cached(&missing)?.query_row([day], |row| row.get(0))?,
+                db.prepare_cached(&missing)?.query_row([day.0], |row| row.get(0))?,
             )
         }
     };
     Ok(totals)
 }
 
-fn tallies(db: &Connection, scope: &Scope<'_>) -> anyhow::Result<Vec<(BookingKind, Tally)>> {
-    let sums = "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
-                sum(sale_points + parking_points), sum(earned) FROM till_book";
+fn tallies(db: &Connection, scope: &Scope) -> rusqlite::Result<Vec<(BookingKind, Tally)>> {
+    let condition = match scope {
+        Scope::Shift(..) => "terminal = ?1 AND shift = ?2",
+        Scope::TerminalDay(..) => "terminal = ?1 AND day = ?2",
+        Scope::Day(_) => "day = ?1",
+    };
+    let sql = format!(
+        "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
+         sum(sale_points + parking_points), sum(earned) FROM till_book WHERE {condition} GROUP BY what"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut rows = match scope {
+        Scope::Shift(terminal, shift) => statement.query(params![terminal.as_str(), shift])?,
+        Scope::TerminalDay(terminal, day) => statement.query(params![terminal.as_str(), day.0])?,
+        Scope::Day(day) => statement.query([day.0])?,
+    };
     let mut found = Vec::new();
-    let mut take = |row: &rusqlite::Row<'_>| -> anyhow::Result<()> {
-        let what = parse(&format!("\"{}\"", row.get::<_, String>(0)?))?;
+    while let Some(row) = rows.next()? {
+        let what = match row.get::<_, String>(0)?.as_str() {
+            "sale" => BookingKind::Sale,
+            "capture" => BookingKind::Capture,
+            "void" => BookingKind::Void,
+            _ => BookingKind::Refund,
+        };
         let tally = Tally {
             count: row.get(1)?,
             sale_fen: Fen(row.get(2)?),
@@ -363,21 +368,6 @@ fn tallies(db: &Connection, scope: &Scope<'_>) -> anyhow::Result<Vec<(BookingKin
             points_earned: Points(row.get(7)?),
         };
         found.push((what, tally));
-        Ok(())
-    };
-    let condition = match scope {
-        Scope::Shift(..) => "terminal = ?1 AND shift = ?2",
-        Scope::TerminalDay(..) => "day = ?2 AND terminal = ?1",
-        Scope::Day(_) => "day = ?1",
-    };
-    let mut statement = db.prepare_cached(&format!("{sums} WHERE {condition} GROUP BY what"))?;
-    let mut rows = match scope {
-        Scope::Shift(terminal, shift) => statement.query(params![terminal, shift])?,
-        Scope::TerminalDay(terminal, day) => statement.query(params![terminal, day])?,
-        Scope::Day(day) => statement.query([day])?,
-    };
-    while let Some(row) = rows.next()? {
-        take(row)?;
     }
     Ok(found)
 }

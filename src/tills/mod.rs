@@ -2,21 +2,21 @@
 
 mod access;
 mod body;
-mod lookup;
+pub mod holds;
+mod http;
+mod pairing;
 mod problem;
-mod quote;
-mod receipt;
 mod refs;
 #[cfg(test)]
 mod rig;
 mod staff;
-mod status;
 #[cfg(test)]
 mod tests;
-mod transaction;
+mod verbs;
+mod wallet;
 mod witness;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,8 +26,9 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
+use tokio::sync::OnceCell;
 
-use crate::domain::event::{Fen, LaneId, Points, UtcMs};
+use crate::domain::event::{BusinessDay, Fen, LaneId, Pairing, Points, TerminalId, UtcMs};
 use crate::domain::stay::Stay;
 use crate::domain::tariff::{Fee, PriorVisit};
 use crate::site::Handle;
@@ -36,13 +37,18 @@ use crate::store::reader::Reader;
 pub use access::{Operator, Secret, Terminal};
 pub use problem::{Code, Problem};
 
-use access::Attempts;
+use access::{Attempts, Pace};
+use pairing::Waiting;
 use refs::MemberRefs;
 
 /// Largest body taken. A commit is under 1 KiB; this leaves room and still cannot fill the box's memory.
 const MOST_BODY_BYTES: usize = 64 * 1024;
 /// How long a till waits for the loop before it hears that the outcome is unknown.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many requests a second one till may make: a queue of stored sales goes out in seconds, and a till that has lost
+/// its mind takes no more than its share.
+pub const MOST_REQUESTS_PER_S: u32 = 50;
 
 /// Told the code of every refused request, for the metrics.
 pub type Reject = Arc<dyn Fn(&str) + Send + Sync>;
@@ -73,6 +79,8 @@ pub struct Settings {
     pub reject: Reject,
     /// How long a till waits for the loop, [`ANSWER_TIMEOUT`] at a site.
     pub answer_timeout: Duration,
+    /// How many requests a second each till may make, [`MOST_REQUESTS_PER_S`] at a site.
+    pub most_requests_per_s: u32,
 }
 
 /// What things cost, from the rules; `main` ties it to the domain.
@@ -80,6 +88,8 @@ pub struct Settings {
 pub struct Pricing {
     /// Civil time now.
     pub now: Arc<dyn Fn() -> UtcMs + Send + Sync>,
+    /// The business day now.
+    pub today: Arc<dyn Fn() -> BusinessDay + Send + Sync>,
     /// What a stay costs at a moment under the rules of its entry; `None` where those rules are not there.
     pub quote: QuoteStay,
     /// The points that a sale earns.
@@ -105,24 +115,38 @@ struct Tills {
     refs: Mutex<MemberRefs>,
     in_flight: Mutex<BTreeSet<(String, String)>>,
     attempts: Mutex<Attempts>,
+    pace: Mutex<Pace>,
+    waiting: Mutex<Waiting>,
+    paired: OnceCell<Mutex<BTreeMap<TerminalId, Pairing>>>,
+}
+
+impl Tills {
+    fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            refs: Mutex::default(),
+            in_flight: Mutex::default(),
+            attempts: Mutex::default(),
+            pace: Mutex::default(),
+            waiting: Mutex::default(),
+            paired: OnceCell::new(),
+        })
+    }
 }
 
 /// The requests of `docs/till-api.md`, below `/api/v1`.
 pub fn router(settings: Settings) -> Router {
     let reject = settings.reject.clone();
-    let state =
-        Arc::new(Tills { settings, refs: Mutex::default(), in_flight: Mutex::default(), attempts: Mutex::default() });
-    let api = Router::new()
-        .route("/member-lookups", post(lookup::look_up))
-        .route("/quotes", post(quote::quote))
-        .route("/transactions", post(transaction::commit))
-        .route("/operations/{key}", get(transaction::operation))
-        .route("/status", get(status::status))
+    let state = Tills::new(settings);
+    let api = http::routes()
+        .route("/pairings", post(pairing::begin))
+        .route("/pairings/{pairing}", get(pairing::poll))
+        .route("/staff/pairings", post(pairing::let_in))
+        .route("/staff/terminals/{terminal}/revocation", post(pairing::shut_out))
         .route("/staff/lanes/{lane}/raise", post(staff::raise))
         .route("/staff/lanes/{lane}/settle", post(staff::settle))
         .route("/staff/lanes/{lane}/stay", post(staff::choose_stay))
         .route("/staff/lanes/{lane}/plate", post(staff::correct_plate))
-        .route("/reversals", post(staff::reverse_at_till))
         .route("/staff/reversals", post(staff::reverse))
         .route("/staff/emergency", post(staff::emergency))
         .route("/staff/rules/rollback", post(staff::roll_back))
@@ -158,4 +182,16 @@ fn local_time(at: UtcMs, zone: &jiff::tz::TimeZone) -> String {
         Ok(moment) => moment.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
         Err(_) => String::new(),
     }
+}
+
+/// A business day as a till reads it, `2026-03-01`.
+fn date(day: BusinessDay) -> String {
+    let date = jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(day.0));
+    date.map_or_else(|_| String::new(), |date| date.to_string())
+}
+
+/// The business day of such a text.
+fn day_of(text: &str) -> Option<BusinessDay> {
+    let days = text.parse::<jiff::civil::Date>().ok()?.since(jiff::civil::date(1970, 1, 1)).ok()?.get_days();
+    Some(BusinessDay(days))
 }

@@ -11,10 +11,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::Tills;
-use super::access::{idempotency_key, text_header};
+use super::access::text_header;
 use super::body::Body;
 use super::problem::{Code, Problem};
-use super::transaction::unavailable;
+use super::verbs::unavailable;
 use crate::domain::event::{
     EmergencySource, Input, LaneId, OpId, Reply, RulesOffer, StaffAct, StaffRefusal, StaffWish, StayId, Undo,
 };
@@ -77,14 +77,6 @@ pub(super) async fn reverse(State(tills): State<Arc<Tills>>, body: Given) -> Ans
     tills.undo(&body, by).await
 }
 
-/// `POST /reversals`.
-pub(super) async fn reverse_at_till(State(tills): State<Arc<Tills>>, headers: HeaderMap, body: Given) -> Answer {
-    let by = tills.terminal(&headers)?.id.to_string();
-    idempotency_key(&headers)?;
-    let body = Body::parse(body, &["spend", "reason"])?;
-    tills.undo(&body, by).await
-}
-
 /// `POST /staff/emergency`: raises and holds every barrier, or ends what staff have called.
 pub(super) async fn emergency(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
     let body = Body::parse(body, &["operator", "pin", "active", "reason"])?;
@@ -143,7 +135,7 @@ impl Tills {
     }
 
     /// Puts what staff want in line and waits for the answer.
-    async fn decided(&self, input: Input, detail: &'static str) -> Answer {
+    pub(super) async fn decided(&self, input: Input, detail: &'static str) -> Answer {
         let reply = self.settings.handle.try_submit(input).map_err(unavailable)?;
         let unknown = || Problem::new(Code::AnswerLate, detail).with_unknown_outcome();
         let reply = tokio::time::timeout(self.settings.answer_timeout, reply).await.map_err(|_| unknown())?;

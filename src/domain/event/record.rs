@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Answered, ArmPosition, Booking, CommandAnswer, CommandId, EmergencySource, EpochReason, FeedChange, Fen, GrantId,
-    HoldEnd, JournalHead, LaneId,
-    MemberId, OpId, Pairing, PaymentVoid, PlateRead, Points, PointsDebt, Sale, ShiftEnd, ShiftStart, StayId, TakenBack,
-    TillHold, UtcMs,
+    HoldEnd, JournalHead, LaneId, MemberId, OpId, Pairing, PaymentVoid, PlateRead, Points, PointsDebt, Sale, ShiftEnd,
+    ShiftStart, StayId, TakenBack, TerminalId, TillHold, UtcMs,
 };
 use crate::domain::lane::Lane;
 use crate::domain::matching::learning::Lesson;

@@ -158,12 +158,9 @@ fn give_back(
     }
     let taken = take_earned(decision, booked, back.earned, facts, &mut purse);
     let line = back.booking(act, booked, what, facts, now);
-    let cash =
-        line.sale_fen.0 - line.sale_points_fen.0 + line.parking_fen.0 - line.parking_points_fen.0;
-    let (points_fen, points) = (
-        Fen(line.sale_points_fen.0 + line.parking_points_fen.0),
-        Points(line.sale_points.0 + line.parking_points.0),
-    );
+    let cash = line.sale_fen.0 - line.sale_points_fen.0 + line.parking_fen.0 - line.parking_points_fen.0;
+    let (points_fen, points) =
+        (Fen(line.sale_points_fen.0 + line.parking_points_fen.0), Points(line.sale_points.0 + line.parking_points.0));
     let stay = line.stay.clone();
     decision.records.push(Record::TillBooked(line));
     if let Some(member) = &booked.booking.member {
@@ -270,14 +267,7 @@ fn share(whole: i64, part: i64, of: i64) -> i64 {
     i64::try_from(exact).expect("a part of an amount is no larger than the amount")
 }
 
-fn give_points(
-    decision: &mut Decision,
-    booked: &Booked,
-    back: &Back,
-    act: &TillAct,
-    facts: &Facts,
-    purse: &mut Purse,
-) {
+fn give_points(decision: &mut Decision, booked: &Booked, back: &Back, act: &TillAct, facts: &Facts, purse: &mut Purse) {
     let mut n = REVERSED;
     for spend in &booked.spends {
         let (points, fen) = match &spend.stay {
@@ -306,13 +296,7 @@ fn give_points(
 }
 
 /// Takes back what was earned too much: from the very pocket that was earned where it is still here, else it is owed.
-fn take_earned(
-    decision: &mut Decision,
-    booked: &Booked,
-    earned: Points,
-    facts: &Facts,
-    purse: &mut Purse,
-) -> Points {
+fn take_earned(decision: &mut Decision, booked: &Booked, earned: Points, facts: &Facts, purse: &mut Purse) -> Points {
     let (Some(of), Some(member)) = (&booked.booking.earning, &booked.booking.member) else { return Points(0) };
     let taken = Points(earned.0.min(booked.born.0));
     if taken.0 > 0 {

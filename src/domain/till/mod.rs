@@ -135,12 +135,7 @@ fn open_shift(
     Ok(TillDone::ShiftOpened { shift, day })
 }
 
-fn close_shift(
-    decision: &mut Decision,
-    terminal: &TerminalId,
-    shift: u32,
-    facts: &Facts,
-) -> Result<TillDone, Refused> {
+fn close_shift(decision: &mut Decision, terminal: &TerminalId, shift: u32, facts: &Facts) -> Result<TillDone, Refused> {
     if shift != facts.tills.shift {
         let detail = format!("shift {shift} is not open; the open one is {}", facts.tills.shift);
         return Err(("shift-closed", detail));
