@@ -20,7 +20,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::clock::Clock;
 use crate::config::{self, Settings};
+use crate::domain::benefit;
 use crate::domain::event::{Fen, Input, JournalHead, LaneId, Points, Reply, RulesOffer};
+use crate::domain::points::Purse;
 use crate::domain::rules::Rules;
 use crate::metrics::Metrics;
 use crate::site::{self, Core, Deadlines, Handle, Outputs, QUEUE_INPUTS, RulesBook, Site};
@@ -272,15 +274,20 @@ impl Rooms {
     fn pricing(&self, settings: &Settings, book: &RulesBook) -> tills::Pricing {
         let (clock, today) = (self.clock.clone(), self.clock.clone());
         let (zone, day_begins_min) = (settings.zone.clone(), settings.day_begins_min);
-        let (of_stay, of_sale, of_points) = (book.clone(), book.clone(), book.clone());
+        let (of_version, of_stay) = (book.clone(), book.clone());
+        let (of_sale, of_points) = (book.clone(), book.clone());
         tills::Pricing {
             now: Arc::new(move || clock.utc()),
             today: Arc::new(move || site::business_day(&zone, day_begins_min, today.utc())),
-            quote: Arc::new(move |stay, prior, at| {
+            rules: Arc::new(move |version| of_version.version(version)),
+            quote: Arc::new(move |stay, prior, known, at| {
                 let rules = of_stay.version(stay.rules)?;
-                let quote = crate::domain::tariff::quote(&rules, stay, prior, at);
-                let points_needed = rules.points_needed(quote.due);
-                Some(tills::StayPrice { fee: quote.fee, due: quote.due, points_needed })
+                // What points the member has is told apart; here it is only what they may pay.
+                let moment = benefit::Moment { at, trusted: true };
+                let outcome = benefit::quote(&rules, stay, prior, known, &Purse::new(), moment);
+                let points_needed = rules.points_needed(outcome.due);
+                let (due, points_cap, not_used) = (outcome.due, outcome.points_cap, outcome.not_used);
+                Some(tills::StayPrice { fee: outcome.fee, due, points_needed, points_cap, not_used })
             }),
             earned: Arc::new(move |fen| of_sale.in_force().map_or(Points(0), |rules| rules.points_earned(fen))),
             worth: Arc::new(move |points| of_points.in_force().map_or(Fen(0), |rules| rules.points_worth(points))),

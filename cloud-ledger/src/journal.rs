@@ -19,11 +19,13 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 32] = [
+const KEPT_KINDS: [&str; 35] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
     "barrier_moved",
+    "benefits_held",
+    "coupon_shown",
     "emergency_changed",
     "epoch_began",
     "experience_reset",
@@ -51,6 +53,7 @@ const KEPT_KINDS: [&str; 32] = [
     "stay_opened",
     "stay_resumed",
     "stay_voided",
+    "validation_given",
     "witness_seen",
 ];
 

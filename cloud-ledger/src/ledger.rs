@@ -127,7 +127,7 @@ pub enum Refusal {
         state: &'static str,
     },
     /// The box may reverse the spend itself, so nobody else may.
-    #[error("the spend stands in the current epoch of '{0}': only that box may reverse it")]
+    #[error("'{0}' may still reverse the spend itself: nobody else may before that box has begun a later epoch")]
     ReverseAtBox(String),
     /// A plate or code belongs to another member.
     #[error("the {what} at place {place} of the list belongs to another member")]

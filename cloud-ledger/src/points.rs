@@ -316,11 +316,19 @@ fn parts_of(tx: &mut Tx<'_>, member: &str, of: &str) -> Result<Vec<SpentPart>, R
         }
     }
     for (_, box_name, epoch) in parts.iter().filter_map(|part| part.held.as_ref()) {
-        if standing(tx, box_name, Hold::Shared)?.epoch == *epoch {
+        // A fenced box that does not know of it yet may still take the spend back itself and spend the points again.
+        let is_open = standing(tx, box_name, Hold::Shared)?.epoch == *epoch;
+        if is_open || !has_gone_on(tx, box_name, *epoch)? {
             return Err(Refusal::ReverseAtBox(box_name.clone()));
         }
     }
     Ok(parts)
+}
+
+/// Whether the box itself has begun a later epoch: it takes nothing back of the epochs before.
+fn has_gone_on(tx: &mut Tx<'_>, box_name: &str, epoch: u32) -> Result<bool, Refusal> {
+    let sql = "SELECT 1 FROM cursor WHERE box = $1 AND epoch > $2 AND seq > 0 LIMIT 1";
+    Ok(tx.row(sql, values![box_name, epoch])?.is_some())
 }
 
 impl SpentPart {

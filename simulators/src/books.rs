@@ -149,7 +149,7 @@ impl Audit<'_> {
         if !exit.manual && !exit.captures_ms.contains(&exit_ms) {
             self.differs(plate, format!("exit read at {:?}, booked at {exit_ms}", exit.captures_ms));
         }
-        let fee_fen = self.tariff.fee_fen(row.entry_ms, exit_ms);
+        let fee_fen = self.tariff.fee_fen_after(row.entry_ms, exit_ms, visit.rights);
         self.equal(plate, "fee", &fee_fen, &row.fee_fen.unwrap_or(0));
         self.equal(plate, "cash", &visit.cash_fen(), &row.paid_fen);
         self.equal(plate, "fee and what settled it", &fee_fen, &(row.paid_fen + row.points_fen + row.waived_fen));
@@ -273,7 +273,10 @@ impl Audit<'_> {
         let manual = visit.exit.as_ref().is_none_or(|exit| exit.manual);
         match row.and_then(|row| Some((row, row.exit_ms?))) {
             Some((row, _)) if manual => points_for_fen(row.points_fen),
-            Some((row, exit_ms)) => points_for_fen(self.tariff.fee_fen(row.entry_ms, exit_ms) - visit.cash_fen()),
+            Some((row, exit_ms)) => {
+                let fee_fen = self.tariff.fee_fen_after(row.entry_ms, exit_ms, visit.rights);
+                points_for_fen(fee_fen - visit.cash_fen())
+            }
             None => 0,
         }
     }

@@ -12,7 +12,7 @@ use crate::camera::{Capture, Trigger};
 use crate::clock::rfc3339;
 use crate::outcome::{Passage, Payment, Sale, Visit};
 use crate::plan::{CarPlan, Lunch, Way};
-use crate::tariff::points_earned_by;
+use crate::tariff::{NOODLE_BAR_GIFT_FEN, Rights, points_earned_by};
 use crate::till::{Failure, Quote, Tender, Transaction};
 use crate::world::{ENTRY_LANE, Mall};
 
@@ -31,15 +31,20 @@ const PAYS_BEFORE_LEAVING_MS: i64 = 75_000;
 /// Closer than this to a step of the tariff the world and the box may differ about a quote's moment.
 const QUOTE_MARGIN_MS: i64 = 45_000;
 
+/// What the noodle bar gives, by its name in the rules.
+const GIFT_KIND: &str = "noodles";
+
 /// One car's visit from the entry to the street.
 pub(crate) async fn visit(mall: &Arc<Mall>, number: usize) -> Visit {
     let plan = &mall.plan.cars[number];
     let member = plan.member.map(|member| mall.plan.members[member].id.clone());
+    let is_gold = plan.member.is_some_and(|member| mall.plan.members[member].tier == "gold");
+    let rights = Rights { is_gold, gift_fen: 0 };
     let mut trip = Trip {
         mall,
         number,
         plan,
-        visit: Visit { plate: plan.plate.clone(), member, way: Some(plan.way), ..Visit::default() },
+        visit: Visit { plate: plan.plate.clone(), member, way: Some(plan.way), rights, ..Visit::default() },
     };
     mall.until(plan.arrives_ms).await;
     if let Err(error) = trip.all().await {
@@ -132,15 +137,34 @@ impl<'a> Trip<'a> {
         self.note_sale(&transaction, &answer);
     }
 
+    /// The shop where a guest eats gives something to the guest's stay.
+    async fn get_a_gift(&mut self, lunch: Lunch) {
+        let plate = &self.plan.plate;
+        let given = match self.mall.till.quote_plate_patiently(plate).await {
+            Ok(quote) => self.mall.till.validate_patiently(&quote.stay, GIFT_KIND, lunch.fen).await,
+            Err(error) => Err(error),
+        };
+        match given {
+            Ok(()) => {
+                self.visit.rights.gift_fen = NOODLE_BAR_GIFT_FEN;
+                self.mall.tell(&format!("the shop gives {plate} {NOODLE_BAR_GIFT_FEN} fen"), |_| {});
+            }
+            Err(error) => self.mall.trouble(format!("the shop could not give {plate} anything: {error}")),
+        }
+    }
+
     /// At the pay desk: what the stay owes, and a lunch on the same receipt.
     async fn pay_before_leaving(&mut self, entered_ms: i64) {
+        if let Some(lunch) = self.plan.lunch {
+            self.get_a_gift(lunch).await;
+        }
         let asked_ms = self.mall.clock.now_ms();
         let quote = match self.mall.till.quote_plate_patiently(&self.plan.plate).await {
             Ok(quote) => quote,
             Err(error) => return self.mall.trouble(format!("no quote for {}: {error}", self.plan.plate)),
         };
         let tariff = self.mall.plan.tariff;
-        let expect_fen = tariff.fee_fen(entered_ms, asked_ms);
+        let expect_fen = tariff.fee_fen_after(entered_ms, asked_ms, self.visit.rights);
         if quote.fee_fen != expect_fen && tariff.distance_to_edge_ms(entered_ms, asked_ms) > QUOTE_MARGIN_MS {
             let text = format!("{}: quoted {} fen instead of {expect_fen}", self.plan.plate, quote.fee_fen);
             self.mall.trouble(text);

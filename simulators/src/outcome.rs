@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::plan::Way;
-use crate::tariff::{Tariff, points_earned_by, points_for_fen};
+use crate::tariff::{Rights, Tariff, points_earned_by, points_for_fen};
 
 /// The world's account of a day.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -55,6 +55,8 @@ pub struct Visit {
     pub exit: Option<Passage>,
     /// What was paid in cash.
     pub payments: Vec<Payment>,
+    /// What its driver need not pay.
+    pub rights: Rights,
     /// Whether the box was off while the car stood at a lane, so that a guard may have had to help.
     pub disturbed: bool,
 }
@@ -115,7 +117,7 @@ impl Visit {
     pub fn fee_fen(&self, tariff: &Tariff) -> Option<i64> {
         let entry_ms = self.entry.as_ref()?.captures_ms.first()?;
         let exit_ms = self.exit.as_ref()?.captures_ms.first()?;
-        Some(tariff.fee_fen(*entry_ms, *exit_ms))
+        Some(tariff.fee_fen_after(*entry_ms, *exit_ms, self.rights))
     }
 
     /// Points that must have paid for it: whatever cash did not pay, unless a guard let the car go.

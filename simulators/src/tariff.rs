@@ -21,6 +21,20 @@ pub struct Tariff {
     pub cap_fen: i64,
 }
 
+/// Minutes of a stay that cost a gold member nothing.
+const GOLD_FREE_MINUTES: i64 = 16;
+/// What the noodle bar gives to a guest's stay, in fen.
+pub const NOODLE_BAR_GIFT_FEN: i64 = 200;
+
+/// What a driver need not pay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Rights {
+    /// Whether the car is a gold member's.
+    pub is_gold: bool,
+    /// What shops gave, in fen.
+    pub gift_fen: i64,
+}
+
 impl Tariff {
     /// The demo's tariff: 15 minutes free, then 5 yuan for each half hour begun, at most 60 yuan in 24 hours.
     pub const DEMO: Self = Self { free_minutes: 15, unit_minutes: 30, unit_fen: 500, cap_fen: 6000 };
@@ -36,6 +50,21 @@ impl Tariff {
         let unit_ms = self.unit_minutes * MINUTE_MS;
         let units_begun = (rest_ms + unit_ms - 1) / unit_ms;
         whole_days * self.cap_fen + (units_begun * self.unit_fen).min(self.cap_fen)
+    }
+
+    /// The fee in fen after what the driver need not pay: a gold member's minutes come off before the started units are
+    /// counted, a shop's gift after. Nobody is paid for parking.
+    pub fn fee_fen_after(&self, entry_ms: i64, exit_ms: i64, rights: Rights) -> i64 {
+        let gross_fen = self.fee_fen(entry_ms, exit_ms);
+        let after_time_fen = if rights.is_gold && gross_fen > 0 {
+            // The free quarter of an hour is for whole stays: what the minutes leave is charged from its first unit.
+            let rest_ms = (exit_ms - entry_ms - GOLD_FREE_MINUTES * MINUTE_MS).max(0);
+            let unit_ms = self.unit_minutes * MINUTE_MS;
+            gross_fen.min((rest_ms + unit_ms - 1) / unit_ms * self.unit_fen)
+        } else {
+            gross_fen
+        };
+        (after_time_fen - rights.gift_fen).max(0)
     }
 
     /// How far a stay is from the nearest moment at which its fee changes, in milliseconds.

@@ -238,6 +238,19 @@ impl Till {
         }
     }
 
+    /// Gives a merchant's validation to a stay until the box answers.
+    pub async fn validate_patiently(&self, stay: &str, kind: &str, spend_fen: i64) -> Result<(), Failure> {
+        let key = format!("gift-{:016x}", fastrand::u64(..));
+        let body = json!({ "kind": kind, "spend_fen": spend_fen });
+        let mut attempts = Attempts::begin();
+        loop {
+            let given = self.post(&format!("stays/{stay}/validations"), &key, &body).await;
+            if attempts.settle(&given).await {
+                return given.map(|_| ());
+            }
+        }
+    }
+
     /// Asks who owns a code until the box answers.
     pub async fn lookup_code_patiently(&self, code: &str) -> Result<Member, Failure> {
         let mut attempts = Attempts::begin();

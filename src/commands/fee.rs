@@ -6,8 +6,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use gatepost::bundle;
-use gatepost::domain::event::{Fen, UtcMs};
+use gatepost::domain::benefit::{self, CouponState, HeldCoupon, Known, Moment, Outcome};
+use gatepost::domain::event::{Fen, GrantId, LaneId, MemberId, Points, StayId, UtcMs};
+use gatepost::domain::points::{Lot, POINTS_MAX, Pocket, Purse};
 use gatepost::domain::rules::Rules;
+use gatepost::domain::stay::{Stay, StayState};
 use gatepost::domain::tariff::calendar::moment;
 use gatepost::domain::tariff::{self, Fee, FreeTime, ORDINARY, PriorVisit, Question, ZonePart, yuan};
 use gatepost::store::recompute;
@@ -40,6 +43,15 @@ pub struct Options {
     /// Minutes that a benefit takes off the start of the stay.
     #[arg(long, value_name = "MINUTES")]
     free_minutes: Vec<i64>,
+    /// The member's tier.
+    #[arg(long)]
+    tier: Option<String>,
+    /// A coupon that is shown, by the id of its kind in the bundle.
+    #[arg(long, value_name = "KIND")]
+    coupon: Vec<String>,
+    /// Points that the member could spend.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..=POINTS_MAX))]
+    points: i64,
     /// Earlier visits of the plate, as a JSON list of {entry, exit, fen?}.
     #[arg(long, value_name = "FILE")]
     prior: Option<PathBuf>,
@@ -79,13 +91,50 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         }
     };
     let rules = Rules::parse(&text).context("read the bundle")?;
-    let fee = tariff::fee(&rules, &question(options, &rules)?);
+    let question = question(options, &rules)?;
+    let outcome = reckon(options, &rules, &question);
     if options.json {
-        say(&as_json(&fee).to_string());
+        say(&as_json(&outcome).to_string());
     } else {
-        tell(&fee, options.explain);
+        tell(&outcome.fee, options.explain);
+        tell_rest(&outcome);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The fee after what the person asked about has: a tier, coupons, points.
+fn reckon(options: &Options, rules: &Rules, question: &Question) -> Outcome {
+    let is_member = options.tier.is_some() || options.points > 0;
+    let stay = Stay {
+        id: StayId::from("asked"),
+        plate: None,
+        member: is_member.then(|| MemberId::from("asked")),
+        state: StayState::Open,
+        entry_lane: LaneId::from("asked"),
+        entry: question.entry,
+        rules: rules.version,
+        fee: None,
+        paid: Fen(0),
+        paid_at: None,
+        debts: Fen(0),
+    };
+    let shown = options.coupon.iter().enumerate().map(|(n, kind)| HeldCoupon {
+        id: format!("{kind}/{}", n + 1),
+        kind: kind.clone(),
+        merchant: None,
+        from: None,
+        until: None,
+        state: CouponState::ClaimedHere,
+        shown: true,
+    });
+    let known = Known { tier: options.tier.clone(), coupons: shown.collect(), ..Known::default() };
+    let mut purse = Purse::new();
+    if options.points > 0 {
+        let (grant, remaining, lot) = (GrantId::from("asked"), Points(options.points), Lot::default());
+        purse.add(Pocket { grant, remaining, lot, since: 1 });
+    }
+    let moment = Moment { at: question.exit, trusted: true };
+    benefit::answer(rules, question, &stay, &known, &purse, moment)
 }
 
 fn question(options: &Options, rules: &Rules) -> anyhow::Result<Question> {
@@ -131,14 +180,25 @@ fn question(options: &Options, rules: &Rules) -> anyhow::Result<Question> {
     Ok(question)
 }
 
-fn as_json(fee: &Fee) -> serde_json::Value {
+fn as_json(outcome: &Outcome) -> serde_json::Value {
     json!({
-        "fee_fen": fee.total,
-        "due_fen": fee.total,
-        "lines": fee.lines,
-        "readings": fee.readings,
-        "not_used": [],
+        "fee_fen": outcome.fee.total,
+        "due_fen": outcome.due,
+        "points": outcome.points.as_ref().map(|offer| json!({"points": offer.points, "fen": offer.fen})),
+        "lines": outcome.fee.lines,
+        "readings": outcome.fee.readings,
+        "not_used": outcome.not_used,
     })
+}
+
+/// What points would pay, and what was looked at and not used.
+fn tell_rest(outcome: &Outcome) {
+    if let Some((zh, en)) = outcome.points_words() {
+        say(&format!("  {zh}  {en}"));
+    }
+    for reason in &outcome.not_used {
+        say(&format!("  not used: {}  {}  {}", reason.benefit, reason.zh, reason.en));
+    }
 }
 
 fn tell(fee: &Fee, explain: bool) {

@@ -150,8 +150,11 @@ impl Daemon {
     pub async fn start(folder: &Path, settings: &str, base: &str) -> anyhow::Result<Self> {
         let config = folder.join("gatepost.toml");
         std::fs::write(&config, settings).context("write the settings")?;
-        std::fs::write(folder.join("rules.toml"), include_str!("../../systemd/rules.toml"))
-            .context("write the rules")?;
+        std::fs::write(
+            folder.join("rules.toml"),
+            concat!(include_str!("../../systemd/rules.toml"), include_str!("benefits.toml")),
+        )
+        .context("write the rules")?;
         std::fs::write(folder.join("box-token"), BOX_TOKEN).context("write the box's token")?;
         let log = folder.join("gatepost.log");
         let child = spawn(&config, &log)?;

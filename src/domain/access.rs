@@ -143,8 +143,8 @@ fn choose_stay(work: &mut Work<'_>, operator: &str, stay: &StayId, reason: &str)
     let by = MatchedBy::Guard { operator: operator.to_owned(), reason: reason.to_owned() };
     let matched_ppm = arrival::matched(work, &inside, by);
     let visit = Visit { stay: Some(stay.clone()), matched_ppm, ..waiting.visit };
-    let due = arrival::charge(work, &inside, visit.captured);
-    arrival::settle(work, &inside, visit, due, false);
+    let at = visit.captured;
+    arrival::settle(work, &inside, visit, at, false);
     Ok(format!("the vehicle is the stay {stay}"))
 }
 

@@ -1,5 +1,6 @@
 //! A vehicle before the arm: whose read it is, whether it may go, and what it waits for.
 
+use super::benefit::{self, Moment, Outcome, RestsOn, Use};
 use super::decide::{StayFacts, Work};
 use super::escrow;
 use super::event::{
@@ -11,7 +12,6 @@ use super::matching::answer::{Thresholds, Verdict};
 use super::plate::Plate;
 use super::points::{self, POINTS_MAX};
 use super::stay::{Stay, StayState};
-use super::{emergency, tariff};
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;
@@ -252,8 +252,7 @@ fn leave(work: &mut Work<'_>, read: &PlateRead) {
     }
     let mut visit = visit(read, Some(inside.stay.id.clone()));
     visit.matched_ppm = matched(work, &inside, MatchedBy::Automatic);
-    let due = charge(work, &inside, read.captured);
-    settle(work, &inside, visit, due, false);
+    settle(work, &inside, visit, read.captured, false);
 }
 
 /// The stay that a read is, where no person need be asked.
@@ -307,32 +306,56 @@ pub(super) fn take_over(work: &mut Work<'_>) -> Result<(), LaneId> {
     Ok(())
 }
 
-/// Computes and records what a stay owes at the exit.
+/// Computes and records what a stay owes at the exit, and sets aside the benefits that its fee rests on.
 pub(super) fn charge(work: &mut Work<'_>, inside: &StayFacts, at: UtcMs) -> Fen {
-    let quote = tariff::quote(&inside.rules, &inside.stay, &inside.prior, at);
+    let outcome = reckon(work, inside, at);
+    hold_benefits(work, inside, outcome.uses_with_points(&inside.stay, None, Fen(0)));
+    outcome.due
+}
+
+/// Computes and records what a stay owes at the exit, and sets nothing aside.
+pub(super) fn reckon(work: &mut Work<'_>, inside: &StayFacts, at: UtcMs) -> Outcome {
+    let moment = Moment { at, trusted: work.now.trusted };
+    let purse = inside.purse.valid(&work.facts.till(work.now));
+    let outcome = benefit::quote(&inside.rules, &inside.stay, &inside.prior, &inside.benefits, &purse, moment);
     work.records.push(Record::StayExiting {
         stay: inside.stay.id.clone(),
         lane: work.lane_id.clone(),
         at,
-        fee: quote.fee,
+        fee: outcome.fee.clone(),
+        rests_on: RestsOn::of(&inside.rules, &inside.benefits, moment),
     });
-    quote.due
+    outcome
+}
+
+/// What is held for the stay is from now on this and nothing else.
+fn hold_benefits(work: &mut Work<'_>, inside: &StayFacts, uses: Vec<Use>) {
+    if uses != inside.benefits.held {
+        work.records.push(Record::BenefitsHeld { stay: inside.stay.id.clone(), uses });
+    }
 }
 
 /// Lets a vehicle go if what it owes is nothing or covered by points; otherwise it waits for another tender.
-pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, due: Fen, asked_for_points: bool) {
+pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: UtcMs, asked_for_points: bool) {
+    let outcome = reckon(work, inside, at);
+    let due = outcome.due;
+    let mut uses = outcome.uses_with_points(&inside.stay, None, Fen(0));
     if due.0 == 0 {
+        hold_benefits(work, inside, uses);
         let cause = if inside.stay.paid.0 > 0 { RaiseCause::Paid } else { RaiseCause::NothingDue };
         return raise(work, visit, cause, Fen(0));
     }
     let mut asked = asked_for_points;
     // A wrong match would spend somebody else's points: below that certainty the fee is due by other tenders.
     let is_certain = visit.matched_ppm.is_none_or(|matched| matched >= Thresholds::default().member_ppm);
-    let may_spend = is_certain && work.facts.points_are_stopped().is_none();
+    let may_cover = outcome.points_cap == due;
+    let may_spend = is_certain && may_cover && work.facts.points_are_stopped().is_none();
     if let Some(member) = inside.stay.member.clone().filter(|_| may_spend) {
         let needed = inside.rules.points_needed(due);
         let purse = inside.purse.valid(&work.facts.till(work.now));
         if let Some(parts) = points::take(&purse, needed) {
+            uses = outcome.uses_with_points(&inside.stay, Some(&member), due);
+            hold_benefits(work, inside, uses);
             let op = work.op();
             let stay = inside.stay.id.clone();
             work.records.push(Record::HoldPlaced { op, stay, member, points: needed, fen: due, parts });
@@ -343,6 +366,7 @@ pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, due:
             asked = true;
         }
     }
+    hold_benefits(work, inside, uses);
     if work.settings.unpaid == Unpaid::Debt && visit.plate.is_some() {
         return raise(work, visit, RaiseCause::Debt, Fen(0));
     }
@@ -359,8 +383,8 @@ pub(super) fn reconsider(work: &mut Work<'_>) {
     if waiting.why != WaitReason::FeeDue {
         return;
     }
-    let due = charge(work, &inside, waiting.visit.captured);
-    settle(work, &inside, waiting.visit, due, waiting.asked_for_points);
+    let at = waiting.visit.captured;
+    settle(work, &inside, waiting.visit, at, waiting.asked_for_points);
 }
 
 /// Commands the barrier up for a vehicle.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::benefit::{HeldCoupon, Known};
 use super::emergency::Called;
 use super::event::{
     Action, BusinessDay, CommandId, Decision, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId, Now, OpId,
@@ -47,6 +48,8 @@ pub struct Facts {
     pub purse: Purse,
     /// Whether that member has a vehicle inside.
     pub member_inside: bool,
+    /// The coupon that the input shows.
+    pub coupon: Option<HeldCoupon>,
     /// The stored answer for the input's idempotency key.
     pub operation: Option<StoredOperation>,
     /// Whether the input's request for a grant is one of that member's and still unanswered.
@@ -192,6 +195,8 @@ pub struct StayFacts {
     pub at_lane: Option<LaneId>,
     /// When it was read at the exit where it now stands.
     pub exit_read: Option<UtcMs>,
+    /// What else its fee depends on, and what is held for it.
+    pub benefits: Known,
     /// Points set aside for it.
     pub hold: Option<Hold>,
     /// What its member can spend here, besides the hold.

@@ -131,7 +131,7 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
     if work.settings.direction == Direction::Entry || !is_inside {
         return;
     }
-    let due = arrival::charge(work, &inside, read.captured);
+    let due = arrival::reckon(work, &inside, read.captured).due;
     passage::let_go(work, &inside, due);
     if let Some(member) = inside.stay.member.filter(|_| !inside.member_has_another) {
         work.return_points(&member, &inside.purse, inside.keep);

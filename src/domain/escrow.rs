@@ -302,6 +302,10 @@ fn undo_spends(decision: &mut Decision, undo: &Undo, facts: &Facts) -> Result<St
     if spends.is_empty() {
         return Err(StaffRefusal::SpentElsewhere);
     }
+    // The ledger gives back what an ended epoch spent; both could otherwise give the same points back.
+    if spends.iter().any(|spend| !spend.is_reversed && !spend.is_of_this_epoch) {
+        return Err(StaffRefusal::EpochEnded);
+    }
     let is_at_lane = |state: Option<StayState>| match state {
         Some(StayState::PendingEntry | StayState::PendingExit) => true,
         Some(StayState::Open | StayState::Closed | StayState::Void) | None => false,
@@ -324,14 +328,14 @@ fn undo_spends(decision: &mut Decision, undo: &Undo, facts: &Facts) -> Result<St
             });
         }
     }
-    // What is here for a member without a vehicle here goes back, unless the grants' epoch has ended.
+    // What is here for a member without a vehicle here goes back.
     if !facts.member_inside
         && !facts.quarantined
         && let Some(member) = spends.first().map(|spend| spend.member.clone())
     {
         let keep = facts.member.as_ref().map_or(Points(0), |known| known.keep);
         let mut purse = facts.purse.clone();
-        for spend in spends.iter().filter(|spend| !spend.is_reversed && spend.is_of_this_epoch) {
+        for spend in spends.iter().filter(|spend| !spend.is_reversed) {
             for part in &spend.parts {
                 let since = facts.ids.seq;
                 let (grant, remaining) = (part.grant.clone(), part.points);

@@ -7,6 +7,7 @@ pub mod decide;
 pub mod emergency;
 mod escrow;
 pub mod event;
+mod gift;
 pub mod lane;
 pub mod matching;
 mod passage;

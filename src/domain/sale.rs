@@ -1,12 +1,13 @@
 //! A till's commit: what was bought, what was paid for parking, what it earned and spent, exactly once.
 
-use super::decide::{Facts, StayFacts};
+use super::benefit::{self, Moment, Outcome, Use};
+use super::decide::Facts;
 use super::event::{
     Action, Booking, BookingKind, Decision, Fen, HoldEnd, Input, MemberId, Now, OpId, Points, Record, Reply, Sale,
     StayId, TakenBack, Tender, TillAnswer, TillCommit, TillHold,
 };
 use super::points::{self, Part, Pocket, Purse};
-use super::{tariff, till};
+use super::{gift, till};
 
 /// Decides a till's commit.
 pub(super) fn commit(commit: &TillCommit, facts: &Facts, now: Now) -> Decision {
@@ -14,9 +15,12 @@ pub(super) fn commit(commit: &TillCommit, facts: &Facts, now: Now) -> Decision {
         return Decision { reply: Reply::Till(till::repeat(&commit.fingerprint, stored)), ..Decision::nothing() };
     }
     let mut decision = Decision::nothing();
-    let answer = match check(commit, facts, now) {
-        Ok(plan) => apply(&mut decision, commit, facts, plan, now),
-        Err(refusal) => refusal,
+    let answer = match &commit.gift {
+        Some(given) => gift::give(&mut decision, commit, given, facts, now).unwrap_or_else(|refusal| refusal),
+        None => match check(commit, facts, now) {
+            Ok(plan) => apply(&mut decision, commit, facts, plan, now),
+            Err(refusal) => refusal,
+        },
     };
     let TillCommit { terminal, key, fingerprint, mark, .. } = commit;
     till::answered(&mut decision, facts, terminal, key, fingerprint, mark, answer);
@@ -26,6 +30,8 @@ pub(super) fn commit(commit: &TillCommit, facts: &Facts, now: Now) -> Decision {
 /// What a commit will do, once nothing speaks against it.
 struct Plan {
     stay: Option<(StayId, Fen)>,
+    /// What the stay uses up of benefits.
+    uses: Option<Vec<Use>>,
     /// Points for parking and points for the sale, each a spend of its own.
     spends: Vec<Spend>,
     /// Points that were set aside for it, which are free again before anything is spent.
@@ -62,26 +68,39 @@ fn check(commit: &TillCommit, facts: &Facts, now: Now) -> Result<Plan, TillAnswe
     if commit.member.is_some() && facts.member.is_none() {
         return Err(refuse("member-unknown", "no such member".to_owned()));
     }
-    let stay = match &commit.stay {
+    let reckoned = match &commit.stay {
         None => None,
-        Some(id) => Some(due_of(facts.named_stay.as_ref(), id, now)?),
+        Some(id) => Some((id.clone(), due_of(facts, id, now)?)),
     };
+    let stay = reckoned.as_ref().map(|(id, outcome)| (id.clone(), outcome.due));
     let parking = stay.as_ref().map_or(Fen(0), |(_, due)| *due);
     let total = commit.sale.0 + parking.0;
     if commit.cash.0 + commit.points_cover.0 != total {
         let detail = format!("the tenders make {} fen, due are {total} fen", commit.cash.0 + commit.points_cover.0);
         return Err(refuse("tender-mismatch", detail));
     }
+    let by_points = Fen(parking.0.min(commit.points_cover.0));
+    let uses = match &reckoned {
+        None => None,
+        Some((_, outcome)) => {
+            if by_points > outcome.points_cap {
+                let detail = format!("points may pay {} fen of the parking fee", outcome.points_cap.0);
+                return Err(refuse("tender-mismatch", detail));
+            }
+            let inside = facts.named_stay.as_ref().filter(|_| parking.0 > 0);
+            inside.map(|inside| outcome.uses_with_points(&inside.stay, commit.member.as_ref(), by_points))
+        }
+    };
     let hold = match &commit.hold {
         None => None,
         Some(_) => Some(held_for(commit, facts, now)?),
     };
     if commit.points_cover.0 == 0 {
-        return Ok(Plan { stay, spends: Vec::new(), hold });
+        return Ok(Plan { stay, uses, spends: Vec::new(), hold });
     }
     check_not_late(commit, now)?;
     let spends = plan_spends(commit, facts, stay.as_ref(), hold.as_ref(), now)?;
-    Ok(Plan { stay, spends, hold })
+    Ok(Plan { stay, uses, spends, hold })
 }
 
 fn held_for(commit: &TillCommit, facts: &Facts, now: Now) -> Result<TillHold, TillAnswer> {
@@ -106,8 +125,8 @@ fn check_not_late(commit: &TillCommit, now: Now) -> Result<(), TillAnswer> {
     Ok(())
 }
 
-fn due_of(inside: Option<&StayFacts>, id: &StayId, now: Now) -> Result<(StayId, Fen), TillAnswer> {
-    let Some(inside) = inside else {
+fn due_of(facts: &Facts, id: &StayId, now: Now) -> Result<Outcome, TillAnswer> {
+    let Some(inside) = &facts.named_stay else {
         return Err(refuse("stay-unknown", format!("no open stay {id}")));
     };
     if inside.hold.is_some() {
@@ -115,7 +134,8 @@ fn due_of(inside: Option<&StayFacts>, id: &StayId, now: Now) -> Result<(StayId, 
     }
     // A vehicle that stands at the exit owes what it owed when it was read there.
     let at = inside.exit_read.unwrap_or(now.utc);
-    Ok((id.clone(), tariff::quote(&inside.rules, &inside.stay, &inside.prior, at).due))
+    let (moment, till) = (Moment { at, trusted: now.trusted }, facts.till(now));
+    Ok(benefit::quote(&inside.rules, &inside.stay, &inside.prior, &inside.benefits, &inside.purse.valid(&till), moment))
 }
 
 /// Points pay for parking first; what they pay of the sale is a spend of its own, so that every stay's books close.
@@ -164,6 +184,12 @@ fn apply(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: Plan
     let spent = spend(decision, facts, &plan.spends, &mut purse);
     let parking = plan.stay.as_ref().map_or(Fen(0), |(_, due)| *due);
     pay_parking(decision, commit, facts, &plan, parking, now);
+    // What the payment rests on stays with the vehicle until it has left: nobody else uses it up meanwhile.
+    if let (Some((stay, _)), Some(uses)) = (&plan.stay, &plan.uses)
+        && facts.named_stay.as_ref().is_some_and(|inside| inside.benefits.held != *uses)
+    {
+        decision.records.push(Record::BenefitsHeld { stay: stay.clone(), uses: uses.clone() });
+    }
     // What points paid earns nothing; they pay for parking first.
     let sale_by_points = (commit.points_cover.0 - parking.0).max(0);
     let earned = earn(decision, commit, facts, Fen(commit.sale.0 - sale_by_points), &mut purse);

@@ -424,6 +424,9 @@ fn log(record: &Record) {
         | Record::StayExiting { .. }
         | Record::StayResumed { .. }
         | Record::StayVoided { .. }
+        | Record::BenefitsHeld { .. }
+        | Record::ValidationGiven { .. }
+        | Record::CouponShown { .. }
         | Record::HoldPlaced { .. }
         | Record::HoldVoided { .. }
         | Record::PointsReturned { .. }

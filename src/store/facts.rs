@@ -6,10 +6,10 @@ use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::{Store, escrow, tills};
+use super::{Store, benefits, escrow, tills};
 use crate::domain::decide::{Debt, EscrowFacts, Facts, Hold, KnownMember, StayFacts};
 use crate::domain::event::{
-    BusinessDay, CloudNews, Fen, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, ReadOutcome,
+    BusinessDay, CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, ReadOutcome,
     StaffWish, StayId, TillCommit, UtcMs,
 };
 use crate::domain::lane::Lane;
@@ -40,6 +40,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         member: None,
         purse: Purse::new(),
         member_inside: false,
+        coupon: None,
         operation: None,
         request_is_open: false,
         waiting_lanes: Vec::new(),
@@ -174,6 +175,9 @@ fn look_up_commit(store: &Store, facts: &mut Facts, commit: &TillCommit) -> anyh
         facts.named_stay = stay_where(store, inside, stay.as_str())?;
         find_serving_lane(store, facts);
     }
+    if let Some(Gift::Coupon { code }) = &commit.gift {
+        facts.coupon = benefits::coupon(&store.db, code, commit.stay.as_ref())?;
+    }
     Ok(())
 }
 
@@ -225,6 +229,7 @@ fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Opt
         Some(_) | None => Vec::new(),
     };
     Ok(Some(StayFacts {
+        benefits: benefits::known(&store.db, &rules, &stay)?,
         rules,
         prior,
         at_lane,

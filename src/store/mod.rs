@@ -1,5 +1,6 @@
 //! The ledger file: journal and tables, one writer; the only place with SQL.
 
+mod benefits;
 pub mod copy;
 mod escrow;
 mod facts;

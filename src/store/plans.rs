@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 /// Tables that stay small: a row for each lane, version of the rules, name, or pair of signs of a pair of lanes.
-const SMALL: [&str; 8] = ["box", "epoch", "fact", "rules", "lane", "cloud_cursor", "camera_pair", "camera_pair_signs"];
+const SMALL: [&str; 9] =
+    ["box", "epoch", "fact", "rules", "lane", "cloud_campaign", "cloud_cursor", "camera_pair", "camera_pair_signs"];
 /// Indexes that hold only what is going on now.
 const OF_NOW: [&str; 7] = [
     "stay_inside_by_plate",
@@ -16,7 +17,8 @@ const OF_NOW: [&str; 7] = [
 ];
 
 /// The files with SQL of the daemon's every day. The books and a verification read everything, and are asked for that.
-const SOURCES: [(&str, &str); 9] = [
+const SOURCES: [(&str, &str); 10] = [
+    ("benefits.rs", include_str!("benefits.rs")),
     ("mod.rs", include_str!("mod.rs")),
     ("escrow.rs", include_str!("escrow.rs")),
     ("facts.rs", include_str!("facts.rs")),

@@ -1,5 +1,6 @@
 //! Read-only views of the ledger file: a screen, a till and the upload look at it without ever holding up the loop.
 
+mod benefits;
 pub mod books;
 pub mod journal;
 pub mod lanes;

@@ -7,7 +7,9 @@ use anyhow::Context;
 use rusqlite::{Connection, OpenFlags};
 
 use super::journal::Entry;
+use crate::domain::benefit::{self, Known, Moment, RestsOn};
 use crate::domain::event::{Fen, Record, StayId, UtcMs};
+use crate::domain::points::Purse;
 use crate::domain::rules::Rules;
 use crate::domain::stay::Stay;
 use crate::domain::tariff::{self, Fee, PriorVisit, Question};
@@ -37,12 +39,18 @@ pub struct Priced {
 /// Computes every fee of a ledger again, or those of one stay, and compares the bytes.
 pub fn fees(ledger: &Path, only: Option<&str>) -> anyhow::Result<Found> {
     let mut found = Found::default();
-    walk(ledger, |seq, book, stay, at, fee| {
+    walk(ledger, |seq, book, stay, at, fee, rests_on| {
         if only.is_some_and(|only| only != stay.id.as_str()) {
             return Ok(());
         }
         let rules = book.rules.get(&stay.rules).with_context(|| format!("find the rules of {}", stay.id))?;
-        let again = tariff::quote(rules, stay, &book.prior(stay), at).fee;
+        let (known, trusted) = match rests_on {
+            Some(RestsOn { known, trusted }) => (known.clone(), *trusted),
+            None => (Known::default(), true),
+        };
+        let moment = Moment { at, trusted };
+        // What points a member had changes nothing about a fee.
+        let again = benefit::quote(rules, stay, &book.prior(stay), &known, &Purse::new(), moment).fee;
         found.fees += 1;
         if serde_json::to_vec(&again)? != serde_json::to_vec(fee)? {
             found.faults.push(format!("entry {seq}, {}: {} fen then, {} fen now", stay.id, fee.total.0, again.total.0));
@@ -57,7 +65,7 @@ pub fn fees(ledger: &Path, only: Option<&str>) -> anyhow::Result<Found> {
 pub fn priced(ledger: &Path, days: i64) -> anyhow::Result<Vec<Priced>> {
     let mut newest = 0;
     let mut stays: BTreeMap<StayId, Priced> = BTreeMap::new();
-    walk(ledger, |_, book, stay, at, fee| {
+    walk(ledger, |_, book, stay, at, fee, _| {
         newest = newest.max(at.0);
         let class = stay.plate.as_ref().map_or(tariff::ORDINARY, crate::domain::plate::Plate::class).to_owned();
         let question = Question { class, prior: book.prior(stay), ..Question::of(stay.entry, at) };
@@ -125,21 +133,21 @@ impl Book {
 /// Walks the journal and shows every fee with what was known when it was computed.
 fn walk(
     ledger: &Path,
-    mut show: impl FnMut(u64, &Book, &Stay, UtcMs, &Fee) -> anyhow::Result<()>,
+    mut show: impl FnMut(u64, &Book, &Stay, UtcMs, &Fee, Option<&RestsOn>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let db = Connection::open_with_flags(ledger, OpenFlags::SQLITE_OPEN_READ_ONLY)
         .with_context(|| format!("open the ledger {}", ledger.display()))?;
-    let mut statement = db.prepare("SELECT seq, body FROM journal ORDER BY seq")?;
+    let mut statement = db.prepare("SELECT entry, body FROM journal ORDER BY entry")?;
     let mut rows = statement.query(())?;
     let mut book = Book::default();
     while let Some(row) = rows.next()? {
         let (seq, body): (u64, Vec<u8>) = (row.get(0)?, row.get(1)?);
         let entry: Entry = serde_json::from_slice(&body).with_context(|| format!("read entry {seq}"))?;
         for record in &entry.records {
-            if let Record::StayExiting { stay, at, fee, .. } = record
+            if let Record::StayExiting { stay, at, fee, rests_on, .. } = record
                 && let Some(known) = book.stays.get(stay)
             {
-                show(seq, &book, known, *at, fee)?;
+                show(seq, &book, known, *at, fee, rests_on.as_deref())?;
             }
             book.take(record)?;
         }

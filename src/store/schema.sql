@@ -162,6 +162,48 @@ CREATE INDEX points_spent_by_member ON points_entry (member, seq) WHERE kind = '
 -- Goods come back in parts, so a spend may be undone in parts.
 CREATE INDEX points_reversed ON points_entry (of) WHERE of IS NOT NULL;
 
+-- What stays use up of benefits: held while the vehicle is inside, used when it has left, void where it went back.
+CREATE TABLE benefit_use (
+    stay      TEXT NOT NULL,
+    seq       INTEGER NOT NULL,
+    n         INTEGER NOT NULL,
+    source    TEXT NOT NULL,
+    instance  TEXT,
+    used      TEXT NOT NULL,
+    state     TEXT NOT NULL CHECK (state IN ('held', 'used', 'void')),
+    PRIMARY KEY (stay, seq, n)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX benefit_use_by_instance ON benefit_use (instance) WHERE instance IS NOT NULL AND state <> 'void';
+
+-- What is held or used, by whom and day: the sums that allowances and limits are held against.
+CREATE TABLE benefit_count (
+    dimension  TEXT NOT NULL,
+    who        TEXT NOT NULL,
+    day        TEXT NOT NULL,
+    class      TEXT NOT NULL,
+    benefit    TEXT NOT NULL,
+    uses       INTEGER NOT NULL CHECK (uses >= 0),
+    minutes    INTEGER NOT NULL CHECK (minutes >= 0),
+    fen        INTEGER NOT NULL CHECK (fen >= 0),
+    PRIMARY KEY (dimension, who, day, class, benefit)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE validation (
+    id         TEXT PRIMARY KEY,
+    stay       TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    merchant   TEXT NOT NULL,
+    operator   TEXT,
+    spend_fen  INTEGER NOT NULL CHECK (spend_fen >= 0)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX validation_by_stay ON validation (stay);
+
+CREATE TABLE coupon_shown (
+    stay    TEXT NOT NULL,
+    coupon  TEXT NOT NULL,
+    PRIMARY KEY (stay, coupon)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE sale (
     op        TEXT PRIMARY KEY,
     terminal  TEXT NOT NULL,
@@ -313,6 +355,24 @@ CREATE TABLE cloud_member (
     home            TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX cloud_member_by_home ON cloud_member (home, member) WHERE home IS NOT NULL;
+
+CREATE TABLE cloud_coupon (
+    coupon    TEXT PRIMARY KEY,
+    kind      TEXT NOT NULL,
+    member    TEXT,
+    merchant  TEXT,
+    from_ms   INTEGER,
+    until_ms  INTEGER,
+    state     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX cloud_coupon_by_member ON cloud_coupon (member) WHERE member IS NOT NULL;
+
+CREATE TABLE cloud_campaign (
+    campaign             TEXT PRIMARY KEY,
+    stopped              INTEGER NOT NULL,
+    spent_elsewhere_fen  INTEGER NOT NULL,
+    as_of_ms             INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE cloud_plate (
     plate   TEXT PRIMARY KEY,

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::tills;
+use super::{benefits, tills};
 use crate::domain::event::{
     EmergencySource, FeedChange, Fen, GrantId, LaneId, MemberId, OpId, PlateRead, Points, Record, StayId, Tender, UtcMs,
 };
@@ -12,7 +12,7 @@ use crate::domain::points::{self, Lot, Part};
 use crate::domain::stay::Stay;
 
 /// The tables that follow from the journal alone.
-pub(super) const CONSEQUENCES: [&str; 25] = [
+pub(super) const CONSEQUENCES: [&str; 29] = [
     "box",
     "epoch",
     "fact",
@@ -26,6 +26,10 @@ pub(super) const CONSEQUENCES: [&str; 25] = [
     "grant_request",
     "hold",
     "points_entry",
+    "benefit_use",
+    "benefit_count",
+    "validation",
+    "coupon_shown",
     "sale",
     "operation",
     "barrier_command",
@@ -85,7 +89,7 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
             db.prepare_cached("DELETE FROM camera_pair_signs")?.execute(())?;
             db.prepare_cached("DELETE FROM camera_pair")?.execute(())?;
         }
-        Record::StayExiting { stay, lane, at, fee } => {
+        Record::StayExiting { stay, lane, at, fee, .. } => {
             let sql = "UPDATE stay SET state = 'pending_exit', exit_lane = ?3, exit_ms = ?4, fee_fen = ?5, fee = ?6,
                        changed_seq = ?2 WHERE stay = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
             one(db, sql, params![stay.as_str(), seq, lane.as_str(), at.0, fee.total.0, json(fee)?])?;
@@ -94,19 +98,25 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
             let sql = "UPDATE stay SET state = 'open', exit_lane = NULL, exit_ms = NULL, changed_seq = ?2
                        WHERE stay = ?1 AND state = 'pending_exit'";
             one(db, sql, params![stay.as_str(), seq])?;
+            benefits::gone_back(db, stay)?;
         }
         Record::StayClosed { stay, evidence, waived, owed } => {
             let sql =
                 "UPDATE stay SET state = 'closed', exit_evidence = ?3, waived_fen = ?4, owed_fen = ?5, changed_seq = ?2
                        WHERE stay = ?1 AND state = 'pending_exit'";
             one(db, sql, params![stay.as_str(), seq, name(evidence)?, waived.0, owed.0])?;
+            benefits::posted(db, stay)?;
         }
         Record::StayVoided { stay, reason } => {
             let sql = "UPDATE stay SET state = 'void', void_reason = ?3, changed_seq = ?2
                        WHERE stay = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
             one(db, sql, params![stay.as_str(), seq, reason])?;
+            benefits::gone_back(db, stay)?;
         }
         Record::PaymentTaken { op, stay, fen, tender, at } => payment_taken(db, seq, op, stay, *fen, tender, *at)?,
+        Record::BenefitsHeld { stay, uses } => benefits::held(db, seq, stay, uses)?,
+        Record::ValidationGiven { op, stay, validation } => benefits::validation_given(db, op, stay, validation)?,
+        Record::CouponShown { stay, coupon, .. } => benefits::coupon_shown(db, stay, coupon)?,
         Record::HoldPlaced { op, stay, member, points, fen, parts } => {
             take_from_grants(db, parts)?;
             let sql = "INSERT INTO hold (op, stay, member, points, fen, parts, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'held')";
@@ -439,6 +449,10 @@ fn feed(db: &Connection, change: &FeedChange) -> anyhow::Result<()> {
     let id = match change {
         FeedChange::Member { member } => &member.id,
         FeedChange::MemberRemoved { id } => id,
+        FeedChange::Coupon { coupon } => return benefits::fed_coupon(db, coupon),
+        FeedChange::Campaign { id, stopped, spent_elsewhere_fen, as_of_ms } => {
+            return benefits::fed_campaign(db, id, *stopped, *spent_elsewhere_fen, *as_of_ms);
+        }
     };
     for sql in [
         "DELETE FROM cloud_plate WHERE member = ?1",

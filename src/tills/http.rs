@@ -25,7 +25,7 @@ const OPENAPI: &str = include_str!("openapi.json");
 
 /// Where each verb is, below `/api/v1`.
 #[rustfmt::skip]
-pub(super) const ADDRESSES: [(Verb, &str, &str); 14] = [
+pub(super) const ADDRESSES: [(Verb, &str, &str); 16] = [
     (Verb::Hello, "POST", "/shifts"),
     (Verb::Status, "GET", "/status"),
     (Verb::Lookup, "POST", "/member-lookups"),
@@ -40,6 +40,8 @@ pub(super) const ADDRESSES: [(Verb, &str, &str); 14] = [
     (Verb::Query, "GET", "/operations/{key}"),
     (Verb::Totals, "GET", "/shifts/{shift}/totals"),
     (Verb::Close, "POST", "/shifts/{shift}/close"),
+    (Verb::Validate, "POST", "/stays/{stay}/validations"),
+    (Verb::Coupon, "POST", "/stays/{stay}/coupons"),
 ];
 
 /// The verbs' addresses and the document that describes them.

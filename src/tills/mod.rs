@@ -28,7 +28,9 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use tokio::sync::OnceCell;
 
+use crate::domain::benefit::{Known, NotUsed};
 use crate::domain::event::{BusinessDay, Fen, LaneId, Pairing, Points, TerminalId, UtcMs};
+use crate::domain::rules::Rules;
 use crate::domain::stay::Stay;
 use crate::domain::tariff::{Fee, PriorVisit};
 use crate::site::Handle;
@@ -53,8 +55,8 @@ pub const MOST_REQUESTS_PER_S: u32 = 50;
 /// Told the code of every refused request, for the metrics.
 pub type Reject = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// What a stay costs at a moment under the rules of its entry.
-pub type QuoteStay = Arc<dyn Fn(&Stay, &[PriorVisit], UtcMs) -> Option<StayPrice> + Send + Sync>;
+/// What a stay costs at a moment under the rules of its entry, with what the ledger knows of it.
+pub type QuoteStay = Arc<dyn Fn(&Stay, &[PriorVisit], &Known, UtcMs) -> Option<StayPrice> + Send + Sync>;
 
 /// What the room needs; `main` puts it together.
 #[derive(Clone)]
@@ -90,6 +92,8 @@ pub struct Pricing {
     pub now: Arc<dyn Fn() -> UtcMs + Send + Sync>,
     /// The business day now.
     pub today: Arc<dyn Fn() -> BusinessDay + Send + Sync>,
+    /// The rules of a version.
+    pub rules: Arc<dyn Fn(u32) -> Option<Arc<Rules>> + Send + Sync>,
     /// What a stay costs at a moment under the rules of its entry; `None` where those rules are not there.
     pub quote: QuoteStay,
     /// The points that a sale earns.
@@ -107,6 +111,10 @@ pub struct StayPrice {
     pub due: Fen,
     /// The points that would pay it.
     pub points_needed: Points,
+    /// What points may pay of it.
+    pub points_cap: Fen,
+    /// Benefits that were looked at and not used, and why.
+    pub not_used: Vec<NotUsed>,
 }
 
 /// The room's own state: the settings and what is only known while the process lives.

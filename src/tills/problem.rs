@@ -20,6 +20,7 @@ pub enum Code {
     ConsentMissing,
     MemberUnknown,
     StayUnknown,
+    BenefitUnknown,
     LaneUnknown,
     HoldUnknown,
     TransactionUnknown,
@@ -28,6 +29,7 @@ pub enum Code {
     MethodNotAllowed,
     IdempotencyKeyInProgress,
     InsufficientPoints,
+    CouponState,
     TenderMismatch,
     Quarantined,
     NothingWaiting,
@@ -94,6 +96,7 @@ const ROWS: &[Row] = rows! {
     ConsentMissing "consent-missing" FORBIDDEN false "会员未同意车牌识别,请扫会员码" "The member has not agreed to plate matching; scan the member code";
     MemberUnknown "member-unknown" NOT_FOUND false "查不到该会员,请重新扫码" "No such member; scan the code again";
     StayUnknown "stay-unknown" NOT_FOUND false "场内没有这辆车" "This car is not inside";
+    BenefitUnknown "benefit-unknown" NOT_FOUND false "没有这种优惠,或本店不可发放" "No such benefit, or this shop may not give it";
     LaneUnknown "lane-unknown" NOT_FOUND false "没有这条车道" "No such lane";
     HoldUnknown "hold-unknown" NOT_FOUND false "没有这笔积分预留" "This till has set no points aside by that name";
     TransactionUnknown "transaction-unknown" NOT_FOUND false "本机没有这笔交易" "This box has no such transaction";
@@ -102,6 +105,7 @@ const ROWS: &[Row] = rows! {
     MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED false "请求方法不对" "Wrong method";
     IdempotencyKeyInProgress "idempotency-key-in-progress" CONFLICT true "上一次请求还在处理,请稍候" "The same request is still being worked on; wait a moment";
     InsufficientPoints "insufficient-points" CONFLICT false "可用积分不足,请改用其他方式付款" "Not enough points; take another tender";
+    CouponState "coupon-state" CONFLICT false "此券不可使用" "This coupon cannot be used";
     TenderMismatch "tender-mismatch" CONFLICT false "付款合计与应付金额不符" "The tenders do not add up to what is due";
     Quarantined "quarantined" CONFLICT false "本机暂停使用积分,请改用其他方式付款" "This box may not spend points now; take another tender";
     NothingWaiting "nothing-waiting" CONFLICT false "该车道没有等待的车辆" "No vehicle waits in this lane";
@@ -223,10 +227,12 @@ impl Problem {
             | Code::ConsentMissing
             | Code::MemberUnknown
             | Code::StayUnknown
+            | Code::BenefitUnknown
             | Code::LaneUnknown
             | Code::NotFound
             | Code::MethodNotAllowed
             | Code::InsufficientPoints
+            | Code::CouponState
             | Code::TenderMismatch
             | Code::Quarantined
             | Code::NothingWaiting

@@ -249,10 +249,13 @@ fn pricing() -> Pricing {
         fee: Fee { total: Fen(800), lines: vec![line], ..Fee::default() },
         due: Fen(800),
         points_needed: Points(80),
+        points_cap: Fen(800),
+        not_used: Vec::new(),
     };
     Pricing {
         now: Arc::new(|| UtcMs(NOON_MS + LATER_MS)),
-        quote: Arc::new(move |_, _, _| Some(price.clone())),
+        rules: Arc::new(|_| None),
+        quote: Arc::new(move |_, _, _, _| Some(price.clone())),
         earned: Arc::new(|fen| Points(fen.0 / 100)),
         worth: Arc::new(|points| Fen(points.0 * 10)),
     }

@@ -157,6 +157,11 @@ impl Tills {
                               it, only that one can undo it, because two could otherwise give the same points back";
                 Err(Problem::new(Code::SpendElsewhere, detail))
             }
+            Reply::Staff(Err(StaffRefusal::EpochEnded)) => {
+                let detail =
+                    "spend: this box has begun a new epoch since; the cloud ledger undoes what it spent before";
+                Err(Problem::new(Code::SpendElsewhere, detail))
+            }
             Reply::Staff(Err(StaffRefusal::BusyAtLane)) => {
                 let detail =
                     "the vehicle whose parking the points paid stands at a lane now; ask again when it has gone";

@@ -78,7 +78,8 @@ async fn a_commit_reaches_the_loop_once_and_a_repeat_hears_the_same() {
     assert_eq!(query, json!({"status": "applied", "answer": first}));
 
     let [Input::Till(commit)] = &rig.inputs()[..] else { panic!("one commit, not {:?}", rig.inputs()) };
-    let TillCommit { terminal, key, receipt, occurred, member, sale, stay, cash, points_cover, fingerprint } = commit;
+    let TillCommit { terminal, key, receipt, occurred, member, sale, stay, cash, points_cover, fingerprint, gift: _ } =
+        commit;
     assert_eq!((terminal.as_str(), key.as_str(), receipt.as_str()), ("T1", "k-1", "A-17"));
     assert_eq!((*occurred, *sale, *cash, *points_cover), (Some(UtcMs(NOON_MS)), Fen(12800), Fen(13100), Fen(500)));
     assert_eq!(member.as_ref().map(|m| m.as_str()), Some("M1001"));
@@ -115,6 +116,8 @@ async fn the_domains_refusals_keep_their_codes() {
     let table = [
         ("insufficient-points", 409),
         ("tender-mismatch", 409),
+        ("coupon-state", 409),
+        ("benefit-unknown", 404),
         ("quarantined", 409),
         ("stay-unknown", 404),
         ("member-unknown", 404),

@@ -237,6 +237,13 @@ fn only_the_box_that_made_a_spend_undoes_it_and_only_once() {
     }
     let elsewhere = story.feed(undo(&OpId::from("box-2/1/9/0"))).1;
     assert_eq!(elsewhere, Reply::Staff(Err(StaffRefusal::SpentElsewhere)));
+    let (_, answer) = story.till("k2", Some("M1"), 500, None, 0, 500);
+    let TillAnswer::Applied { transaction: of_first, .. } = answer else { panic!("{answer:?}") };
+    story.new_epoch(2, EpochReason::Fenced);
+    let ended = story.feed(undo(&of_first)).1;
+    assert_eq!(ended, Reply::Staff(Err(StaffRefusal::EpochEnded)), "the ledger gives those back now");
+    assert_eq!(story.points("reversed"), 100);
+    assert_eq!(story.feed(undo(&transaction)).1, Reply::Staff(Ok("100 points are back".to_owned())), "as before");
 }
 
 #[test]

@@ -109,5 +109,6 @@ fn sale(n: usize) -> Input {
         stay: None,
         cash: Fen(1000),
         points_cover: Fen(0),
+        gift: None,
     })
 }

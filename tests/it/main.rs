@@ -1,6 +1,7 @@
 //! One integration-test binary: stories of lanes, tables of cases, and the tidiness of the source.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod benefits;
 mod boxed;
 mod demo;
 mod dice;

@@ -217,6 +217,9 @@ impl Model {
             | Record::PointsReversed { .. }
             | Record::GrantAccepted { .. } => self.take_points(input, record),
             Record::Started { .. }
+            | Record::BenefitsHeld { .. }
+            | Record::ValidationGiven { .. }
+            | Record::CouponShown { .. }
             | Record::EmergencyChanged { .. }
             | Record::ReadTaken { .. }
             | Record::SaleCommitted { .. }

@@ -341,6 +341,7 @@ impl Day {
             stay,
             cash: Fen(total.saturating_sub(points)),
             points_cover: Fen(points),
+            gift: None,
         };
         self.commits.push(commit.clone());
         self.step(Input::Till(commit));

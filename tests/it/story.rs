@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use gatepost::domain::event::{
-    Action, CloudNews, CommandAnswer, CommandId, DeviceId, FeedChange, Fen, Given, GrantId, Input, LaneId, Member,
-    MemberId, Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAnswer, TillCommit,
-    UtcMs, VehicleSign,
+    Action, CloudNews, CommandAnswer, CommandId, DeviceId, FeedChange, Fen, Gift, Given, GrantId, Input, LaneId,
+    Member, MemberId, Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAnswer,
+    TillCommit, UtcMs, VehicleSign,
 };
 use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy, Unpaid};
 use gatepost::domain::points::Lot;
@@ -32,10 +32,16 @@ pub struct Story {
     wakes: Vec<(u64, LaneId)>,
     /// As the settings have them at the next start.
     pub lanes: Lanes,
+    rules: String,
 }
 
 impl Story {
     pub fn new() -> Self {
+        Self::with(RULES.to_owned())
+    }
+
+    /// A story under other rules.
+    pub fn with(rules: String) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut story = Self {
             dir,
@@ -46,6 +52,7 @@ impl Story {
             commands: Vec::new(),
             wakes: Vec::new(),
             lanes: lanes(),
+            rules,
         };
         story.open();
         story
@@ -66,7 +73,7 @@ impl Story {
 
     fn open(&mut self) {
         let mut store = Store::open(&self.path(), "box-1").unwrap();
-        activate_rules(&mut store, RULES, &Clock::new(None)).unwrap();
+        activate_rules(&mut store, &self.rules, &Clock::new(None)).unwrap();
         self.core = Some(Core::new(store, self.lanes.clone()));
         for input in self.core.as_ref().unwrap().first_inputs() {
             self.feed(input);
@@ -193,8 +200,8 @@ impl Story {
     pub fn rules(&mut self, change: impl Fn(&str) -> String) {
         self.core = None;
         let mut store = Store::open(&self.path(), "box-1").unwrap();
-        let text = change(RULES).replace("version = 1 ", "version = 2 ");
-        activate_rules(&mut store, &text, &Clock::new(None)).unwrap();
+        self.rules = change(&self.rules).replace("version = 1 ", "version = 2 ");
+        activate_rules(&mut store, &self.rules, &Clock::new(None)).unwrap();
         self.core = Some(Core::new(store, self.lanes.clone()));
     }
 
@@ -242,7 +249,29 @@ impl Story {
             stay: stay.map(StayId::from),
             cash: Fen(cash),
             points_cover: Fen(points),
+            gift: None,
         };
+        self.commit(commit)
+    }
+
+    /// A merchant's validation or a coupon at the till.
+    pub fn give(&mut self, key: &str, stay: &str, gift: Gift) -> (usize, TillAnswer) {
+        self.commit(TillCommit {
+            terminal: TerminalId::from("till-1"),
+            key: key.to_owned(),
+            fingerprint: format!("{stay} {gift:?}"),
+            receipt: String::new(),
+            occurred: None,
+            member: None,
+            sale: Fen(0),
+            stay: Some(StayId::from(stay)),
+            cash: Fen(0),
+            points_cover: Fen(0),
+            gift: Some(gift),
+        })
+    }
+
+    fn commit(&mut self, commit: TillCommit) -> (usize, TillAnswer) {
         match self.feed(Input::Till(commit)) {
             (raises, Reply::Till(answer)) => (raises, answer),
             (_, other) => panic!("a till got {other:?}"),

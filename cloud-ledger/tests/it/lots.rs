@@ -4,7 +4,7 @@ use cloud_ledger::Settings;
 use cloud_ledger::clock::now_ms;
 use serde_json::{Value, json};
 
-use crate::host::{ADMIN, BOX_1, BOX_2, Host, Journal, ledger, on_both, profile};
+use crate::host::{ADMIN, BOX_1, BOX_2, Host, Journal, Signer, ledger, on_both, profile};
 use crate::wire::{assert_names, earned, moved};
 
 const GRANTS: &str = "/v1/boxes/demo-1/grants";
@@ -186,6 +186,13 @@ async fn a_boxs_spend_is_undone_online_when_its_epoch_has_ended() {
     let early = host.post(ADMIN, path, json!({"op": "p", "points": 25})).await;
     assert_eq!((early.status, &early.body["code"]), (409, &json!("reverse-at-box")));
     host.post(ADMIN, "/v1/boxes/demo-1/fence", json!({"epoch": 1})).await;
+    // The box need not know of the fence yet.
+    let early = host.post(ADMIN, path, json!({"op": "p", "points": 25})).await;
+    assert_eq!((early.status, &early.body["code"]), (409, &json!("reverse-at-box")));
+    let mut second = Journal::new("demo-1", 2);
+    second.add(json!([{"kind": "epoch_began"}]));
+    let signer = Signer { epoch: 2, ..signer };
+    assert_eq!(host.signed(&signer, "POST", JOURNAL, &second.upload(1, 1).to_string()).await.status, 200);
     assert_eq!(host.post(ADMIN, path, json!({"op": "p", "points": 25})).await.status, 200);
     assert_eq!(host.sums("M1").await, [100, 15, 20, 65]);
     // The journal turns out to have reversed it too: only what is left of it moves.

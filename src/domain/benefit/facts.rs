@@ -254,7 +254,7 @@ pub struct Count {
 }
 
 /// What a count is kept for: whom, which class and rule, which day.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CountKey {
     /// Whom the count is for.
     pub on: Dimension,
@@ -268,9 +268,22 @@ pub struct CountKey {
     pub benefit: String,
 }
 
-/// What was used before, day by day.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What was used before, day by day; written as a list of pairs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<(CountKey, Count)>", into = "Vec<(CountKey, Count)>")]
 pub struct Counters(pub BTreeMap<CountKey, Count>);
+
+impl From<Vec<(CountKey, Count)>> for Counters {
+    fn from(counts: Vec<(CountKey, Count)>) -> Self {
+        Self(counts.into_iter().collect())
+    }
+}
+
+impl From<Counters> for Vec<(CountKey, Count)> {
+    fn from(counters: Counters) -> Self {
+        counters.0.into_iter().collect()
+    }
+}
 
 impl Counters {
     /// Counts one use for everybody whom it concerns.
@@ -284,6 +297,23 @@ impl Counters {
             count.minutes += used.minutes;
             count.fen += used.fen.0;
         }
+    }
+
+    /// Takes back what [`Self::count`] counted.
+    pub fn uncount(&mut self, used: &Use) {
+        for (key, count) in Self::of(used) {
+            let here = self.0.entry(key).or_default();
+            here.uses -= count.uses;
+            here.minutes -= count.minutes;
+            here.fen -= count.fen;
+        }
+    }
+
+    /// What one use counts, for everybody whom it concerns.
+    pub fn of(used: &Use) -> Vec<(CountKey, Count)> {
+        let mut one = Self::default();
+        one.count(used);
+        one.0.into_iter().collect()
     }
 
     /// What `who` used in the window that ends with `today`, of what `matches(class, benefit)` names. A visit's window is

@@ -12,13 +12,14 @@ mod legs;
 mod lint;
 mod plan;
 mod points;
+mod quote;
 mod reason;
 mod requote;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use jiff::civil::DateTime;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 pub use check::check;
@@ -30,6 +31,7 @@ pub use facts::{
 pub use legs::Leg;
 pub use lint::{Finding, lint};
 pub use points::{LotPart, Offer, Rate};
+pub use quote::{Known, Moment, RestsOn, answer, civil, quote, rate};
 pub use reason::NotUsed;
 pub use requote::{Differences, Restored, requote};
 pub use table::{
@@ -40,7 +42,7 @@ pub use table::{
 use self::eligible::{Candidate, Gathered};
 use self::plan::{Choice, Plan, Price, Step};
 use self::reason::Reason;
-use crate::domain::event::{Fen, Points, UtcMs};
+use crate::domain::event::{Fen, Points};
 use crate::domain::tariff::{Fee, FeeLine, yuan};
 
 /// Who takes what is paid for parking.
@@ -73,6 +75,8 @@ pub struct Outcome {
     pub due: Fen,
     /// What points could pay of it.
     pub points: Option<Offer>,
+    /// What points may pay of it by the rules, however many there are.
+    pub points_cap: Fen,
     /// What is left for money where the points are taken.
     pub cash: Fen,
     /// Benefits that were looked at and not used, or not to the full.
@@ -85,6 +89,8 @@ pub struct Outcome {
     pub flags: Vec<String>,
     /// Rights that change no fee.
     pub rights: Rights,
+    /// The civil day that the uses count for.
+    pub day: Date,
     /// What the cash would earn.
     pub earned: Option<Earned>,
     /// Whether something is to be made good to the member when a doubt is cleared.
@@ -132,6 +138,7 @@ pub fn evaluate(terms: &Terms<'_>, facts: &Facts) -> Outcome {
         Some(_) if facts.lots.is_empty() => (None, Vec::new()),
         Some(other) => (None, vec![Reason::not_combinable(other).about(points::CLASS, None)]),
     };
+    let points_cap = Fen(if against.is_some() { 0 } else { points::cap(terms.rate, facts, due) });
     let cash = Fen(due.0 - points.as_ref().map_or(0, |offer| offer.fen.0));
 
     let mut not_used = gathered.not_used.clone();
@@ -146,7 +153,9 @@ pub fn evaluate(terms: &Terms<'_>, facts: &Facts) -> Outcome {
     let outcome = Outcome {
         gross,
         due,
+        points_cap,
         cash,
+        day: facts.civil.date(),
         legs,
         uses,
         not_used,
@@ -178,16 +187,6 @@ impl Outcome {
         let (points, fen) = (offer.points.0, yuan(offer.fen.0));
         Some((format!("积分{points}抵¥{fen}"), format!("{points} points pay ¥{fen}")))
     }
-}
-
-/// What `now` is worth in the civil time of a site, for [`Facts::civil`].
-pub fn civil(zone: &jiff::tz::TimeZone, at: UtcMs) -> DateTime {
-    let instant = jiff::Timestamp::from_millisecond(at.0).unwrap_or(if at.0 < 0 {
-        jiff::Timestamp::MIN
-    } else {
-        jiff::Timestamp::MAX
-    });
-    zone.to_datetime(instant)
 }
 
 /// The benefit in use that the rules do not combine with points, if there is one.

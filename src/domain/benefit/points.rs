@@ -102,7 +102,7 @@ pub(super) fn offer(table: &Table, rate: &Rate, facts: &Facts, left: Fen) -> (Op
 }
 
 /// What points may pay of `left`, in fen.
-fn cap(rate: &Rate, facts: &Facts, left: Fen) -> i64 {
+pub(super) fn cap(rate: &Rate, facts: &Facts, left: Fen) -> i64 {
     let part = i128::from(left.0) * i128::from(rate.cap_bps.min(10_000)) / 10_000;
     let part = i64::try_from(part).expect("a part of an amount is not more than the amount");
     let today = facts.civil.date();

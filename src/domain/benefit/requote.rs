@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Outcome;
 use super::earn::Earned;
 use super::facts::Use;
 use super::legs::Leg;
 use super::points::LotPart;
 use super::table::LotPolicy;
-use super::{Outcome, Source};
 use crate::domain::event::{Fen, Points, UtcMs};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;

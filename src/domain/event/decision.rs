@@ -50,6 +50,8 @@ pub enum StaffRefusal {
     NotPossible,
     /// This box's journal holds no such spend: only the cloud ledger can undo it.
     SpentElsewhere,
+    /// The spend is of an epoch of this box that has ended: the cloud ledger undoes it.
+    EpochEnded,
     /// What it paid for is being settled at a lane at this moment.
     BusyAtLane,
     /// The rules are not put in force.

@@ -6,6 +6,7 @@ use super::{
     CloudNews, CommandId, DeviceId, Fen, LaneId, MemberId, OpId, Pairing, StayId, TerminalId, TillAct, TillMark, Undo,
     UtcMs, Witnessed,
 };
+use crate::domain::benefit::CouponState;
 use crate::domain::lane::LoopRole;
 use crate::domain::plate::Plate;
 
@@ -139,6 +140,29 @@ pub struct TillCommit {
     /// Where it stands in the till's own books.
     #[serde(default)]
     pub mark: TillMark,
+    /// What is given to the stay besides money; then nothing is sold or paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gift: Option<Gift>,
+}
+
+/// What a till gives to a stay besides money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "gives", rename_all = "snake_case")]
+pub enum Gift {
+    /// A merchant's time or money.
+    Validation {
+        /// Its kind in the bundle.
+        kind: String,
+        /// The merchant.
+        merchant: String,
+        /// The receipt that it is given for.
+        spend: Fen,
+    },
+    /// A coupon that was shown at the till.
+    Coupon {
+        /// Its own number.
+        code: String,
+    },
 }
 
 /// A change that the cloud ledger's feed brings.
@@ -150,11 +174,46 @@ pub enum FeedChange {
         /// The member.
         member: Member,
     },
+    /// A coupon as it now is.
+    Coupon {
+        /// The coupon.
+        coupon: IssuedCoupon,
+    },
+    /// A campaign as it now is.
+    Campaign {
+        /// Its name in the bundle.
+        id: String,
+        /// Whether it was stopped.
+        stopped: bool,
+        /// What all other sites have spent of its budget.
+        spent_elsewhere_fen: Fen,
+        /// When the ledger said so.
+        as_of_ms: UtcMs,
+    },
     /// The member is gone.
     MemberRemoved {
         /// Whose.
         id: MemberId,
     },
+}
+
+/// A coupon as the cloud ledger issued it: its fact, cached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedCoupon {
+    /// Its own number, which its holder shows.
+    pub id: String,
+    /// Its kind in the bundle.
+    pub kind: String,
+    /// Whose it is; none: whoever shows it.
+    pub member: Option<MemberId>,
+    /// The merchant that issued it.
+    pub merchant: Option<String>,
+    /// Not good before.
+    pub from_ms: Option<UtcMs>,
+    /// Not good from then on.
+    pub until_ms: Option<UtcMs>,
+    /// Where it is in its life: `issued`, `claimed_here`, `claimed_elsewhere`, `used` or `revoked`.
+    pub state: CouponState,
 }
 
 /// A member as the box knows it: the cloud ledger's fact, cached.

@@ -1,5 +1,6 @@
 //! The one language of the house: what comes in, what was decided, what is to be done.
 
+mod cause;
 mod decision;
 mod escrow;
 mod input;
@@ -8,13 +9,14 @@ mod till;
 
 use serde::{Deserialize, Serialize};
 
+pub use cause::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Tender};
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};
 pub use escrow::{CloudNews, EpochReason, Given, JournalHead, Undo, Witnessed};
 pub use input::{
-    ArmPosition, CommandAnswer, EmergencySource, FeedChange, Input, Member, PlateRead, RulesOffer, StaffAct, StaffWish,
-    TillCommit, VehicleSign,
+    ArmPosition, CommandAnswer, EmergencySource, FeedChange, Gift, Input, IssuedCoupon, Member, PlateRead, RulesOffer,
+    StaffAct, StaffWish, TillCommit, VehicleSign,
 };
-pub use record::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Record, Tender};
+pub use record::Record;
 pub use till::{
     Answered, Booking, BookingKind, BusinessDay, GivenBack, HoldEnd, Pairing, PaymentVoid, PointsDebt, Reversal, Sale,
     ShiftEnd, ShiftStart, TakenBack, Tally, TillAct, TillDone, TillHold, TillMark, TillWish, Totals,

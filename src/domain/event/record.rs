@@ -3,93 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Answered, ArmPosition, Booking, CommandAnswer, CommandId, EmergencySource, EpochReason, FeedChange, Fen, GrantId,
-    HoldEnd, JournalHead, LaneId, MemberId, OpId, Pairing, PaymentVoid, PlateRead, Points, PointsDebt, Sale, ShiftEnd,
-    ShiftStart, StayId, TakenBack, TerminalId, TillHold, UtcMs,
+    Answered, ArmPosition, Booking, CommandAnswer, CommandId, EmergencySource, EpochReason, Evidence, FeedChange, Fen,
+    GrantId, HoldEnd, JournalHead, LaneId, MatchedBy, MemberId, OpId, Pairing, PaymentVoid, PlateRead, Points,
+    PointsDebt, RaiseCause, ReadOutcome, Sale, ShiftEnd, ShiftStart, StayId, TakenBack, Tender, TillHold,
+    UtcMs,
 };
+use crate::domain::benefit::{RestsOn, Use, Validation};
 use crate::domain::lane::Lane;
 use crate::domain::matching::learning::Lesson;
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Part};
 use crate::domain::stay::Stay;
 use crate::domain::tariff::Fee;
-
-/// How sure the box is that a vehicle has passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Evidence {
-    /// The passage loop was entered and left.
-    PassageLoop,
-    /// The camera said so.
-    Camera,
-    /// Another vehicle stands at the arrival loop, so the first is gone.
-    NextVehicle,
-    /// Nobody saw it; time ran out. Listed for staff.
-    Unconfirmed,
-}
-
-/// Why a barrier was commanded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "why", rename_all = "snake_case")]
-pub enum RaiseCause {
-    /// A vehicle enters.
-    Entry,
-    /// Nothing is due: free time, or paid before.
-    NothingDue,
-    /// Points cover the fee.
-    Points,
-    /// Money covers the fee.
-    Paid,
-    /// A person decided.
-    Staff {
-        /// Who.
-        operator: String,
-        /// Why.
-        reason: String,
-    },
-    /// The site lets vehicles go and books what they owe.
-    Debt,
-    /// The vehicle still stands there after an uncertain raise, and a fresh read proves it.
-    StillThere,
-    /// A fire alarm or a guard's emergency holds every barrier up.
-    Emergency,
-}
-
-/// Who decided which stay a vehicle is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "who", rename_all = "snake_case")]
-pub enum MatchedBy {
-    /// The box: it was certain enough.
-    Automatic,
-    /// A person chose among the candidates.
-    Guard {
-        /// Who.
-        operator: String,
-        /// How that person knew.
-        reason: String,
-    },
-}
-
-/// Where money for a stay came from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "by", rename_all = "snake_case")]
-pub enum Tender {
-    /// A till.
-    Till {
-        /// Which.
-        terminal: TerminalId,
-    },
-    /// A guard at the lane.
-    Guard {
-        /// Who.
-        operator: String,
-    },
-    /// Points at a till.
-    Points {
-        /// Whose.
-        member: MemberId,
-    },
-}
 
 /// What was decided: a line of the journal and, applied, the tables.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,6 +85,9 @@ pub enum Record {
         at: UtcMs,
         /// The fee and why.
         fee: Fee,
+        /// What the ledger knew of its benefits, so that the fee can be computed again; none where the rules have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rests_on: Option<Box<RestsOn>>,
     },
     /// The vehicle went back inside from the exit.
     StayResumed {
@@ -219,6 +147,32 @@ pub enum Record {
         tender: Tender,
         /// When.
         at: UtcMs,
+    },
+    /// What a stay uses up of benefits, in place of what was held for it before: posted when the vehicle has left, void
+    /// where it goes back inside unpaid.
+    BenefitsHeld {
+        /// Which stay.
+        stay: StayId,
+        /// The uses.
+        uses: Vec<Use>,
+    },
+    /// A merchant gave time or money to a stay.
+    ValidationGiven {
+        /// The effect's id.
+        op: OpId,
+        /// Which stay.
+        stay: StayId,
+        /// What.
+        validation: Validation,
+    },
+    /// A coupon was shown for a stay.
+    CouponShown {
+        /// The effect's id.
+        op: OpId,
+        /// Which stay.
+        stay: StayId,
+        /// The coupon's own number.
+        coupon: String,
     },
     /// Points are set aside; they are spent when the vehicle has passed.
     HoldPlaced {
@@ -490,24 +444,4 @@ impl Record {
     pub fn is_journaled(&self) -> bool {
         !matches!(self, Record::Fed { .. } | Record::Acknowledged { .. } | Record::LeaseSeen { .. })
     }
-}
-
-/// What a lane made of a plate read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReadOutcome {
-    /// A new vehicle.
-    Taken,
-    /// The vehicle that is already being served.
-    SameVehicle,
-    /// Waits behind the vehicle that is being served.
-    Queued,
-    /// The same statement again.
-    Repeated,
-    /// Stored by the camera while cut off; kept for staff.
-    StoredOffline,
-    /// No plate in it.
-    NoPlate,
-    /// Seen while an emergency held the barrier up.
-    Emergency,
 }

@@ -5,6 +5,7 @@ use toml::Spanned;
 
 use super::golden::Golden;
 use super::{BadRules, EarnRate, GrantSize, PointsRate, Rules};
+use crate::domain::benefit;
 use crate::domain::event::UtcMs;
 use crate::domain::tariff::Tariffs;
 use crate::domain::tariff::calendar::{Calendar, Zone, date_of, moment};
@@ -24,6 +25,8 @@ struct Bundle {
     #[serde(default)]
     zones: Vec<InnerLot>,
     tariffs: Vec<Tariff>,
+    #[serde(default)]
+    benefits: benefit::Table,
     points: PointsRate,
     earn: EarnRate,
     grants: GrantSize,
@@ -88,11 +91,17 @@ pub(super) fn read(text: &str) -> Result<(Rules, Vec<Spanned<Golden>>), BadRules
     }
     let tariffs = Tariffs::of(calendar, bundle.zones, bundle.tariffs)
         .map_err(|(span, wrong)| BadRules::at(text, span, wrong, "what docs/tariffs.md describes"))?;
+    benefit::check(&bundle.benefits).map_err(|wrong| {
+        let (wrong, allowed) =
+            wrong.split_once("; ").map_or((wrong.as_str(), "what docs/benefits.md describes"), |parts| parts);
+        BadRules::whole(wrong, allowed.strip_prefix("allowed are ").unwrap_or(allowed))
+    })?;
     let rules = Rules {
         version,
         effective_from,
         overridable: bundle.bundle.overridable,
         tariffs,
+        benefits: bundle.benefits,
         points: bundle.points,
         earn: bundle.earn,
         grants: bundle.grants,

@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
+use super::benefit;
 use super::event::{Fen, Points, UtcMs};
 use super::points::POINTS_MAX;
 use super::tariff::terms::{Factor, Price};
@@ -29,6 +30,8 @@ pub struct Rules {
     pub overridable: Vec<String>,
     /// What stays cost.
     pub tariffs: Tariffs,
+    /// What drivers need not pay, and why.
+    pub benefits: benefit::Table,
     /// What points are worth when they pay for parking.
     pub points: PointsRate,
     /// What a sale earns.

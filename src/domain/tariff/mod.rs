@@ -195,7 +195,7 @@ pub fn quote(rules: &Rules, stay: &Stay, prior: &[PriorVisit], at: UtcMs) -> Quo
 }
 
 /// What earlier stays of the plate left unpaid is a line of its own.
-fn add_debts(fee: &mut Fee, debts: Fen) {
+pub(super) fn add_debts(fee: &mut Fee, debts: Fen) {
     if debts.0 > 0 {
         fee.lines.push(FeeLine {
             rule: "debt".to_owned(),

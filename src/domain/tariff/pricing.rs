@@ -102,6 +102,11 @@ impl Tariffs {
         Ok(tariffs)
     }
 
+    /// How long a driver who has paid may take to the exit, in minutes.
+    pub fn grace_minutes(&self, question: &Question) -> u32 {
+        u32::try_from(self.plan_for(None, question).0.tariff.grace_minutes.0).unwrap_or(0)
+    }
+
     /// The tariffs, as they are written.
     pub fn written(&self) -> impl Iterator<Item = &Tariff> {
         self.plans.iter().map(|plan| &plan.tariff)

@@ -48,6 +48,7 @@ pub(super) fn refund(
     if booked.is_void {
         return Err(("not-reversible", "the whole transaction was taken back before".to_owned()));
     }
+    spends_are_of_this_epoch(booked)?;
     let left = booked.booking.sale_fen.0 - booked.refunded.0;
     if !(1..=left).contains(&fen.0) {
         return Err(("amount-mismatch", format!("fen: {} fen; goods for {left} fen can still come back", fen.0)));
@@ -127,6 +128,7 @@ fn may_be_undone(booked: &Booked) -> Result<(), Refused> {
     if booked.is_void || booked.refunded.0 > 0 {
         return Err(("not-reversible", "something of it was taken back before; a refund is allowed".to_owned()));
     }
+    spends_are_of_this_epoch(booked)?;
     match booked.stay_state {
         None | Some(StayState::Open) => Ok(()),
         Some(StayState::PendingEntry | StayState::PendingExit) => {
@@ -136,6 +138,15 @@ fn may_be_undone(booked: &Booked) -> Result<(), Refused> {
             Err(("not-reversible", "the vehicle has left on the parking that it paid".to_owned()))
         }
     }
+}
+
+/// What an epoch that has ended spent, only the cloud ledger gives back.
+fn spends_are_of_this_epoch(booked: &Booked) -> Result<(), Refused> {
+    if booked.spends.iter().all(|spend| spend.is_of_this_epoch || spend.points.0 == 0) {
+        return Ok(());
+    }
+    let detail = "this box has begun a new epoch since; the cloud ledger gives back the points that it spent before";
+    Err(("spend-elsewhere", detail.to_owned()))
 }
 
 /// Gives back goods for `sale`, and with a void the parking too.
@@ -278,9 +289,7 @@ fn give_points(decision: &mut Decision, booked: &Booked, back: &Back, act: &Till
             continue;
         }
         let parts = last_of(&spend.parts, points);
-        if spend.is_of_this_epoch {
-            put_back(purse, &parts, facts.ids.seq);
-        }
+        put_back(purse, &parts, facts.ids.seq);
         decision.records.push(Record::PointsReversed {
             op: op(facts, n),
             of: spend.op.clone(),

@@ -51,6 +51,10 @@ pub enum Verb {
     Totals,
     /// End a shift: the Z slip.
     Close,
+    /// A merchant gives time or money to a stay.
+    Validate,
+    /// A coupon is shown for a stay.
+    Coupon,
 }
 
 /// One verb: its name, its number on a serial line, whether it changes anything, the fields that its body may have.
@@ -64,7 +68,7 @@ struct Row {
 
 /// Every verb, in the order of [`Verb`].
 #[rustfmt::skip]
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 16] = [
     row(Verb::Hello, "HELLO", 1, true, &["operator"]),
     row(Verb::Status, "STATUS", 2, false, &[]),
     row(Verb::Lookup, "LOOKUP", 3, false, &["code", "plate"]),
@@ -79,6 +83,8 @@ const ROWS: [Row; 14] = [
     row(Verb::Query, "QUERY", 12, false, &["key"]),
     row(Verb::Totals, "TOTALS_X", 13, false, &["shift", "day", "scope"]),
     row(Verb::Close, "TOTALS_Z", 14, true, &["shift"]),
+    row(Verb::Validate, "VALIDATE_PARKING", 15, true, &["stay", "kind", "receipt_no", "spend_fen"]),
+    row(Verb::Coupon, "COUPON_USE", 16, true, &["stay", "coupon", "receipt_no"]),
 ];
 
 const fn row(verb: Verb, name: &'static str, number: u8, writes: bool, fields: &'static [&'static str]) -> Row {
@@ -182,7 +188,9 @@ impl Tills {
             | Verb::Void
             | Verb::Refund
             | Verb::Reverse
-            | Verb::Close => unreachable!("these write"),
+            | Verb::Close
+            | Verb::Validate
+            | Verb::Coupon => unreachable!("these write"),
         }
         .into())
     }
@@ -195,7 +203,7 @@ mod tests {
     #[test]
     fn every_verb_has_one_name_and_one_number() {
         let in_order: Vec<usize> = Verb::all().map(|verb| verb as usize).collect();
-        assert_eq!(in_order, (0..=Verb::Close as usize).collect::<Vec<_>>(), "one row each, in the order of the enum");
+        assert_eq!(in_order, (0..=Verb::Coupon as usize).collect::<Vec<_>>(), "one row each, in the order of the enum");
         for verb in Verb::all() {
             assert_eq!(Verb::named(&verb.name().to_lowercase()), Some(verb));
             assert_eq!(Verb::numbered(verb.number()), Some(verb));

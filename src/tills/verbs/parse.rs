@@ -2,7 +2,7 @@
 
 use super::Verb;
 use super::quote::MOST_STAY_CHARS;
-use crate::domain::event::{Fen, MemberId, OpId, StayId, TillCommit, TillMark, TillWish};
+use crate::domain::event::{Fen, Gift, MemberId, OpId, StayId, TillCommit, TillMark, TillWish};
 use crate::tills::access::{Terminal, check_key};
 use crate::tills::body::{Body, MOST_FEN};
 use crate::tills::problem::Problem;
@@ -59,6 +59,42 @@ pub(super) fn commit(
         points_cover,
         hold,
         mark,
+        gift: None,
+    })
+}
+
+/// What is given to a stay besides money. The merchant is the terminal's own.
+pub(super) fn gift(
+    verb: Verb,
+    body: &Body,
+    terminal: &Terminal,
+    key: &str,
+    fingerprint: String,
+    mark: TillMark,
+) -> Result<TillCommit, Problem> {
+    let gift = if verb == Verb::Validate {
+        Gift::Validation {
+            kind: body.needed_text("kind", MOST_OP_CHARS)?.to_owned(),
+            merchant: terminal.merchant.clone().unwrap_or_else(|| terminal.id.0.clone()),
+            spend: body.fen("spend_fen")?.unwrap_or_default(),
+        }
+    } else {
+        Gift::Coupon { code: body.needed_text("coupon", MOST_OP_CHARS)?.to_owned() }
+    };
+    Ok(TillCommit {
+        terminal: terminal.id.clone(),
+        key: key.to_owned(),
+        fingerprint,
+        receipt: body.text("receipt_no", MOST_RECEIPT_CHARS)?.unwrap_or_default().to_owned(),
+        occurred: None,
+        member: None,
+        sale: Fen(0),
+        stay: Some(StayId(body.needed_text("stay", MOST_STAY_CHARS)?.to_owned())),
+        cash: Fen(0),
+        points_cover: Fen(0),
+        hold: None,
+        mark,
+        gift: Some(gift),
     })
 }
 
@@ -89,7 +125,14 @@ pub(super) fn wish(verb: Verb, body: &Body, member: Option<MemberId>) -> Result<
             let shift = shift.ok_or_else(|| Problem::field("shift", "missing; GET /status says which is open"))?;
             TillWish::CloseShift { shift: u32::try_from(shift).expect("the limit above is what fits") }
         }
-        Verb::Commit | Verb::Status | Verb::Lookup | Verb::Quote | Verb::Query | Verb::Totals => {
+        Verb::Commit
+        | Verb::Validate
+        | Verb::Coupon
+        | Verb::Status
+        | Verb::Lookup
+        | Verb::Quote
+        | Verb::Query
+        | Verb::Totals => {
             unreachable!("no wish of its own")
         }
     })

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::lookup::{member_gone, resolve};
+use crate::domain::benefit::Known;
 use crate::domain::event::{Fen, Points, StayId};
 use crate::domain::plate::Plate;
 use crate::domain::stay::StayState;
@@ -37,6 +38,7 @@ impl Tills {
         if body.has("member_ref") {
             return Err(Problem::field("member_ref", "allowed beside sale_fen only"));
         }
+        let rules = self.settings.pricing.rules.clone();
         let look = self.settings.reader.look(move |view| {
             let Some(row) = find(view, &which)? else { return Ok(None) };
             let usable = match &row.stay.member {
@@ -47,16 +49,20 @@ impl Tills {
                 Some(plate) => view.prior_visits(plate, row.stay.entry)?,
                 None => Vec::new(),
             };
-            Ok(Some((row, usable, prior)))
+            let known = match rules(row.stay.rules) {
+                Some(rules) => view.benefits(&rules, &row.stay)?,
+                None => Known::default(),
+            };
+            Ok(Some((row, usable, prior, known)))
         });
         let unknown = || Problem::new(Code::StayUnknown, "no stay of that id or plate is open");
-        let (row, usable, prior) = look.await?.ok_or_else(unknown)?;
+        let (row, usable, prior, known) = look.await?.ok_or_else(unknown)?;
         let pricing = &self.settings.pricing;
         // A vehicle that stands at the exit owes what it owed when it was read there, as in a commit.
         let at_exit = row.exit.filter(|_| row.stay.state == StayState::PendingExit);
         let at = at_exit.unwrap_or_else(|| (pricing.now)());
         let stay = row.stay;
-        let price = (pricing.quote)(&stay, &prior, at).ok_or_else(|| {
+        let price = (pricing.quote)(&stay, &prior, &known, at).ok_or_else(|| {
             tracing::error!(stay = %stay.id, rules = stay.rules, "the rules of a stay are missing");
             Problem::new(Code::Internal, format!("rules version {} of this stay are not on this box", stay.rules))
         })?;
@@ -71,6 +77,8 @@ impl Tills {
             "lines": price.fee.lines,
             "points_needed": price.points_needed,
             "points_usable": usable,
+            "points_cap_fen": price.points_cap,
+            "not_used": price.not_used,
         }))
     }
 

@@ -42,6 +42,7 @@ impl Tills {
             None => None,
         };
         let input = match verb {
+            Verb::Validate | Verb::Coupon => Input::Till(parse::gift(verb, body, terminal, &key, fingerprint, mark)?),
             Verb::Commit => Input::Till(parse::commit(body, terminal, &key, fingerprint, mark, member)?),
             Verb::Hello
             | Verb::Hold

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::civil::DateTime;
 use serde::Deserialize;
 
 use super::super::*;
-use crate::domain::event::MemberId;
+use crate::domain::event::{MemberId, UtcMs};
 use crate::domain::tariff::{Fee, FeeLine};
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::super::*;
-use crate::domain::event::MemberId;
+use crate::domain::event::{MemberId, UtcMs};
 use crate::domain::tariff::{Fee, FeeLine};
 
 /// Classes that exclude each other in every way, and one that goes with all.

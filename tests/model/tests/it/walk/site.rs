@@ -184,6 +184,7 @@ impl Site {
             stay: None::<StayId>,
             cash: Fen(fen - by_points),
             points_cover: Fen(by_points),
+            gift: None,
         }))
     }
 

@@ -1,0 +1,217 @@
+//! From a stay and what the ledger knows of it to the facts of its reckoning.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::DateTime;
+use serde::{Deserialize, Serialize};
+
+use super::facts::{CampaignNews, Counters, Facts, HeldCoupon, Lot, MemberFacts, Source, Use, Validation};
+use super::points::CLASS;
+use super::{EarnRate, Outcome, Rate, Table, Terms, evaluate};
+use crate::domain::event::{Fen, MemberId, UtcMs};
+use crate::domain::points::Purse;
+use crate::domain::rules::{PointsRounding, Rules};
+use crate::domain::stay::Stay;
+use crate::domain::tariff::{self, ORDINARY, PriorVisit, Question};
+
+/// Who settles points: the programme, by the lots that the cloud ledger keeps behind its grants.
+const PROGRAMME: &str = "programme";
+/// Where the box's points come from, as far as it knows: a grant of the cloud ledger, or a sale here.
+const LEDGER: &str = "ledger";
+
+/// What the ledger knows of a stay beside the stay itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The member's tier by the cloud's last word.
+    pub tier: Option<String>,
+    /// Coupons that were shown for the stay, and the member's own.
+    pub coupons: Vec<HeldCoupon>,
+    /// What merchants gave to it.
+    pub validations: Vec<Validation>,
+    /// What was used before, without what is held for this stay.
+    pub used: Counters,
+    /// What is held for this stay; its fee does not depend on it.
+    #[serde(skip)]
+    pub held: Vec<Use>,
+    /// What the cloud said about campaigns.
+    pub campaigns: BTreeMap<String, CampaignNews>,
+    /// When the cloud last said something about a campaign.
+    pub campaigns_as_of: Option<UtcMs>,
+    /// Whether another vehicle of the member that came in earlier is still inside.
+    pub has_earlier_vehicle: bool,
+}
+
+/// A moment and whether the clock is sure of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The moment.
+    pub at: UtcMs,
+    /// Whether the clock is known to be right.
+    pub trusted: bool,
+}
+
+/// What a fee with benefits rested on, for the journal: the cloud's part of it is not there otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestsOn {
+    /// What the ledger knew.
+    pub known: Known,
+    /// Whether the clock was known to be right.
+    pub trusted: bool,
+}
+
+impl RestsOn {
+    /// Nothing, where the rules have no benefits.
+    pub fn of(rules: &Rules, known: &Known, moment: Moment) -> Option<Box<Self>> {
+        let has_benefits = rules.benefits != Table::default();
+        has_benefits.then(|| Box::new(Self { known: known.clone(), trusted: moment.trusted }))
+    }
+}
+
+/// What `stay` costs after benefits if it leaves at that moment, under the rules of its entry. `prior` are the earlier
+/// visits of the same plate that may share a cap with it; `purse` holds what may be spent here and now. What earlier
+/// stays of the plate left unpaid is added behind all benefits: those are for this stay, points may pay both.
+pub fn quote(
+    rules: &Rules,
+    stay: &Stay,
+    prior: &[PriorVisit],
+    known: &Known,
+    purse: &Purse,
+    moment: Moment,
+) -> Outcome {
+    let class = stay.plate.as_ref().map_or(ORDINARY, crate::domain::plate::Plate::class);
+    let plain = Question { class: class.to_owned(), prior: prior.to_vec(), ..Question::of(stay.entry, moment.at) };
+    answer(rules, &plain, stay, known, purse, moment)
+}
+
+/// What [`quote`] says of a stay, where the question about its fee is asked in full; without payments, which the stay
+/// has.
+pub fn answer(rules: &Rules, plain: &Question, stay: &Stay, known: &Known, purse: &Purse, moment: Moment) -> Outcome {
+    let fee = |seconds: i64| {
+        let mut question = plain.clone();
+        if seconds > 0 {
+            let (zh, en) = (String::new(), String::new());
+            question.free.push(tariff::FreeTime { source: "benefits".to_owned(), seconds, zh, en });
+        }
+        tariff::fee(rules, &question)
+    };
+    let (rate, earn) = (rate(rules), earn_rate(rules));
+    let grace_minutes = rules.tariffs.grace_minutes(plain);
+    let terms = Terms { table: &rules.benefits, rate: &rate, earn: Some(&earn), fee: &fee, grace_minutes };
+    let mut outcome = evaluate(&terms, &facts(rules, stay, known, purse, moment));
+    if stay.debts.0 > 0 {
+        tariff::add_debts(&mut outcome.fee, stay.debts);
+        let by_points = outcome.due.0 - outcome.cash.0;
+        let open = Fen((outcome.fee.total.0 - stay.paid.0).max(0) - outcome.due.0);
+        outcome.due.0 += open.0;
+        outcome.points_cap.0 += open.0;
+        outcome.cash = Fen(outcome.due.0 - by_points);
+    }
+    outcome
+}
+
+/// What points are worth for parking, from the bundle.
+pub fn rate(rules: &Rules) -> Rate {
+    Rate {
+        points: rules.points.points.0,
+        fen: rules.points.fen.0,
+        granularity: rules.points.granularity.0,
+        cap_bps: u32::try_from(rules.points.cap_bps.0).unwrap_or(u32::MAX),
+        cap_fen_day: rules.points.cap_fen_day.map(|cap| cap.0),
+        min_cash: Fen(rules.points.min_cash_fen.0),
+        rounds_up: rules.points.rounding == PointsRounding::Up,
+    }
+}
+
+fn earn_rate(rules: &Rules) -> EarnRate {
+    EarnRate { fen: rules.earn.fen.0, points: rules.earn.points.0 }
+}
+
+fn facts(rules: &Rules, stay: &Stay, known: &Known, purse: &Purse, moment: Moment) -> Facts {
+    // Debts are paid first; the grace after a payment is for what was paid for this stay.
+    let paid = Fen((stay.paid.0 - stay.debts.0).max(0));
+    let member = stay.member.as_ref().map(|id| MemberFacts {
+        id: id.clone(),
+        // A stay names a member only where that member has agreed.
+        consent: true,
+        tier: known.tier.clone().unwrap_or_default(),
+        tier_age_ms: None,
+        plans: BTreeMap::new(),
+        tags: BTreeSet::new(),
+        birthday: None,
+        has_earlier_vehicle: known.has_earlier_vehicle,
+    });
+    Facts {
+        at: moment.at,
+        civil: civil(rules, moment.at),
+        clock_trusted: moment.trusted,
+        places: BTreeSet::new(),
+        stay_seconds: (moment.at.0.saturating_sub(stay.entry.0) / 1000).max(0),
+        plate: stay.plate.as_ref().map(|plate| plate.as_str().to_owned()),
+        member,
+        blocked: None,
+        coupons: known.coupons.clone(),
+        passes: Vec::new(),
+        validations: known.validations.clone(),
+        spend: Fen(known.validations.iter().map(|given| given.spend.0).fold(0, i64::saturating_add)),
+        operator: None,
+        approved: BTreeSet::new(),
+        campaigns: known.campaigns.clone(),
+        cloud_age_ms: known.campaigns_as_of.map(|as_of| moment.at.0.saturating_sub(as_of.0).max(0)),
+        used: known.used.clone(),
+        paid,
+        paid_at: stay.paid_at.filter(|_| paid.0 > 0 || stay.debts.0 == 0),
+        lots: purse
+            .pockets()
+            .iter()
+            .map(|pocket| Lot {
+                id: pocket.grant.0.clone(),
+                points: pocket.remaining,
+                source: named(&pocket.lot.source, LEDGER),
+                funder: named(&pocket.lot.funder, PROGRAMME),
+                settle_bps: pocket.lot.settle_bps.unwrap_or(10_000),
+                // The purse is in the order of taking already, by the same rule.
+                earned: UtcMs(0),
+                from: None,
+                until: None,
+                places: BTreeSet::new(),
+                weekdays: BTreeSet::new(),
+            })
+            .collect(),
+        points_wish: None,
+    }
+}
+
+fn named(name: &str, otherwise: &str) -> String {
+    if name.is_empty() { otherwise.to_owned() } else { name.to_owned() }
+}
+
+/// The moment by the site's clock on the wall.
+pub fn civil(rules: &Rules, at: UtcMs) -> DateTime {
+    let local = rules.tariffs.calendar.zone.local(at.0.div_euclid(1000));
+    let epoch = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+    epoch.saturating_add(jiff::SignedDuration::from_secs(local))
+}
+
+impl Outcome {
+    /// The uses of benefits alone, and with the points that are set aside or spent beside them.
+    pub fn uses_with_points(&self, stay: &Stay, member: Option<&MemberId>, by_points: Fen) -> Vec<Use> {
+        let mut uses: Vec<Use> = self.uses.iter().filter(|used| used.source != Source::Points).cloned().collect();
+        if by_points.0 > 0 {
+            uses.push(Use {
+                source: Source::Points,
+                benefit: LEDGER.to_owned(),
+                instance: None,
+                class: CLASS.to_owned(),
+                campaign: None,
+                member: member.cloned(),
+                plate: stay.plate.as_ref().map(|plate| plate.as_str().to_owned()),
+                merchant: None,
+                operator: None,
+                day: self.day,
+                minutes: 0,
+                fen: by_points,
+            });
+        }
+        uses
+    }
+}
