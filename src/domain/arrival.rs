@@ -2,7 +2,6 @@
 
 use super::benefit::{self, Moment, Outcome, RestsOn, Use};
 use super::decide::{StayFacts, Work};
-use super::escrow;
 use super::event::{
     Action, Evidence, Fen, Input, LaneId, MatchedBy, MemberId, PlateRead, Points, RaiseCause, ReadOutcome, Record,
     StayId, UtcMs,
@@ -12,6 +11,7 @@ use super::matching::answer::{Thresholds, Verdict};
 use super::plate::Plate;
 use super::points::{self, POINTS_MAX};
 use super::stay::{Stay, StayState};
+use super::{emergency, escrow};
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;

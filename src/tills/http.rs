@@ -131,3 +131,44 @@ fn answer(outcome: Result<Answer, Problem>) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_served_document_names_every_address_field_and_code() {
+        let document: Value = serde_json::from_str(OPENAPI).expect("JSON");
+        let paths = document["paths"].as_object().expect("paths");
+        let mut described = BTreeSet::new();
+        for (path, methods) in paths {
+            for (method, operation) in methods.as_object().expect("methods") {
+                let verb = Verb::named(operation["x-verb"].as_str().expect("a verb")).expect("a known verb");
+                described.insert((verb, method.to_uppercase(), path.clone()));
+                assert_eq!(fields_of(operation), verb.fields().iter().map(|f| (*f).to_owned()).collect(), "{path}");
+            }
+        }
+        let mut served: BTreeSet<(Verb, String, String)> =
+            ADDRESSES.iter().map(|(verb, method, path)| (*verb, (*method).to_owned(), (*path).to_owned())).collect();
+        served.insert((Verb::Totals, "GET".to_owned(), "/totals".to_owned()));
+        assert_eq!(described, served);
+        let codes = &document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"];
+        let codes: Vec<&str> = codes.as_array().expect("codes").iter().filter_map(Value::as_str).collect();
+        assert_eq!(codes, super::super::problem::names());
+    }
+
+    #[test]
+    fn every_verb_has_an_address() {
+        let verbs: Vec<Verb> = ADDRESSES.iter().map(|(verb, _, _)| *verb).collect();
+        assert_eq!(verbs, Verb::all().collect::<Vec<_>>());
+    }
+
+    fn fields_of(operation: &Value) -> BTreeSet<String> {
+        let parameters = operation["parameters"].as_array().expect("parameters").iter();
+        let named = parameters.filter_map(|parameter| parameter["name"].as_str());
+        let body = operation["requestBody"]["content"]["application/json"]["schema"]["properties"].as_object();
+        named.chain(body.into_iter().flat_map(|fields| fields.keys().map(String::as_str))).map(str::to_owned).collect()
+    }
+}

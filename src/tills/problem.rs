@@ -144,6 +144,12 @@ impl Code {
     }
 }
 
+/// Every code as it is written.
+#[cfg(test)]
+pub(super) fn names() -> Vec<&'static str> {
+    ROWS.iter().map(|row| row.name).collect()
+}
+
 /// A refusal, RFC 9457.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::problem::Code;
 use super::{Operator, Pricing, Settings, StayPrice, Terminal, router};
-use crate::domain::event::{Fen, Input, Points, Reply, StaffRefusal, StaffWish, UtcMs};
+use crate::domain::event::{BusinessDay, Fen, Input, Points, Reply, StaffRefusal, StaffWish, UtcMs};
 use crate::domain::tariff::{Fee, FeeLine};
 use crate::site::{Envelope, Handle};
 use crate::store::reader::sample::{NOON_MS, Sample};
@@ -61,6 +61,7 @@ impl Rig {
             cloud_is_up: cloud_is_up.clone(),
             reject: Arc::new(move |code| told.lock().expect("the list").push(code.to_owned())),
             answer_timeout,
+            most_requests_per_s: 100_000,
         };
         let handle = settings.handle.clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -223,6 +224,9 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         | Input::LaneReconsidered { .. }
         | Input::ExperienceForgotten { .. }
         | Input::RulesOffered { .. }
+        | Input::TillAct(_)
+        | Input::TillHoldDue { .. }
+        | Input::TerminalChanged(_)
         | Input::Cloud(_) => panic!("no till or guard sent {:?}", envelope.input),
     };
     // A till that hung up has no ear for it.
@@ -254,6 +258,7 @@ fn pricing() -> Pricing {
     };
     Pricing {
         now: Arc::new(|| UtcMs(NOON_MS + LATER_MS)),
+        today: Arc::new(|| BusinessDay(20_513)),
         rules: Arc::new(|_| None),
         quote: Arc::new(move |_, _, _, _| Some(price.clone())),
         earned: Arc::new(|fen| Points(fen.0 / 100)),

@@ -78,7 +78,7 @@ async fn a_commit_reaches_the_loop_once_and_a_repeat_hears_the_same() {
     assert_eq!(query, json!({"status": "applied", "answer": first}));
 
     let [Input::Till(commit)] = &rig.inputs()[..] else { panic!("one commit, not {:?}", rig.inputs()) };
-    let TillCommit { terminal, key, receipt, occurred, member, sale, stay, cash, points_cover, fingerprint, gift: _ } =
+    let TillCommit { terminal, key, receipt, occurred, member, sale, stay, cash, points_cover, fingerprint, .. } =
         commit;
     assert_eq!((terminal.as_str(), key.as_str(), receipt.as_str()), ("T1", "k-1", "A-17"));
     assert_eq!((*occurred, *sale, *cash, *points_cover), (Some(UtcMs(NOON_MS)), Fen(12800), Fen(13100), Fen(500)));
@@ -355,6 +355,6 @@ async fn the_status_tells_the_cashier_what_still_works() {
 #[tokio::test]
 async fn an_address_that_is_not_there_is_a_problem_too() {
     let rig = Rig::new().await;
-    rig.check(rig.client.get(rig.url("holds")), "not-found", 404).await;
+    rig.check(rig.client.get(rig.url("hold")), "not-found", 404).await;
     rig.check(rig.client.get(rig.url("quotes")), "method-not-allowed", 405).await;
 }

@@ -22,3 +22,4 @@ mod recovery;
 mod source;
 mod story;
 mod tidy;
+mod tills;

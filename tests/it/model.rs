@@ -1,5 +1,7 @@
 //! A naive account of what a journal says, kept beside the product's own tables: it shares no code with them.
 
+mod tills;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -31,6 +33,8 @@ pub struct Model {
     granted: BTreeSet<OpId>,
     debts: BTreeMap<OpId, (String, i64)>,
     pub spends: BTreeMap<OpId, Spend>,
+    /// What the tills did.
+    pub tills: tills::Tills,
     /// How often each kind of record came.
     pub kinds: BTreeMap<String, u32>,
     db: Option<Connection>,
@@ -45,12 +49,11 @@ pub struct Visit {
     owed: i64,
 }
 
-/// A spend, whether it counts as a payment of its stay, and whether it was undone.
+/// What is left of a spend, and whether it counts as a payment of its stay.
 pub struct Spend {
     fen: i64,
     parts: Vec<Part>,
     is_payment: bool,
-    is_reversed: bool,
 }
 
 pub struct Pocket {
@@ -216,6 +219,16 @@ impl Model {
             | Record::PointsReturned { .. }
             | Record::PointsReversed { .. }
             | Record::GrantAccepted { .. } => self.take_points(input, record),
+            Record::TillBooked(_)
+            | Record::TillHoldPlaced(_)
+            | Record::TillHoldEnded { .. }
+            | Record::PaymentVoided(_)
+            | Record::PointsTakenBack(_)
+            | Record::PointsOwed(_)
+            | Record::ShiftOpened(_)
+            | Record::ShiftClosed(_)
+            | Record::TerminalChanged(_)
+            | Record::OperationAnswered(_) => self.take_till(record),
             Record::Started { .. }
             | Record::BenefitsHeld { .. }
             | Record::ValidationGiven { .. }
@@ -223,7 +236,6 @@ impl Model {
             | Record::EmergencyChanged { .. }
             | Record::ReadTaken { .. }
             | Record::SaleCommitted { .. }
-            | Record::OperationAnswered { .. }
             | Record::BarrierAnswered { .. }
             | Record::BarrierMoved { .. }
             | Record::PassageSeen { .. }
@@ -278,8 +290,14 @@ impl Model {
             Record::PointsReversed { op, of, points, fen, parts, stay, .. } => {
                 self.once(op);
                 let spend = self.spends.get_mut(of).expect("a spend of this journal");
-                assert!(!std::mem::replace(&mut spend.is_reversed, true), "{of} is undone once");
-                assert_eq!((fen.0, parts), (spend.fen, &spend.parts));
+                assert!(!parts.is_empty() && fen.0 <= spend.fen, "{of} is undone once");
+                spend.fen -= fen.0;
+                for part in parts {
+                    let left = spend.parts.iter_mut().find(|left| left.grant == part.grant);
+                    let left = &mut left.unwrap_or_else(|| panic!("{of} took nothing from {}", part.grant)).points.0;
+                    *left -= part.points.0;
+                    assert!(*left >= 0, "{of} is undone once");
+                }
                 let is_payment = spend.is_payment;
                 if let Some(stay) = stay {
                     let visit = self.stays.get_mut(stay).unwrap();
@@ -350,6 +368,7 @@ impl Model {
                 "{id} is kept for {member}, who has no vehicle here"
             );
         }
+        self.check_tills();
         let mut served = BTreeMap::new();
         for (id, lane) in &self.lanes {
             let Some(stay) = lane.stay() else { continue };
@@ -394,7 +413,7 @@ impl Model {
 
 impl Spend {
     fn of(fen: &Fen, parts: &[Part], is_payment: bool) -> Self {
-        Self { fen: fen.0, parts: parts.to_vec(), is_payment, is_reversed: false }
+        Self { fen: fen.0, parts: parts.to_vec(), is_payment }
     }
 }
 

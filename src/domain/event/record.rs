@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Answered, ArmPosition, Booking, CommandAnswer, CommandId, EmergencySource, EpochReason, Evidence, FeedChange, Fen,
     GrantId, HoldEnd, JournalHead, LaneId, MatchedBy, MemberId, OpId, Pairing, PaymentVoid, PlateRead, Points,
-    PointsDebt, RaiseCause, ReadOutcome, Sale, ShiftEnd, ShiftStart, StayId, TakenBack, Tender, TillHold,
-    UtcMs,
+    PointsDebt, RaiseCause, ReadOutcome, Sale, ShiftEnd, ShiftStart, StayId, TakenBack, Tender, TillHold, UtcMs,
 };
 use crate::domain::benefit::{RestsOn, Use, Validation};
 use crate::domain::lane::Lane;
