@@ -177,16 +177,20 @@ async fn upload(State(desk): State<Arc<Desk>>, asked: Signed<Upload>) -> Answer<
 }
 
 async fn grant(State(desk): State<Arc<Desk>>, asked: Signed<GrantAsk>) -> Answer<Grant> {
-    // A box of the first kind understands one grant only.
-    let most = match asked.caller.signer {
-        Some((epoch, _)) if epoch != asked.body.epoch => {
+    desk.run(move |ledger| {
+        let Signed { caller, body } = asked;
+        // A box of the first kind understands one grant only.
+        let Some((epoch, key)) = caller.signer else {
+            return Ok(ledger.grant(&caller.name, &body, 1, now_ms())?);
+        };
+        ledger.check_current(&caller.name, Some(key))?;
+        if epoch != body.epoch {
             let why = "gatepost-epoch: grants are asked for in the epoch that they are for";
             return Err(Problem::new(StatusCode::CONFLICT, "wrong-epoch", why));
         }
-        Some(_) => GRANTS_MAX,
-        None => 1,
-    };
-    desk.run(move |ledger| ledger.grant(&asked.caller.name, &asked.body, most, now_ms())).await
+        Ok(ledger.grant(&caller.name, &body, GRANTS_MAX, now_ms())?)
+    })
+    .await
 }
 
 async fn new_epoch(State(desk): State<Arc<Desk>>, asked: Signed<EpochEnd>) -> Answer<NewEpoch> {

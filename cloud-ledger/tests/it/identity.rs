@@ -160,8 +160,8 @@ async fn a_replaced_box_still_hands_in_what_it_did() {
         (&json!("wrong-epoch"), &Value::Null, &json!(2))
     );
 
-    assert_eq!(host.signed(&old, "POST", GRANTS, &ask("r2", 1)).await.body["code"], "wrong-epoch");
-    assert_eq!(host.signed(&old, "POST", GRANTS, &ask("r2", 2)).await.body["code"], "wrong-epoch");
+    assert_eq!(host.signed(&old, "POST", GRANTS, &ask("r2", 1)).await.body["code"], "revoked");
+    assert_eq!(host.signed(&old, "POST", GRANTS, &ask("r2", 2)).await.body["code"], "revoked");
     let end = json!({"epoch": 1, "seq": 1, "head": journal.head(1)}).to_string();
     assert_eq!(host.signed(&old, "POST", EPOCHS, &end).await.body["code"], "revoked");
     let page = "/v1/boxes/demo-1/journal?epoch=1";

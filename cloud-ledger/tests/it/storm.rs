@@ -4,6 +4,7 @@
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use ledger_conformance::wire::{Answer, Office, Site, Target};
 use rustix::process::{Pid, Signal, kill_process};
@@ -91,12 +92,18 @@ async fn insist<F: Future<Output = Result<Answer, String>>>(ask: impl Fn() -> F)
     panic!("no answer: {last}")
 }
 
+/// A killed server's last child may take long on a busy machine.
+const COMES_BACK_IN: Duration = Duration::from_secs(120);
+
 /// Kills the database as a power cut would, and starts it again on the same files.
 fn kill_and_restart(postgres: &Postgres, process: u32) -> Child {
     kill(process, Signal::KILL);
     let programs = crate::postgres::programs();
     let place = &postgres.place;
-    for _ in 0..200 {
+    let long_enough = Instant::now() + COMES_BACK_IN;
+    let log = place.join("restart.log");
+    while Instant::now() < long_enough {
+        let log = std::fs::File::create(&log).unwrap();
         let mut command = if rustix::process::getuid().is_root() {
             // The same process becomes the server, so that its number is the server's.
             let mut as_user = Command::new("setpriv");
@@ -108,7 +115,7 @@ fn kill_and_restart(postgres: &Postgres, process: u32) -> Child {
             Command::new(programs.join("postgres"))
         };
         command.arg("-D").arg(place.join("data")).arg("-k").arg(place).args(["-c", "listen_addresses="]);
-        let mut server = command.current_dir("/").stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut server = command.current_dir("/").stdin(Stdio::null()).stderr(log).spawn().unwrap();
         let ready = || {
             let mut look = Command::new(programs.join("pg_isready"));
             look.args(["-q", "-h"]).arg(place).env_remove("PGPORT").status().unwrap().success()
@@ -120,7 +127,7 @@ fn kill_and_restart(postgres: &Postgres, process: u32) -> Child {
             }
         }
     }
-    panic!("PostgreSQL does not come back")
+    panic!("PostgreSQL does not come back: {}", std::fs::read_to_string(&log).unwrap())
 }
 
 fn stop(server: &mut Child) {
