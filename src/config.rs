@@ -16,7 +16,7 @@ use crate::domain::lane::{LaneSettings, Lanes, PassedBy};
 use crate::profile::Catalogue;
 use crate::profile::mistake::{Mistake, Source};
 use crate::sync::CloudConfig;
-use crate::tills::{Operator, Terminal};
+use crate::tills::{Operator, Terminal, TillLine};
 
 /// The settings as they are written.
 #[derive(Clone, Debug, Deserialize)]
@@ -44,6 +44,8 @@ struct File {
     emergency: Option<ContactConfig>,
     #[serde(default)]
     terminals: Vec<Terminal>,
+    #[serde(default)]
+    till_lines: Vec<TillLine>,
     #[serde(default)]
     operators: Vec<Operator>,
 }
@@ -159,6 +161,8 @@ pub struct Settings {
     pub signs: Vec<LaneSign>,
     /// The tills.
     pub terminals: Vec<Terminal>,
+    /// Tills that do not speak HTTP.
+    pub till_lines: Vec<TillLine>,
     /// The people.
     pub operators: Vec<Operator>,
 }
@@ -223,6 +227,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             lanes,
             signs,
             terminals: file.terminals,
+            till_lines: file.till_lines,
             operators: file.operators,
         }),
         Ok(_) | Err(()) => Err(mistakes),
@@ -345,7 +350,7 @@ mod tests {
         check(
             "name = \"Harbour Mall\"",
             "nmae = \"x\"",
-            ":8:1: unknown field `nmae`; allowed: `name`, `timezone`, `day_begins`",
+            ":8:1: unknown field `nmae`; allowed: one of `name`, `timezone`, `day_begins`",
         );
         check("name = \"Harbour Mall\"", "day_begins = \"4 am\"", ":8:14: \"4 am\" is no time of the night");
         check("name = \"Harbour Mall\"", "timezone = \"Mars/Base\"", ":8:12: ");

@@ -102,8 +102,6 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
         raises,
     );
     rooms.start_sync(&settings);
-    let wall = rooms.clock.clone();
-    tokio::spawn(tills::holds::keep(rooms.reader.clone(), rooms.handle.clone(), Arc::new(move || wall.utc())));
     tokio::spawn(keep_rules(path, settings.rules.clone(), rooms.clock.clone(), rooms.handle.clone()));
     tokio::spawn(async move {
         if let Err(error) = axum::serve(no_delay(listener), app).await {
@@ -265,7 +263,7 @@ impl Rooms {
         let reader = self.reader.clone();
         let text = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
         Router::new()
-            .merge(tills::router(tills))
+            .merge(tills::open(tills, settings.till_lines.clone()))
             .merge(console::router(console))
             .route("/metrics", get(async move || (text, exposing(&reader, &metrics).await.text())))
             .route("/metrics/plate-to-raise.json", get(async move || axum::Json(samples.latency_samples_us())))

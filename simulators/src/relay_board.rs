@@ -265,7 +265,7 @@ fn spoil(mut answer: Vec<u8>, fault: BoardFault) -> Option<Vec<u8>> {
 }
 
 /// Both ends of a raw pseudo-terminal, and the path of the end that the box opens.
-fn open_line() -> Result<(OwnedFd, OwnedFd, PathBuf)> {
+pub(crate) fn open_line() -> Result<(OwnedFd, OwnedFd, PathBuf)> {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let master = openpt(flags).context("open a pseudo-terminal")?;
     grantpt(&master).context("grant the pseudo-terminal")?;

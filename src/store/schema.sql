@@ -226,6 +226,7 @@ CREATE TABLE operation (
     PRIMARY KEY (terminal, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX operation_by_number ON operation (terminal, shift, number) WHERE number IS NOT NULL;
+CREATE INDEX operation_by_day ON operation (day, terminal, number) WHERE number IS NOT NULL;
 
 -- The tills' books: what each commit, capture, void and refund did. No amount is negative; `what` says which way it went.
 CREATE TABLE till_book (

@@ -188,7 +188,8 @@ pub(super) fn look_up_epoch(store: &Store, facts: &mut Facts, news: &CloudNews) 
     if !matches!(news, CloudNews::EpochGiven { .. } | CloudNews::EpochBegins { .. }) {
         return Ok(());
     }
-    let mut statement = store.db.prepare_cached("SELECT hold FROM till_hold WHERE ended IS NULL ORDER BY op")?;
+    let mut statement =
+        store.db.prepare_cached("SELECT hold FROM till_hold WHERE ended IS NULL ORDER BY expires_ms, op")?;
     let mut rows = statement.query(())?;
     while let Some(row) = rows.next()? {
         facts.tills.open_holds.push(parse(&row.get::<_, String>(0)?)?);
@@ -304,47 +305,64 @@ pub(super) fn totals(db: &Connection, scope: &Scope) -> rusqlite::Result<Totals>
             BookingKind::Refund => totals.refunds = tally,
         }
     }
-    let open = "SELECT count(*) FROM till_hold WHERE ended IS NULL";
-    let open_of = "SELECT count(*) FROM till_hold WHERE ended IS NULL AND terminal = ?1";
-    let missing = "SELECT coalesce(sum(n), 0) FROM (SELECT max(number) - min(number) + 1 - count(DISTINCT number) AS n
-                   FROM operation WHERE number IS NOT NULL AND ";
-    (totals.open_holds, totals.missing_numbers) = match scope {
-        Scope::Shift(terminal, shift) => {
-            let missing = format!("{missing} terminal = ?1 AND shift = ?2)");
-            (
-                db.prepare_cached(open_of)?.query_row([terminal.as_str()], |row| row.get(0))?,
-                db.prepare_cached(&missing)?.query_row(params![terminal.as_str(), shift], |row| row.get(0))?,
-            )
-        }
-        Scope::TerminalDay(terminal, day) => {
-            let missing = format!("{missing} terminal = ?1 AND day = ?2)");
-            (
-                db.prepare_cached(open_of)?.query_row([terminal.as_str()], |row| row.get(0))?,
-                db.prepare_cached(&missing)?.query_row(params![terminal.as_str(), day.0], |row| row.get(0))?,
-            )
-        }
-        Scope::Day(day) => {
-            let missing = format!("{missing} day = ?1 GROUP BY terminal)");
-            (
-                db.prepare_cached(open)?.query_row((), |row| row.get(0))?,
-                db.prepare_cached(&missing)?.query_row([day.0], |row| row.get(0))?,
-            )
-        }
-    };
+    totals.open_holds = open_holds(db, scope)?;
+    totals.missing_numbers = missing_numbers(db, scope)?;
     Ok(totals)
 }
 
+fn open_holds(db: &Connection, scope: &Scope) -> rusqlite::Result<u64> {
+    match scope {
+        Scope::Shift(terminal, _) | Scope::TerminalDay(terminal, _) => {
+            let sql = "SELECT count(*) FROM till_hold WHERE ended IS NULL AND terminal = ?1";
+            db.prepare_cached(sql)?.query_row([terminal.as_str()], |row| row.get(0))
+        }
+        Scope::Day(_) => {
+            let sql = "SELECT count(*) FROM till_hold WHERE ended IS NULL";
+            db.prepare_cached(sql)?.query_row((), |row| row.get(0))
+        }
+    }
+}
+
+/// Holes in the tills' own counts.
+fn missing_numbers(db: &Connection, scope: &Scope) -> rusqlite::Result<u64> {
+    match scope {
+        Scope::Shift(terminal, shift) => {
+            let sql = "SELECT coalesce(max(number) - min(number) + 1 - count(DISTINCT number), 0) FROM operation
+                       WHERE terminal = ?1 AND shift = ?2 AND number IS NOT NULL";
+            db.prepare_cached(sql)?.query_row(params![terminal.as_str(), shift], |row| row.get(0))
+        }
+        Scope::TerminalDay(terminal, day) => {
+            let sql = "SELECT coalesce(max(number) - min(number) + 1 - count(DISTINCT number), 0) FROM operation
+                       WHERE day = ?2 AND terminal = ?1 AND number IS NOT NULL";
+            db.prepare_cached(sql)?.query_row(params![terminal.as_str(), day.0], |row| row.get(0))
+        }
+        Scope::Day(day) => {
+            let sql = "SELECT coalesce(sum(n), 0) FROM (
+                       SELECT max(number) - min(number) + 1 - count(DISTINCT number) AS n FROM operation
+                       WHERE day = ?1 AND number IS NOT NULL GROUP BY terminal)";
+            db.prepare_cached(sql)?.query_row([day.0], |row| row.get(0))
+        }
+    }
+}
+
 fn tallies(db: &Connection, scope: &Scope) -> rusqlite::Result<Vec<(BookingKind, Tally)>> {
-    let condition = match scope {
-        Scope::Shift(..) => "terminal = ?1 AND shift = ?2",
-        Scope::TerminalDay(..) => "terminal = ?1 AND day = ?2",
-        Scope::Day(_) => "day = ?1",
+    let sql = match scope {
+        Scope::Shift(..) => {
+            "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
+             sum(sale_points + parking_points), sum(earned) FROM till_book
+             WHERE terminal = ?1 AND shift = ?2 GROUP BY what"
+        }
+        Scope::TerminalDay(..) => {
+            "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
+             sum(sale_points + parking_points), sum(earned) FROM till_book
+             WHERE day = ?2 AND terminal = ?1 GROUP BY what"
+        }
+        Scope::Day(_) => {
+            "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
+             sum(sale_points + parking_points), sum(earned) FROM till_book WHERE day = ?1 GROUP BY what"
+        }
     };
-    let sql = format!(
-        "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
-         sum(sale_points + parking_points), sum(earned) FROM till_book WHERE {condition} GROUP BY what"
-    );
-    let mut statement = db.prepare_cached(&sql)?;
+    let mut statement = db.prepare_cached(sql)?;
     let mut rows = match scope {
         Scope::Shift(terminal, shift) => statement.query(params![terminal.as_str(), shift])?,
         Scope::TerminalDay(terminal, day) => statement.query(params![terminal.as_str(), day.0])?,

@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const MOST: u32 = 64;
 
 /// Frees holds whose time is over, until the loop ends.
-pub async fn keep(reader: Reader, handle: Handle, now: Arc<dyn Fn() -> UtcMs + Send + Sync>) {
+pub(super) async fn keep(reader: Reader, handle: Handle, now: Arc<dyn Fn() -> UtcMs + Send + Sync>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let at = now();

@@ -2,7 +2,7 @@
 
 mod access;
 mod body;
-pub mod holds;
+mod holds;
 mod http;
 mod pairing;
 mod problem;
@@ -12,6 +12,7 @@ mod rig;
 mod staff;
 #[cfg(test)]
 mod tests;
+mod transports;
 mod verbs;
 mod wallet;
 mod witness;
@@ -38,6 +39,7 @@ use crate::store::reader::Reader;
 
 pub use access::{Operator, Secret, Terminal};
 pub use problem::{Code, Problem};
+pub use transports::{Charset, TillLine};
 
 use access::{Attempts, Pace};
 use pairing::Waiting;
@@ -144,8 +146,20 @@ impl Tills {
 
 /// The requests of `docs/till-api.md`, below `/api/v1`.
 pub fn router(settings: Settings) -> Router {
-    let reject = settings.reject.clone();
-    let state = Tills::new(settings);
+    serve(Tills::new(settings))
+}
+
+/// The same, with the tills on other lines than HTTP, and with the clock that ends what they forget. Needs a runtime.
+pub fn open(settings: Settings, lines: Vec<TillLine>) -> Router {
+    let Settings { reader, handle, pricing, .. } = settings.clone();
+    tokio::spawn(holds::keep(reader, handle, pricing.now));
+    let tills = Tills::new(settings);
+    transports::serve(&tills, lines);
+    serve(tills)
+}
+
+fn serve(state: Arc<Tills>) -> Router {
+    let reject = state.settings.reject.clone();
     let api = http::routes()
         .route("/pairings", post(pairing::begin))
         .route("/pairings/{pairing}", get(pairing::poll))

@@ -38,6 +38,7 @@ pub enum Code {
     NotReversible,
     ShiftClosed,
     Tombstoned,
+    StaleRequest,
     SpendElsewhere,
     BusyAtLane,
     RulesRefused,
@@ -114,6 +115,7 @@ const ROWS: &[Row] = rows! {
     NotReversible "not-reversible" CONFLICT false "这笔交易不能整单撤销" "This transaction cannot be taken back as a whole";
     ShiftClosed "shift-closed" CONFLICT false "班次已结束,请重新开班" "The shift is closed; open a new one";
     Tombstoned "tombstoned" CONFLICT false "该请求已被收银机放弃,请重新录入" "The till gave this request up; enter it again";
+    StaleRequest "stale-request" CONFLICT false "请求已过时,请重新操作" "The request is too old; do it again";
     SpendElsewhere "spend-elsewhere" CONFLICT false "本机没有这笔积分使用记录,无法撤销" "This box has no such spend and cannot undo it";
     BusyAtLane "busy-at-lane" CONFLICT true "车辆正在车道,请稍后再试" "The vehicle stands at a lane now; try again later";
     RulesRefused "rules-refused" CONFLICT false "规则未生效" "The rules were not put in force";
@@ -257,6 +259,7 @@ impl Problem {
             | Code::NotReversible
             | Code::ShiftClosed
             | Code::Tombstoned
+            | Code::StaleRequest
             | Code::HoldExpired
             | Code::LateRedemption
             | Code::Internal => None,

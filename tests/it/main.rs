@@ -22,4 +22,5 @@ mod recovery;
 mod source;
 mod story;
 mod tidy;
+mod till_lines;
 mod tills;

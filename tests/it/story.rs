@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use gatepost::domain::event::{
     Action, CloudNews, CommandAnswer, CommandId, DeviceId, FeedChange, Fen, Gift, Given, GrantId, Input, LaneId,
-    Member, MemberId, Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAnswer,
-    TillAct, TillCommit, TillMark, TillWish, UtcMs, VehicleSign,
+    Member, MemberId, Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAct,
+    TillAnswer, TillCommit, TillMark, TillWish, UtcMs, VehicleSign,
 };
 use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy, Unpaid};
 use gatepost::domain::points::Lot;

@@ -82,7 +82,8 @@ fn the_end_of_an_epoch_frees_what_is_set_aside() {
 #[test]
 fn goods_in_five_parts_take_back_what_the_whole_gave() {
     let mut story = Story::with(
-        include_str!("../../systemd/rules.toml").replace("[earn]                    # 1 point for every whole yuan spent\nfen = 100", "[earn]\nfen = 1000"),
+        include_str!("../../systemd/rules.toml")
+            .replace("[earn]                    # 1 point for every whole yuan spent\nfen = 100", "[earn]\nfen = 1000"),
     );
     story.member("M1", &["粤B12345"]);
     story.enter("in", "粤B12345");

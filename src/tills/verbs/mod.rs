@@ -108,7 +108,8 @@ impl Verb {
     }
 
     /// Its number in a frame of the strong serial line.
-    pub fn number(self) -> u8 {
+    #[cfg(test)]
+    fn number(self) -> u8 {
         self.row().number
     }
 

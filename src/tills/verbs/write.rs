@@ -81,6 +81,11 @@ impl Tills {
         })
     }
 
+    /// Whether there is an answer under a key, or there will be one in a moment.
+    pub(in crate::tills) async fn is_answered(&self, terminal: &TerminalId, key: &str) -> bool {
+        self.is_in_flight(terminal, key) || self.stored(terminal, key).await.is_ok_and(|stored| stored.is_some())
+    }
+
     async fn stored(&self, terminal: &TerminalId, key: &str) -> Result<Option<Stored>, Problem> {
         let (terminal, key) = (terminal.clone(), key.to_owned());
         Ok(self.settings.reader.look(move |view| look_up_key(view, &terminal, &key)).await?)

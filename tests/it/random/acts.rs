@@ -1,8 +1,6 @@
 //! What tills of a random story ask besides commits: holds, what goes back, requests that are given up, shifts.
 
-use gatepost::domain::event::{
-    Fen, Input, MemberId, OpId, Pairing, Points, TerminalId, TillAct, TillMark, TillWish,
-};
+use gatepost::domain::event::{Fen, Input, MemberId, OpId, Pairing, Points, TerminalId, TillAct, TillMark, TillWish};
 
 use super::Day;
 

@@ -1,0 +1,102 @@
+//! One suite drives a real daemon over every line that a till may have, and cuts it where it hurts.
+
+use simulators::conformance::{Options, Report, Transport, pseudo_terminal, run, run_over};
+
+use crate::boxed::Site;
+
+#[test]
+fn every_line_keeps_every_promise() {
+    let (classic, classic_end, classic_port) = pseudo_terminal().unwrap();
+    let (strong, strong_end, strong_port) = pseudo_terminal().unwrap();
+    let settings = format!(
+        r#"
+[[terminals]]
+id = "till-2"
+token = "unused-2"
+[[terminals]]
+id = "till-3"
+token = "unused-3"
+[[terminals]]
+id = "till-4"
+token = "unused-4"
+[[till_lines]]
+kind = "serial-classic"
+terminal = "till-2"
+port = "{}"
+check_seed = 0x7F
+check_with_stx = true
+[[till_lines]]
+kind = "serial-strong"
+terminal = "till-3"
+port = "{}"
+[[till_lines]]
+kind = "files"
+terminal = "till-4"
+folder = "{{folder}}/till-4"
+{LANE}"#,
+        classic_port.display(),
+        strong_port.display(),
+    );
+    let mut site = Site::start(&settings);
+    let base = format!("http://{}", site.address);
+    let folder = site.folder.path().join("till-4");
+    std::thread::scope(|scope| {
+        let http = scope.spawn(|| run(&options(Transport::Http), &base, "till-1", "secret").unwrap());
+        let classic = scope.spawn(|| run_over(&options(Transport::SerialClassic), classic).unwrap());
+        let strong = scope.spawn(|| run_over(&options(Transport::SerialStrong), strong).unwrap());
+        let files = Options { folder: Some(folder), ..options(Transport::Files) };
+        let files = scope.spawn(move || run(&files, "", "", "").unwrap());
+        check("http", &http.join().unwrap());
+        check("serial-classic", &classic.join().unwrap());
+        check("serial-strong", &strong.join().unwrap());
+        check("files", &files.join().unwrap());
+    });
+    drop((classic_end, strong_end));
+    site.daemon.kill();
+    site.verify().unwrap();
+}
+
+#[test]
+fn another_storm_in_a_shift_of_its_own_is_kept_apart() {
+    let site = Site::start(LANE);
+    let base = format!("http://{}", site.address);
+    check("http", &run(&options(Transport::Http), &base, "till-1", "secret").unwrap());
+    let again = Options { seed: 7, ..options(Transport::Http) };
+    check("http, another shift", &run(&again, &base, "till-1", "secret").unwrap());
+}
+
+fn options(transport: Transport) -> Options {
+    Options {
+        transport,
+        port: None,
+        check_seed: 0x7F,
+        check_with_stx: true,
+        folder: None,
+        member_code: None,
+        storm: 25,
+        seed: 1,
+    }
+}
+
+fn check(line: &str, report: &Report) {
+    assert!(report.is_good(), "{line}\n{report}");
+}
+
+/// A site has a lane; nobody drives here.
+const LANE: &str = r#"
+[[links]]
+id = "broker"
+kind = "mqtt"
+host = "127.0.0.1"
+port = 1
+[[devices]]
+id = "camera-1"
+link = "broker"
+profile = "vzenith/r-mqtt"
+params = { sn = "0001" }
+[[lanes]]
+id = "in"
+direction = "entry"
+camera = "camera-1"
+barrier = { device = "camera-1", output = 0, pulse_ms = 500 }
+"#;
