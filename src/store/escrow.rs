@@ -148,7 +148,7 @@ fn purse_of_grant(store: &Store, grant: &GrantId) -> anyhow::Result<Vec<(MemberI
 
 /// Every hold there is: only vehicles before a raised arm have one.
 fn holds(store: &Store) -> anyhow::Result<Vec<(StayId, Hold)>> {
-    let sql = "SELECT op, member, points, fen, parts, stay FROM hold WHERE state = 'held' ORDER BY op";
+    let sql = "SELECT op, member, points, fen, parts, stay FROM hold INDEXED BY hold_by_stay WHERE state = 'held' ORDER BY op";
     let mut statement = store.db.prepare_cached(sql)?;
     let mut rows = statement.query(())?;
     let mut holds = Vec::new();

@@ -34,6 +34,7 @@ async fn a_stay_is_quoted_with_its_lines_and_a_masked_plate() {
         let quote = rig.till_post("quotes", "k", &body).expect(200).await;
         let expect = json!({"stay": "S1-2", "plate_masked": "粤B·••••5", "entered_at": "2026-03-01T09:55:00+08:00",
             "minutes": 125, "fee_fen": 800, "paid_fen": 0, "due_fen": 800, "points_needed": 80, "points_usable": 178,
+            "points_cap_fen": 800, "not_used": [],
             "lines": [{"rule": "unit-price", "fen": 800, "zh": "2小时 × ¥4.00", "en": "2 h × ¥4.00"}]});
         assert_eq!(quote, expect);
     }

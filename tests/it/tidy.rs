@@ -177,14 +177,17 @@ fn imports(file: &SourceFile) -> Vec<Fault> {
 const DOMAIN_CRATES: [&str; 3] = ["serde", "thiserror", "toml"];
 /// The one file that reads the tz database that is built into the binary; it asks no clock and no file.
 const CALENDAR: &str = "src/domain/tariff/calendar.rs";
+/// The room that counts what is used up by civil days; what asks a clock or the machine's zone is forbidden to it, too.
+const BENEFITS: &str = "src/domain/benefit/";
 
 fn crates_of_the_domain(file: &SourceFile) -> Vec<Fault> {
     if file.room() != Some("domain") {
         return Vec::new();
     }
+    let has_days = file.path == CALENDAR || file.path.starts_with(BENEFITS);
     let others: Vec<String> = dependencies()
         .into_iter()
-        .filter(|name| !DOMAIN_CRATES.contains(&name.as_str()) && (name != "jiff" || file.path != CALENDAR))
+        .filter(|name| !DOMAIN_CRATES.contains(&name.as_str()) && (name != "jiff" || !has_days))
         .collect();
     per_line(file.shipped(), |line| {
         let named = others.iter().find(|name| line.names_path(name))?;

@@ -31,9 +31,13 @@ until "$bin/pg_isready" -q -h "$place" -p "${PGPORT:-5432}"; do
     sleep 0.05
 done
 echo "$place $server"
-read -r _
-kill -QUIT $server 2>/dev/null
+exec 3<&0
+( trap - EXIT; read -r _ <&3; [ -e "$place/ended" ] || kill -QUIT $server 2>/dev/null ) &
+reader=$!
+# A server that a test killed is waited for at once: its number would keep the next one from starting on its files.
 wait $server 2>/dev/null
+: >"$place/ended"
+wait $reader
 "#;
 
 /// A running server.

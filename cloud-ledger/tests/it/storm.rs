@@ -34,11 +34,15 @@ async fn what_was_answered_survives_a_killed_database_and_a_bad_line() {
     let bad = Office::new(&Target { url: line.url(), ..straight }).unwrap();
     let member = good.member(10_000).await.unwrap();
     let mut site = enrolled(&bad).await;
-    let mut restarted = Vec::new();
+    let mut restarted: Vec<Child> = Vec::new();
     let (mut process, mut given, mut spent, mut answers) = (postgres.process, 0, 0, Vec::new());
     for round in 0..ROUNDS {
         if KILLS.contains(&round) {
-            let again = kill_and_restart(&postgres, process);
+            kill(process, Signal::KILL);
+            if let Some(killed) = restarted.last_mut() {
+                let _ = killed.wait();
+            }
+            let again = start_again(&postgres);
             process = again.id();
             restarted.push(again);
         }
@@ -95,9 +99,8 @@ async fn insist<F: Future<Output = Result<Answer, String>>>(ask: impl Fn() -> F)
 /// A killed server's last child may take long on a busy machine.
 const COMES_BACK_IN: Duration = Duration::from_secs(120);
 
-/// Kills the database as a power cut would, and starts it again on the same files.
-fn kill_and_restart(postgres: &Postgres, process: u32) -> Child {
-    kill(process, Signal::KILL);
+/// Starts a database that was killed, as by a power cut, again on the same files.
+fn start_again(postgres: &Postgres) -> Child {
     let programs = crate::postgres::programs();
     let place = &postgres.place;
     let long_enough = Instant::now() + COMES_BACK_IN;

@@ -148,19 +148,26 @@ impl Choice<'_> {
     }
 
     /// Leaves out, from the last to the first, what changes nothing: a coupon is not used up for nothing. But free time
-    /// of one is not kept by using up more of another's.
+    /// of one is not kept by using up more of another's, where that one's minutes are counted.
     fn without_idle(&self, mut chosen: Vec<usize>) -> Vec<usize> {
         let mut plan = self.reckon(&chosen);
         for place in (0..chosen.len()).rev() {
             let mut fewer = chosen.clone();
             fewer.remove(place);
             let without = self.reckon(&fewer);
-            let uses_more = |step: &Step| plan.seconds_of(step.candidate) < step.seconds;
+            let uses_more =
+                |step: &Step| self.is_counted(step.candidate) && plan.seconds_of(step.candidate) < step.seconds;
             if without.left <= plan.left && !without.steps.iter().any(uses_more) {
                 (chosen, plan) = (fewer, without);
             }
         }
         chosen
+    }
+
+    /// Whether the minutes of a candidate are a stock that they use up.
+    fn is_counted(&self, candidate: usize) -> bool {
+        let is_bound = |bound: &Bound| bound.covers(candidate) && bound.minutes.is_some();
+        self.candidates[candidate].minutes_left.is_some() || self.bounds.iter().any(is_bound)
     }
 
     /// Whether a candidate cannot simply be used beside all others.

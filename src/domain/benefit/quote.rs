@@ -159,7 +159,7 @@ fn facts(rules: &Rules, stay: &Stay, known: &Known, purse: &Purse, moment: Momen
         cloud_age_ms: known.campaigns_as_of.map(|as_of| moment.at.0.saturating_sub(as_of.0).max(0)),
         used: known.used.clone(),
         paid,
-        paid_at: stay.paid_at.filter(|_| paid.0 > 0 || stay.debts.0 == 0),
+        paid_at: stay.paid_at.filter(|_| paid.0 > 0),
         lots: purse
             .pockets()
             .iter()

@@ -185,7 +185,7 @@ pub fn quote(rules: &Rules, stay: &Stay, prior: &[PriorVisit], at: UtcMs) -> Quo
             class: class.to_owned(),
             prior: prior.to_vec(),
             paid,
-            paid_at: stay.paid_at.filter(|_| paid.0 > 0 || stay.debts.0 == 0),
+            paid_at: stay.paid_at.filter(|_| paid.0 > 0),
             ..Question::of(stay.entry, at)
         },
     );
