@@ -16,7 +16,7 @@ use crate::domain::lane::{LaneSettings, Lanes, PassedBy};
 use crate::profile::Catalogue;
 use crate::profile::mistake::{Mistake, Source};
 use crate::sync::CloudConfig;
-use crate::tills::{Operator, Terminal, TillLine};
+use crate::tills::{MOST_REQUESTS_PER_S, Operator, Terminal, TillLine};
 
 /// The settings as they are written.
 #[derive(Clone, Debug, Deserialize)]
@@ -85,6 +85,8 @@ struct LedgerConfig {
 struct HttpConfig {
     /// Address and port; other machines reach the page only if this is not a loopback address.
     listen: SocketAddr,
+    /// How many requests a second one till may make.
+    till_requests_per_s: Spanned<u32>,
 }
 
 /// `[rules]`: tariff and points.
@@ -124,7 +126,10 @@ impl Default for LedgerConfig {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            till_requests_per_s: Spanned::new(0..0, MOST_REQUESTS_PER_S),
+        }
     }
 }
 
@@ -147,6 +152,8 @@ pub struct Settings {
     pub key_file: PathBuf,
     /// Where the page and the tills' interface listen.
     pub listen: SocketAddr,
+    /// How many requests a second one till may make.
+    pub till_requests_per_s: u32,
     /// The rules' text, already proved.
     pub rules: String,
     /// The cloud ledger, if the site has one.
@@ -197,6 +204,9 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
         mistakes.push(source.mistake(file.site.day_begins.span(), wrong, "00:00 to 11:59"));
         0
     });
+    if *file.http.till_requests_per_s.get_ref() == 0 {
+        mistakes.push(source.mistake(file.http.till_requests_per_s.span(), "0 requests a second", "1 or more"));
+    }
     let rules = read_rules(path, &source, &file.rules).unwrap_or_else(|mistake| {
         mistakes.push(mistake);
         String::new()
@@ -220,6 +230,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             ledger: file.ledger.file,
             witness: file.ledger.witness,
             listen: file.http.listen,
+            till_requests_per_s: *file.http.till_requests_per_s.get_ref(),
             rules,
             cloud: file.cloud,
             clock: file.clock,

@@ -250,7 +250,7 @@ impl Rooms {
             cloud_is_up: Arc::clone(&self.cloud_is_up),
             reject: Arc::new(move |code| reject.rejected("tills", code)),
             answer_timeout: tills::ANSWER_TIMEOUT,
-            most_requests_per_s: tills::MOST_REQUESTS_PER_S,
+            most_requests_per_s: settings.till_requests_per_s,
         };
         let console = console::Settings {
             reader: self.reader.clone(),

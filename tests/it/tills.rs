@@ -128,7 +128,7 @@ fn points_that_are_gone_are_owed_and_the_next_earning_pays_them() {
     let earned = story.till("k-3", Some("M1"), 30_000, None, 30_000, 0).1;
     assert!(matches!(&earned, TillAnswer::Applied { earned, .. } if earned.0 == 300), "{earned:?}");
     assert_eq!(story.usable(), before + 300 - owed);
-    assert_eq!(story.rows("SELECT points - paid || '' FROM points_debt"), ["0"]);
+    assert_eq!(story.rows("SELECT CAST(points - paid AS TEXT) FROM points_debt"), ["0"]);
 }
 
 #[test]
@@ -232,10 +232,9 @@ fn shopper() -> Story {
 
 fn hold(story: &mut Story, key: &str, points: i64) -> (OpId, i64) {
     let wish = TillWish::Hold { member: MemberId::from("M1"), points: Points(points), ttl_ms: 5 * MINUTE };
-    match story.ask(key, wish) {
-        TillAnswer::Done { done: TillDone::Held { hold, usable, .. }, .. } => (hold, usable.0),
-        other => panic!("{other:?}"),
-    }
+    let answer = story.ask(key, wish);
+    let TillAnswer::Done { done: TillDone::Held { hold, usable, .. }, .. } = answer else { panic!("{answer:?}") };
+    (hold, usable.0)
 }
 
 fn capture(hold: &OpId, fen: Option<i64>) -> TillWish {
@@ -272,24 +271,18 @@ fn applied(answer: &TillAnswer) -> OpId {
 }
 
 fn given_back(answer: &TillAnswer) -> GivenBack {
-    match answer {
-        TillAnswer::Done { done: TillDone::GivenBack(back), .. } => back.clone(),
-        other => panic!("{other:?}"),
-    }
+    let TillAnswer::Done { done: TillDone::GivenBack(back), .. } = answer else { panic!("{answer:?}") };
+    back.clone()
 }
 
 fn reversed(answer: &TillAnswer) -> Reversal {
-    match answer {
-        TillAnswer::Done { done: TillDone::Reversed { result, .. }, .. } => *result,
-        other => panic!("{other:?}"),
-    }
+    let TillAnswer::Done { done: TillDone::Reversed { result, .. }, .. } = answer else { panic!("{answer:?}") };
+    *result
 }
 
 fn closed(answer: &TillAnswer) -> Totals {
-    match answer {
-        TillAnswer::Done { done: TillDone::ShiftClosed { totals, .. }, .. } => *totals,
-        other => panic!("{other:?}"),
-    }
+    let TillAnswer::Done { done: TillDone::ShiftClosed { totals, .. }, .. } = answer else { panic!("{answer:?}") };
+    *totals
 }
 
 fn code(answer: &TillAnswer) -> &str {

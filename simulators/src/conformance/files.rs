@@ -53,7 +53,7 @@ impl Folder {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "a till that writes files has nothing to wait for but time")]
+/// A till that writes files has nothing to wait for but time.
 fn wait<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let until = Instant::now() + PATIENCE;
     loop {

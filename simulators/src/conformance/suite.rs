@@ -192,10 +192,8 @@ impl Heard {
     }
 
     fn expect(self, code: &str) -> Result<()> {
-        match self {
-            Heard::Refused(found) if found == code => Ok(()),
-            other => anyhow::bail!("{other:?}, not a refusal with {code}"),
-        }
+        ensure!(self == Heard::Refused(code.to_owned()), "{self:?}, not a refusal with {code}");
+        Ok(())
     }
 }
 
@@ -232,12 +230,11 @@ fn give_up(till: &mut Till) -> Result<()> {
     let reverse = |till: &mut Till, number: u64, cut: Cut| -> Result<String> {
         let fields = json!({"original": number});
         let heard = till.write(Verb::Reverse, &fields, cut)?;
-        let answer = match heard {
-            Heard::Nothing => {
-                let number = till.number;
-                till.write_as(number, Verb::Reverse, &fields, Cut::Never)?.done()?
-            }
-            Heard::Done(..) | Heard::Refused(_) => heard.done()?,
+        let answer = if heard == Heard::Nothing {
+            let number = till.number;
+            till.write_as(number, Verb::Reverse, &fields, Cut::Never)?.done()?
+        } else {
+            heard.done()?
         };
         Ok(answer["result"].as_str().unwrap_or("none").to_owned())
     };
@@ -318,12 +315,12 @@ fn storm(till: &mut Till) -> Result<()> {
         ensure!(!matches!(heard, Heard::Refused(_)), "a sale is refused: {heard:?}");
         let number = till.number;
         let fields = json!({"original": number});
-        let answer = match till.write(Verb::Reverse, &fields, cut)? {
-            Heard::Nothing => {
-                let reversal = till.number;
-                till.write_as(reversal, Verb::Reverse, &fields, Cut::Never)?.done()?
-            }
-            heard => heard.done()?,
+        let heard = till.write(Verb::Reverse, &fields, cut)?;
+        let answer = if heard == Heard::Nothing {
+            let reversal = till.number;
+            till.write_as(reversal, Verb::Reverse, &fields, Cut::Never)?.done()?
+        } else {
+            heard.done()?
         };
         match answer["result"].as_str() {
             // It had arrived, and counts on both sides.
