@@ -13,6 +13,7 @@ use crate::devices::planning::Plan;
 use crate::devices::settings::{ContactConfig, DeviceConfig, DevicesConfig, LaneConfig, LinkConfig};
 use crate::domain::event::LaneId;
 use crate::domain::lane::{LaneSettings, Lanes, PassedBy};
+use crate::photos;
 use crate::profile::Catalogue;
 use crate::profile::mistake::{Mistake, Source};
 use crate::sync::CloudConfig;
@@ -35,6 +36,8 @@ struct File {
     clock: Option<SimulatedTime>,
     #[serde(default)]
     profiles: ProfilesConfig,
+    #[serde(default)]
+    photos: PhotosConfig,
     #[serde(default)]
     links: Vec<LinkConfig>,
     #[serde(default)]
@@ -108,6 +111,31 @@ struct ProfilesConfig {
     directory: Option<PathBuf>,
 }
 
+/// `[photos]`: pictures of arrivals.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct PhotosConfig {
+    /// Where they are; beside the ledger where it is not given.
+    directory: Option<PathBuf>,
+    /// Days that a picture is kept; 0: none are taken.
+    keep_days: Spanned<u32>,
+    /// Megabytes that stay free on their disk.
+    min_free_mb: Spanned<u64>,
+    /// Megabytes that all of them may take.
+    max_mb: Spanned<u64>,
+}
+
+impl Default for PhotosConfig {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            keep_days: Spanned::new(0..0, 30),
+            min_free_mb: Spanned::new(0..0, 512),
+            max_mb: Spanned::new(0..0, 8192),
+        }
+    }
+}
+
 impl Default for SiteConfig {
     fn default() -> Self {
         Self {
@@ -162,6 +190,8 @@ pub struct Settings {
     pub clock: Option<SimulatedTime>,
     /// Links and devices.
     pub devices: Plan,
+    /// Pictures of arrivals.
+    pub photos: photos::Settings,
     /// How the lanes behave.
     pub lanes: Lanes,
     /// The lanes in the order of the file.
@@ -182,6 +212,13 @@ const BACK_OUT_MS: u64 = 8_000;
 const SAME_VEHICLE_MS: u64 = 10_000;
 /// The most that any of them may be: ten minutes.
 const PATIENCE_MS: std::ops::RangeInclusive<u64> = 50..=600_000;
+
+/// How long a picture may be kept: above a year nobody could say what for.
+const KEEP_DAYS: std::ops::RangeInclusive<u32> = 0..=366;
+/// Megabytes; the least holds a day of a small site, the most is a disk of sixteen terabytes.
+const PHOTOS_MB: std::ops::RangeInclusive<u64> = 16..=16_000_000;
+/// Megabytes that can be asked to stay free.
+const FREE_MB: std::ops::RangeInclusive<u64> = 0..=16_000_000;
 
 /// Reads the settings, or tells every mistake with its place.
 pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
@@ -216,6 +253,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
         mistakes.push(source.whole("there is no lane", "at least one [[lanes]]"));
     }
     people(&file, &source, &mut mistakes);
+    let photos = photos_of(&file, &zone, &source, &mut mistakes);
     let signs = file.lanes.iter().map(sign).collect();
     let devices =
         DevicesConfig { links: file.links, devices: file.devices, lanes: file.lanes, emergency: file.emergency };
@@ -235,6 +273,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             cloud: file.cloud,
             clock: file.clock,
             devices,
+            photos,
             lanes,
             signs,
             terminals: file.terminals,
@@ -327,6 +366,47 @@ fn lanes(configs: &[LaneConfig], source: &Source<'_>, mistakes: &mut Vec<Mistake
     lanes
 }
 
+fn photos_of(
+    file: &File,
+    zone: &jiff::tz::TimeZone,
+    source: &Source<'_>,
+    mistakes: &mut Vec<Mistake>,
+) -> photos::Settings {
+    let PhotosConfig { directory, keep_days, min_free_mb, max_mb } = &file.photos;
+    if !KEEP_DAYS.contains(keep_days.get_ref()) {
+        let wrong = format!("keep_days is {}", keep_days.get_ref());
+        mistakes.push(source.mistake(keep_days.span(), wrong, "0 (none are taken) to 366"));
+    }
+    for (name, given, range) in [("min_free_mb", min_free_mb, FREE_MB), ("max_mb", max_mb, PHOTOS_MB)] {
+        if !range.contains(given.get_ref()) {
+            let allowed = format!("{} to {}", range.start(), range.end());
+            mistakes.push(source.mistake(given.span(), format!("{name} is {}", given.get_ref()), allowed));
+        }
+    }
+    let mut blur = std::collections::BTreeMap::new();
+    for lane in &file.lanes {
+        let Some(given) = &lane.photos.blur else { continue };
+        let [x, y, width, height] = *given.get_ref();
+        let fits = |from: u16, size: u16| size > 0 && u32::from(from) + u32::from(size) <= 1000;
+        if !(fits(x, width) && fits(y, height)) {
+            let allowed = "left, top, width, height in thousandths; neither beyond 1000 nor without size";
+            mistakes.push(source.mistake(given.span(), "the area does not lie in the picture", allowed));
+        }
+        blur.insert(LaneId(lane.id.get_ref().clone()), photos::Area { x, y, width, height });
+    }
+    let beside = file.ledger.file.parent().unwrap_or(Path::new("")).join("photos");
+    photos::Settings {
+        directory: directory.clone().unwrap_or(beside),
+        bounds: photos::Bounds {
+            keep_days: *keep_days.get_ref(),
+            min_free_mb: *min_free_mb.get_ref(),
+            max_mb: *max_mb.get_ref(),
+        },
+        blur,
+        zone: zone.clone(),
+    }
+}
+
 fn sign(config: &LaneConfig) -> LaneSign {
     LaneSign { id: LaneId(config.id.get_ref().clone()), direction: config.direction }
 }
@@ -361,7 +441,7 @@ mod tests {
         check(
             "name = \"Harbour Mall\"",
             "nmae = \"x\"",
-            ":8:1: unknown field `nmae`; allowed: one of `name`, `timezone`, `day_begins`",
+            ":8:1: unknown field `nmae` (did you mean `name`?); allowed: `name`, `timezone`, `day_begins`",
         );
         check("name = \"Harbour Mall\"", "day_begins = \"4 am\"", ":8:14: \"4 am\" is no time of the night");
         check("name = \"Harbour Mall\"", "timezone = \"Mars/Base\"", ":8:12: ");
@@ -387,6 +467,14 @@ mod tests {
             "passage_loop = { device = \"camera-in\", input = 1 }",
             "passed_by = \"passage_loop\"",
             "this lane has no passage_loop",
+        );
+        check("[rules]", "[photos]\nkeep_days = 900\n[rules]", ":14:13: keep_days is 900; allowed: 0 (none");
+        check("[rules]", "[photos]\nmax_mb = 1\n[rules]", ":14:10: max_mb is 1; allowed: 16 to");
+        check("[rules]", "[photos]\nkeep = 9\n[rules]", ":14:1: unknown field `keep`; allowed: `directory`");
+        check(
+            "direction = \"entry\"",
+            "direction = \"entry\"\nphotos.blur = [600, 0, 500, 100]",
+            "the area does not lie in the picture; allowed: left, top, width, height in thousandths",
         );
     }
 

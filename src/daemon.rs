@@ -25,6 +25,7 @@ use crate::domain::event::{Fen, Input, JournalHead, LaneId, Points, Reply, Rules
 use crate::domain::points::Purse;
 use crate::domain::rules::Rules;
 use crate::metrics::Metrics;
+use crate::photos::{self, Photos};
 use crate::site::{self, Core, Deadlines, Handle, Outputs, QUEUE_INPUTS, RulesBook, Site};
 use crate::store::Store;
 use crate::store::reader::Reader;
@@ -76,7 +77,12 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
     let (raises_in, raises) = mpsc::channel(QUEUE_RAISES);
     let version = watch::Sender::new(0);
     let deadlines = Arc::new(Deadlines::default());
-    let rooms = Rooms { handle, reader, metrics, clock, version, cloud_is_up: Arc::new(AtomicBool::new(false)) };
+    let wall = clock.clone();
+    let now: photos::Clock = Arc::new(move || wall.utc());
+    let opened = Photos::open(settings.photos.clone(), Arc::clone(&now), Arc::clone(&metrics));
+    let (photos, intake) = opened.context("start the pictures' thread")?;
+    let cloud_is_up = Arc::new(AtomicBool::new(false));
+    let rooms = Rooms { handle, reader, metrics, photos, clock, version, cloud_is_up };
     let head = watch::Sender::new(store.head());
     let core = Core::new(store, settings.lanes.clone()).in_zone(settings.zone.clone());
     let core = core.with_day_begin(settings.day_begins_min);
@@ -93,14 +99,9 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
     let mut stopped = start_loop(site)?;
     let (timer_clock, timer_handle) = (rooms.clock.clone(), rooms.handle.clone());
     tokio::spawn(async move { deadlines.keep(&timer_clock, &timer_handle).await });
-    let wall = rooms.clock.clone();
-    let running = devices::start(
-        settings.devices.clone(),
-        rooms.handle.clone(),
-        Arc::new(move || wall.utc()),
-        Arc::clone(&rooms.metrics),
-        raises,
-    );
+    let (handle, metrics) = (rooms.handle.clone(), Arc::clone(&rooms.metrics));
+    let running = devices::start(settings.devices.clone(), handle, now, metrics, &intake, raises);
+    drop(intake);
     rooms.start_sync(&settings);
     tokio::spawn(keep_rules(path, settings.rules.clone(), rooms.clock.clone(), rooms.handle.clone()));
     tokio::spawn(async move {
@@ -230,6 +231,7 @@ struct Rooms {
     handle: Handle,
     reader: Reader,
     metrics: Arc<Metrics>,
+    photos: Photos,
     clock: Clock,
     version: watch::Sender<u64>,
     cloud_is_up: Arc<AtomicBool>,
@@ -242,6 +244,7 @@ impl Rooms {
         let tills = tills::Settings {
             handle: self.handle.clone(),
             reader: self.reader.clone(),
+            photos: self.photos.clone(),
             terminals: settings.terminals.clone(),
             operators: settings.operators.clone(),
             lanes: settings.lanes.keys().cloned().collect::<Vec<LaneId>>(),
@@ -254,6 +257,7 @@ impl Rooms {
         };
         let console = console::Settings {
             reader: self.reader.clone(),
+            photos: self.photos.clone(),
             lanes: settings.signs.clone(),
             versions: self.version.subscribe(),
             cloud_is_up: Arc::clone(&self.cloud_is_up),

@@ -5,6 +5,7 @@
 //! - [`store`]: where it is written, the only place with SQL;
 //! - [`site`]: the loop that ties them together;
 //! - [`devices`], [`tills`], [`console`], [`sync`]: the edges, which never import each other;
+//! - [`photos`]: the pictures of arrivals, beside the ledger;
 //! - [`metrics`]: what is counted; [`witness`]: how far the journal has been, remembered on another disk;
 //! - [`clock`]: the only reader of the system's clocks;
 //! - [`bundle`]: rule files, overlays and signatures;
@@ -20,6 +21,7 @@ pub mod demo;
 pub mod devices;
 pub mod domain;
 pub mod metrics;
+pub mod photos;
 pub mod profile;
 pub mod site;
 pub mod store;

@@ -35,6 +35,11 @@ enum Command {
         #[command(subcommand)]
         what: commands::journal::What,
     },
+    /// Look at device profiles, prove them with their recordings, and say what bytes mean.
+    Profile {
+        #[command(subcommand)]
+        what: commands::profile::What,
+    },
     /// Say which vehicle inside a read is, from files or as a filter; or look at what cameras have learned.
     Match(commands::matching::Options),
     /// Copy the ledger file while the daemon runs.
@@ -57,6 +62,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run { config } => gatepost::daemon::run(&config),
         Command::Check { config } => check(&config),
+        Command::Profile { what } => commands::profile::run(what),
         Command::Match(options) => commands::matching::run(options),
         Command::Journal { what } => commands::journal::run(&what),
         Command::Backup(options) => commands::backup::run(&options),

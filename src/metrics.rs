@@ -24,6 +24,8 @@ pub struct Metrics {
     commands: Family<Commanded, Counter>,
     links: Family<OfLink, Gauge<i64, AtomicI64>>,
     raises: Family<OfLane, Counter>,
+    photos: Counter,
+    photos_bytes: Gauge<i64, AtomicI64>,
     raise_seconds: Histogram,
     exposure: Gauge<i64, AtomicI64>,
     latency: Mutex<Latency>,
@@ -76,6 +78,10 @@ impl Default for Metrics {
         registry.register("raises_sent", "Raise commands put on their link", raises.clone());
         let links = Family::<OfLink, Gauge<i64, AtomicI64>>::default();
         registry.register("link_up", "1 while a link is connected", links.clone());
+        let photos = Counter::default();
+        registry.register("photos_kept", "Pictures of arrivals put on disk", photos.clone());
+        let photos_bytes = Gauge::default();
+        registry.register("photos_bytes", "Bytes of all pictures on disk", photos_bytes.clone());
         let raise_seconds = Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]);
         let help = "Seconds from a plate message to the raise command on its link";
         registry.register("plate_to_raise_seconds", help, raise_seconds.clone());
@@ -83,7 +89,19 @@ impl Default for Metrics {
         let help = "Points that this box could still spend: what a copy of it could double";
         registry.register("exposure_points", help, exposure.clone());
         let latency = Mutex::default();
-        Self { registry, rejections, reads, commands, links, raises, raise_seconds, exposure, latency }
+        Self {
+            registry,
+            rejections,
+            reads,
+            commands,
+            links,
+            raises,
+            photos,
+            photos_bytes,
+            raise_seconds,
+            exposure,
+            latency,
+        }
     }
 }
 
@@ -145,6 +163,21 @@ impl Metrics {
     /// Whether a link is connected.
     pub fn is_link_up(&self, link: &str) -> bool {
         self.links.get(&OfLink { link: link.to_owned() }).is_some_and(|gauge| gauge.get() == 1)
+    }
+
+    /// A picture is on disk.
+    pub fn photo_kept(&self) {
+        self.photos.inc();
+    }
+
+    /// How many pictures were put on disk.
+    pub fn photos_kept(&self) -> u64 {
+        self.photos.get()
+    }
+
+    /// So many bytes of pictures are on disk.
+    pub fn photos_bytes(&self, bytes: u64) {
+        self.photos_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Plate message to raise command over the last raises: p50 and p99 in microseconds, and how many there were.

@@ -19,7 +19,7 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 43] = [
+const KEPT_KINDS: [&str; 44] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
@@ -55,6 +55,7 @@ const KEPT_KINDS: [&str; 43] = [
     "stay_exiting",
     "stay_matched",
     "stay_opened",
+    "stay_reread",
     "stay_resumed",
     "stay_voided",
     "terminal_changed",

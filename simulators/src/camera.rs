@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::{VirtualClock, WallTime, wall_time};
+use crate::photo;
 use crate::plates::PlateKind;
 
 /// Messages waiting for the broker's acknowledgement; rumqttc reserves memory for each, and a camera has few.
@@ -45,6 +46,8 @@ pub struct CameraSettings {
     pub keep_alive: Duration,
     /// How long before the full result a quick one is sent; none where the camera sends no quick results.
     pub quick_lead: Option<Duration>,
+    /// Whether its full results bring pictures.
+    pub sends_pictures: bool,
 }
 
 /// Why a camera took a picture; the numbers are the vendor's.
@@ -163,13 +166,22 @@ impl Camera {
     /// Reports a plate: first the quick result where this camera sends one, then the full one of the same event.
     pub async fn report(&self, capture: &Capture) -> Result<Reported> {
         let number = self.messages.fetch_add(1, Ordering::Relaxed);
+        let quick = plate_payload(&self.settings.sn, number, capture);
+        let mut result = quick.clone();
+        if self.settings.sends_pictures {
+            let plate = capture.plate.clone();
+            let pictures = tokio::task::spawn_blocking(move || photo::take(&plate)).await.context("take a picture")?;
+            let fields = &mut result["AlarmInfoPlate"]["result"]["PlateResult"];
+            fields["full_image_content"] = json!(BASE64.encode(pictures.scene));
+            fields["small_image_content"] = json!(BASE64.encode(pictures.plate));
+        }
         let first = Instant::now();
         if let Some(lead) = self.settings.quick_lead {
-            self.publish("quick_ivs_result", plate_payload(&self.settings.sn, number, capture)).await?;
+            self.publish("quick_ivs_result", quick).await?;
             tokio::time::sleep(lead).await;
         }
         let full = Instant::now();
-        self.publish("ivs_result", plate_payload(&self.settings.sn, number, capture)).await?;
+        self.publish("ivs_result", result).await?;
         Ok(Reported { first, full })
     }
 

@@ -14,6 +14,7 @@ pub mod line;
 pub mod matching;
 pub mod modbus;
 pub mod outcome;
+pub mod photo;
 pub mod plan;
 pub mod plates;
 pub mod relay_board;

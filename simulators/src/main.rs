@@ -59,6 +59,9 @@ struct CameraArgs {
     /// Send a quick result 100 ms before the full one.
     #[arg(long)]
     quick: bool,
+    /// Send the plate alone, without the pictures of the car.
+    #[arg(long)]
+    no_pictures: bool,
     /// Go back instead of driving through (by the loops, or by event 66 without them).
     #[arg(long)]
     turn_back: bool,
@@ -185,6 +188,7 @@ async fn camera(args: CameraArgs) -> Result<()> {
         sn: args.sn.clone(),
         keep_alive: Duration::from_secs(5),
         quick_lead: args.quick.then_some(QUICK_LEAD),
+        sends_pictures: !args.no_pictures,
     };
     let clock = VirtualClock::real();
     let (camera, mut commands) = Camera::connect(settings, clock).await?;

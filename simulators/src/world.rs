@@ -124,6 +124,7 @@ impl World {
                 sn: sn.to_owned(),
                 keep_alive: KEEP_ALIVE,
                 quick_lead: (place == 0).then_some(QUICK_LEAD),
+                sends_pictures: true,
             };
             let (camera, commands) =
                 Camera::connect(camera, settings.clock).await.with_context(|| format!("connect {lane}'s camera"))?;

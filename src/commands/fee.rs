@@ -117,6 +117,7 @@ fn reckon(options: &Options, rules: &Rules, question: &Question) -> Outcome {
         paid: Fen(0),
         paid_at: None,
         debts: Fen(0),
+        entry_read: None,
     };
     let shown = options.coupon.iter().enumerate().map(|(n, kind)| HeldCoupon {
         id: format!("{kind}/{}", n + 1),

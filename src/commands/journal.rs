@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use gatepost::photos::Checker;
 use gatepost::store::copy::{self, Line};
 use gatepost::store::journal;
 use gatepost::store::reader::Reader;
@@ -25,7 +26,13 @@ pub struct Ledger {
 pub enum What {
     /// Check the chain of hashes of every epoch from its first entry, and make every table again from it beside the
     /// stored ones.
-    Verify(Ledger),
+    Verify {
+        #[command(flatten)]
+        of: Ledger,
+        /// Also compare the pictures in this folder with the hashes that the journal holds.
+        #[arg(long, value_name = "DIRECTORY")]
+        photos: Option<PathBuf>,
+    },
     /// Say where the journal stands, as a witness would remember it: epoch/entry/head.
     Head(Ledger),
     /// Print the newest entries, one a line.
@@ -54,7 +61,7 @@ pub enum What {
 /// Does it.
 pub fn run(what: &What) -> anyhow::Result<ExitCode> {
     match what {
-        What::Verify(of) => verify(&of.ledger),
+        What::Verify { of, photos } => verify(&of.ledger, photos.as_deref()),
         What::Head(of) => head(&of.ledger),
         What::Tail { of, entries } => tail(&of.ledger, *entries),
         What::Export(of) => export(&of.ledger),
@@ -62,19 +69,32 @@ pub fn run(what: &What) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn verify(ledger: &Path) -> anyhow::Result<ExitCode> {
+fn verify(ledger: &Path, photos: Option<&Path>) -> anyhow::Result<ExitCode> {
     let verdict = journal::verify(ledger)?;
     say(&format!("{} entries in {} epochs, head {}", verdict.entries, verdict.epochs, verdict.head));
     if verdict.passed_over > 0 {
         let count = verdict.passed_over;
         say(&format!("{count} records follow from a branch that is not here, as the journal itself says"));
     }
-    if verdict.faults.is_empty() {
-        say("the chain is whole and every table follows from it");
-        return Ok(ExitCode::SUCCESS);
-    }
     verdict.faults.iter().for_each(|fault| say(&format!("FAULT: {fault}")));
-    Ok(ExitCode::FAILURE)
+    let mut is_whole = verdict.faults.is_empty();
+    if is_whole {
+        say("the chain is whole and every table follows from it");
+    }
+    if let Some(directory) = photos {
+        is_whole &= verify_photos(ledger, directory)?;
+    }
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether every picture that is still there is what the camera sent.
+fn verify_photos(ledger: &Path, directory: &Path) -> anyhow::Result<bool> {
+    let mut checker = Checker::new(directory);
+    journal::each_read_with_photos(ledger, |seq, read| Ok(checker.look(seq, read)?))?;
+    let tally = checker.tally();
+    say(&format!("{} pictures are what the journal says, {} are gone", tally.matching, tally.gone));
+    tally.altered.iter().for_each(|which| say(&format!("FAULT: {which} is not what the camera sent")));
+    Ok(tally.altered.is_empty())
 }
 
 fn head(ledger: &Path) -> anyhow::Result<ExitCode> {

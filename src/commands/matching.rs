@@ -14,6 +14,7 @@ use gatepost::domain::matching::prior::NoEntry;
 use gatepost::domain::matching::reading::Colour;
 use gatepost::domain::plate::Plate;
 use gatepost::domain::plate::class::Format;
+use gatepost::domain::plate::told::VehicleKind;
 use gatepost::store::Store;
 use serde::{Deserialize, Serialize};
 
@@ -125,7 +126,10 @@ fn matrix(act: &MatrixAct, ledger: &Path) -> anyhow::Result<ExitCode> {
             for ((entry, exit), experience) in Store::experiences(ledger)? {
                 let (lessons, misreads) = (experience.lessons, misreads(&experience));
                 park.remember(&entry, &exit, experience);
-                let used = if park.has_learned(&entry, &exit) { "in use" } else { "not in use: too few, or no better" };
+                let used = match park.bits_gained(&entry, &exit) {
+                    Some(bits) => format!("in use; the vehicles held out are {bits} bits likelier with it"),
+                    None => "not in use: too few, or no better".to_owned(),
+                };
                 writeln!(out, "{entry} -> {exit}: {lessons} vehicles, {used}")?;
                 for (signs, count) in misreads {
                     writeln!(out, "  {signs} {count}")?;
@@ -230,6 +234,7 @@ impl<W: Write> Desk<W> {
             plate,
             confidences: basis_points(&vehicle.confidences),
             colour: vehicle.colour,
+            vehicle: vehicle.vehicle,
             camera: vehicle.camera,
             entered_s: vehicle.at,
         };
@@ -296,6 +301,8 @@ struct VehicleLine {
     #[serde(default)]
     colour: Option<Colour>,
     #[serde(default)]
+    vehicle: Option<VehicleKind>,
+    #[serde(default)]
     camera: String,
     #[serde(default)]
     at: Option<i64>,
@@ -317,6 +324,8 @@ struct ReadLine {
     #[serde(default)]
     colour: Option<Colour>,
     #[serde(default)]
+    vehicle: Option<VehicleKind>,
+    #[serde(default)]
     others: Vec<(String, i64)>,
     #[serde(default)]
     reads: Vec<StatementLine>,
@@ -331,6 +340,8 @@ struct StatementLine {
     confidences: Vec<i64>,
     #[serde(default)]
     colour: Option<Colour>,
+    #[serde(default)]
+    vehicle: Option<VehicleKind>,
     #[serde(default)]
     camera: String,
     #[serde(default)]
@@ -347,6 +358,7 @@ impl ReadLine {
                 confidences: basis_points(&self.confidences),
                 others: others.filter_map(|(text, bp)| Some((text.parse().ok()?, one_basis_point(*bp)))).collect(),
                 colour: self.colour,
+                vehicle: self.vehicle,
                 camera: self.camera.clone(),
                 is_quick: false,
             })
@@ -357,6 +369,7 @@ impl ReadLine {
                 confidences: basis_points(&read.confidences),
                 others: Vec::new(),
                 colour: read.colour,
+                vehicle: read.vehicle,
                 camera: read.camera.clone(),
                 is_quick: read.quick,
             })
@@ -383,6 +396,7 @@ struct CandidateLine {
     stay: String,
     plate: String,
     posterior_ppm: u32,
+    second_factor: bool,
 }
 
 impl AnswerLine {
@@ -397,6 +411,7 @@ impl AnswerLine {
             stay: candidate.key,
             plate: candidate.plate.to_string(),
             posterior_ppm: candidate.posterior_ppm,
+            second_factor: candidate.second_factor,
         };
         Self {
             id: id.to_owned(),

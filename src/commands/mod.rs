@@ -5,6 +5,8 @@ pub mod bundle;
 pub mod fee;
 pub mod journal;
 pub mod matching;
+pub mod profile;
+mod record;
 pub mod restore;
 
 /// One line of a command's own answer.

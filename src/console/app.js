@@ -77,6 +77,26 @@ async function act(form) {
   swapWaiting();
 }
 
+// A whole picture may show a person: it comes only with a PIN, and the page forgets it when it is closed.
+async function show(button) {
+  const dialog = document.getElementById("photo"), picture = dialog.querySelector("img"), answer = dialog.querySelector("output");
+  picture.hidden = true;
+  answer.hidden = true;
+  dialog.showModal();
+  const missing = [signOn.operator, signOn.pin].find((input) => input.value.trim() === "");
+  if (missing) { say(answer, false, signOn.dataset.first); return; }
+  try {
+    const headers = { "Gatepost-Operator": signOn.operator.value, "Gatepost-Pin": signOn.pin.value };
+    const response = await fetch("/api/v1/staff/photos/" + encodeURIComponent(button.dataset.photo), { headers });
+    if (!response.ok) { say(answer, false, (await response.json()).staff_text[document.body.dataset.lang]); return; }
+    picture.src = URL.createObjectURL(await response.blob());
+    await picture.decode();
+    picture.hidden = false;
+  } catch (error) {
+    say(answer, false, lost.textContent);
+  }
+}
+
 function say(answer, ok, text) {
   answer.hidden = false;
   answer.className = "answer " + (ok ? "good" : "bad");
@@ -88,6 +108,16 @@ function say(answer, ok, text) {
 document.addEventListener("submit", (event) => {
   event.preventDefault();
   if (event.target.dataset.act) act(event.target);
+});
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-photo]");
+  if (button) show(button);
+});
+document.getElementById("photo").addEventListener("close", (event) => {
+  const picture = event.target.querySelector("img");
+  if (picture.src) URL.revokeObjectURL(picture.src);
+  picture.removeAttribute("src");
+  picture.hidden = true;
 });
 document.addEventListener("focusout", () => setTimeout(swapWaiting));
 document.addEventListener("toggle", () => setTimeout(swapWaiting), true);

@@ -3,7 +3,8 @@
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
-use super::picture::LanePicture;
+use super::photo;
+use super::picture::{LanePicture, Possible};
 use super::words::{Lang, time_of_day, yuan};
 use crate::domain::event::{ArmPosition, CommandAnswer, Fen, RaiseCause};
 use crate::domain::lane::{Direction, Lane, Phase, Raised, WaitReason, Waiting};
@@ -40,7 +41,8 @@ pub(super) fn card(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZon
     html! {
         article.card.lane {
             (now(number, lane, lang, zone))
-            (offers(number, lane, lang))
+            (photo::of_lane(number, lane, lang))
+            (offers(number, lane, lang, zone))
             (forms(number, lane, lang))
             output.answer role="status" hidden {}
         }
@@ -82,7 +84,7 @@ pub(super) fn now(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZone
 }
 
 /// What a guard can do at one touch: take what is due, choose a near plate.
-pub(super) fn offers(number: usize, lane: &LanePicture, lang: Lang) -> Markup {
+pub(super) fn offers(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZone) -> Markup {
     let due = lane.waiting().and_then(|waiting| waiting.due).filter(|due| *due > Fen(0));
     html! {
         div.offers #(offers_id(number)) {
@@ -92,18 +94,10 @@ pub(super) fn offers(number: usize, lane: &LanePicture, lang: Lang) -> Markup {
                     button.primary type="submit" { (lang.pick("收现金 ", "Take cash ")) b { (yuan(due)) } }
                 }
             }
-            @if !lane.possible().is_empty() {
-                p.quiet { (lang.pick("可能是场内的这些车：", "It may be one of these, which are inside:")) }
+            @if !lane.possible.is_empty() {
+                p.quiet { (lang.pick("可能是场内的这些车。请对比入场照片：", "It may be one of these, which are inside. Compare the pictures of their entries:")) }
                 div.candidates {
-                    @for candidate in lane.possible() {
-                        form data-act=(address(lane, "stay")) {
-                            input type="hidden" name="stay" value=(candidate.stay);
-                            input type="hidden" name="reason" value="从可能的车辆中选择 / chosen among the likely ones";
-                            button type="submit" {
-                                (plate_text(&candidate.plate)) " " span.quiet { (percent(candidate.posterior_ppm)) }
-                            }
-                        }
-                    }
+                    @for possible in &lane.possible { (choice(lane, possible, lang, zone)) }
                 }
             } @else if !lane.candidates.is_empty() {
                 p.quiet { (lang.pick("可能是场内的这些车：", "It may be one of these, which are inside:")) }
@@ -116,6 +110,25 @@ pub(super) fn offers(number: usize, lane: &LanePicture, lang: Lang) -> Markup {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// One stay that the waiting vehicle may be: the picture of its entry, and the button that says that it is the one.
+fn choice(lane: &LanePicture, possible: &Possible, lang: Lang, zone: &TimeZone) -> Markup {
+    html! {
+        div.candidate {
+            (photo::of_entry(&possible.photos, lang))
+            form data-act=(address(lane, "stay")) {
+                input type="hidden" name="stay" value=(possible.stay.stay);
+                input type="hidden" name="reason" value="从可能的车辆中选择 / chosen among the likely ones";
+                button type="submit" {
+                    (plate_text(&possible.stay.plate)) " " span.quiet { (percent(possible.stay.posterior_ppm)) }
+                }
+            }
+            @if let Some((at, entry_lane)) = &possible.entered {
+                p.quiet { (lang.pick("入场 ", "Entered ")) (time_of_day(*at, zone)) " · " (entry_lane) }
             }
         }
     }

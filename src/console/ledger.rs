@@ -4,11 +4,13 @@ use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use super::lane::plate_text;
+use super::photo;
 use super::picture::{EndedStay, Picture};
 use super::words::{Lang, day_and_time, short_hash, time_of_day, yuan};
 use crate::domain::event::{Evidence, ReadOutcome, Tender, UtcMs};
 use crate::domain::plate::Plate;
 use crate::domain::stay::StayState;
+use crate::photos::Arrival;
 use crate::store::reader::lanes::ReadRow;
 
 /// The state at a glance.
@@ -94,7 +96,7 @@ pub(super) fn reads(picture: &Picture, lang: Lang, zone: &TimeZone) -> Markup {
             h2 #reads-title { (lang.pick("最近识别", "Last plate reads")) }
             @if picture.reads.is_empty() { p.quiet { (lang.pick("还没有识别到车牌", "No plate was read yet")) } }
             table {
-                tbody { @for read in &picture.reads { (read_row(read, lang, zone)) } }
+                tbody { @for (read, photos) in &picture.reads { (read_row(read, photos, lang, zone)) } }
             }
         }
     }
@@ -188,7 +190,7 @@ fn tender(tender: &Tender, lang: Lang) -> Markup {
     }
 }
 
-fn read_row(read: &ReadRow, lang: Lang, zone: &TimeZone) -> Markup {
+fn read_row(read: &ReadRow, photos: &Arrival, lang: Lang, zone: &TimeZone) -> Markup {
     let outcome = match read.outcome {
         ReadOutcome::Taken => lang.pick("已处理", "Taken"),
         ReadOutcome::SameVehicle => lang.pick("同一辆车", "Same vehicle"),
@@ -206,6 +208,7 @@ fn read_row(read: &ReadRow, lang: Lang, zone: &TimeZone) -> Markup {
             td { (read.lane) }
             td.number { (read.confidence) "%" }
             td.quiet { (outcome) }
+            td.look { (photo::button(photos, lang)) }
         }
     }
 }

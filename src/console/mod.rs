@@ -4,6 +4,7 @@ mod candidates;
 mod lane;
 mod ledger;
 mod page;
+mod photo;
 mod picture;
 mod stream;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
+use crate::photos::Photos;
 use crate::store::reader::{ReadError, Reader};
 
 pub use picture::LaneSign;
@@ -32,15 +34,18 @@ use words::Lang;
 
 /// How many pages may be open at once: booths, a wallboard and a few desks.
 const MOST_STREAMS: usize = 24;
-/// What a page may load: its own files, and nothing written into the page itself.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
-                      form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+/// What a page may load: its own files, and nothing written into the page itself. A whole picture comes with a PIN in
+/// the request's head, so it is shown out of the page's memory.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' \
+                      blob:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /// What the room needs; `main` puts it together.
 #[derive(Clone)]
 pub struct Settings {
     /// The way to look at the ledger file.
     pub reader: Reader,
+    /// The pictures of arrivals.
+    pub photos: Photos,
     /// The lanes, in the order of the page.
     pub lanes: Vec<LaneSign>,
     /// Counts the commits of the loop.
@@ -77,6 +82,7 @@ pub fn router(settings: Settings) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/console/events", get(stream::events))
+        .route("/console/photos/{id}", get(photo::small))
         .route("/console/app.css", get(async || asset("text/css; charset=utf-8", include_str!("app.css"))))
         .route("/console/app.js", get(async || asset("text/javascript; charset=utf-8", include_str!("app.js"))))
         .route("/console/icon.svg", get(async || asset("image/svg+xml", include_str!("icon.svg"))))
@@ -125,8 +131,8 @@ async fn guard_headers(request: Request, next: Next) -> Response {
 
 impl Console {
     async fn picture(&self) -> Result<Picture, ReadError> {
-        let signs = self.settings.lanes.clone();
+        let (signs, photos) = (self.settings.lanes.clone(), self.settings.photos.clone());
         let cloud_is_up = self.settings.cloud_is_up.load(Ordering::Relaxed);
-        self.settings.reader.look(move |view| Picture::take(view, &signs, cloud_is_up)).await
+        self.settings.reader.look(move |view| Picture::take(view, &signs, &photos, cloud_is_up)).await
     }
 }

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
 
 use super::words::Lang;
-use super::{lane, ledger, picture::Picture};
+use super::{lane, ledger, photo, picture::Picture};
 
 /// A part of the page that is replaced as a whole.
 pub(super) struct Part {
@@ -25,7 +25,8 @@ pub(super) fn parts(picture: &Picture, lang: Lang, zone: &TimeZone) -> Vec<Part>
     ];
     for (number, of) in picture.lanes.iter().enumerate() {
         parts.push(part(&lane::now_id(number), lane::now(number, of, lang, zone)));
-        parts.push(part(&lane::offers_id(number), lane::offers(number, of, lang)));
+        parts.push(part(&photo::id(number), photo::of_lane(number, of, lang)));
+        parts.push(part(&lane::offers_id(number), lane::offers(number, of, lang, zone)));
         parts.push(part(&lane::forms_id(number), lane::forms(number, of, lang)));
     }
     parts
@@ -73,6 +74,7 @@ pub(super) fn page(picture: &Picture, lang: Lang, zone: &TimeZone, site: &str) -
                         }
                     }
                 }
+                (photo::whole(lang))
             }
         }
     }

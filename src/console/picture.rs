@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::candidates;
-use crate::domain::event::{Fen, LaneId, Points};
+use crate::domain::event::{Fen, LaneId, Points, UtcMs};
 use crate::domain::lane::{Direction, Lane, Phase, PossibleStay, Waiting};
 use crate::domain::plate::Plate;
+use crate::photos::{Arrival, Photos};
 use crate::store::reader::journal::{Alarm, Head};
 use crate::store::reader::lanes::ReadRow;
 use crate::store::reader::members::MemberRow;
@@ -43,7 +44,7 @@ pub struct Picture {
     pub is_emergency: bool,
     pub inside: u64,
     pub lanes: Vec<LanePicture>,
-    pub reads: Vec<ReadRow>,
+    pub reads: Vec<(ReadRow, Arrival)>,
     pub ended: Vec<EndedStay>,
     pub alarms: Vec<Alarm>,
     pub cloud_is_up: bool,
@@ -57,6 +58,17 @@ pub struct LanePicture {
     pub member: Option<MemberRow>,
     pub usable: Points,
     pub candidates: Vec<Plate>,
+    pub possible: Vec<Possible>,
+    pub photos: Arrival,
+}
+
+/// A stay that the waiting vehicle may be, as a guard compares it.
+pub struct Possible {
+    pub stay: PossibleStay,
+    /// When it came in, and where.
+    pub entered: Option<(UtcMs, LaneId)>,
+    /// What was seen of it then.
+    pub photos: Arrival,
 }
 
 /// One stay that ended, and how it was paid.
@@ -69,7 +81,7 @@ pub struct EndedStay {
 
 impl Picture {
     /// Looks at everything.
-    pub fn take(view: &View<'_>, signs: &[LaneSign], cloud_is_up: bool) -> Result<Self, ReadError> {
+    pub fn take(view: &View<'_>, signs: &[LaneSign], photos: &Photos, cloud_is_up: bool) -> Result<Self, ReadError> {
         Ok(Self {
             head: view.head()?,
             unacknowledged: view.unacknowledged()?,
@@ -78,8 +90,8 @@ impl Picture {
             debts: view.open_debts()?,
             is_emergency: view.is_emergency()?,
             inside: view.inside_count()?,
-            lanes: lanes(view, signs)?,
-            reads: view.last_reads(READS_SHOWN)?,
+            lanes: lanes(view, signs, photos)?,
+            reads: reads(view, photos)?,
             ended: ended(view)?,
             alarms: view.alarms(ALARMS_SHOWN)?,
             cloud_is_up,
@@ -95,29 +107,45 @@ impl LanePicture {
             Phase::Idle | Phase::Raised(_) => None,
         }
     }
-
-    /// The stays that the waiting vehicle may be, by the matching.
-    pub fn possible(&self) -> &[PossibleStay] {
-        self.waiting().map_or(&[], |waiting| &waiting.candidates)
-    }
 }
 
 /// The lanes of the settings; one of which the ledger knows nothing yet is idle.
-fn lanes(view: &View<'_>, signs: &[LaneSign]) -> Result<Vec<LanePicture>, ReadError> {
+fn lanes(view: &View<'_>, signs: &[LaneSign], photos: &Photos) -> Result<Vec<LanePicture>, ReadError> {
     let mut known: BTreeMap<LaneId, Lane> = view.lanes()?.into_iter().map(|row| (row.lane, row.state)).collect();
-    signs.iter().map(|sign| lane(view, sign.clone(), known.remove(&sign.id).unwrap_or_default())).collect()
+    signs.iter().map(|sign| lane(view, photos, sign.clone(), known.remove(&sign.id).unwrap_or_default())).collect()
 }
 
-fn lane(view: &View<'_>, sign: LaneSign, now: Lane) -> Result<LanePicture, ReadError> {
+fn lane(view: &View<'_>, photos: &Photos, sign: LaneSign, now: Lane) -> Result<LanePicture, ReadError> {
     let stay = now.stay().map(|stay| view.stay(stay)).transpose()?.flatten();
     let member_id = stay.as_ref().and_then(|row| row.stay.member.clone());
     let member = member_id.as_ref().map(|id| view.member(id)).transpose()?.flatten();
     let usable = member_id.as_ref().map(|id| view.usable_points(id)).transpose()?.unwrap_or_default();
-    let mut lane = LanePicture { sign, now, stay, member, usable, candidates: Vec::new() };
+    let possible = now.candidates().iter().map(|stay| possible(view, photos, stay)).collect::<Result<_, _>>()?;
+    let photos = now.visit().map(|visit| photos.of_arrival(&sign.id, &visit.event)).unwrap_or_default();
+    let mut lane = LanePicture { sign, now, stay, member, usable, candidates: Vec::new(), possible, photos };
     if let Some(plate) = lane.waiting().and_then(|waiting| waiting.visit.plate.as_ref()) {
         lane.candidates = candidates::near(plate.as_str(), &view.plates_inside(MOST_COMPARED)?);
     }
     Ok(lane)
+}
+
+/// What a guard compares of a stay with the vehicle at the exit: when it came in, and its picture then.
+fn possible(view: &View<'_>, photos: &Photos, stay: &PossibleStay) -> Result<Possible, ReadError> {
+    let row = view.stay(&stay.stay)?;
+    let entered = row.as_ref().map(|row| (row.stay.entry, row.stay.entry_lane.clone()));
+    let photos = row.as_ref().and_then(|row| {
+        let read = row.stay.entry_read.as_ref()?;
+        Some(photos.of_entry(&row.stay.entry_lane, &read.event, row.stay.entry))
+    });
+    Ok(Possible { stay: stay.clone(), entered, photos: photos.unwrap_or_default() })
+}
+
+fn reads(view: &View<'_>, photos: &Photos) -> Result<Vec<(ReadRow, Arrival)>, ReadError> {
+    let with_photos = |read: ReadRow| {
+        let arrival = photos.of_arrival(&read.lane, &read.event);
+        (read, arrival)
+    };
+    Ok(view.last_reads(READS_SHOWN)?.into_iter().map(with_photos).collect())
 }
 
 fn ended(view: &View<'_>) -> Result<Vec<EndedStay>, ReadError> {

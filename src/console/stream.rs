@@ -46,11 +46,12 @@ type Sender = mpsc::Sender<Result<Event, Infallible>>;
 /// Sends until the browser has gone or the loop has ended. Every stream begins with the whole picture, so a browser
 /// that comes back after a break misses nothing.
 async fn feed(console: Arc<Console>, lang: Lang, send: Sender, _permit: OwnedSemaphorePermit) {
-    let mut versions = console.settings.versions.clone();
+    let (mut versions, mut photos) = (console.settings.versions.clone(), console.settings.photos.changes());
     let mut shown = BTreeMap::new();
     loop {
         let looked = Instant::now();
         let version = *versions.borrow_and_update();
+        photos.borrow_and_update();
         if let Some(parts) = console.look(lang).await
             && send_changed(&send, version, parts, &mut shown).await.is_err()
         {
@@ -61,6 +62,8 @@ async fn feed(console: Arc<Console>, lang: Lang, send: Sender, _permit: OwnedSem
         }
         tokio::select! {
             changed = versions.changed() => if changed.is_err() { return },
+            // The pictures never end before the page.
+            Ok(()) = photos.changed() => {}
             () = tokio::time::sleep(BEAT) => {}
             () = send.closed() => return,
         }

@@ -6,8 +6,9 @@ use reqwest::{Client, Response};
 use serde_json::Value;
 
 use super::*;
-use crate::domain::event::{ArmPosition, CommandAnswer, CommandId, Fen, PlateRead, RaiseCause, UtcMs};
-use crate::domain::lane::{Direction, Lane, Phase, Raised, Served, WaitReason, Waiting};
+use crate::domain::event::{ArmPosition, CommandAnswer, CommandId, Fen, PhotoKind, PlateRead, RaiseCause, UtcMs};
+use crate::domain::lane::{Direction, Lane, Phase, PossibleStay, Raised, Served, WaitReason, Waiting};
+use crate::photos::{Intake, sample as photos};
 use crate::store::reader::sample::{NOON_MS, Sample, visit, waiting};
 
 #[tokio::test]
@@ -110,6 +111,32 @@ async fn a_guard_finds_the_near_plates_of_those_inside() {
     assert!(!page.contains("lanes/X1/settle"), "nothing is known to be due: {page}");
 }
 
+/// The pictures of both entries beside the one of the exit, and only as long as there is something to choose.
+#[tokio::test]
+async fn a_guard_compares_the_pictures_of_the_entries_and_chooses() {
+    let rig = Rig::new().await;
+    let possible = |stay: &str, plate: &str, posterior_ppm| PossibleStay {
+        stay: stay.into(),
+        plate: plate.parse().expect("a plate"),
+        posterior_ppm,
+        second_factor: false,
+    };
+    let candidates = vec![possible("S1-3", "粤A88888", 612_000), possible("S1-2", "粤B12345", 300_000)];
+    rig.take_a_picture("E1", "entry-of-3", 64).await;
+    rig.sample.run("UPDATE stay SET entry_read = ?1 WHERE stay = 'S1-3'", [r#"{"event":"entry-of-3"}"#]);
+    let entry = rig.photos.of_arrival(&"E1".into(), "entry-of-3").scene.expect("kept");
+    let small = rig.url(&format!("/console/photos/{entry}"));
+    let status = async || rig.client.get(&small).send().await.expect("an answer").status();
+    assert_eq!(status().await, 404, "it is not to be compared with anything");
+    let (visit, why) = (visit(Some("粤A8888B"), None), WaitReason::ChoiceOfStay);
+    rig.sample.lane("X1", &waiting(Waiting { visit, due: None, why, asked_for_points: false, candidates }));
+    let page = rig.client.get(rig.url("/?lang=en")).send().await.expect("an answer").text().await.expect("a text");
+    assert!(page.contains(r#"data-act="/api/v1/staff/lanes/X1/stay""#), "{page}");
+    assert!(page.contains(r#"name="stay" value="S1-3""#) && page.contains("61 %") && page.contains("30 %"), "{page}");
+    assert_eq!(page.matches(&format!(r#"src="/console/photos/{entry}""#)).count(), 1, "{page}");
+    assert_eq!(status().await, 200);
+}
+
 #[tokio::test]
 async fn a_lane_of_the_settings_is_there_before_its_first_word() {
     let rig = Rig::new().await;
@@ -143,6 +170,9 @@ async fn points_that_were_asked_for_and_the_vehicle_behind_are_shown() {
         confidence: 97,
         captured: UtcMs(NOON_MS),
         stored_offline: false,
+        photos: None,
+        told: Default::default(),
+        earlier: Vec::new(),
     };
     rig.sample.lane("X1", &Lane { next: Some(next), ..waiting(due) });
     let page = rig.text("/?lang=en").await;
@@ -215,9 +245,11 @@ async fn a_change_reaches_the_page_and_nothing_else_is_sent() {
         "lane-0-forms",
         "lane-0-now",
         "lane-0-offers",
+        "lane-0-photos",
         "lane-1-forms",
         "lane-1-now",
         "lane-1-offers",
+        "lane-1-photos",
         "overview",
         "reads",
     ];
@@ -284,6 +316,47 @@ async fn health_says_whether_the_ledger_can_be_read() {
     assert_eq!(rig.client.get(rig.url("/")).send().await.expect("an answer").status(), 503);
 }
 
+#[tokio::test]
+async fn a_picture_is_given_without_a_pin_only_while_its_vehicle_stands_in_the_lane() {
+    let rig = Rig::new().await;
+    let mut stream = Stream::open(&rig, "").await;
+    stream.until_beat().await;
+    rig.take_a_picture("X1", "e-9", 640).await;
+    let parts = stream.until_beat().await;
+    let part = parts.iter().find(|part| part.id == "lane-1-photos").expect("the lane's pictures are sent again");
+    let id = part.html.split("/console/photos/").nth(1).and_then(|rest| rest.split('"').next()).expect("a picture");
+    assert!(part.html.contains(&format!(r#"data-photo="{id}""#)), "{}", part.html);
+    let get = |id: &str| rig.client.get(rig.url(&format!("/console/photos/{id}"))).send();
+
+    let picture = get(id).await.expect("an answer");
+    assert_eq!(
+        (picture.status().as_u16(), &picture.headers()["content-type"]),
+        (200, &"image/jpeg".parse().expect("a text"))
+    );
+    assert_eq!(picture.headers()["cache-control"], "no-store");
+    assert_eq!(picture.headers()["x-content-type-options"], "nosniff");
+    assert!(picture.bytes().await.expect("a picture").starts_with(&[0xFF, 0xD8, 0xFF]));
+
+    rig.take_a_picture("X1", "e-8", 64).await;
+    let other = rig.photos.of_arrival(&"X1".into(), "e-8").scene.expect("kept").to_string();
+    assert_eq!(get(&other).await.expect("an answer").status(), 404, "of another vehicle");
+    for name in ["..%2f..%2fetc%2fpasswd", "%2e%2e", "x", &id.replace("20260302", "20260303")] {
+        assert_eq!(get(name).await.expect("an answer").status(), 404, "{name}");
+    }
+    rig.sample.lane("X1", &Lane::default());
+    assert_eq!(get(id).await.expect("an answer").status(), 404, "the vehicle has gone");
+}
+
+#[tokio::test]
+async fn the_last_reads_offer_their_picture_to_who_has_a_pin() {
+    let rig = Rig::new().await;
+    rig.take_a_picture("E1", "e-3", 64).await;
+    let page = rig.client.get(rig.url("/?lang=en")).send().await.expect("an answer").text().await.expect("a text");
+    let id = rig.photos.of_arrival(&"E1".into(), "e-3").scene.expect("kept");
+    assert!(page.contains(&format!(r#"data-photo="{id}">Picture</button>"#)), "{page}");
+    assert!(!page.contains("/console/photos/"), "nobody with a picture stands in a lane: {page}");
+}
+
 async fn check_waiting(rig: &Rig, why: WaitReason, zh: &str, en: &str) {
     rig.sample.lane("X1", &waiting(due_at_noon(why)));
     for (lang, words) in [("zh", zh), ("en", en)] {
@@ -317,6 +390,9 @@ struct Rig {
     client: Client,
     sample: Sample,
     versions: watch::Sender<u64>,
+    photos: Photos,
+    intake: Intake,
+    _pictures: tempfile::TempDir,
 }
 
 impl Rig {
@@ -325,8 +401,11 @@ impl Rig {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let sample = Sample::midday();
         let (versions, seen) = watch::channel(0);
+        let pictures = tempfile::tempdir().expect("a folder");
+        let (photos, intake, _) = photos::open(pictures.path());
         let settings = Settings {
             reader: sample.reader(),
+            photos: photos.clone(),
             lanes: vec![
                 LaneSign { id: "E1".into(), direction: Direction::Entry },
                 LaneSign { id: "X1".into(), direction: Direction::Exit },
@@ -340,11 +419,19 @@ impl Rig {
         let base = format!("http://{}", listener.local_addr().expect("the address"));
         tokio::spawn(axum::serve(listener, router(settings)).into_future());
         let client = Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
-        Self { base, client, sample, versions }
+        Self { base, client, sample, versions, photos, intake, _pictures: pictures }
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
+    }
+
+    async fn take_a_picture(&self, lane: &str, event: &str, width: u32) {
+        let mut changes = self.photos.changes();
+        self.intake.desk().take(&photos::read(lane, event), vec![(PhotoKind::Scene, photos::jpeg(width, 48))]);
+        while self.photos.of_arrival(&lane.into(), event).scene.is_none() {
+            changes.changed().await.expect("the pictures are there");
+        }
     }
 
     fn change_alarm(&self, number: u32) {

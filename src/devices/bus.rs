@@ -1,6 +1,5 @@
-//! A serial bus with relay and input boards: inputs are read in turn, and a raise goes out between two reads.
+//! A bus with relay and input boards: inputs are read in turn, and a raise goes out between two reads.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,26 +7,25 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::Raise;
+use super::contacts::Contacts;
 use super::planning::{BoardPlan, BusPlan};
-use super::serial::{Fault, Port};
+use super::serial::{Fault, Port, Reopening};
 use super::submitting::{Delivery, answered};
 use super::wiring::Wiring;
 use crate::domain::event::CommandAnswer;
 use crate::metrics::Metrics;
-use crate::profile::language::CommandName;
+use crate::profile::language::RAISE;
 use crate::profile::modbus::{Answer, ModbusCodec, Request};
 
 /// One fault is noise on the line; three in a row are a board without power.
 const FAULTS_UNTIL_LOST: u32 = 3;
 /// A lost board is asked this seldom, so that its silence does not hold up the others.
 const LOST_POLL: Duration = Duration::from_secs(1);
-/// The first pause before the port is opened again, and the longest.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// One serial line and its boards.
+/// One line and its boards.
 pub struct Bus {
-    plan: BusPlan,
     boards: Vec<Board>,
+    reopening: Reopening,
     deliveries: mpsc::Sender<Delivery>,
     metrics: Arc<Metrics>,
 }
@@ -35,9 +33,8 @@ pub struct Bus {
 struct Board {
     codec: ModbusCodec,
     wiring: Wiring,
-    debounce: Duration,
+    contacts: Contacts,
     polls: Vec<Poll>,
-    inputs: BTreeMap<u16, Contact>,
     faults: u32,
     is_lost: bool,
 }
@@ -49,47 +46,28 @@ struct Poll {
     due: Instant,
 }
 
-/// An input: what the loop was told, and since when it has been what it is.
-struct Contact {
-    told: Option<bool>,
-    is_on: bool,
-    since: Instant,
-}
-
 impl Bus {
     /// The bus as the settings plan it.
     pub fn new(plan: BusPlan, deliveries: mpsc::Sender<Delivery>, metrics: Arc<Metrics>) -> Self {
-        let boards = plan.boards.iter().cloned().map(Board::new).collect();
-        Self { plan, boards, deliveries, metrics }
+        let boards = plan.boards.into_iter().map(Board::new).collect();
+        let reopening = Reopening::new(plan.id, plan.wire, Arc::clone(&metrics));
+        Self { boards, reopening, deliveries, metrics }
     }
 
     /// Opens the port, serves the boards, and opens it again when it is lost, until the loop is gone.
     pub async fn run(mut self, mut raises: mpsc::Receiver<Raise>) {
-        let mut pause = PAUSE.0;
-        let mut was_up = true;
         loop {
-            self.metrics.link_up(&self.plan.id, false);
-            let why = match Port::open(&self.plan.path, self.plan.baud, self.plan.parity) {
-                Ok(mut port) => {
-                    tracing::info!(link = self.plan.id, boards = self.boards.len(), "the serial port is open");
-                    self.metrics.link_up(&self.plan.id, true);
-                    (pause, was_up) = (PAUSE.0, true);
-                    match self.serve(&mut port, &mut raises).await {
-                        Some(fault) => fault.to_string(),
-                        None => return,
-                    }
-                }
+            let why = match self.reopening.open().await {
+                Ok(mut port) => match self.serve(&mut port, &mut raises).await {
+                    Some(fault) => fault.to_string(),
+                    None => return,
+                },
                 Err(error) => error.to_string(),
             };
-            self.metrics.link_up(&self.plan.id, false);
-            if was_up {
-                tracing::warn!(link = self.plan.id, why, "the serial port is not there; trying again");
-                was_up = false;
-            }
-            if !self.refuse_until(Instant::now() + pause, &mut raises).await {
+            let until = self.reopening.closed(&why);
+            if !self.refuse_until(until, &mut raises).await {
                 return;
             }
-            pause = (pause * 2).min(PAUSE.1);
         }
     }
 
@@ -98,7 +76,7 @@ impl Bus {
         loop {
             tokio::select! {
                 asked = raises.recv() => match asked {
-                    Some(raise) => self.answer(raise, silent("the serial port is not there")).await,
+                    Some(raise) => self.answer(raise, silent("the port is not there")).await,
                     None => return false,
                 },
                 () = sleep_until(end) => return !self.deliveries.is_closed(),
@@ -134,6 +112,9 @@ impl Bus {
             if self.deliveries.is_closed() {
                 return None;
             }
+            if port.may_be_dead() && !self.boards.is_empty() && self.boards.iter().all(|board| board.is_lost) {
+                return Some(Fault::Silent);
+            }
         }
     }
 
@@ -150,26 +131,27 @@ impl Bus {
         let (request, first) = (words.request.clone(), words.first);
         words.due = Instant::now() + if board.is_lost { LOST_POLL } else { words.every };
         let within = board.reply_within();
-        let answer = match port.write(&request).await {
-            Ok(_) => port.answer(&request, within).await,
+        let framing = board.codec.framing();
+        let answer = match port.write(&request, framing).await {
+            Ok(_) => port.answer(&request, framing, within).await,
             Err(fault) => Err(fault),
         };
         match answer {
             Ok(Answer::Inputs(levels)) => {
-                board.answers(&self.plan.id);
-                board.read(first, &levels);
-                board.tell(&self.deliveries);
+                board.answers(self.reopening.link());
+                board.contacts.read(first, levels);
+                board.contacts.tell(&board.wiring, &self.deliveries);
                 Ok(())
             }
             Ok(Answer::Echo | Answer::Refused(_)) => {
                 self.metrics.rejected("devices", "poll-refused");
-                board.fails(&self.plan.id, "it refuses to tell its inputs");
+                board.fails(self.reopening.link(), "it refuses to tell its inputs");
                 Ok(())
             }
             Err(fault @ Fault::Lost(_)) => Err(fault),
             Err(fault) => {
                 self.metrics.rejected("devices", fault.name());
-                board.fails(&self.plan.id, &fault.to_string());
+                board.fails(self.reopening.link(), &fault.to_string());
                 Ok(())
             }
         }
@@ -185,29 +167,30 @@ impl Bus {
             self.answer(raise, silent("the board does not answer")).await;
             return Ok(());
         }
-        let Some(request) = board.codec.encode(CommandName::Raise, &raise.args) else {
+        let Ok(request) = board.codec.encode(RAISE, &raise.args) else {
             self.answer(raise, silent("the profile cannot raise")).await;
             return Ok(());
         };
         let within = board.reply_within();
-        let answer = match port.write(&request).await {
+        let framing = board.codec.framing();
+        let answer = match port.write(&request, framing).await {
             Ok(at) => {
                 self.metrics.raise_sent(raise.lane.as_str(), raise.of_read, at);
                 tracing::info!(lane = %raise.lane, command = %raise.command, device = %raise.device, "raising the barrier");
-                port.answer(&request, within).await
+                port.answer(&request, framing, within).await
             }
             Err(fault) => Err(fault),
         };
         let (answer, lost) = match answer {
             Ok(Answer::Echo) => {
-                board.answers(&self.plan.id);
+                board.answers(self.reopening.link());
                 (CommandAnswer::Accepted, None)
             }
             Ok(Answer::Refused(reason)) => (CommandAnswer::Refused(format!("exception {reason}")), None),
             Ok(Answer::Inputs(_)) => (silent("it answers something else"), None),
             Err(fault) => {
                 self.metrics.rejected("devices", fault.name());
-                board.fails(&self.plan.id, &fault.to_string());
+                board.fails(self.reopening.link(), &fault.to_string());
                 (silent(&fault.to_string()), matches!(fault, Fault::Lost(_)).then_some(fault))
             }
         };
@@ -218,7 +201,7 @@ impl Bus {
     async fn answer(&self, raise: Raise, answer: CommandAnswer) {
         let input = answered(&self.metrics, raise.lane, raise.command, answer);
         // Without the loop nobody is left to tell.
-        let _ = self.deliveries.send(Delivery { inputs: vec![input], receipt: None }).await;
+        let _ = self.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
     }
 }
 
@@ -233,8 +216,7 @@ impl Board {
             polls: polls.collect(),
             codec: plan.codec,
             wiring: plan.wiring,
-            debounce: Duration::from_millis(u64::from(plan.debounce_ms)),
-            inputs: BTreeMap::new(),
+            contacts: Contacts::new(plan.debounce_ms),
             faults: 0,
             is_lost: false,
         }
@@ -246,7 +228,7 @@ impl Board {
 
     /// After a pause nothing is known: the first levels are news again.
     fn start_anew(&mut self) {
-        self.inputs.clear();
+        self.contacts.forget();
         self.faults = 0;
         for poll in &mut self.polls {
             poll.due = Instant::now();
@@ -257,7 +239,7 @@ impl Board {
         self.faults = 0;
         if self.is_lost {
             self.is_lost = false;
-            self.inputs.clear();
+            self.contacts.forget();
             tracing::info!(link, device = %self.wiring.device, "the board answers again");
         }
     }
@@ -267,31 +249,6 @@ impl Board {
         if self.faults >= FAULTS_UNTIL_LOST && !self.is_lost {
             self.is_lost = true;
             tracing::warn!(link, device = %self.wiring.device, why, "the board is lost");
-        }
-    }
-
-    fn read(&mut self, first: u16, levels: &[bool]) {
-        let now = Instant::now();
-        for (number, is_on) in (first..).zip(levels) {
-            let contact = self.inputs.entry(number).or_insert(Contact { told: None, is_on: *is_on, since: now });
-            if contact.is_on != *is_on {
-                (contact.is_on, contact.since) = (*is_on, now);
-            }
-        }
-    }
-
-    /// What has been steady for long enough and is news. Where the loop is behind, it is told with a later poll.
-    fn tell(&mut self, deliveries: &mpsc::Sender<Delivery>) {
-        let now = Instant::now();
-        for (number, contact) in &mut self.inputs {
-            let is_steady = now.duration_since(contact.since) >= self.debounce;
-            if contact.told == Some(contact.is_on) || !is_steady {
-                continue;
-            }
-            let Some(input) = self.wiring.level(*number, contact.is_on) else { continue };
-            if deliveries.try_send(Delivery { inputs: vec![input], receipt: None }).is_ok() {
-                contact.told = Some(contact.is_on);
-            }
         }
     }
 }

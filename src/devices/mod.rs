@@ -1,11 +1,17 @@
 //! Links to the hardware: they turn what devices say into inputs of the loop and its raises into bytes on a wire.
 
 mod bus;
+mod calling;
+mod contacts;
+mod digest;
+mod line;
 mod mqtt;
 pub mod planning;
+mod push;
 mod raising;
 mod serial;
 pub mod settings;
+mod stream;
 mod submitting;
 mod wiring;
 
@@ -18,6 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::domain::event::{CommandAnswer, CommandId, DeviceId, LaneId, UtcMs};
 use crate::metrics::Metrics;
+use crate::photos::Intake;
 use crate::profile::template::Values;
 use crate::site::{self, Handle};
 use planning::{BarrierPlan, Plan};
@@ -54,6 +61,7 @@ pub fn start(
     handle: Handle,
     now: Clock,
     metrics: Arc<Metrics>,
+    photos: &Intake,
     actions: mpsc::Receiver<site::Raise>,
 ) -> Devices {
     let mut tasks = JoinSet::new();
@@ -66,7 +74,8 @@ pub fn start(
         let raising =
             raising::Raising::new(broker.devices.clone(), deliveries.clone(), Arc::clone(&now), Arc::clone(&metrics));
         tasks.spawn(raising.run(raises, news));
-        let link = mqtt::Broker::new(broker, deliveries, news_in, Arc::clone(&now), Arc::clone(&metrics));
+        let link =
+            mqtt::Broker::new(broker, deliveries, news_in, Arc::clone(&now), Arc::clone(&metrics), photos.desk());
         tasks.spawn(link.run());
     }
     for bus in plan.buses {
@@ -74,6 +83,27 @@ pub fn start(
         let (to_raise, raises) = mpsc::channel(RAISES_MAX);
         links.insert(bus.id.clone(), to_raise);
         tasks.spawn(bus::Bus::new(bus, deliveries, Arc::clone(&metrics)).run(raises));
+    }
+    for line in plan.lines {
+        let deliveries = submitting::into_the_loop(handle.clone(), Arc::clone(&metrics), &mut tasks);
+        let (to_raise, raises) = mpsc::channel(RAISES_MAX);
+        links.insert(line.id.clone(), to_raise);
+        if let Some(line) = line::Line::new(line, deliveries, Arc::clone(&now), Arc::clone(&metrics)) {
+            tasks.spawn(line.run(raises));
+        }
+    }
+    for streams in plan.streams {
+        let deliveries = submitting::into_the_loop(handle.clone(), Arc::clone(&metrics), &mut tasks);
+        let (to_raise, raises) = mpsc::channel(RAISES_MAX);
+        links.insert(streams.id.clone(), to_raise);
+        let link = stream::Streams::new(streams, deliveries, Arc::clone(&now), Arc::clone(&metrics));
+        tasks.spawn(link.run(raises));
+    }
+    for push in plan.pushes {
+        let (to_raise, raises) = mpsc::channel(RAISES_MAX);
+        links.insert(push.id.clone(), to_raise);
+        let link = push::Push::new(push, handle.clone(), Arc::clone(&now), Arc::clone(&metrics), photos.desk());
+        tasks.spawn(link.run(raises));
     }
     tasks.spawn(dispatch(actions, plan.barriers, links, handle, metrics));
     Devices { tasks }

@@ -21,12 +21,13 @@ use tokio::sync::mpsc;
 
 use super::planning::{BrokerPlan, MqttDevice};
 use super::raising::News;
-use super::submitting::{Delivery, Receipt};
+use super::submitting::{Delivery, Receipt, whole};
 use super::{Clock, Sparing};
 use crate::domain::event::Input;
 use crate::metrics::Metrics;
+use crate::photos::Desk;
 use crate::profile::mqtt::{Heard, Meaning};
-use crate::profile::statement::Statement;
+use crate::profile::statement::{Picture, Statement};
 use crate::profile::template;
 
 /// How many messages the broker may send before the first is acknowledged; 20 lanes say at most a few at once.
@@ -59,6 +60,7 @@ pub struct Broker {
     news: mpsc::Sender<News>,
     now: Clock,
     metrics: Arc<Metrics>,
+    desk: Desk,
     warned: Sparing,
 }
 
@@ -70,6 +72,7 @@ impl Broker {
         news: mpsc::Sender<News>,
         now: Clock,
         metrics: Arc<Metrics>,
+        desk: Desk,
     ) -> Self {
         let devices: Arc<[MqttDevice]> = plan.devices.clone().into();
         let topics = |(number, device): (usize, &MqttDevice)| {
@@ -86,6 +89,7 @@ impl Broker {
             news,
             now,
             metrics,
+            desk,
             warned: Sparing::default(),
         }
     }
@@ -187,23 +191,24 @@ impl Broker {
     }
 
     async fn hear(&mut self, client: &AsyncClient, publish: Publish, read_at: Instant) -> bool {
-        let inputs = self.inputs_of(&publish, read_at).await;
-        self.deliveries.send(Delivery { inputs, receipt: Some(Receipt::new(client, &publish)) }).await.is_ok()
+        let receipt = Some(Receipt::new(client, &publish));
+        let delivery = Delivery { receipt, ..self.delivery_of(&publish, read_at).await };
+        self.deliveries.send(delivery).await.is_ok()
     }
 
-    async fn inputs_of(&mut self, publish: &Publish, read_at: Instant) -> Vec<Input> {
+    async fn delivery_of(&mut self, publish: &Publish, read_at: Instant) -> Delivery {
         if publish.payload.is_empty() {
-            return Vec::new();
+            return Delivery::default();
         }
         let topic = String::from_utf8_lossy(&publish.topic);
         let Some(&number) = self.by_topic.get(topic.as_ref()) else {
             self.stranger(&topic);
-            return Vec::new();
+            return Delivery::default();
         };
         if publish.retain {
             // The broker kept it from another time; no vehicle need be there now.
             self.metrics.rejected("devices", "retained");
-            return Vec::new();
+            return Delivery::default();
         }
         let device = &self.devices[number];
         match device.codec.decode(&topic, &publish.payload) {
@@ -215,12 +220,12 @@ impl Broker {
                     let reason = rejection.name();
                     tracing::warn!(link = self.id, %device, %topic, reason, "a message was rejected: {rejection}");
                 }
-                Vec::new()
+                Delivery::default()
             }
         }
     }
 
-    async fn understood(&mut self, device: usize, heard: Heard, read_at: Instant) -> Vec<Input> {
+    async fn understood(&mut self, device: usize, heard: Heard, read_at: Instant) -> Delivery {
         if self.layouts[device] != heard.layout {
             self.layouts[device] = heard.layout;
             self.tell(News::Spoke { device, layout: heard.layout }).await;
@@ -228,23 +233,33 @@ impl Broker {
         match heard.what {
             Meaning::Answers(answer) => {
                 self.tell(News::Answered { device, answer }).await;
-                Vec::new()
+                Delivery::default()
             }
-            Meaning::Says(statements) => self.inputs_of_all(device, statements, read_at),
+            Meaning::Says(statements) => self.delivery_of_all(device, statements, heard.pictures, read_at),
         }
     }
 
-    fn inputs_of_all(&self, device: usize, statements: Vec<Statement>, read_at: Instant) -> Vec<Input> {
+    fn delivery_of_all(
+        &self,
+        device: usize,
+        statements: Vec<Statement>,
+        pictures: Vec<Picture>,
+        read_at: Instant,
+    ) -> Delivery {
         let wiring = &self.devices[device].wiring;
         let received = (self.now)();
-        let inputs: Vec<Input> =
-            statements.into_iter().flat_map(|statement| wiring.inputs_of(statement, received)).collect();
-        for input in &inputs {
+        let inputs = statements.into_iter().flat_map(|statement| wiring.inputs_of(statement, received)).collect();
+        let mut delivery = Delivery { inputs, ..Delivery::default() };
+        let mut pictures = Some(pictures);
+        for input in &mut delivery.inputs {
             if let Input::PlateRead(read) = input {
                 self.metrics.plate_heard(read.lane.as_str(), &read.event, read_at);
+                let taken = self.desk.take(read, whole(&self.metrics, pictures.take().unwrap_or_default()));
+                read.photos = taken.hashes;
+                delivery.photos.extend(taken.kept);
             }
         }
-        inputs
+        delivery
     }
 
     fn stranger(&mut self, topic: &str) {

@@ -14,7 +14,7 @@ use super::submitting::{Delivery, answered};
 use super::{Clock, Raise};
 use crate::domain::event::{CommandAnswer, CommandId};
 use crate::metrics::Metrics;
-use crate::profile::language::CommandName;
+use crate::profile::language::RAISE;
 use crate::profile::mqtt::DeviceAnswer;
 use crate::profile::template::{Value, Values};
 
@@ -156,7 +156,7 @@ impl Raising {
         args.insert("id".to_owned(), Value::Text(id.clone()));
         args.insert("timestamp".to_owned(), Value::Integer((self.now)().0 / 1000));
         let codec = &self.devices[device].codec;
-        let Some(publication) = codec.encode(CommandName::Raise, self.layouts[device], &args) else {
+        let Ok(publication) = codec.encode(RAISE, self.layouts[device], &args) else {
             return Err((raise, "the profile cannot raise"));
         };
         let expiry = PublishProperties { message_expiry_interval: Some(EXPIRY_S), ..PublishProperties::default() };
@@ -167,7 +167,7 @@ impl Raising {
         }
         // After it is handed over: a slow log must not keep a driver waiting.
         tracing::info!(lane = %raise.lane, command = %raise.command, id, topic, "raising the barrier");
-        let until = tokio::time::Instant::now() + Duration::from_millis(codec.reply_timeout_ms(CommandName::Raise));
+        let until = tokio::time::Instant::now() + Duration::from_millis(codec.reply_timeout_ms(RAISE));
         self.unanswered.push(Unanswered { raise, device, id, until, stage: Stage::Handed });
         Ok(())
     }
@@ -233,7 +233,7 @@ impl Raising {
     async fn answer(&self, raise: Raise, answer: CommandAnswer) {
         let input = answered(&self.metrics, raise.lane, raise.command, answer);
         // Without the loop nobody is left to tell.
-        let _ = self.deliveries.send(Delivery { inputs: vec![input], receipt: None }).await;
+        let _ = self.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
     }
 }
 

@@ -1,36 +1,84 @@
-//! A serial port: opened by one program only, written within a time limit, and lost when it says so or says nothing.
+//! A line with devices on it, serial or behind a TCP port: written within a time limit, and lost when it says so.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_serial::{SerialPortBuilderExt, SerialStream};
 
 use super::settings::Parity;
-use crate::profile::modbus::{Answer, BadFrame, FRAME_BYTES_MAX, Request};
+use crate::metrics::Metrics;
+use crate::profile::modbus::{Answer, BadFrame, FRAME_BYTES_MAX, Framing, Request};
 
 /// A port that takes no bytes for so long is not there; a frame takes 10 ms.
 const WRITE_WITHIN: Duration = Duration::from_millis(500);
+/// A gateway on the local network that does not open a connection in this time is not there.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// After a broken answer the line must be quiet for so long before the next frame.
 const QUIET: Duration = Duration::from_millis(20);
+/// Stale bytes are thrown away in so many reads; a line that brings more than that is noise, and its answers show it.
+const STALE_READS_MAX: usize = 64;
 /// Three and a half characters of eleven bits end a frame; never below 1.75 ms, as the standard asks.
 const GAP_BITS: u64 = 39;
 const GAP_MIN: Duration = Duration::from_micros(1_750);
+/// A network plug can be pulled without a word. Where nothing behind a connection answers for so long, another is opened.
+const CONNECTION_TRUSTED: Duration = Duration::from_secs(5);
+/// The first pause before a port is opened again, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// Where a line is.
+#[derive(Clone, Debug)]
+pub enum Wire {
+    /// A port of this machine.
+    Serial {
+        /// Its file.
+        path: PathBuf,
+        /// Bits per second.
+        baud: u32,
+        /// Its check bit.
+        parity: Parity,
+    },
+    /// A board with a network plug, or a gateway with a serial line behind it.
+    Tcp {
+        /// Its name or address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+}
+
+/// A line that is opened, and opened again when it is lost.
+pub struct Reopening {
+    link: String,
+    wire: Wire,
+    pause: Duration,
+    was_up: bool,
+    metrics: Arc<Metrics>,
+}
 
 /// An open port.
 pub struct Port {
-    stream: SerialStream,
+    stream: Stream,
     gap: Duration,
     free_at: Instant,
+    opened: Instant,
+    transaction: u16,
+}
+
+enum Stream {
+    Serial(SerialStream),
+    Tcp(TcpStream),
 }
 
 /// Why a frame got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// The port is gone.
-    #[error("the serial port is lost: {0}")]
+    #[error("the port is lost: {0}")]
     Lost(io::Error),
     /// Nothing came back in time.
     #[error("no answer in time")]
@@ -40,28 +88,87 @@ pub enum Fault {
     Bad(#[from] BadFrame),
 }
 
-impl Port {
-    /// Opens a port. Modem lines are left alone: many adapters have none.
-    pub fn open(path: &Path, baud: u32, parity: Parity) -> io::Result<Self> {
-        let parity = match parity {
-            Parity::None => tokio_serial::Parity::None,
-            Parity::Even => tokio_serial::Parity::Even,
-            Parity::Odd => tokio_serial::Parity::Odd,
-        };
-        let stream = tokio_serial::new(path.to_string_lossy(), baud).parity(parity).open_native_async()?;
-        let gap = Duration::from_micros(GAP_BITS * 1_000_000 / u64::from(baud)).max(GAP_MIN);
-        Ok(Self { stream, gap, free_at: Instant::now() })
+impl Reopening {
+    /// Closed as yet.
+    pub fn new(link: String, wire: Wire, metrics: Arc<Metrics>) -> Self {
+        metrics.link_up(&link, false);
+        Self { link, wire, pause: PAUSE.0, was_up: true, metrics }
     }
 
-    /// Writes a frame; tells when its last byte was handed to the port.
-    pub async fn write(&mut self, request: &Request) -> Result<std::time::Instant, Fault> {
-        self.forget_late_bytes()?;
-        sleep_until(self.free_at).await;
-        let writing = async {
-            self.stream.write_all(&request.frame).await?;
-            self.stream.flush().await
+    /// Opens the line.
+    pub async fn open(&mut self) -> io::Result<Port> {
+        let port = Port::open(&self.wire).await?;
+        tracing::info!(link = self.link, "the port is open");
+        self.metrics.link_up(&self.link, true);
+        (self.pause, self.was_up) = (PAUSE.0, true);
+        Ok(port)
+    }
+
+    /// The line is closed, and why; until when it must rest. Once per outage it is a line in the log.
+    pub fn closed(&mut self, why: &str) -> Instant {
+        self.metrics.link_up(&self.link, false);
+        if self.was_up {
+            tracing::warn!(link = self.link, why, "the port is not there; trying again");
+            self.was_up = false;
+        }
+        let until = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(PAUSE.1);
+        until
+    }
+
+    /// The link's name.
+    pub fn link(&self) -> &str {
+        &self.link
+    }
+}
+
+impl Port {
+    /// Opens a port. Modem lines are left alone: many adapters have none.
+    async fn open(wire: &Wire) -> io::Result<Self> {
+        let (stream, gap) = match wire {
+            Wire::Serial { path, baud, parity } => {
+                let parity = match parity {
+                    Parity::None => tokio_serial::Parity::None,
+                    Parity::Even => tokio_serial::Parity::Even,
+                    Parity::Odd => tokio_serial::Parity::Odd,
+                };
+                let stream = tokio_serial::new(path.to_string_lossy(), *baud).parity(parity).open_native_async()?;
+                let gap = Duration::from_micros(GAP_BITS * 1_000_000 / u64::from(*baud)).max(GAP_MIN);
+                (Stream::Serial(stream), gap)
+            }
+            Wire::Tcp { host, port } => {
+                let connecting = timeout(CONNECT_WITHIN, TcpStream::connect((host.as_str(), *port)));
+                let stream = connecting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+                // A short frame must not wait for another.
+                stream.set_nodelay(true)?;
+                (Stream::Tcp(stream), GAP_MIN)
+            }
         };
-        match timeout(WRITE_WITHIN, writing).await {
+        let now = Instant::now();
+        Ok(Self { stream, gap, free_at: now, opened: now, transaction: 0 })
+    }
+
+    /// Writes a Modbus frame in this framing; tells when its last byte was handed to the port.
+    pub async fn write(&mut self, request: &Request, framing: Framing) -> Result<std::time::Instant, Fault> {
+        // What came after its time answers nothing any more.
+        for _ in 0..STALE_READS_MAX {
+            if self.arrived()?.is_empty() {
+                break;
+            }
+        }
+        sleep_until(self.free_at).await;
+        match framing {
+            Framing::Rtu => self.send(&request.frame).await,
+            Framing::Tcp => {
+                self.transaction = self.transaction.wrapping_add(1);
+                self.send(&request.over_tcp(self.transaction)).await
+            }
+        }
+    }
+
+    /// Writes bytes as they are; tells when the last was handed to the port.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<std::time::Instant, Fault> {
+        match timeout(WRITE_WITHIN, self.stream.write(bytes)).await {
             Ok(Ok(())) => Ok(std::time::Instant::now()),
             Ok(Err(error)) => Err(Fault::Lost(error)),
             Err(_) => Err(Fault::Lost(io::Error::new(io::ErrorKind::TimedOut, "it takes no bytes"))),
@@ -69,55 +176,123 @@ impl Port {
     }
 
     /// Reads the answer to the frame that was just written.
-    pub async fn answer(&mut self, request: &Request, within: Duration) -> Result<Answer, Fault> {
+    pub async fn answer(&mut self, request: &Request, framing: Framing, within: Duration) -> Result<Answer, Fault> {
         let until = Instant::now() + within;
-        let mut bytes = Vec::with_capacity(FRAME_BYTES_MAX);
-        let mut buffer = [0; FRAME_BYTES_MAX];
-        let answer = loop {
-            match timeout_at(until, self.stream.read(&mut buffer)).await {
-                Err(_) if bytes.is_empty() => break Err(Fault::Silent),
-                Err(_) => break Err(Fault::Bad(BadFrame::CutOff)),
-                Ok(Err(error)) => return Err(Fault::Lost(error)),
-                Ok(Ok(0)) => return Err(Fault::Lost(io::ErrorKind::UnexpectedEof.into())),
-                Ok(Ok(count)) => bytes.extend_from_slice(&buffer[..count]),
-            }
-            if request.awaits(&bytes).is_some_and(|expected| bytes.len() >= expected) {
-                break request.answered(&bytes).map_err(Fault::Bad);
-            }
+        let answer = match framing {
+            Framing::Rtu => self.answer_rtu(request, until).await,
+            Framing::Tcp => self.answer_tcp(request, until).await,
         };
-        if answer.is_err() {
+        if matches!(answer, Err(Fault::Silent | Fault::Bad(_))) {
             self.until_quiet().await?;
         }
         self.free_at = Instant::now() + self.gap;
         answer
     }
 
-    /// What came after its time answers nothing any more.
-    fn forget_late_bytes(&mut self) -> Result<(), Fault> {
+    /// Whether it should be opened anew where nothing on it answers.
+    pub fn may_be_dead(&self) -> bool {
+        match self.stream {
+            Stream::Serial(_) => false,
+            Stream::Tcp(_) => self.opened.elapsed() >= CONNECTION_TRUSTED,
+        }
+    }
+
+    /// The next bytes, whenever they come. Nothing is lost where it is not waited for to the end.
+    pub async fn hear(&mut self) -> Result<Vec<u8>, Fault> {
         let mut buffer = [0; FRAME_BYTES_MAX];
+        match self.stream.read(&mut buffer).await {
+            Ok(0) => Err(Fault::Lost(io::ErrorKind::UnexpectedEof.into())),
+            Ok(count) => Ok(buffer[..count].to_vec()),
+            Err(error) => Err(Fault::Lost(error)),
+        }
+    }
+
+    /// Some of the bytes that have come by now; none where there are none.
+    pub fn arrived(&mut self) -> Result<Vec<u8>, Fault> {
+        let mut buffer = [0; FRAME_BYTES_MAX];
+        match self.stream.try_read(&mut buffer) {
+            Ok(0) => Err(Fault::Lost(io::ErrorKind::UnexpectedEof.into())),
+            Ok(count) => Ok(buffer[..count].to_vec()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
+            Err(error) => Err(Fault::Lost(error)),
+        }
+    }
+
+    async fn answer_rtu(&mut self, request: &Request, until: Instant) -> Result<Answer, Fault> {
+        let mut bytes = Vec::with_capacity(FRAME_BYTES_MAX);
         loop {
-            match self.stream.try_read(&mut buffer) {
-                Ok(0) => return Err(Fault::Lost(io::ErrorKind::UnexpectedEof.into())),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(Fault::Lost(error)),
+            self.more(&mut bytes, until).await?;
+            if request.awaits(&bytes).is_some_and(|expected| bytes.len() >= expected) {
+                return request.answered(&bytes).map_err(Fault::Bad);
+            }
+        }
+    }
+
+    /// An answer to an earlier request may come first; its number tells.
+    async fn answer_tcp(&mut self, request: &Request, until: Instant) -> Result<Answer, Fault> {
+        let mut bytes = Vec::with_capacity(FRAME_BYTES_MAX);
+        loop {
+            self.more(&mut bytes, until).await?;
+            while let Some(expected) = Request::awaits_over_tcp(&bytes)? {
+                if bytes.len() < expected {
+                    break;
+                }
+                let rest = bytes.split_off(expected);
+                let frame = std::mem::replace(&mut bytes, rest);
+                if frame[..2] == self.transaction.to_be_bytes() {
+                    return request.answered_over_tcp(self.transaction, &frame).map_err(Fault::Bad);
+                }
+            }
+        }
+    }
+
+    async fn more(&mut self, bytes: &mut Vec<u8>, until: Instant) -> Result<(), Fault> {
+        match timeout_at(until, self.hear()).await {
+            Err(_) if bytes.is_empty() => Err(Fault::Silent),
+            Err(_) => Err(Fault::Bad(BadFrame::CutOff)),
+            Ok(heard) => {
+                bytes.extend(heard?);
+                Ok(())
             }
         }
     }
 
     /// A line that never falls quiet is given one frame's worth of bytes.
     async fn until_quiet(&mut self) -> Result<(), Fault> {
-        let mut buffer = [0; FRAME_BYTES_MAX];
         let mut left = FRAME_BYTES_MAX;
         while left > 0 {
-            match timeout(QUIET, self.stream.read(&mut buffer)).await {
+            match timeout(QUIET, self.hear()).await {
                 Err(_) => return Ok(()),
-                Ok(Ok(0)) => return Err(Fault::Lost(io::ErrorKind::UnexpectedEof.into())),
-                Ok(Ok(count)) => left = left.saturating_sub(count),
-                Ok(Err(error)) => return Err(Fault::Lost(error)),
+                Ok(heard) => left = left.saturating_sub(heard?.len()),
             }
         }
         Ok(())
+    }
+}
+
+impl Stream {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Serial(stream) => stream.read(buffer).await,
+            Self::Tcp(stream) => stream.read(buffer).await,
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Serial(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+            Self::Tcp(stream) => stream.write_all(bytes).await,
+        }
+    }
+
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Serial(stream) => stream.try_read(buffer),
+            Self::Tcp(stream) => stream.try_read(buffer),
+        }
     }
 }
 

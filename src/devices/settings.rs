@@ -26,7 +26,7 @@ pub struct DevicesConfig {
     pub emergency: Option<ContactConfig>,
 }
 
-/// `[[links]]`: a broker or a serial bus.
+/// `[[links]]`: a broker, a line, or an address to which devices post.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinkConfig {
@@ -34,9 +34,9 @@ pub struct LinkConfig {
     pub id: Spanned<String>,
     /// What it is.
     pub kind: Spanned<LinkKind>,
-    /// mqtt: the broker's name or address; 127.0.0.1 where it is not given.
+    /// mqtt: the broker's name or address; 127.0.0.1 where it is not given. tcp: the board's or the gateway's.
     pub host: Option<Spanned<String>>,
-    /// mqtt: the broker's port; 1883 where it is not given.
+    /// mqtt: the broker's port; 1883 where it is not given. tcp: the port; 502 where it is not given.
     pub port: Option<Spanned<u16>>,
     /// mqtt: the client id; `gatepost-<box>` where it is not given. Two clients of one id throw each other out.
     pub client_id: Option<Spanned<String>>,
@@ -44,6 +44,8 @@ pub struct LinkConfig {
     pub username: Option<Spanned<String>>,
     /// mqtt: the user's password.
     pub password: Option<Spanned<Secret>>,
+    /// http-push: the address at which devices post, such as 0.0.0.0:8090.
+    pub listen: Option<Spanned<std::net::SocketAddr>>,
     /// serial: the port's file, such as /dev/ttyS1.
     pub path: Option<Spanned<PathBuf>>,
     /// serial: bits per second; 9600 where it is not given.
@@ -58,8 +60,14 @@ pub struct LinkConfig {
 pub enum LinkKind {
     /// An MQTT broker.
     Mqtt,
-    /// A serial bus.
+    /// A serial line.
     Serial,
+    /// A board with a network plug, or a gateway with a serial line behind it.
+    Tcp,
+    /// An address to which devices post.
+    HttpPush,
+    /// Devices that are asked for the stream of their events.
+    HttpStream,
 }
 
 /// The check bit of a serial line.
@@ -100,6 +108,12 @@ pub struct DeviceConfig {
     pub debounce_ms: u32,
     /// Milliseconds between two polls, instead of the profile's.
     pub poll_ms: Option<Spanned<u64>>,
+    /// http-push, http-stream: the device's own address, HOST or HOST:PORT, where it is asked.
+    pub address: Option<Spanned<String>>,
+    /// http-push, http-stream: the device's user.
+    pub username: Option<Spanned<String>>,
+    /// http-push: the user's password.
+    pub password: Option<Spanned<Secret>>,
 }
 
 /// `[[lanes]]`: which devices make a lane.
@@ -133,6 +147,17 @@ pub struct LaneConfig {
     /// What becomes of a vehicle at this exit that has not paid: it waits, or its plate owes what is due.
     #[serde(default, rename = "exit_unpaid")]
     pub unpaid: Unpaid,
+    /// What is done to its pictures.
+    #[serde(default)]
+    pub photos: LanePhotosConfig,
+}
+
+/// `photos` of a lane.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LanePhotosConfig {
+    /// The driver's seat: left, top, width and height in thousandths of the scene. Nobody is to make it out.
+    pub blur: Option<Spanned<[u16; 4]>>,
 }
 
 /// An output that raises a barrier.
@@ -181,6 +206,9 @@ impl LinkKind {
         match self {
             Self::Mqtt => "mqtt",
             Self::Serial => "serial",
+            Self::Tcp => "tcp",
+            Self::HttpPush => "http-push",
+            Self::HttpStream => "http-stream",
         }
     }
 }

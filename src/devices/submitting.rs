@@ -1,6 +1,7 @@
 //! From a link into the loop, in order, and the link's acknowledgement only after the loop has committed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
@@ -8,18 +9,25 @@ use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::domain::event::{CommandAnswer, CommandId, Input, LaneId, Reply};
+use crate::domain::event::{CommandAnswer, CommandId, Input, LaneId, PhotoKind, Reply};
 use crate::metrics::Metrics;
+use crate::profile::statement::Picture;
 use crate::site::Handle;
 
 /// How many messages of one link may wait for the loop or for its commit; then the link stops reading.
 pub const WAITING_MAX: usize = 256;
 
+/// How long an acknowledgement waits until the pictures of its message are on disk, so that a crash costs none that the
+/// broker has forgotten. A disk that once was slower is not waited for again until it has caught up.
+const PHOTOS_WAIT_MAX: Duration = Duration::from_millis(100);
+
 /// What one message means, and what to acknowledge once it is on disk.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Delivery {
     /// The inputs, in order; may be none.
     pub inputs: Vec<Input>,
+    /// Each ends when a picture of the message is on disk, or will never be.
+    pub photos: Vec<oneshot::Receiver<()>>,
     /// The MQTT message.
     pub receipt: Option<Receipt>,
 }
@@ -34,6 +42,7 @@ pub struct Receipt {
 
 struct Submitted {
     answers: Vec<oneshot::Receiver<Reply>>,
+    photos: Vec<oneshot::Receiver<()>>,
     receipt: Option<Receipt>,
 }
 
@@ -62,6 +71,18 @@ pub fn into_the_loop(handle: Handle, metrics: Arc<Metrics>, tasks: &mut JoinSet<
     deliveries
 }
 
+/// The pictures that could be taken out of their message; the others are counted.
+pub fn whole(metrics: &Metrics, pictures: Vec<Picture>) -> Vec<(PhotoKind, Vec<u8>)> {
+    let mut whole = Vec::new();
+    for picture in pictures {
+        match picture.bytes {
+            Ok(bytes) => whole.push((picture.kind, bytes)),
+            Err(why) => metrics.rejected("photos", why.name()),
+        }
+    }
+    whole
+}
+
 /// A command's answer as the loop takes it, counted.
 pub fn answered(metrics: &Metrics, lane: LaneId, command: CommandId, answer: CommandAnswer) -> Input {
     let word = match &answer {
@@ -80,7 +101,7 @@ pub fn answered(metrics: &Metrics, lane: LaneId, command: CommandId, answer: Com
 
 async fn submit(handle: Handle, mut waiting: mpsc::Receiver<Delivery>, submitted: mpsc::Sender<Submitted>) {
     while let Some(delivery) = waiting.recv().await {
-        let mut next = Submitted { answers: Vec::new(), receipt: delivery.receipt };
+        let mut next = Submitted { answers: Vec::new(), photos: delivery.photos, receipt: delivery.receipt };
         for input in delivery.inputs {
             let Ok(answer) = handle.submit(input).await else { return };
             next.answers.push(answer);
@@ -93,6 +114,7 @@ async fn submit(handle: Handle, mut waiting: mpsc::Receiver<Delivery>, submitted
 
 /// In the order of arrival, as MQTT asks; the loop commits in that order too, so nothing waits for a later one.
 async fn acknowledge(mut submitted: mpsc::Receiver<Submitted>, metrics: Arc<Metrics>) {
+    let mut patience = PHOTOS_WAIT_MAX;
     'messages: while let Some(next) = submitted.recv().await {
         for answer in next.answers {
             // Without a reply there was no commit: the broker keeps the message.
@@ -100,8 +122,21 @@ async fn acknowledge(mut submitted: mpsc::Receiver<Submitted>, metrics: Arc<Metr
                 continue 'messages;
             }
         }
+        // The raise has long been sent. Only the broker's copy of the pictures is kept until ours is on disk.
+        patience = if tokio::time::timeout(patience, all(next.photos)).await.is_ok() {
+            PHOTOS_WAIT_MAX
+        } else {
+            Duration::ZERO
+        };
         if let Some(receipt) = next.receipt {
             receipt.acknowledge(&metrics);
         }
+    }
+}
+
+/// Whether each was kept or not does not matter here.
+async fn all(photos: Vec<oneshot::Receiver<()>>) {
+    for photo in photos {
+        let _ = photo.await;
     }
 }

@@ -2,6 +2,10 @@
 
 mod board;
 mod broker;
+mod gateway;
+mod line;
+mod push;
+mod stream;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +18,7 @@ use super::planning::Plan;
 use super::settings::DevicesConfig;
 use super::*;
 use crate::domain::event::{Input, Reply};
+use crate::photos::{Photos, sample};
 use crate::profile::Catalogue;
 use crate::profile::mistake::Source;
 use crate::site::Envelope;
@@ -45,11 +50,32 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
         "link = \"bus\"",
         "vzenith/r-mqtt cannot hang on this link; allowed: a link of kind mqtt",
     );
+    mistake(
+        "profile = \"waveshare/modbus-relay-8\"\nlink = \"bus\"",
+        "profile = \"waveshare/modbus-poe-eth-relay-b\"\nlink = \"bus\"",
+        "waveshare/modbus-poe-eth-relay-b cannot hang on this link; allowed: a link of kind tcp",
+    );
+    mistake(
+        "id = \"cam-out\"",
+        "id = \"card\"\nprofile = \"kf/dc199\"\nlink = \"bus\"\n\n[[devices]]\nid = \"cam-out\"",
+        "card speaks kf/dc199, and board on the same line speaks modbus-rtu; allowed: one language on a line",
+    );
+    mistake(
+        "kind = \"serial\"\npath = \"/dev/ttyS1\"\nbaud = 9600",
+        "kind = \"tcp\"\nbaud = 9600",
+        "a link of kind tcp has no baud; allowed: host, port",
+    );
+    mistake("kind = \"serial\"\npath = \"/dev/ttyS1\"\nbaud = 9600", "kind = \"tcp\"", "the link lacks its host");
+    mistake(
+        "link = \"broker\"\nparams = { sn = \"a1\" }",
+        "link = \"events\"\nparams = { sn = \"a1\" }\n[[links]]\nid = \"events\"\nkind = \"http-stream\"",
+        "vzenith/r-mqtt cannot hang on this link",
+    );
     mistake("link = \"broker\"", "link = \"borker\"", "there is no link \"borker\"; allowed: broker, bus");
     mistake(
         "profile = \"vzenith/r-mqtt\"",
         "profile = \"vzenith/x\"",
-        "there is no profile \"vzenith/x\"; allowed: lc/modbus-8r",
+        "there is no profile \"vzenith/x\"; allowed: axis/lpv",
     );
     mistake("baud = 9600", "port = 9600", "a link of kind serial has no port; allowed: path, baud, parity");
     mistake("path = \"/dev/ttyS1\"", "", "the link lacks its path");
@@ -154,16 +180,19 @@ struct Site {
     raises: mpsc::Sender<site::Raise>,
     metrics: Arc<Metrics>,
     devices: Devices,
+    photos: Photos,
+    directory: tempfile::TempDir,
 }
 
 impl Site {
     fn start(plan: Plan) -> Self {
         let (into_the_loop, inputs) = mpsc::channel(1024);
         let (raises, actions) = mpsc::channel(256);
-        let metrics = Arc::new(Metrics::default());
+        let directory = tempfile::tempdir().expect("a folder");
+        let (photos, intake, metrics) = sample::open(directory.path());
         let now: Clock = Arc::new(|| UtcMs(1_772_294_400_000));
-        let devices = start(plan, Handle::new(into_the_loop), now, Arc::clone(&metrics), actions);
-        Self { inputs, raises, metrics, devices }
+        let devices = start(plan, Handle::new(into_the_loop), now, Arc::clone(&metrics), &intake, actions);
+        Self { inputs, raises, metrics, devices, photos, directory }
     }
 
     /// The next input, not yet committed.

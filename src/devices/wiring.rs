@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::event::{ArmPosition, DeviceId, EmergencySource, Input, LaneId, PlateRead, UtcMs};
 use crate::domain::lane::LoopRole;
+use crate::domain::plate::told::Told;
 use crate::profile::statement::{Level, SeenPlate, Statement};
 
 /// One device's place in the car park.
@@ -52,7 +53,11 @@ impl Wiring {
                 let lane = self.camera_of.clone();
                 lane.map(|lane| Input::VehicleSeen { lane, sign }).into_iter().collect()
             }
-            Statement::KeepAlive {} => Vec::new(),
+            Statement::Inputs { count, on } => {
+                (0..count).filter_map(|number| self.level(number, on.contains(&number))).collect()
+            }
+            // No decision asks for them yet.
+            Statement::Card { .. } | Statement::Tunnelled { .. } | Statement::KeepAlive {} => Vec::new(),
         }
     }
 
@@ -83,6 +88,15 @@ impl Wiring {
             confidence: seen.confidence,
             captured: self.believed(seen.captured, seen.stored_offline, received),
             stored_offline: seen.stored_offline,
+            photos: None,
+            told: Told {
+                stage: seen.stage,
+                char_confidence: seen.char_confidence,
+                candidates: seen.candidates,
+                colour: seen.colour,
+                vehicle: seen.vehicle,
+            },
+            earlier: Vec::new(),
         }))
     }
 

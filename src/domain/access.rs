@@ -91,13 +91,15 @@ fn visit_for_raise(work: &mut Work<'_>, waiting: Option<Waiting>, plate: Option<
             stay: None,
             left_at_ms: None,
             matched_ppm: None,
+            second_factor: false,
+            reads: Vec::new(),
         },
         |waiting| Visit { stay: None, ..waiting.visit },
     );
     visit.plate = plate.cloned().or(visit.plate);
     match (work.settings.direction, work.facts.named_stay.clone()) {
         (Direction::Entry, None) => {
-            visit.stay = Some(arrival::open_stay(work, visit.plate.clone(), visit.captured));
+            visit.stay = Some(arrival::open_stay(work, visit.plate.clone(), visit.captured, None));
         }
         // It is inside already by the books; a second stay would be wrong, the guard's raise is on record.
         (Direction::Entry, Some(_)) | (Direction::Exit, None) => {}
@@ -160,6 +162,9 @@ fn correct_plate(work: &mut Work<'_>, plate: &Plate) -> Result<String, StaffRefu
         confidence: 100,
         captured: waiting.visit.captured,
         stored_offline: false,
+        photos: None,
+        told: Default::default(),
+        earlier: Vec::new(),
     };
     work.actions.push(Action::Then(Box::new(Input::PlateRead(read))));
     let was = match waiting.why {

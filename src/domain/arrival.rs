@@ -3,14 +3,15 @@
 use super::benefit::{self, Moment, Outcome, RestsOn, Use};
 use super::decide::{StayFacts, Work};
 use super::event::{
-    Action, Evidence, Fen, Input, LaneId, MatchedBy, MemberId, PlateRead, Points, RaiseCause, ReadOutcome, Record,
-    StayId, UtcMs,
+    Action, ArrivalRead, Evidence, Fen, Input, LaneId, MatchedBy, MemberId, PlateRead, Points, RaiseCause, ReadOutcome,
+    Record, StayId, UtcMs,
 };
 use super::lane::{Direction, Lane, Phase, PossibleStay, Raised, Unpaid, Visit, WaitReason, Waiting};
 use super::matching::answer::{Thresholds, Verdict};
 use super::plate::Plate;
+use super::plate::told::Told;
 use super::points::{self, POINTS_MAX};
-use super::stay::{Stay, StayState};
+use super::stay::{EntryRead, Stay, StayState};
 use super::{emergency, escrow};
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
@@ -24,6 +25,12 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
     if let Some(outcome) = work.facts.read_before
         && !read_is_news(work, read, outcome)
     {
+        // A quick result decides before the full one brings the pictures and the better plate: the journal holds them
+        // all the same.
+        let is_better = better_known(work, read);
+        if read.photos.is_some() || is_better {
+            take(work, read, outcome);
+        }
         return;
     }
     if read.stored_offline {
@@ -41,7 +48,7 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
 /// quick one before anything was decided for good.
 fn read_is_news(work: &Work<'_>, read: &PlateRead, before: ReadOutcome) -> bool {
     match &work.lane.phase {
-        Phase::Idle => before == ReadOutcome::Queued,
+        Phase::Idle => before == ReadOutcome::Queued || !read.earlier.is_empty(),
         Phase::Waiting(waiting) => {
             waiting.visit.event == read.event && read.plate.is_some() && read.plate != waiting.visit.plate
         }
@@ -60,8 +67,10 @@ fn read_in_idle_lane(work: &mut Work<'_>, read: &PlateRead) {
         return;
     }
     take(work, read, ReadOutcome::Taken);
+    let plate = work.facts.read_as.clone().unwrap_or_else(|| plate.clone());
+    let read = &PlateRead { plate: Some(plate.clone()), earlier: read.all_reads(), ..read.clone() };
     match work.settings.direction {
-        Direction::Entry => enter(work, read, plate),
+        Direction::Entry => enter(work, read, &plate),
         Direction::Exit => leave(work, read),
     }
 }
@@ -84,8 +93,9 @@ fn read_while_waiting(work: &mut Work<'_>, read: &PlateRead, waiting: &Waiting) 
         return;
     }
     // The same vehicle read better, or another one after the first has gone: nothing was decided for good either way.
+    let earlier = if work.lane.is_same_arrival(read) { waiting.visit.reads.clone() } else { Vec::new() };
     withdraw(work, "another plate was read in the lane");
-    work.actions.push(Action::Then(Box::new(Input::PlateRead(read.clone()))));
+    work.actions.push(Action::Then(Box::new(Input::PlateRead(PlateRead { earlier, ..read.clone() }))));
 }
 
 /// Whether what a waiting vehicle lacked has come about since.
@@ -107,13 +117,16 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
     }
     if read.plate == visit.plate {
         take(work, read, ReadOutcome::SameVehicle);
-        return still_there(work, raised);
+        still_there(work, raised);
+        better_known(work, read);
+        return;
     }
     if raised.on_passage && !raised.told || !work.settings.has_arrival_loop {
         return queue(work, read);
     }
     if !raised.on_passage && visit.left_at_ms.is_none() {
         // It has not moved since, so this is a second reading of the same vehicle. A raised barrier is never re-decided.
+        better_known(work, read);
         return take(work, read, ReadOutcome::SameVehicle);
     }
     if super::passage::can_tell_a_return(work, &raised) {
@@ -122,6 +135,46 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
         super::passage::passed(work, &raised, Evidence::NextVehicle);
     }
     work.actions.push(Action::Then(Box::new(Input::PlateRead(read.clone()))));
+}
+
+/// A further statement about a vehicle whose barrier was raised at an entry: the barrier is not decided again, but its
+/// stay is known by all that was read of it. Whether the statement said anything new.
+fn better_known(work: &mut Work<'_>, read: &PlateRead) -> bool {
+    if work.settings.direction == Direction::Exit || !work.lane.may_be_corrected_by(read) {
+        return false;
+    }
+    let Phase::Raised(raised) = &mut work.lane.phase else { return false };
+    let Some(visit) = raised.visit.as_mut().filter(|visit| visit.stay.is_some()) else { return false };
+    if !visit.keep(read) {
+        return false;
+    }
+    let all = PlateRead { earlier: visit.reads.clone(), ..read.clone() };
+    let plate = work.facts.read_as.clone().filter(|plate| visit.plate.as_ref() != Some(plate));
+    // Another vehicle inside has that very plate: which of the two was misread is seen when they leave.
+    let (Some(plate), Some(inside), None) = (plate, work.facts.visit_stay.clone(), &work.facts.named_stay) else {
+        return true;
+    };
+    if inside.stay.state == StayState::PendingEntry {
+        visit.plate = Some(plate.clone());
+        correct_stay(work, &inside, plate, &all);
+    }
+    true
+}
+
+/// The stay of a vehicle that still stands before the raised barrier gets the plate that was read better, and is the
+/// member's whose plate that is.
+fn correct_stay(work: &mut Work<'_>, inside: &StayFacts, plate: Plate, read: &PlateRead) {
+    let member = consenting_member(work);
+    let entry_read = entry_read(work, &PlateRead { plate: Some(plate.clone()), ..read.clone() });
+    work.records.push(Record::StayReread { stay: inside.stay.id.clone(), plate, member: member.clone(), entry_read });
+    if member == inside.stay.member {
+        return;
+    }
+    if let Some(before) = inside.stay.member.as_ref().filter(|_| !inside.member_has_another) {
+        work.return_points(before, &inside.purse, inside.keep);
+    }
+    let Some(member) = member else { return };
+    ask_for_points(work, member, escrow::visit_size(work.facts));
 }
 
 /// A fresh read proves that the vehicle still stands there, or has come back.
@@ -171,7 +224,8 @@ pub(super) fn enter(work: &mut Work<'_>, read: &PlateRead, plate: &Plate) {
         }
         end_without_exit(work, &inside, plate);
     }
-    let stay = open_stay(work, Some(plate.clone()), read.captured);
+    let entry_read = entry_read(work, read);
+    let stay = open_stay(work, Some(plate.clone()), read.captured, Some(entry_read));
     raise(work, visit(read, Some(stay)), RaiseCause::Entry, Fen(0));
 }
 
@@ -204,7 +258,12 @@ fn consenting_member(work: &Work<'_>) -> Option<MemberId> {
 }
 
 /// Opens a stay that waits for its vehicle to pass, and asks for the points of its visit where it is a member's.
-pub(super) fn open_stay(work: &mut Work<'_>, plate: Option<Plate>, entry: UtcMs) -> StayId {
+pub(super) fn open_stay(
+    work: &mut Work<'_>,
+    plate: Option<Plate>,
+    entry: UtcMs,
+    entry_read: Option<EntryRead>,
+) -> StayId {
     let member = consenting_member(work).filter(|_| plate.is_some());
     let stay = Stay {
         id: work.facts.ids.stay(),
@@ -218,6 +277,7 @@ pub(super) fn open_stay(work: &mut Work<'_>, plate: Option<Plate>, entry: UtcMs)
         paid: Fen(0),
         paid_at: None,
         debts: work.facts.debts,
+        entry_read,
     };
     let id = stay.id.clone();
     work.records.push(Record::StayOpened { stay });
@@ -227,6 +287,19 @@ pub(super) fn open_stay(work: &mut Work<'_>, plate: Option<Plate>, entry: UtcMs)
         ask_for_points(work, member, Points(escrow::visit_size(work.facts).0 - here.0));
     }
     id
+}
+
+/// What the exit will compare: what was told with the text that the stay is known by, and the looks of the vehicle from
+/// whichever statement told them.
+fn entry_read(work: &Work<'_>, read: &PlateRead) -> EntryRead {
+    let all = read.earlier.iter().rev();
+    let of_text = all.clone().find(|before| Some(&before.plate) == read.plate.as_ref());
+    let mut told = of_text.map_or_else(Told::default, |before| before.told.clone());
+    let look = |of: fn(&ArrivalRead) -> bool| all.clone().find(|before| of(before)).map(|before| &before.told);
+    told.colour = told.colour.or_else(|| look(|before| before.told.colour.is_some())?.colour);
+    told.vehicle = told.vehicle.or_else(|| look(|before| before.told.vehicle.is_some())?.vehicle);
+    let recognised = work.facts.recognised.clone().filter(|_| consenting_member(work).is_some());
+    EntryRead { event: read.event.clone(), told, recognised }
 }
 
 fn ask_for_points(work: &mut Work<'_>, member: MemberId, points: Points) {
@@ -252,6 +325,7 @@ fn leave(work: &mut Work<'_>, read: &PlateRead) {
     }
     let mut visit = visit(read, Some(inside.stay.id.clone()));
     visit.matched_ppm = matched(work, &inside, MatchedBy::Automatic);
+    visit.second_factor = candidate_of(work, &inside).is_some_and(|candidate| candidate.second_factor);
     settle(work, &inside, visit, read.captured, false);
 }
 
@@ -271,8 +345,9 @@ fn certain_stay<'a>(work: &Work<'a>) -> Option<&'a StayFacts> {
 /// Records which stay the vehicle is; how certain the box was, where it was not a person who decided.
 pub(super) fn matched(work: &mut Work<'_>, inside: &StayFacts, by: MatchedBy) -> Option<u32> {
     let found = work.facts.found.as_ref()?;
-    let is_it = |candidate: &&PossibleStay| candidate.stay == inside.stay.id;
-    let posterior_ppm = found.candidates.iter().find(is_it).map_or(0, |candidate| candidate.posterior_ppm);
+    let candidate = candidate_of(work, inside);
+    let posterior_ppm = candidate.map_or(0, |candidate| candidate.posterior_ppm);
+    let second_factor = candidate.is_some_and(|candidate| candidate.second_factor);
     let certain = match &by {
         MatchedBy::Automatic => Some(posterior_ppm),
         MatchedBy::Guard { .. } => None,
@@ -285,10 +360,15 @@ pub(super) fn matched(work: &mut Work<'_>, inside: &StayFacts, by: MatchedBy) ->
         read,
         posterior_ppm,
         none_ppm: found.none_ppm,
+        second_factor,
         by,
         lesson: found.lesson.clone(),
     });
     certain
+}
+
+fn candidate_of<'a>(work: &Work<'a>, inside: &StayFacts) -> Option<&'a PossibleStay> {
+    work.facts.found.as_ref()?.candidates.iter().find(|candidate| candidate.stay == inside.stay.id)
 }
 
 /// Takes the named stay from a lane where it only waits: the vehicle has come over here. Where the barrier is up for it
@@ -346,8 +426,10 @@ pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: 
         return raise(work, visit, cause, Fen(0));
     }
     let mut asked = asked_for_points;
-    // A wrong match would spend somebody else's points: below that certainty the fee is due by other tenders.
-    let is_certain = visit.matched_ppm.is_none_or(|matched| matched >= Thresholds::default().member_ppm);
+    // A wrong match would spend somebody else's points: below that certainty, and where the vehicle does not look like
+    // the one that came in, the fee is due by other tenders.
+    let is_certain =
+        visit.second_factor || visit.matched_ppm.is_none_or(|matched| matched >= Thresholds::default().member_ppm);
     let may_cover = outcome.points_cap == due;
     let may_spend = is_certain && may_cover && work.facts.points_are_stopped().is_none();
     if let Some(member) = inside.stay.member.clone().filter(|_| may_spend) {
@@ -432,5 +514,7 @@ pub(super) fn visit(read: &PlateRead, stay: Option<StayId>) -> Visit {
         stay,
         left_at_ms: None,
         matched_ppm: None,
+        second_factor: false,
+        reads: if read.earlier.is_empty() { read.all_reads() } else { read.earlier.clone() },
     }
 }

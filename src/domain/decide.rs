@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::benefit::{HeldCoupon, Known};
 use super::emergency::Called;
 use super::event::{
-    Action, BusinessDay, CommandId, Decision, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId, Now, OpId,
-    Points, RaiseCause, ReadOutcome, Record, Reply, StayId, UtcMs,
+    Action, BusinessDay, CommandId, Decision, EpochReason, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId,
+    Now, OpId, Points, RaiseCause, ReadOutcome, Record, Reply, StayId, UtcMs,
 };
 use super::lane::{Lane, LaneSettings, Lanes, PossibleStay};
 use super::matching::answer::Verdict;
@@ -14,7 +14,7 @@ use super::matching::learning::Lesson;
 use super::plate::Plate;
 use super::points::{self, Part, Purse, Till};
 use super::rules::Rules;
-use super::stay::{Stay, StayState};
+use super::stay::{Recognised, Stay, StayState};
 use super::tariff::PriorVisit;
 use super::till::facts::TillFacts;
 use super::{access, arrival, emergency, escrow, passage, sale, till};
@@ -42,8 +42,12 @@ pub struct Facts {
     pub found: Option<Found>,
     /// The lane that serves the named stay at this moment, whether it enters or leaves there, and its state.
     pub serving: Option<(LaneId, Lane)>,
+    /// The plate that all statements about the vehicle say together.
+    pub read_as: Option<Plate>,
     /// The member whose plate or code the input names.
     pub member: Option<KnownMember>,
+    /// How that member was recognised, where the plate was read a little wrong.
+    pub recognised: Option<Recognised>,
     /// What that member can spend here.
     pub purse: Purse,
     /// Whether that member has a vehicle inside.
@@ -73,6 +77,8 @@ pub struct Facts {
 /// What decisions about the escrow rest on; filled where the input needs it.
 #[derive(Clone, Debug, Default)]
 pub struct EscrowFacts {
+    /// Why the journal is in doubt, where it is.
+    pub doubt: Option<EpochReason>,
     /// Until when points may be spent, where the ledger gave such a leave.
     pub lease: Option<Lease>,
     /// Whether that leave has run out.

@@ -73,7 +73,7 @@ pub(super) fn witnessed(seen: &Witnessed, facts: &Facts) -> Decision {
         Place::Unknown => false,
     };
     // What an epoch that has ended had is spent here no more, whatever of it was lost.
-    if is_missed && !facts.quarantined && head.epoch >= facts.ids.epoch {
+    if is_missed && is_news(facts, EpochReason::Witness) && head.epoch >= facts.ids.epoch {
         decision.records.push(Record::WitnessSeen { by: by.clone(), head: head.clone() });
         let JournalHead { epoch, seq, .. } = head;
         let text = format!("{by} remembers entry {seq} of epoch {epoch}, which this journal does not hold");
@@ -82,9 +82,14 @@ pub(super) fn witnessed(seen: &Witnessed, facts: &Facts) -> Decision {
     decision
 }
 
+/// Whether a doubt says more than what is known: a journal of which only the epoch had ended turns out to be rewound.
+fn is_news(facts: &Facts, why: EpochReason) -> bool {
+    facts.escrow.doubt.is_none_or(|known| known.is_whole() && !why.is_whole())
+}
+
 /// From here on this box spends no points; said once.
 fn doubt(decision: &mut Decision, facts: &Facts, why: EpochReason, reason: &str) {
-    if facts.quarantined {
+    if !is_news(facts, why) {
         return;
     }
     decision.records.push(Record::Quarantined { why: Some(why), reason: reason.to_owned() });
@@ -203,6 +208,8 @@ fn lapse(decision: &mut Decision, until_ms: UtcMs) {
 /// back. A journal that was rewound says nothing more: it does not know what its grants still hold, so its escrow stays
 /// with the ledger, and what is held for a vehicle is void in the new epoch, where its plate will owe the money.
 fn close_epoch(decision: &mut Decision, facts: &Facts, news: &CloudNews, epoch: u32, why: EpochReason, now: Now) {
+    // A witness may have spoken since the ledger was asked; the worse of the two counts.
+    let why = facts.escrow.doubt.filter(|doubt| !doubt.is_whole()).unwrap_or(why);
     if why.is_whole() {
         let mut next = 0;
         let mut op = || {

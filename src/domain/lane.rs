@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{ArmPosition, CommandAnswer, CommandId, Fen, LaneId, PlateRead, RaiseCause, StayId, UtcMs};
+use super::event::{
+    ARRIVAL_READS_MAX, ArmPosition, ArrivalRead, CommandAnswer, CommandId, Fen, LaneId, PlateRead, RaiseCause, StayId,
+    UtcMs,
+};
+use super::matching;
 use super::plate::Plate;
 
 /// What a loop detector is for.
@@ -145,6 +149,9 @@ pub struct PossibleStay {
     pub plate: Plate,
     /// How certain it is, in millionths.
     pub posterior_ppm: u32,
+    /// Whether colour and kind of vehicle were told at entry and exit and are the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub second_factor: bool,
 }
 
 /// What a waiting vehicle lacks.
@@ -200,6 +207,12 @@ pub struct Visit {
     /// How certain it is that the stay is its own, in millionths; none where a person said so or nothing was matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matched_ppm: Option<u32>,
+    /// Whether its colour and kind speak for that stay too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub second_factor: bool,
+    /// All that was read of it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<ArrivalRead>,
 }
 
 impl Lane {
@@ -221,9 +234,47 @@ impl Lane {
         }
     }
 
+    /// Whether a read is of the vehicle that is being served: another result of the same event, or, while it stands on
+    /// the arrival loop, a plate that hardly differs from one that was read of it.
+    pub fn is_same_arrival(&self, read: &PlateRead) -> bool {
+        let Some(visit) = self.visit() else { return false };
+        let is_here = self.arrival && visit.left_at_ms.is_none();
+        let is_alike = |plate: &Plate| visit.reads.iter().any(|before| matching::are_alike(&before.plate, plate));
+        visit.event == read.event || is_here && read.plate.as_ref().is_some_and(is_alike)
+    }
+
+    /// Whether a read may still better what a stay is known by: its vehicle has a raised barrier and has not passed.
+    pub fn may_be_corrected_by(&self, read: &PlateRead) -> bool {
+        match &self.phase {
+            Phase::Raised(raised) => !raised.on_passage && read.plate.is_some() && self.is_same_arrival(read),
+            Phase::Idle | Phase::Waiting(_) => false,
+        }
+    }
+
+    /// The stays that the waiting vehicle may be, where a guard is to choose.
+    pub fn candidates(&self) -> &[PossibleStay] {
+        match &self.phase {
+            Phase::Waiting(waiting) => &waiting.candidates,
+            Phase::Idle | Phase::Raised(_) => &[],
+        }
+    }
+
     /// The stay of the vehicle that is being served.
     pub fn stay(&self) -> Option<&StayId> {
         self.visit().and_then(|visit| visit.stay.as_ref())
+    }
+}
+
+impl Visit {
+    /// Keeps one more statement; false where nothing in it is new.
+    pub fn keep(&mut self, read: &PlateRead) -> bool {
+        let Some(plate) = read.plate.clone() else { return false };
+        let read = ArrivalRead { event: read.event.clone(), plate, told: read.told.clone() };
+        if self.reads.len() >= ARRIVAL_READS_MAX || self.reads.contains(&read) {
+            return false;
+        }
+        self.reads.push(read);
+        true
     }
 }
 

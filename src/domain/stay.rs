@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Fen, LaneId, MemberId, StayId, UtcMs};
 use super::plate::Plate;
+use super::plate::told::Told;
 use super::tariff::Fee;
 
 /// Where a stay is in its life.
@@ -48,6 +49,33 @@ pub struct Stay {
     /// What earlier stays of the plate still owe; added to what this one costs.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub debts: Fen,
+    /// What the camera at the entry told of it; none where a person let it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry_read: Option<EntryRead>,
+}
+
+/// What a camera told of a vehicle that came in, for the exit to compare.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryRead {
+    /// The camera's identity of the event, by which its pictures are found.
+    pub event: String,
+    /// What it told besides the text.
+    #[serde(default, skip_serializing_if = "Told::is_silent")]
+    pub told: Told,
+    /// Where the member's plate is not quite what was read: how it was recognised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recognised: Option<Recognised>,
+}
+
+/// How a member was recognised by a plate that was read a little wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recognised {
+    /// The member's plate.
+    pub plate: Plate,
+    /// How certain it is, in millionths.
+    pub posterior_ppm: u32,
+    /// Whether colour and kind of vehicle are those of that plate's last visit.
+    pub second_factor: bool,
 }
 
 fn is_nothing(fen: &Fen) -> bool {

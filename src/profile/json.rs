@@ -5,16 +5,18 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
-use super::language::{Condition, Decode, Field};
-use super::statement::{Rejection, TEXT_CHARS_MAX};
+use super::language::{Condition, Decode, Field, OwnBase64, PictureEncoding, PictureWords};
+use super::statement::{NoPicture, Rejection, TEXT_CHARS_MAX};
 
 /// Devices differ in whether they pad.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+
+/// The alphabet for addresses.
+const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// A message body with the part of it that its fields start from.
 #[derive(Clone, Copy, Debug)]
@@ -71,10 +73,51 @@ impl<'b> Body<'b> {
         }
     }
 
-    /// A whole number; `None` where it is absent and has no default.
+    /// A whole number; `None` where it is absent and has no default. A field with `times` may have a point in it.
     pub fn integer(&self, field: &Field) -> Result<Option<i64>, Rejection> {
         let Some(text) = self.text(field)? else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| bad(field, "not a whole number"))
+        match field.times {
+            Some(times) => decimal(&text, times).map(Some).ok_or_else(|| bad(field, "not a number")),
+            None => text.parse().map(Some).map_err(|_| bad(field, "not a whole number")),
+        }
+    }
+
+    /// A list of numbers: a JSON list, or one text cut at `split`. Empty where it is absent.
+    pub fn integers(&self, field: &Field) -> Result<Vec<i64>, Rejection> {
+        let path = field.path.as_deref().unwrap_or_default();
+        let texts: Vec<String> = match self.at(path) {
+            Some(Value::Array(items)) => items.iter().filter_map(scalar).collect(),
+            Some(value) => {
+                let text = scalar(value).ok_or_else(|| bad(field, "not a list of numbers"))?;
+                match &field.split {
+                    Some(split) => text.split(split.as_str()).map(str::trim).map(str::to_owned).collect(),
+                    None => vec![text],
+                }
+            }
+            None => return Ok(Vec::new()),
+        };
+        let numbers = texts.iter().filter(|text| !text.is_empty());
+        let numbers: Option<Vec<i64>> = numbers.map(|text| decimal(text, field.times.unwrap_or(1))).collect();
+        numbers.ok_or_else(|| bad(field, "not a list of numbers"))
+    }
+
+    /// The entries of a list, each a body of its own.
+    pub fn entries(&self, field: &Field) -> impl Iterator<Item = Body<'b>> {
+        let found = field.path.as_deref().and_then(|path| self.at(path)).and_then(Value::as_array);
+        found.into_iter().flatten().map(|entry| Body::new(entry, ""))
+    }
+
+    /// The bytes of a field once its decoding is undone.
+    pub fn bytes(&self, field: &Field) -> Result<Option<Vec<u8>>, Rejection> {
+        let Some(raw) = self.raw(field)? else { return Ok(None) };
+        undone(raw, field).map(Some)
+    }
+
+    /// The picture at a path; `None` where there is none. At most `most_bytes` are taken.
+    pub fn picture(&self, words: &PictureWords, most_bytes: usize) -> Option<Result<Vec<u8>, NoPicture>> {
+        let value = self.at(&words.path)?;
+        let Some(text) = value.as_str() else { return Some(Err(NoPicture::PhotoEncoding)) };
+        (!text.is_empty()).then(|| picture(text, words.encoding, most_bytes))
     }
 
     fn raw(&self, field: &Field) -> Result<Option<String>, Rejection> {
@@ -134,23 +177,102 @@ fn step<'v>(from: &'v Value, path: &str) -> Option<&'v Value> {
     })
 }
 
-fn decoded(raw: String, field: &Field) -> Result<String, Rejection> {
-    let mut bytes = raw.into_bytes();
-    for decode in &field.decode {
-        match decode {
-            Decode::Base64 => {
-                bytes.retain(|byte| !byte.is_ascii_whitespace());
-                bytes = BASE64.decode(&bytes).map_err(|_| bad(field, "not base64"))?;
-            }
-            Decode::Utf8OrGbk => {
-                bytes = utf8_or_gbk(bytes).ok_or_else(|| bad(field, "neither UTF-8 nor GBK"))?.into_bytes();
-            }
-        }
+/// A number in decimal digits times a factor, what is left after the point dropped: no floating point anywhere.
+pub fn decimal(text: &str, times: i64) -> Option<i64> {
+    let (mantissa, exponent) = match text.trim().split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        None => (text.trim(), 0),
+    };
+    let (digits, is_negative) = match mantissa.strip_prefix('-') {
+        Some(digits) => (digits, true),
+        None => (mantissa, false),
+    };
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() || !whole.chars().chain(part.chars()).all(|c| c.is_ascii_digit()) {
+        return None;
     }
-    String::from_utf8(bytes).map_err(|_| bad(field, "not UTF-8"))
+    // More digits after the point than an i128 holds beside the factor change nothing that is kept.
+    let part = part.get(..part.len().min(15)).unwrap_or(part);
+    let value: i128 = format!("{whole}{part}").parse().ok()?;
+    let power = exponent - i32::try_from(part.len()).ok()?;
+    let scaled = value.checked_mul(i128::from(times))?;
+    let ten = 10i128.checked_pow(power.unsigned_abs());
+    let value = match (power < 0, ten) {
+        (true, Some(ten)) => scaled / ten,
+        (true, None) => 0,
+        (false, ten) => scaled.checked_mul(ten?)?,
+    };
+    i64::try_from(if is_negative { -value } else { value }).ok()
 }
 
-fn utf8_or_gbk(bytes: Vec<u8>) -> Option<String> {
+fn picture(text: &str, encoding: PictureEncoding, most_bytes: usize) -> Result<Vec<u8>, NoPicture> {
+    let (engine, text) = match encoding {
+        PictureEncoding::Base64 => (&BASE64, text),
+        PictureEncoding::Base64Url => (&BASE64_URL, text),
+        PictureEncoding::DataUrl => {
+            let (head, rest) = text.split_once(',').ok_or(NoPicture::PhotoEncoding)?;
+            let is_right = head.starts_with("data:") && head.ends_with(";base64");
+            (&BASE64, if is_right { rest } else { return Err(NoPicture::PhotoEncoding) })
+        }
+    };
+    // Four letters are three bytes: what is too large is not even decoded.
+    if text.len() / 4 * 3 > most_bytes.saturating_add(3) {
+        return Err(NoPicture::PhotoTooLarge);
+    }
+    let decoded = engine.decode(text).or_else(|_| {
+        // Some devices break the lines, and only then is it worth a second look.
+        engine.decode(text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<u8>>())
+    });
+    let bytes = decoded.map_err(|_| NoPicture::PhotoEncoding)?;
+    if bytes.len() > most_bytes { Err(NoPicture::PhotoTooLarge) } else { Ok(bytes) }
+}
+
+/// The characters of a product's own base64, and what fills up its end.
+pub(super) fn own_base64(own: &OwnBase64) -> Option<(GeneralPurpose, u8)> {
+    let alphabet = alphabet::Alphabet::new(&own.alphabet).ok()?;
+    let padding =
+        u8::try_from(own.padding.unwrap_or('=')).ok().filter(|byte| !own.alphabet.as_bytes().contains(byte))?;
+    Some((GeneralPurpose::new(&alphabet, LENIENT), padding))
+}
+
+fn decoded(raw: String, field: &Field) -> Result<String, Rejection> {
+    String::from_utf8(undone(raw, field)?).map_err(|_| bad(field, "not UTF-8"))
+}
+
+fn undone(raw: String, field: &Field) -> Result<Vec<u8>, Rejection> {
+    let mut bytes = raw.into_bytes();
+    for decode in &field.decode {
+        bytes = match decode {
+            Decode::Base64 => from_base64(bytes, &BASE64).ok_or_else(|| bad(field, "not base64"))?,
+            Decode::Base64Url => from_base64(bytes, &BASE64_URL).ok_or_else(|| bad(field, "not base64"))?,
+            Decode::Base64Own(own) => {
+                let (engine, padding) = own_base64(own).ok_or_else(|| bad(field, "not base64"))?;
+                for byte in bytes.iter_mut().filter(|byte| **byte == padding) {
+                    *byte = b'=';
+                }
+                from_base64(bytes, &engine).ok_or_else(|| bad(field, "not base64"))?
+            }
+            Decode::Hex => {
+                bytes.retain(|byte| !byte.is_ascii_whitespace());
+                hex::decode(&bytes).map_err(|_| bad(field, "not hex"))?
+            }
+            Decode::Utf8OrGbk => utf8_or_gbk(bytes).ok_or_else(|| bad(field, "neither UTF-8 nor GBK"))?.into_bytes(),
+            Decode::Gbk => encoding_rs::GBK
+                .decode_without_bom_handling_and_without_replacement(&bytes)
+                .map(|text| text.into_owned().into_bytes())
+                .ok_or_else(|| bad(field, "not GBK"))?,
+        };
+    }
+    Ok(bytes)
+}
+
+fn from_base64(mut bytes: Vec<u8>, engine: &GeneralPurpose) -> Option<Vec<u8>> {
+    bytes.retain(|byte| !byte.is_ascii_whitespace());
+    engine.decode(&bytes).ok()
+}
+
+/// Text whose character set nobody tells: UTF-8 where it is valid, else GBK, strictly.
+pub(super) fn utf8_or_gbk(bytes: Vec<u8>) -> Option<String> {
     match String::from_utf8(bytes) {
         Ok(text) => Some(text),
         Err(error) => encoding_rs::GBK
@@ -186,6 +308,31 @@ mod tests {
         check(r#"{"license":"!!!"}"#, Err("bad-field"));
         check(r#"{"license":["x"]}"#, Err("bad-field"));
         check(r#"{"license":"////"}"#, Err("bad-field"));
+    }
+
+    #[test]
+    fn a_picture_is_read_in_each_of_its_encodings() {
+        let standard = BASE64.encode([0xFB, 0xEF, 0xBE, 0x01]);
+        assert_eq!(standard, "++++AQ==");
+        let read_at_most = |most, encoding, text: &str| picture(text, encoding, most).map_err(NoPicture::name);
+        let read = |encoding, text: &str| read_at_most(64, encoding, text);
+        let right: Result<_, &str> = Ok(vec![0xFB, 0xEF, 0xBE, 0x01]);
+        assert_eq!(read(PictureEncoding::Base64, "++++AQ=="), right);
+        assert_eq!(read(PictureEncoding::Base64, "++++AQ"), right, "without its padding");
+        assert_eq!(read(PictureEncoding::Base64, "++\r\n++AQ\n=="), right, "in lines");
+        assert_eq!(read(PictureEncoding::Base64Url, "----AQ=="), right);
+        assert_eq!(read(PictureEncoding::DataUrl, "data:image/jpeg;base64,++++AQ=="), right);
+        for (encoding, text) in [
+            (PictureEncoding::Base64, "----AQ=="),
+            (PictureEncoding::Base64Url, "++++AQ=="),
+            (PictureEncoding::DataUrl, "++++AQ=="),
+            (PictureEncoding::DataUrl, "data:image/jpeg,++++AQ=="),
+            (PictureEncoding::Base64, "http://camera/picture.jpg"),
+        ] {
+            assert_eq!(read(encoding, text), Err("photo-encoding"), "{text}");
+        }
+        assert_eq!(read_at_most(4, PictureEncoding::Base64, "++++AQIDBAUG"), Err("photo-too-large"));
+        assert_eq!(read(PictureEncoding::Base64, &"!".repeat(200)), Err("photo-too-large"), "not even looked at");
     }
 
     fn check(body: &str, expect: Result<Option<&str>, &str>) {

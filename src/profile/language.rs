@@ -1,22 +1,36 @@
 //! The words of a device profile, exactly as they stand in its TOML file; every unknown word is an error.
+//! Here is what all profiles share; each link has a file of its own.
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+pub mod frame;
+pub mod http;
+pub mod modbus;
+pub mod mqtt;
+pub mod reader;
+
+pub use modbus::{ModbusCommand, ModbusWords, Number, Poll};
+pub use mqtt::{MqttCommand, MqttReply, MqttWords};
+
+use crate::domain::event::PhotoKind;
+
 /// Only the part that says which link a profile is for.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct Opening {
     /// The head.
     pub profile: Head,
 }
 
 /// `[profile]`: which product it is.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// `vendor/product`, the name that settings use; also the file's path without `.toml`.
+    #[schemars(with = "String")]
     pub id: Spanned<String>,
     /// Who makes it.
     pub vendor: String,
@@ -30,58 +44,42 @@ pub struct Head {
 }
 
 /// How a product is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Link {
     /// Through an MQTT broker.
     Mqtt,
-    /// On a serial bus.
+    /// Relay and input boards on a serial bus.
     ModbusRtu,
+    /// The same boards behind a TCP port.
+    ModbusTcp,
+    /// HTTP in either direction.
+    Http,
+    /// Frames on a serial line, or in another device's tunnel.
+    Serial,
+    /// Card readers on two data wires.
+    Wiegand,
+    /// Card readers on an OSDP bus.
+    Osdp,
 }
 
-/// A profile for an MQTT device.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MqttWords {
-    /// The head.
-    pub profile: Head,
-    /// What the settings must or may say for each device.
-    #[serde(default)]
-    pub params: BTreeMap<String, Param>,
-    /// The topic layouts that the product is known to use, the usual one first; `{layout}` in a topic stands for each.
-    pub layouts: Vec<Spanned<String>>,
-    /// Topics on which devices that the settings do not name would speak; the `{parameter}` becomes their name.
-    #[serde(default)]
-    pub strangers: Vec<Spanned<String>>,
-    /// What the device says. The first message that fits is taken.
-    #[serde(default, rename = "message")]
-    pub messages: Vec<Message>,
-    /// What the device can be told.
-    #[serde(default, rename = "command")]
-    pub commands: Vec<MqttCommand>,
-}
-
-/// A profile for a board on a serial bus.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModbusWords {
-    /// The head.
-    pub profile: Head,
-    /// What the settings must or may say for each device; `address` is the board's address on the bus.
-    #[serde(default)]
-    pub params: BTreeMap<String, Param>,
-    /// Milliseconds within which the board answers a frame.
-    pub reply_timeout_ms: Spanned<u64>,
-    /// What is read again and again.
-    #[serde(default, rename = "poll")]
-    pub polls: Vec<Poll>,
-    /// What the board can be told.
-    #[serde(default, rename = "command")]
-    pub commands: Vec<ModbusCommand>,
+impl Link {
+    /// The link as profiles write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::ModbusRtu => "modbus-rtu",
+            Self::ModbusTcp => "modbus-tcp",
+            Self::Http => "http",
+            Self::Serial => "serial",
+            Self::Wiegand => "wiegand",
+            Self::Osdp => "osdp",
+        }
+    }
 }
 
 /// One parameter of a profile.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Param {
     /// What it holds.
@@ -93,15 +91,19 @@ pub struct Param {
     #[serde(default)]
     pub required: bool,
     /// What it is where the settings are silent.
+    #[schemars(with = "Option<serde_json::Value>")]
     pub default: Option<Spanned<toml::Value>>,
     /// Lowest integer.
     pub min: Option<i64>,
     /// Highest integer.
     pub max: Option<i64>,
+    /// The words of a choice.
+    #[serde(default)]
+    pub choices: Vec<String>,
 }
 
 /// What a parameter holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ParamKind {
     /// One level of a topic, such as a serial number: no `/`, `+` or `#`.
@@ -110,16 +112,36 @@ pub enum ParamKind {
     Topic,
     /// A whole number.
     Integer,
+    /// One of the words in `choices`.
+    Choice,
 }
 
 /// `[[message]]`: how to recognise and read one thing that the device says.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Message {
     /// Its name in logs.
     pub name: String,
-    /// Where it arrives.
+    /// MQTT: where it arrives.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     pub topics: Vec<Spanned<String>>,
+    /// HTTP: the paths to which it is posted; parameters in braces. A message of a stream has none.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub paths: Vec<Spanned<String>>,
+    /// HTTP: the content types it may have, without their parameters; empty for any.
+    #[serde(default)]
+    pub content_types: Vec<String>,
+    /// HTTP: which of the profile's replies answers it.
+    #[schemars(with = "Option<String>")]
+    pub reply: Option<Spanned<String>>,
+    /// HTTP: values of the message that its answer repeats, by the names that the reply uses.
+    #[serde(default)]
+    pub echo: BTreeMap<String, String>,
+    /// Serial: how the frame's `data` part is laid out.
+    #[serde(default)]
+    pub data: Vec<frame::Part>,
     /// All of these must hold.
     #[serde(default)]
     pub when: Vec<Condition>,
@@ -127,22 +149,56 @@ pub struct Message {
     #[serde(default)]
     pub root: String,
     /// What it means.
+    #[schemars(with = "Emits")]
     pub emits: Spanned<Emits>,
     /// Where the meaning stands in the body.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Field>")]
     pub fields: BTreeMap<String, Spanned<Field>>,
+    /// Where pictures stand in the body; one that is absent, null or empty is none.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, PictureWords>")]
+    pub pictures: BTreeMap<PhotoKind, Spanned<PictureWords>>,
     /// For `emits = "unsupported"`: what the installer should do.
     pub because: Option<String>,
 }
 
+/// A picture inside a message.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PictureWords {
+    /// Where it stands: names and list positions joined by dots.
+    pub path: String,
+    /// How its bytes are written as text.
+    pub encoding: PictureEncoding,
+}
+
+/// How a picture's bytes are written as text. White space in it does not matter, and padding may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PictureEncoding {
+    /// Base64, standard alphabet.
+    Base64,
+    /// Base64 with `-` and `_`.
+    Base64Url,
+    /// `data:image/jpeg;base64,` before it.
+    DataUrl,
+}
+
 /// What a message means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Emits {
     /// A camera saw a vehicle.
     PlateRead,
     /// An input contact changed.
     Input,
+    /// All input contacts, as a number with one bit each.
+    Inputs,
+    /// A reader read a card.
+    Card,
+    /// Another device's bytes, through this one's tunnel.
+    Tunnelled,
     /// The arm's limit switches.
     Arm,
     /// A vehicle passed, turned back or followed.
@@ -156,28 +212,44 @@ pub enum Emits {
 }
 
 /// A test of one field; numbers and texts are compared as they are written.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
     /// The field.
+    #[schemars(with = "String")]
     pub path: Spanned<String>,
     /// It is there and is one of these.
+    #[schemars(with = "Option<Vec<serde_json::Value>>")]
     pub is: Option<Vec<toml::Value>>,
+    /// It is there and is what the settings give to the parameter of this name.
+    #[schemars(with = "Option<String>")]
+    pub is_param: Option<Spanned<String>>,
     /// It is not there or is none of these.
+    #[schemars(with = "Option<Vec<serde_json::Value>>")]
     pub is_not: Option<Vec<toml::Value>>,
 }
 
 /// How one value is taken from the body.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Field {
     /// Where it stands: names and list positions joined by dots.
     pub path: Option<String>,
     /// What it always is, for a message that says it by its topic alone; instead of `path`.
+    #[schemars(with = "Option<serde_json::Value>")]
     pub always: Option<toml::Value>,
     /// Where it stands otherwise: the values at these paths, joined by `_`.
     #[serde(default)]
     pub or_join: Vec<String>,
+    /// A number on the wire is multiplied by this, so that 0.97 becomes 97 with `times = 100`; what is left after the
+    /// point is dropped.
+    pub times: Option<i64>,
+    /// A list in one text, cut at this.
+    pub split: Option<String>,
+    /// For `candidates`: where the plate stands in each entry.
+    pub plate: Option<String>,
+    /// For `candidates`: where the confidence stands in each entry.
+    pub confidence: Option<String>,
     /// What to undo, in this order.
     #[serde(default)]
     pub decode: Vec<Decode>,
@@ -190,129 +262,125 @@ pub struct Field {
     #[serde(default)]
     pub map: BTreeMap<String, String>,
     /// What it is where the body is silent.
+    #[schemars(with = "Option<serde_json::Value>")]
     pub default: Option<toml::Value>,
 }
 
 /// A step of decoding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decode {
     /// Base64, standard alphabet, padding optional.
     Base64,
+    /// Base64 with `-` and `_`, padding optional.
+    Base64Url,
+    /// Base64 with an alphabet of the product's own.
+    Base64Own(OwnBase64),
+    /// Hex digits in pairs.
+    Hex,
     /// UTF-8 where it is valid, else GBK, strictly.
     Utf8OrGbk,
+    /// GBK, strictly.
+    Gbk,
 }
 
-/// How much an answer proves; it never proves that the arm moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// A product's own base64.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnBase64 {
+    /// The 64 characters in order.
+    pub alphabet: String,
+    /// What fills up the end, where it is not `=`.
+    pub padding: Option<char>,
+}
+
+/// How much is known once a command was sent; it never proves that the arm moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ack {
+    /// Nothing: not even that it arrived.
+    None,
+    /// The line took the bytes.
+    Transport,
     /// The device says that it took the command.
     Device,
+    /// The device says so only when its own limit switch has moved.
+    LimitSwitch,
 }
 
-/// A bound on an argument of a command.
-#[derive(Clone, Debug, Deserialize)]
+/// Whether a command is ever repeated. A barrier command never is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retry {
+    /// Never.
+    #[default]
+    Never,
+    /// While there is no answer.
+    Again(Again),
+}
+
+/// How a harmless command is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Again {
+    /// How often besides the first time, 1 to 5.
+    pub times: u8,
+    /// The pause before each, in milliseconds.
+    pub pause_ms: u64,
+}
+
+/// When a command must not be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Guard {
+    /// Never: it is known only so that its bytes are recognised.
+    #[serde(default)]
+    pub never: bool,
+    /// Only when these arguments are given and not empty.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// At most so often a day, such as for what wears out a memory.
+    pub per_day_max: Option<u32>,
+    /// Why.
+    pub because: String,
+}
+
+/// The command that the house gives to lift an arm.
+pub const RAISE: &str = "raise";
+
+/// What an argument of a command may be.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Arg {
-    /// Lowest value.
-    pub min: i64,
-    /// Highest value.
-    pub max: i64,
-    /// The value is a multiple of this.
+    /// What it is; `integer` where it is not given.
+    #[serde(default, rename = "type")]
+    pub kind: ArgKind,
+    /// Lowest integer.
+    pub min: Option<i64>,
+    /// Highest integer; for a text, bytes or rows the most characters, bytes or rows.
+    pub max: Option<i64>,
+    /// An integer is a multiple of this.
     #[serde(default = "one")]
     pub step: i64,
+    /// What it is where nobody gives it.
+    pub default: Option<i64>,
+}
+
+/// What an argument is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArgKind {
+    /// A whole number.
+    #[default]
+    Integer,
+    /// A text.
+    Text,
+    /// Bytes in hex.
+    Bytes,
+    /// A list of rows, each with values of its own.
+    Rows,
 }
 
 fn one() -> i64 {
     1
-}
-
-/// `[[command]]` of an MQTT device.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MqttCommand {
-    /// Which of our commands it carries out.
-    pub name: Spanned<CommandName>,
-    /// How much the answer proves.
-    pub ack: Ack,
-    /// Bounds of the arguments.
-    pub args: BTreeMap<String, Arg>,
-    /// Where it is published.
-    pub topic: Spanned<String>,
-    /// The JSON that is published; `{name}` stands for a parameter or an argument.
-    pub payload: Spanned<String>,
-    /// The device's answer.
-    pub reply: MqttReply,
-}
-
-/// Our commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CommandName {
-    /// Raise the barrier by a pulse that the device times.
-    Raise,
-}
-
-/// The device's answer to a command.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MqttReply {
-    /// Where it arrives.
-    pub topics: Vec<Spanned<String>>,
-    /// The field that repeats the command's `{id}`.
-    pub id: Spanned<String>,
-    /// What says that the device took the command.
-    pub success: Condition,
-    /// Milliseconds after which the outcome counts as unknown.
-    pub timeout_ms: Spanned<u64>,
-}
-
-/// `[[poll]]`: inputs that are read again and again.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Poll {
-    /// 2 (discrete inputs) or 1 (coils).
-    pub function: Spanned<u8>,
-    /// The first input.
-    pub address: u16,
-    /// How many, 1 to 64.
-    pub count: Spanned<u16>,
-    /// Milliseconds between two reads.
-    pub every_ms: Spanned<u64>,
-}
-
-/// `[[command]]` of a board on a serial bus.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModbusCommand {
-    /// Which of our commands it carries out.
-    pub name: Spanned<CommandName>,
-    /// How much the echo proves.
-    pub ack: Ack,
-    /// Bounds of the arguments.
-    pub args: BTreeMap<String, Arg>,
-    /// 5 or 6 (one value) or 16 (registers).
-    pub function: Spanned<u8>,
-    /// Where it is written.
-    pub address: Spanned<Number>,
-    /// What is written: one number for 5 and 6, one or more for 16.
-    pub values: Spanned<Vec<Number>>,
-}
-
-/// A number of a frame: fixed, or made from an argument as `base + argument * times / divided_by`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Number {
-    /// What is always there.
-    #[serde(default)]
-    pub base: i64,
-    /// The argument.
-    pub arg: Option<String>,
-    /// The factor.
-    #[serde(default = "one")]
-    pub times: i64,
-    /// The divisor, applied last and without remainder.
-    #[serde(default = "one")]
-    pub divided_by: i64,
 }

@@ -47,7 +47,7 @@ impl<'a> Source<'a> {
         let place = error.span().map(|span| self.place(span.start));
         let message = error.message().replace('\n', "; ");
         let (wrong, allowed) = match message.split_once(", expected ") {
-            Some((wrong, allowed)) => (wrong.to_owned(), allowed.to_owned()),
+            Some((wrong, allowed)) => (meant(wrong, allowed), allowed.trim_start_matches("one of ").to_owned()),
             None => (message, "what the manual beside the file describes".to_owned()),
         };
         Mistake { file: self.file.to_owned(), place, wrong, allowed }
@@ -73,6 +73,24 @@ impl fmt::Display for Mistake {
         }
         write!(f, ": {}; allowed: {}", self.wrong, self.allowed)
     }
+}
+
+/// The complaint with the nearest allowed name, where the unknown one looks like a slip of the finger.
+fn meant(wrong: &str, allowed: &str) -> String {
+    let quoted = |text: &str| -> Vec<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    let unknown = quoted(wrong).into_iter().next().unwrap_or_default();
+    match nearest(&unknown, quoted(allowed).iter().map(String::as_str)) {
+        Some(near) => format!("{wrong} (did you mean `{near}`?)"),
+        None => wrong.to_owned(),
+    }
+}
+
+/// The known name that is most like an unknown one; none where all are far from it.
+pub fn nearest<'n>(unknown: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let far = unknown.chars().count() / 3 + 1;
+    let distance = |name: &str| strsim::osa_distance(unknown, name);
+    let near = known.into_iter().map(|name| (distance(name), name)).min()?;
+    (near.0 <= far && !unknown.is_empty()).then_some(near.1)
 }
 
 /// The known names as a person reads them in a mistake.

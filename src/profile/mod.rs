@@ -1,36 +1,47 @@
 //! Device profiles: one product per TOML file says what its bytes mean and what bytes move it. Pure: bytes in, values out.
 
+pub mod document;
+pub mod framing;
+pub mod hostile;
+pub mod http;
 pub mod language;
+pub mod layout;
 pub mod mistake;
 pub mod modbus;
 pub mod mqtt;
+pub mod osdp;
 pub mod recording;
+pub mod serial;
+pub mod shipped;
 pub mod statement;
+pub mod stream;
+pub mod template;
+pub mod wiegand;
 
 mod check;
+mod checks;
+mod join;
 mod json;
+mod meaning;
 pub use json::shortened;
-pub mod template;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use language::{CommandName, Emits, Link, ModbusWords, MqttWords, Opening, Param, ParamKind};
+use http::HttpCodec;
+use language::frame::SerialWords;
+use language::http::HttpWords;
+use language::reader::{OsdpWords, WiegandWords};
+use language::{Ack, Arg, Emits, Guard, Head, Link, Message, ModbusWords, MqttWords, Opening, Param, ParamKind};
 use mistake::{Mistake, Source, one_of};
 use modbus::ModbusCodec;
 use mqtt::MqttCodec;
+use osdp::OsdpCodec;
+use serial::SerialCodec;
+use shipped::SHIPPED;
 use template::{Value, Values};
-
-/// The profiles that every box has; a file of the same id in the site's own directory replaces one.
-const SHIPPED: &[(&str, &str)] = &[
-    ("device-profiles/lc/modbus-8r.toml", include_str!("../../device-profiles/lc/modbus-8r.toml")),
-    ("device-profiles/vzenith/r-mqtt.toml", include_str!("../../device-profiles/vzenith/r-mqtt.toml")),
-    (
-        "device-profiles/waveshare/modbus-relay-8.toml",
-        include_str!("../../device-profiles/waveshare/modbus-relay-8.toml"),
-    ),
-];
+use wiegand::Cards;
 
 /// The largest profile file that is read.
 const PROFILE_BYTES_MAX: u64 = 256 * 1024;
@@ -50,10 +61,27 @@ pub struct Profile {
     words: Words,
 }
 
+/// The same for the commands of every link.
+macro_rules! of_command {
+    () => {
+        |words| CommandOf {
+            name: words.name.get_ref(),
+            is_service: words.service,
+            ack: words.ack,
+            args: &words.args,
+            guard: words.guard.as_ref(),
+        }
+    };
+}
+
 #[derive(Clone, Debug)]
 enum Words {
     Mqtt(Arc<MqttWords>),
     Modbus(Arc<ModbusWords>),
+    Http(Arc<HttpWords>),
+    Serial(Arc<SerialWords>),
+    Wiegand(Arc<WiegandWords>),
+    Osdp(Arc<OsdpWords>),
 }
 
 /// One device: a profile with the settings' parameters in it.
@@ -61,8 +89,31 @@ enum Words {
 pub enum Codec {
     /// Through an MQTT broker.
     Mqtt(MqttCodec),
-    /// On a serial bus.
+    /// Relay and input boards.
     Modbus(ModbusCodec),
+    /// HTTP in either direction.
+    Http(HttpCodec),
+    /// Frames on a serial line or in a tunnel.
+    Serial(SerialCodec),
+    /// A reader with two data wires.
+    Wiegand(Cards),
+    /// A reader on an OSDP bus.
+    Osdp(OsdpCodec),
+}
+
+/// One command of a profile, for people.
+#[derive(Clone, Debug)]
+pub struct CommandOf<'p> {
+    /// Its name.
+    pub name: &'p str,
+    /// Whether it is for an installer's hands only.
+    pub is_service: bool,
+    /// How much is known once it was sent.
+    pub ack: Ack,
+    /// What it takes.
+    pub args: &'p BTreeMap<String, Arg>,
+    /// When it must not be sent.
+    pub guard: Option<&'p Guard>,
 }
 
 /// Why parameters do not fit a profile: which one, what is wrong, what is allowed.
@@ -81,7 +132,7 @@ impl Catalogue {
     pub fn load(directory: Option<&Path>) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let mut profiles = BTreeMap::new();
-        let shipped = SHIPPED.iter().map(|(file, text)| (PathBuf::from(file), (*text).to_owned()));
+        let shipped = SHIPPED.iter().map(|profile| (PathBuf::from(profile.file), profile.text.to_owned()));
         let own = match directory {
             Some(directory) => files_below(directory).unwrap_or_else(|mistake| {
                 mistakes.push(mistake);
@@ -116,16 +167,37 @@ impl Profile {
     pub fn parse(source: &Source) -> Result<Self, Vec<Mistake>> {
         let unreadable = |error: toml::de::Error| vec![source.unreadable(&error)];
         let opening: Opening = toml::from_str(source.text).map_err(unreadable)?;
+        let text = source.text;
         let (words, mistakes) = match opening.profile.link {
             Link::Mqtt => {
-                let words: MqttWords = toml::from_str(source.text).map_err(unreadable)?;
+                let words: MqttWords = toml::from_str(text).map_err(unreadable)?;
                 let mistakes = check::mqtt(source, &words);
                 (Words::Mqtt(Arc::new(words)), mistakes)
             }
-            Link::ModbusRtu => {
-                let words: ModbusWords = toml::from_str(source.text).map_err(unreadable)?;
+            Link::ModbusRtu | Link::ModbusTcp => {
+                let words: ModbusWords = toml::from_str(text).map_err(unreadable)?;
                 let mistakes = check::modbus(source, &words);
                 (Words::Modbus(Arc::new(words)), mistakes)
+            }
+            Link::Http => {
+                let words: HttpWords = toml::from_str(text).map_err(unreadable)?;
+                let mistakes = check::http(source, &words);
+                (Words::Http(Arc::new(words)), mistakes)
+            }
+            Link::Serial => {
+                let words: SerialWords = toml::from_str(text).map_err(unreadable)?;
+                let mistakes = check::serial(source, &words);
+                (Words::Serial(Arc::new(words)), mistakes)
+            }
+            Link::Wiegand => {
+                let words: WiegandWords = toml::from_str(text).map_err(unreadable)?;
+                let mistakes = check::wiegand(source, &words);
+                (Words::Wiegand(Arc::new(words)), mistakes)
+            }
+            Link::Osdp => {
+                let words: OsdpWords = toml::from_str(text).map_err(unreadable)?;
+                let mistakes = check::osdp(source, &words);
+                (Words::Osdp(Arc::new(words)), mistakes)
             }
         };
         if mistakes.is_empty() { Ok(Self { words }) } else { Err(mistakes) }
@@ -133,60 +205,145 @@ impl Profile {
 
     /// `vendor/product`.
     pub fn id(&self) -> &str {
+        self.head().id.get_ref()
+    }
+
+    /// Which product it is.
+    pub fn head(&self) -> &Head {
         match &self.words {
-            Words::Mqtt(words) => words.profile.id.get_ref(),
-            Words::Modbus(words) => words.profile.id.get_ref(),
+            Words::Mqtt(words) => &words.profile,
+            Words::Modbus(words) => &words.profile,
+            Words::Http(words) => &words.profile,
+            Words::Serial(words) => &words.profile,
+            Words::Wiegand(words) => &words.profile,
+            Words::Osdp(words) => &words.profile,
         }
     }
 
     /// How the product is reached.
     pub fn link(&self) -> Link {
+        self.head().link
+    }
+
+    /// What the settings must or may say for each device.
+    pub fn params(&self) -> &BTreeMap<String, Param> {
         match &self.words {
-            Words::Mqtt(_) => Link::Mqtt,
-            Words::Modbus(_) => Link::ModbusRtu,
+            Words::Mqtt(words) => &words.params,
+            Words::Modbus(words) => &words.params,
+            Words::Http(words) => &words.params,
+            Words::Serial(words) => &words.params,
+            Words::Wiegand(words) => &words.params,
+            Words::Osdp(words) => &words.params,
+        }
+    }
+
+    /// What the product says, where a profile lists messages.
+    pub fn messages(&self) -> &[Message] {
+        match &self.words {
+            Words::Mqtt(words) => &words.messages,
+            Words::Http(words) => &words.messages,
+            Words::Serial(words) => &words.messages,
+            Words::Modbus(_) | Words::Wiegand(_) | Words::Osdp(_) => &[],
         }
     }
 
     /// Whether the product says such things.
     pub fn emits(&self, what: Emits) -> bool {
         match &self.words {
-            Words::Mqtt(words) => words.messages.iter().any(|message| *message.emits.get_ref() == what),
+            Words::Mqtt(_) | Words::Http(_) | Words::Serial(_) => {
+                self.messages().iter().any(|message| *message.emits.get_ref() == what)
+            }
             Words::Modbus(words) => what == Emits::Input && !words.polls.is_empty(),
+            Words::Wiegand(_) => what == Emits::Card,
+            Words::Osdp(_) => matches!(what, Emits::Card | Emits::Input),
         }
     }
 
     /// How many inputs are read, where the profile says so.
     pub fn input_count(&self) -> Option<u16> {
         match &self.words {
-            Words::Mqtt(_) => None,
             Words::Modbus(words) => words.polls.iter().map(|poll| poll.address + *poll.count.get_ref()).max(),
+            Words::Mqtt(_) | Words::Http(_) | Words::Serial(_) | Words::Wiegand(_) | Words::Osdp(_) => None,
+        }
+    }
+
+    /// The names of the answers to posts.
+    pub fn replies(&self) -> Vec<&str> {
+        match &self.words {
+            Words::Http(words) => words.replies.keys().map(String::as_str).collect(),
+            Words::Mqtt(_) | Words::Modbus(_) | Words::Serial(_) | Words::Wiegand(_) | Words::Osdp(_) => Vec::new(),
+        }
+    }
+
+    /// What the product can be told.
+    pub fn commands(&self) -> Vec<CommandOf<'_>> {
+        match &self.words {
+            Words::Mqtt(words) => words.commands.iter().map(of_command!()).collect(),
+            Words::Modbus(words) => words.commands.iter().map(of_command!()).collect(),
+            Words::Http(words) => words.commands.iter().map(of_command!()).collect(),
+            Words::Serial(words) => words.commands.iter().map(of_command!()).collect(),
+            Words::Wiegand(_) | Words::Osdp(_) => Vec::new(),
         }
     }
 
     /// The bounds of a command's arguments; `None` where the product has no such command.
-    pub fn args(&self, command: CommandName) -> Option<&BTreeMap<String, language::Arg>> {
-        match &self.words {
-            Words::Mqtt(words) => {
-                words.commands.iter().find(|words| *words.name.get_ref() == command).map(|words| &words.args)
-            }
-            Words::Modbus(words) => {
-                words.commands.iter().find(|words| *words.name.get_ref() == command).map(|words| &words.args)
-            }
-        }
+    pub fn args(&self, command: &str) -> Option<&BTreeMap<String, Arg>> {
+        self.commands().into_iter().find(|words| words.name == command).map(|words| words.args)
     }
 
     /// The device that these parameters describe.
     pub fn bind(&self, given: &BTreeMap<String, toml::Value>) -> Result<Codec, Vec<BadParam>> {
-        let known = match &self.words {
-            Words::Mqtt(words) => &words.params,
-            Words::Modbus(words) => &words.params,
-        };
-        let values = bound(known, given)?;
+        let values = bound(self.params(), given)?;
         Ok(match &self.words {
-            Words::Mqtt(words) => Codec::Mqtt(MqttCodec::new(Arc::clone(words), values)),
+            Words::Mqtt(words) => {
+                let mut words = MqttWords::clone(words);
+                with_params(&mut words.messages, &values);
+                Codec::Mqtt(MqttCodec::new(Arc::new(words), values))
+            }
             Words::Modbus(words) => Codec::Modbus(ModbusCodec::new(Arc::clone(words), &values)),
+            Words::Http(words) => {
+                let mut words = HttpWords::clone(words);
+                with_params(&mut words.messages, &values);
+                Codec::Http(HttpCodec::new(Arc::new(words), values))
+            }
+            Words::Serial(words) => {
+                let mut words = SerialWords::clone(words);
+                with_params(&mut words.messages, &values);
+                Codec::Serial(SerialCodec::new(Arc::new(words), values))
+            }
+            Words::Wiegand(words) => Codec::Wiegand(Cards::new(&words.cards)),
+            Words::Osdp(words) => Codec::Osdp(OsdpCodec::new(Arc::clone(words), &values)),
         })
     }
+}
+
+/// The words of a link's profiles as a JSON Schema, for editors; made from the same types that read the profiles.
+pub fn schema(link: Link) -> String {
+    let schema = match link {
+        Link::Mqtt => schemars::schema_for!(MqttWords),
+        Link::ModbusRtu | Link::ModbusTcp => schemars::schema_for!(ModbusWords),
+        Link::Http => schemars::schema_for!(HttpWords),
+        Link::Serial => schemars::schema_for!(SerialWords),
+        Link::Wiegand => schemars::schema_for!(WiegandWords),
+        Link::Osdp => schemars::schema_for!(OsdpWords),
+    };
+    format!("{:#}", schema.as_value())
+}
+
+/// Tests against a parameter become tests against its value; a parameter that is not given fits nothing.
+fn with_params(messages: &mut [Message], values: &Values) {
+    for condition in messages.iter_mut().flat_map(|message| &mut message.when) {
+        if let Some(name) = &condition.is_param {
+            let value = values.get(name.get_ref()).map(|value| toml::Value::String(value.written()));
+            condition.is = Some(value.into_iter().collect());
+        }
+    }
+}
+
+/// Bytes as a person writes them: hex digits in pairs, blanks between them as one likes.
+pub fn bytes(text: &str) -> Result<Vec<u8>, String> {
+    let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    hex::decode(&digits).map_err(|error| format!("bytes in hex such as \"00 64 FF FF\" are expected: {error}"))
 }
 
 fn bound(known: &BTreeMap<String, Param>, given: &BTreeMap<String, toml::Value>) -> Result<Values, Vec<BadParam>> {
@@ -230,6 +387,13 @@ fn param_value(param: &Param, value: &toml::Value) -> Result<Value, String> {
             return match value.as_integer() {
                 Some(number) if (min..=max).contains(&number) => Ok(Value::Integer(number)),
                 Some(_) | None => Err(format!("a whole number from {min} to {max}: {}", param.help)),
+            };
+        }
+        ParamKind::Choice => {
+            let is_one = value.as_str().is_some_and(|word| param.choices.iter().any(|choice| choice == word));
+            return match value.as_str().filter(|_| is_one) {
+                Some(word) => Ok(Value::Text(word.to_owned())),
+                None => Err(format!("{}: {}", one_of(param.choices.iter().map(String::as_str)), param.help)),
             };
         }
         ParamKind::Text => &['/', '+', '#', '{', '}'],

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use super::language::{CommandName, ModbusCommand, ModbusWords, Number};
+use super::language::{Link, ModbusCommand, ModbusWords, Number};
+use super::meaning;
+use super::statement::CannotSend;
 use super::template::{Value, Values};
 
 /// The longest frame that Modbus RTU allows.
@@ -14,6 +16,15 @@ pub const FRAME_BYTES_MAX: usize = 256;
 pub struct ModbusCodec {
     words: Arc<ModbusWords>,
     address: u8,
+}
+
+/// How frames are wrapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Address before, check behind; also through a gateway that passes bytes on as they are.
+    Rtu,
+    /// A transaction number and a length before.
+    Tcp,
 }
 
 /// A frame to be sent, and what its answer looks like.
@@ -61,6 +72,9 @@ impl BadFrame {
     }
 }
 
+/// The number of every recorded request over TCP.
+pub const RECORDED_TRANSACTION: u16 = 1;
+
 /// The function bit that marks a refusal.
 const REFUSED: u8 = 0x80;
 /// Address, function, reason, two bytes of check.
@@ -72,7 +86,7 @@ impl ModbusCodec {
     pub(super) fn new(words: Arc<ModbusWords>, params: &Values) -> Self {
         let address = match params.get("address") {
             Some(Value::Integer(address)) => u8::try_from(*address).unwrap_or(1),
-            Some(Value::Text(_)) | None => 1,
+            Some(Value::Text(_) | Value::Bytes(_) | Value::Rows(_)) | None => 1,
         };
         Self { words, address }
     }
@@ -80,6 +94,11 @@ impl ModbusCodec {
     /// The board's address on the bus.
     pub fn address(&self) -> u8 {
         self.address
+    }
+
+    /// How its frames are wrapped.
+    pub fn framing(&self) -> Framing {
+        if self.words.profile.link == Link::ModbusTcp { Framing::Tcp } else { Framing::Rtu }
     }
 
     /// How long the board may take to answer, in milliseconds.
@@ -92,12 +111,15 @@ impl ModbusCodec {
         self.words.polls.iter().map(|poll| (self.read(poll), poll.address, *poll.every_ms.get_ref())).collect()
     }
 
-    /// The frame that carries a command; `None` where the profile has no such command or an argument does not fit.
-    pub fn encode(&self, command: CommandName, args: &Values) -> Option<Request> {
-        let command = self.words.commands.iter().find(|words| *words.name.get_ref() == command)?;
-        let address = number(command.address.get_ref(), args)?;
-        let values: Option<Vec<u16>> = command.values.get_ref().iter().map(|value| number(value, args)).collect();
-        Some(self.write(command, address, &values?))
+    /// The frame that carries a command.
+    pub fn encode(&self, command: &str, args: &Values) -> Result<Request, CannotSend> {
+        let words = self.words.commands.iter().find(|words| words.name.get_ref() == command);
+        let words = words.ok_or_else(|| CannotSend::NoCommand(command.to_owned()))?;
+        let args = meaning::arguments(&words.args, words.guard.as_ref(), args)?;
+        let address = number(words.address.get_ref(), &args)?;
+        let values: Result<Vec<u16>, CannotSend> =
+            words.values.get_ref().iter().map(|value| number(value, &args)).collect();
+        Ok(self.write(words, address, &values?))
     }
 
     fn read(&self, poll: &super::language::Poll) -> Request {
@@ -117,6 +139,9 @@ impl ModbusCodec {
             frame.extend(count.to_be_bytes());
             frame.push(u8::try_from(values.len() * 2).expect("the catalogue allows few values"));
         }
+        if function == 15 {
+            return self.outputs(frame, values);
+        }
         for value in values {
             frame.extend(value.to_be_bytes());
         }
@@ -124,7 +149,54 @@ impl ModbusCodec {
     }
 }
 
+impl ModbusCodec {
+    /// Function 15: one bit for each output, the first in the lowest bit of the first byte.
+    fn outputs(&self, mut frame: Vec<u8>, values: &[u16]) -> Request {
+        let count = u16::try_from(values.len()).expect("the catalogue allows few values");
+        let mut bits = vec![0u8; values.len().div_ceil(8)];
+        for (n, _) in values.iter().enumerate().filter(|(_, value)| **value != 0) {
+            bits[n / 8] |= 1 << (n % 8);
+        }
+        frame.extend(count.to_be_bytes());
+        frame.push(u8::try_from(bits.len()).expect("the catalogue allows few values"));
+        frame.extend(bits);
+        Request { frame: checked(frame), answer_bytes: ECHO_BYTES }
+    }
+}
+
 impl Request {
+    /// The same request for a board behind a TCP port, under this transaction number: no check, because TCP has its own.
+    pub fn over_tcp(&self, transaction: u16) -> Vec<u8> {
+        let body = &self.frame[..self.frame.len() - 2];
+        let mut bytes = transaction.to_be_bytes().to_vec();
+        bytes.extend([0, 0]);
+        bytes.extend(u16::try_from(body.len()).expect("a frame is short").to_be_bytes());
+        bytes.extend(body);
+        bytes
+    }
+
+    /// How many bytes the first answer among these has; `None` while it cannot be known.
+    pub fn awaits_over_tcp(so_far: &[u8]) -> Result<Option<usize>, BadFrame> {
+        let Some(head) = so_far.first_chunk::<6>() else { return Ok(None) };
+        let length = usize::from(u16::from_be_bytes([head[4], head[5]]));
+        if head[2..4] != [0, 0] || !(2..=FRAME_BYTES_MAX).contains(&length) {
+            return Err(BadFrame::NotTheAnswer);
+        }
+        Ok(Some(6 + length))
+    }
+
+    /// What came back over TCP for this transaction number.
+    pub fn answered_over_tcp(&self, transaction: u16, bytes: &[u8]) -> Result<Answer, BadFrame> {
+        let (head, body) = bytes.split_first_chunk::<6>().ok_or(BadFrame::CutOff)?;
+        if head[..4] != [transaction.to_be_bytes(), [0, 0]].concat() {
+            return Err(BadFrame::NotTheAnswer);
+        }
+        if body.len() != usize::from(u16::from_be_bytes([head[4], head[5]])) {
+            return Err(BadFrame::CutOff);
+        }
+        self.answered(&checked(body.to_vec()))
+    }
+
     /// How many bytes to wait for, now that these have come; `None` while it cannot be known.
     pub fn awaits(&self, so_far: &[u8]) -> Option<usize> {
         let function = so_far.get(1)?;
@@ -177,16 +249,20 @@ fn checked(mut frame: Vec<u8>) -> Vec<u8> {
     frame
 }
 
-fn number(words: &Number, args: &Values) -> Option<u16> {
+fn number(words: &Number, args: &Values) -> Result<u16, CannotSend> {
+    let name = words.arg.as_deref().unwrap_or_default();
+    let bad = || CannotSend::BadArgument(name.to_owned(), "a number that fits a register".to_owned());
     let argument = match &words.arg {
         None => 0,
-        Some(name) => match args.get(name)? {
-            Value::Integer(number) => *number,
-            Value::Text(_) => return None,
+        Some(name) => match args.get(name) {
+            Some(Value::Integer(number)) => *number,
+            Some(Value::Text(_) | Value::Bytes(_) | Value::Rows(_)) => return Err(bad()),
+            None => return Err(CannotSend::MissingArgument(name.clone())),
         },
     };
-    let scaled = argument.checked_mul(words.times)?.checked_div(words.divided_by)?;
-    u16::try_from(words.base.checked_add(scaled)?).ok()
+    let scaled = argument.checked_mul(words.times).and_then(|scaled| scaled.checked_div(words.divided_by));
+    let value = scaled.and_then(|scaled| words.base.checked_add(scaled)).ok_or_else(bad)?;
+    u16::try_from(value).map_err(|_| bad())
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::json::{Body, bad, place, scalar, shortened};
-use super::language::{CommandName, Emits, Field, Message, MqttCommand, MqttWords};
-use super::statement::{BODY_BYTES_MAX, EVENT_CHARS_MAX, Level, Rejection, SeenPlate, Statement};
+use super::json::{Body, scalar, shortened};
+use super::language::{MqttCommand, MqttWords};
+use super::meaning;
+pub use super::statement::DeviceAnswer;
+use super::statement::{BODY_BYTES_MAX, CannotSend, Picture, Rejection, Statement};
 use super::template::{self, Values};
-use crate::domain::event::{ArmPosition, UtcMs, VehicleSign};
 
 /// One device of an MQTT profile: the profile with the settings' parameters in it.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct Heard {
     pub layout: usize,
     /// What it means.
     pub what: Meaning,
+    /// The pictures of the vehicle that it tells of.
+    pub pictures: Vec<Picture>,
 }
 
 /// What a message means.
@@ -42,15 +45,6 @@ pub enum Meaning {
     Says(Vec<Statement>),
     /// The device answers a command.
     Answers(DeviceAnswer),
-}
-
-/// A device's answer to a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceAnswer {
-    /// The command's `{id}`.
-    pub id: String,
-    /// Taken, or refused in the device's own words.
-    pub taken: Result<(), String>,
 }
 
 /// A message to be published.
@@ -82,8 +76,8 @@ impl MqttCodec {
     }
 
     /// How long a command's answer may take, in milliseconds; 0 where the profile has no such command.
-    pub fn reply_timeout_ms(&self, command: CommandName) -> u64 {
-        self.command(command).map_or(0, |command| *command.reply.timeout_ms.get_ref())
+    pub fn reply_timeout_ms(&self, command: &str) -> u64 {
+        self.command(command).and_then(|command| command.reply.as_ref()).map_or(0, |reply| *reply.timeout_ms.get_ref())
     }
 
     /// What a message means.
@@ -96,30 +90,32 @@ impl MqttCodec {
             serde_json::from_slice(body).map_err(|error| Rejection::Malformed(shortened(&error.to_string())))?;
         match route {
             Route::Says { layout, messages } => {
-                let statements = self.said(messages, &top)?;
-                Ok(Heard { layout: *layout, what: Meaning::Says(statements) })
+                let (statements, pictures) = self.said(messages, &top)?;
+                Ok(Heard { layout: *layout, what: Meaning::Says(statements), pictures })
             }
             Route::Answers { layout, command } => {
                 let answer = answered(&self.words.commands[*command], &top)?;
-                Ok(Heard { layout: *layout, what: Meaning::Answers(answer) })
+                Ok(Heard { layout: *layout, what: Meaning::Answers(answer), pictures: Vec::new() })
             }
         }
     }
 
     /// The message that carries a command, in the layout in which the device spoke last (0 where it has not spoken).
-    /// `None` where the profile has no such command; the arguments were checked with the settings.
-    pub fn encode(&self, command: CommandName, layout: usize, args: &Values) -> Option<Publication> {
-        let command = self.command(command)?;
-        let layout = self.layouts.get(layout).or_else(|| self.layouts.first())?;
+    /// The id and the time of the command stand in `args` as `id` and `timestamp`.
+    pub fn encode(&self, command: &str, layout: usize, args: &Values) -> Result<Publication, CannotSend> {
+        let words = self.command(command).ok_or_else(|| CannotSend::NoCommand(command.to_owned()))?;
+        let no_layout = || CannotSend::MissingArgument("layout".to_owned());
+        let layout = self.layouts.get(layout).or_else(|| self.layouts.first()).ok_or_else(no_layout)?;
         let mut values = self.params.clone();
-        values.extend(args.clone());
-        let topic = template::plain(&in_layout(command.topic.get_ref(), layout), &values)?;
-        let body = template::json(command.payload.get_ref(), &values)?;
-        Some(Publication { topic, body })
+        values.extend(meaning::arguments(&words.args, words.guard.as_ref(), args)?);
+        let values = template::with_lengths(values);
+        let topic = meaning::filled(&in_layout(words.topic.get_ref(), layout), &values, template::plain)?;
+        let body = meaning::filled(words.payload.get_ref(), &values, template::json)?;
+        Ok(Publication { topic, body })
     }
 
-    fn command(&self, name: CommandName) -> Option<&MqttCommand> {
-        self.words.commands.iter().find(|command| *command.name.get_ref() == name)
+    fn command(&self, name: &str) -> Option<&MqttCommand> {
+        self.words.commands.iter().find(|command| command.name.get_ref() == name)
     }
 
     fn routed(&self) -> BTreeMap<String, Route> {
@@ -135,7 +131,8 @@ impl MqttCodec {
                 }
             }
             for (command, words) in self.words.commands.iter().enumerate() {
-                for topic in words.reply.topics.iter().filter_map(|pattern| topic(pattern.get_ref())) {
+                let topics = words.reply.iter().flat_map(|reply| &reply.topics);
+                for topic in topics.filter_map(|pattern| topic(pattern.get_ref())) {
                     routes.insert(topic, Route::Answers { layout, command });
                 }
             }
@@ -143,12 +140,12 @@ impl MqttCodec {
         routes
     }
 
-    fn said(&self, messages: &[usize], top: &Value) -> Result<Vec<Statement>, Rejection> {
+    fn said(&self, messages: &[usize], top: &Value) -> Result<(Vec<Statement>, Vec<Picture>), Rejection> {
         for number in messages {
             let message = &self.words.messages[*number];
             let body = Body::new(top, &message.root);
             if message.when.iter().all(|condition| body.fits(condition)) {
-                return meaning(message, body);
+                return Ok((meaning::of(message, body)?, meaning::pictures(message, body)));
             }
         }
         Err(Rejection::UnknownMessage)
@@ -159,128 +156,10 @@ fn in_layout(pattern: &str, layout: &str) -> String {
     pattern.replace("{layout}", layout)
 }
 
-fn meaning(message: &Message, body: Body) -> Result<Vec<Statement>, Rejection> {
-    let field = |name: &str| message.fields.get(name).map(|field| field.get_ref());
-    let statement = match message.emits.get_ref() {
-        Emits::Nothing => return Ok(Vec::new()),
-        Emits::Unsupported => return Err(Rejection::Unsupported(message.because.clone().unwrap_or_default())),
-        Emits::KeepAlive => Statement::KeepAlive {},
-        Emits::PlateRead => Statement::PlateRead(seen_plate(body, &field)?),
-        Emits::Input => {
-            let (field_number, number) = needed_integer(body, field("number"))?;
-            let number = u16::try_from(number).map_err(|_| bad(field_number, "not an input number"))?;
-            Statement::Input { number, level: needed(body, field("level"), level)? }
-        }
-        Emits::Arm => Statement::Arm { position: needed(body, field("position"), position)? },
-        Emits::VehicleSign => Statement::VehicleSign { sign: needed(body, field("sign"), sign)? },
-    };
-    Ok(vec![statement])
-}
-
-fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<SeenPlate, Rejection> {
-    let (event_field, event) = needed_text(body, field("event"))?;
-    if event.is_empty() || event.chars().count() > EVENT_CHARS_MAX || event.contains(char::is_control) {
-        return Err(bad(event_field, format!("not 1 to {EVENT_CHARS_MAX} printable characters")));
-    }
-    Ok(SeenPlate {
-        event,
-        plate: plate(body, field("plate"))?,
-        confidence: confidence(body, field("confidence"))?,
-        captured: captured(body, field)?,
-        stored_offline: match field("stored_offline") {
-            Some(stored) => body.text(stored)?.is_some_and(|word| word == "yes"),
-            None => false,
-        },
-    })
-}
-
-fn plate(body: Body, field: Option<&Field>) -> Result<Option<crate::domain::plate::Plate>, Rejection> {
-    let Some(field) = field else { return Ok(None) };
-    // An absent field is a mistake of the device; a null word is a vehicle without a plate.
-    if field.path.as_deref().is_some_and(|path| body.at(path).is_none()) && field.or_join.is_empty() {
-        return Err(Rejection::MissingField(place(field)));
-    }
-    let Some(text) = body.text(field)? else { return Ok(None) };
-    text.parse().map(Some).map_err(Rejection::NotAPlate)
-}
-
-/// Clamped to 0..=100: a camera that boasts has still seen a vehicle.
-fn confidence(body: Body, field: Option<&Field>) -> Result<u8, Rejection> {
-    let Some(field) = field else { return Ok(0) };
-    let value = body.integer(field)?.unwrap_or(0);
-    Ok(u8::try_from(value.clamp(0, 100)).expect("0 to 100 fits a byte"))
-}
-
-fn captured<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<Option<UtcMs>, Rejection> {
-    if let Some(ms) = field("captured_ms").map(|field| body.integer(field)).transpose()?.flatten() {
-        return Ok(Some(UtcMs(ms)));
-    }
-    let Some(seconds) = field("captured_s").map(|field| body.integer(field)).transpose()?.flatten() else {
-        return Ok(None);
-    };
-    let micros = field("captured_us").map(|field| body.integer(field)).transpose()?.flatten().unwrap_or(0);
-    Ok(seconds.checked_mul(1000).and_then(|ms| ms.checked_add(micros / 1000)).map(UtcMs))
-}
-
-/// The words of ours that a `level` may be mapped to.
-pub(super) fn level(word: &str) -> Option<Level> {
-    match word {
-        "on" => Some(Level::On),
-        "off" => Some(Level::Off),
-        "pulse" => Some(Level::Pulse),
-        _ => None,
-    }
-}
-
-/// The words of ours that a `position` may be mapped to.
-pub(super) fn position(word: &str) -> Option<ArmPosition> {
-    match word {
-        "up" => Some(ArmPosition::Up),
-        "down" => Some(ArmPosition::Down),
-        "between" => Some(ArmPosition::Between),
-        _ => None,
-    }
-}
-
-/// The words of ours that a `sign` may be mapped to.
-pub(super) fn sign(word: &str) -> Option<VehicleSign> {
-    match word {
-        "passed" => Some(VehicleSign::Passed),
-        "turned_back" => Some(VehicleSign::TurnedBack),
-        "tailgated" => Some(VehicleSign::Tailgated),
-        _ => None,
-    }
-}
-
-fn needed<T>(body: Body, field: Option<&Field>, ours: impl Fn(&str) -> Option<T>) -> Result<T, Rejection> {
-    let (field, word) = needed_text(body, field)?;
-    ours(&word).ok_or_else(|| bad(field, "a value that the profile does not list"))
-}
-
-fn needed_integer<'f>(body: Body, field: Option<&'f Field>) -> Result<(&'f Field, i64), Rejection> {
-    let (field, text) = needed_text(body, field)?;
-    let number = text.parse().map_err(|_| bad(field, "not a whole number"))?;
-    Ok((field, number))
-}
-
-fn needed_text<'f>(body: Body, field: Option<&'f Field>) -> Result<(&'f Field, String), Rejection> {
-    let field = field.expect("the catalogue refuses a profile whose message lacks a needed field");
-    let text = body.text(field)?.ok_or_else(|| Rejection::MissingField(place(field)))?;
-    Ok((field, text))
-}
-
 fn answered(command: &MqttCommand, top: &Value) -> Result<DeviceAnswer, Rejection> {
     let body = Body::new(top, "");
-    let path = command.reply.id.get_ref();
+    let reply = command.reply.as_ref().ok_or(Rejection::UnknownMessage)?;
+    let path = reply.id.get_ref();
     let id = body.at(path).and_then(scalar).ok_or_else(|| Rejection::MissingField(path.clone()))?;
-    let success = &command.reply.success;
-    if body.fits(success) {
-        return Ok(DeviceAnswer { id, taken: Ok(()) });
-    }
-    let path = success.path.get_ref();
-    let words = match body.at(path).and_then(scalar) {
-        Some(value) => format!("{path} {}", shortened(&value)),
-        None => format!("no {path} in the answer"),
-    };
-    Ok(DeviceAnswer { id, taken: Err(words) })
+    Ok(meaning::answer(id, reply.success.as_ref(), body))
 }

@@ -2,14 +2,26 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::event::{ArmPosition, UtcMs, VehicleSign};
+use super::layout::Fault;
+use crate::domain::event::{ArmPosition, PhotoKind, UtcMs, VehicleSign};
+pub use crate::domain::plate::told::{Candidate, Colour, Stage, VehicleKind};
 use crate::domain::plate::{NotAPlate, Plate};
 
 /// The largest message body that is looked at: a camera's full result with two pictures stays below it.
 pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
+/// The largest picture that is taken: a full-HD scene at a camera's best quality stays below it. Taking it out of its
+/// message and hashing it stands between a vehicle and its barrier, so the limit is also one on that time.
+pub const PICTURE_BYTES_MAX: usize = 1024 * 1024;
+
+/// All pictures of one message.
+pub const PICTURES_BYTES_MAX: usize = PICTURE_BYTES_MAX + 256 * 1024;
+
 /// The longest event identity that is kept: a serial number and a time are about 35 characters.
 pub const EVENT_CHARS_MAX: usize = 128;
+
+/// Other readings of one plate that are kept; engines give up to ten.
+pub const CANDIDATES_MAX: usize = 10;
 
 /// The longest text that is taken from a field: a device's own words for a refusal.
 pub const TEXT_CHARS_MAX: usize = 200;
@@ -26,6 +38,28 @@ pub enum Statement {
         number: u16,
         /// What it did.
         level: Level,
+    },
+    /// All input contacts at once.
+    Inputs {
+        /// How many the device has.
+        count: u16,
+        /// Those that are closed.
+        on: Vec<u16>,
+    },
+    /// A reader read a card.
+    Card {
+        /// The facility code, where the format has one.
+        #[serde(default)]
+        facility: Option<u64>,
+        /// The card number.
+        number: u64,
+    },
+    /// Another device's bytes came through this one's tunnel.
+    Tunnelled {
+        /// Which of the device's own ports.
+        channel: u16,
+        /// The bytes, in hex.
+        bytes: String,
     },
     /// Where the arm is, by the barrier's own limit switches.
     Arm {
@@ -57,6 +91,88 @@ pub struct SeenPlate {
     /// Whether the device stored it while it was cut off.
     #[serde(default)]
     pub stored_offline: bool,
+    /// What comes after what within one event.
+    #[serde(default)]
+    pub stage: Stage,
+    /// 0 to 100 for each character of the plate; empty where the device does not say.
+    #[serde(default)]
+    pub char_confidence: Vec<u8>,
+    /// Other readings, best first; empty where the device gives none.
+    #[serde(default)]
+    pub candidates: Vec<Candidate>,
+    /// The colour of the plate, where the device says it.
+    #[serde(default)]
+    pub colour: Option<Colour>,
+    /// The kind of vehicle, where the device says it.
+    #[serde(default)]
+    pub vehicle: Option<VehicleKind>,
+}
+
+/// A device's answer to a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceAnswer {
+    /// The command's `{id}`; empty on links where the order tells.
+    pub id: String,
+    /// Taken, or refused in the device's own words.
+    pub taken: Result<(), String>,
+}
+
+/// Why a command is not put into bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CannotSend {
+    /// The product has no such command.
+    #[error("the profile has no command {0}")]
+    NoCommand(String),
+    /// It needs an argument that was not given.
+    #[error("the argument {0} is missing")]
+    MissingArgument(String),
+    /// An argument does not fit.
+    #[error("the argument {0} does not fit; allowed: {1}")]
+    BadArgument(String, String),
+    /// The profile forbids it.
+    #[error("it must not be sent: {0}")]
+    Forbidden(String),
+}
+
+impl CannotSend {
+    /// The name under which it is counted.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NoCommand(_) => "no-such-command",
+            Self::MissingArgument(_) => "missing-argument",
+            Self::BadArgument(..) => "bad-argument",
+            Self::Forbidden(_) => "forbidden",
+        }
+    }
+}
+
+/// A picture that came in a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Of what it is.
+    pub kind: PhotoKind,
+    /// Its bytes as the device made them; whether they are a picture is not known here.
+    pub bytes: Result<Vec<u8>, NoPicture>,
+}
+
+/// Why a picture was not taken out of its message. The message itself is understood all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoPicture {
+    /// It is no text in the encoding that the profile names.
+    PhotoEncoding,
+    /// It is larger than [`PICTURE_BYTES_MAX`], or all of the message are larger than [`PICTURES_BYTES_MAX`].
+    PhotoTooLarge,
+}
+
+impl NoPicture {
+    /// The name under which it is counted.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PhotoEncoding => "photo-encoding",
+            Self::PhotoTooLarge => "photo-too-large",
+        }
+    }
 }
 
 /// What an input contact did.
@@ -81,8 +197,14 @@ pub enum Rejection {
     #[error("no message of the profile has this topic")]
     UnknownTopic,
     /// Not the format that the profile expects.
-    #[error("the body is not JSON: {0}")]
+    #[error("the body is not in its format: {0}")]
     Malformed(String),
+    /// The bytes are no frame of this profile.
+    #[error(transparent)]
+    Frame(#[from] Fault),
+    /// The message names another device.
+    #[error("the message is for another device: {0}")]
+    NotForThis(String),
     /// The topic is known, but no message of the profile fits the body.
     #[error("no message of the profile fits the body")]
     UnknownMessage,
@@ -112,6 +234,8 @@ impl Rejection {
             Self::TooLarge(_) => "too-large",
             Self::UnknownTopic => "unknown-topic",
             Self::Malformed(_) => "malformed",
+            Self::Frame(fault) => fault.name(),
+            Self::NotForThis(_) => "another-device",
             Self::UnknownMessage => "unknown-message",
             Self::Unsupported(_) => "unsupported",
             Self::MissingField(_) => "missing-field",

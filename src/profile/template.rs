@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+
 /// What stands for the names.
 pub type Values = BTreeMap<String, Value>;
 
@@ -12,6 +14,10 @@ pub enum Value {
     Text(String),
     /// A whole number.
     Integer(i64),
+    /// Bytes; in a text they are base64.
+    Bytes(Vec<u8>),
+    /// Rows, each with values of its own; only a frame's layout can hold them.
+    Rows(Vec<Values>),
 }
 
 impl Value {
@@ -20,8 +26,37 @@ impl Value {
         match self {
             Self::Text(text) => text.clone(),
             Self::Integer(number) => number.to_string(),
+            Self::Bytes(bytes) => base64::engine::general_purpose::STANDARD.encode(bytes),
+            Self::Rows(_) => String::new(),
         }
     }
+}
+
+/// The values with `{NAME_base64}` beside every text and `{NAME_length}` beside all bytes: what that counts is the choice
+/// parameter `data_len` (`raw` or `encoded`), raw bytes where the profile has none.
+pub fn with_lengths(mut values: Values) -> Values {
+    let counts_encoded = values.get("data_len") == Some(&Value::Text("encoded".to_owned()));
+    let length = |value: &Value| match value {
+        Value::Bytes(_) if counts_encoded => Some(value.written().len()),
+        Value::Bytes(bytes) => Some(bytes.len()),
+        Value::Text(_) | Value::Integer(_) | Value::Rows(_) => None,
+    };
+    let lengths: Vec<(String, i64)> = values
+        .iter()
+        .filter_map(|(name, value)| Some((format!("{name}_length"), i64::try_from(length(value)?).ok()?)))
+        .collect();
+    let encoded: Vec<(String, Value)> = values
+        .iter()
+        .filter_map(|(name, value)| match value {
+            Value::Text(text) => {
+                Some((format!("{name}_base64"), Value::Text(Value::Bytes(text.clone().into_bytes()).written())))
+            }
+            Value::Integer(_) | Value::Bytes(_) | Value::Rows(_) => None,
+        })
+        .collect();
+    values.extend(encoded);
+    values.extend(lengths.into_iter().map(|(name, length)| (name, Value::Integer(length))));
+    values
 }
 
 /// The names in a text, in order.
@@ -66,9 +101,31 @@ pub fn json(text: &str, values: &Values) -> Option<String> {
                     out.push_str(&after[1..]);
                 }
             }
-            Value::Integer(_) | Value::Text(_) => {
+            Value::Integer(_) | Value::Text(_) | Value::Bytes(_) | Value::Rows(_) => {
                 let quoted = serde_json::Value::String(value.written()).to_string();
                 out.push_str(&quoted[1..quoted.len() - 1]);
+            }
+        }
+    }
+    Some(out)
+}
+
+/// XML or plain text with its names replaced by their texts, escaped. `None` where a name has no value.
+pub fn xml(text: &str, values: &Values) -> Option<String> {
+    let mut out = String::new();
+    for part in parts(text) {
+        match part {
+            Part::Literal(literal) => out.push_str(literal),
+            Part::Name(name) => {
+                for c in values.get(name)?.written().chars() {
+                    match c {
+                        '<' => out.push_str("&lt;"),
+                        '>' => out.push_str("&gt;"),
+                        '&' => out.push_str("&amp;"),
+                        '"' => out.push_str("&quot;"),
+                        other => out.push(other),
+                    }
+                }
             }
         }
     }
@@ -131,7 +188,9 @@ fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
         let mut from = 0;
         while let Some(open) = rest[from..].find('{').map(|at| at + from) {
             let inside = &rest[open + 1..];
-            let length = inside.find(|c: char| !(c.is_ascii_lowercase() || c == '_')).unwrap_or(inside.len());
+            let length = inside
+                .find(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'))
+                .unwrap_or(inside.len());
             if length > 0 && inside[length..].starts_with('}') {
                 let (literal, name) = (&rest[..open], &inside[..length]);
                 rest = &inside[length + 1..];

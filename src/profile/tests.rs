@@ -5,7 +5,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::mqtt::{Heard, Meaning};
-use super::statement::{BODY_BYTES_MAX, Rejection, Statement};
+use super::statement::{BODY_BYTES_MAX, NoPicture, PICTURE_BYTES_MAX, PICTURES_BYTES_MAX, Rejection, Statement};
 use super::*;
 
 const CAMERA: &str = "265e1040-85e01fb7";
@@ -13,17 +13,64 @@ const CAMERA: &str = "265e1040-85e01fb7";
 #[test]
 fn every_shipped_profile_does_what_its_recordings_say() {
     let catalogue = Catalogue::load(None).expect("the shipped profiles are right");
-    for (file, _) in SHIPPED {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        let recording = file.with_extension("recording.toml");
-        let text = std::fs::read_to_string(&recording).expect("every profile has recordings beside it");
-        let id = file.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles")).expect("below");
-        let profile = catalogue.profile(id.with_extension("").to_str().expect("UTF-8")).expect("id and path agree");
-        match recording::check(profile, &Source { file: &recording, text: &text }) {
-            Ok(count) => assert!(count >= 4, "{}: only {count} exchanges", recording.display()),
+    for shipped in SHIPPED {
+        let id = shipped.file.trim_start_matches("device-profiles/").trim_end_matches(".toml");
+        let profile = catalogue.profile(id).expect("id and path agree");
+        let source = Source { file: Path::new(shipped.recording_file), text: shipped.recording };
+        match recording::check(profile, &source) {
+            Ok(proved) => assert!(proved.exchanges >= 4, "{id}: only {} exchanges", proved.exchanges),
             Err(mistakes) => panic!("{}", listed(&mistakes)),
         }
     }
+}
+
+#[test]
+fn the_annotated_examples_are_right() {
+    for example in shipped::EXAMPLES {
+        let profile = Profile::parse(&Source { file: Path::new(example.file), text: example.text });
+        let profile = profile.unwrap_or_else(|mistakes| panic!("{}", listed(&mistakes)));
+        let source = Source { file: Path::new(example.recording_file), text: example.recording };
+        let proved = recording::check(&profile, &source).unwrap_or_else(|mistakes| panic!("{}", listed(&mistakes)));
+        assert!(proved.damaged > 100, "{}: {proved:?}", example.file);
+    }
+}
+
+#[test]
+fn the_manual_names_every_word_of_the_language() {
+    let manual = include_str!("../../device-profiles/README.md");
+    let examples: String = shipped::EXAMPLES.iter().map(|example| example.text).collect();
+    for link in [Link::Mqtt, Link::Http, Link::Serial, Link::ModbusRtu, Link::Wiegand, Link::Osdp] {
+        let schema: serde_json::Value = serde_json::from_str(&schema(link)).expect("JSON");
+        for word in words_of(&schema) {
+            let is_named = manual.contains(&word) || examples.contains(&word);
+            assert!(is_named, "{word}, of link {}, stands neither in the manual nor in the examples", link.word());
+        }
+    }
+}
+
+#[test]
+fn a_slip_of_the_finger_is_recognised() {
+    mistake("name = \"raise\"", "name = \"rasie\"", "the house has no command \"rasie\" (did you mean raise?)");
+    mistake("emits = \"arm\"", "emits = \"amr\"", "unknown variant `amr` (did you mean `arm`?)");
+    mistake("ack = \"device\"", "akc = \"device\"", "unknown field `akc` (did you mean `ack`?)");
+    mistake("ack = \"device\"", "ack = \"device\"\nretry = { again = { times = 2, pause_ms = 1 } }", "never repeated");
+}
+
+#[test]
+fn an_answer_to_another_command_is_not_this_one_s() {
+    let catalogue = Catalogue::load(None).expect("right");
+    let Ok(Codec::Serial(card)) = catalogue.profile("kf/dc199").expect("shipped").bind(&BTreeMap::new()) else {
+        panic!("a card")
+    };
+    let answer = bytes("00 64 FF FF 30 01 00 36 BB").expect("hex");
+    assert_eq!(card.answered("say", &answer).map(|answer| answer.map(|answer| answer.taken)), Ok(Some(Ok(()))));
+    assert_eq!(card.answered("raise", &answer), Ok(None));
+    let silent = BTreeMap::from([("acks".to_owned(), toml::Value::from("no"))]);
+    let Ok(Codec::Serial(card)) = catalogue.profile("kf/dc199").expect("shipped").bind(&silent) else {
+        panic!("a card")
+    };
+    let text = Values::from([("text".to_owned(), Value::Text("x".to_owned()))]);
+    assert_eq!(card.encode("say", &text).expect("a frame").answer_within_ms, None, "a write-only card answers nothing");
 }
 
 #[test]
@@ -39,6 +86,26 @@ fn deep_nesting_is_malformed_and_not_a_crash() {
 }
 
 #[test]
+fn a_picture_above_its_limit_is_refused_and_the_vehicle_is_heard() {
+    let body = |scene: usize, plate: usize| {
+        let text = recorded("pictures are switched off");
+        let (scene, plate) = ("A".repeat(scene / 3 * 4), "A".repeat(plate / 3 * 4));
+        let text = text.replace("\"full_image_content\":\"\"", &format!("\"full_image_content\":\"{scene}\""));
+        text.replace("\"small_image_content\":null", &format!("\"small_image_content\":\"{plate}\""))
+    };
+    let sizes = |scene, plate| {
+        let heard = decode("ivs_result", body(scene, plate).as_bytes()).expect("the vehicle is heard");
+        assert!(matches!(&heard.what, Meaning::Says(said) if said.len() == 1));
+        heard.pictures.into_iter().map(|picture| picture.bytes.map(|bytes| bytes.len())).collect::<Vec<_>>()
+    };
+    let most = PICTURE_BYTES_MAX / 3 * 3;
+    let rest = (PICTURES_BYTES_MAX - most) / 3 * 3;
+    assert_eq!(sizes(most, rest), [Ok(most), Ok(rest)]);
+    assert_eq!(sizes(most + 3, rest), [Err(NoPicture::PhotoTooLarge), Ok(rest)]);
+    assert_eq!(sizes(most, rest + 6), [Ok(most), Err(NoPicture::PhotoTooLarge)], "all of a message have a limit too");
+}
+
+#[test]
 fn a_rejection_never_tells_the_plate() {
     let body = recorded("an advertisement read as a plate").replace("Q0FNRVJB", "57KkQjEyMzQ1Njc4OTAxMjM=");
     let rejection = decode("ivs_result", body.as_bytes()).expect_err("too long for a plate");
@@ -51,18 +118,44 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
     mistake("1 = \"up\"", "1 = \"open\"", "position cannot be \"open\"; allowed: up, down, between");
     mistake("fields.number = { path = \"source\" }", "", "lacks the field number; allowed: it must have number, level");
     mistake("fields.number", "fields.count", "a message of this kind has no field count; allowed: number, level");
-    mistake("{layout}/up/gpio_in", "{layuot}/up/gpio_in", "{layuot} is not known here; allowed: root, sn, layout");
+    mistake(
+        "{layout}/up/gpio_in",
+        "{layuot}/up/gpio_in",
+        "{layuot} is not known here; allowed: data_len, root, sn, layout",
+    );
     mistake("\"version\":\"1.0\",\"timestamp\"", "\"version\":,\"timestamp\"", "the payload is not JSON");
     mistake("timeout_ms = 10000", "timeout_ms = 0", "timeout_ms is 0; allowed: 20 to 60000");
     mistake("output = { min = 0, max = 3 }", "", "the argument output has no bounds");
     mistake("path = \"code\", is = [200]", "path = \"code\"", "nothing is tested about code; allowed: is = […]");
+    mistake("small_image_content\", encoding = \"base64\"", "small_image_content\", encoding = \"base65\"", ":84:");
+    mistake(
+        "base64\" }\nplate",
+        "base65\" }\nplate",
+        "unknown variant `base65` (did you mean `base64`?); allowed: `base64`, `base64-url`",
+    );
+    mistake(
+        "\nscene = {",
+        "\nscenery = {",
+        ":83:1: unknown variant `scenery` (did you mean `scene`?); allowed: `scene` or `plate`",
+    );
+    mistake("path = \"full_image_content\"", "path = \"\"", "the picture's path is empty; allowed: names and list");
+    mistake(
+        "{ path = \"full_image_content\", ",
+        "{ paht = \"\", ",
+        "unknown field `paht` (did you mean `path`?); allowed: `path` or `encoding`",
+    );
+    mistake(
+        "fields.number = { path = \"source\" }",
+        "fields.number = { path = \"source\" }\npictures.scene = { path = \"x\", encoding = \"base64\" }",
+        "the message \"input\" has pictures and tells of no vehicle; allowed: pictures with emits = \"plate_read\" only",
+    );
     mistake("id = \"vzenith/r-mqtt\"", "id = \"Vzenith\"", "allowed: vendor/product");
 }
 
 #[test]
 fn a_site_s_own_profile_replaces_the_shipped_one() {
     let directory = tempfile::tempdir().expect("a directory");
-    let text = SHIPPED[1].1.replace("value\":2", "value\":1");
+    let text = vzenith().text.replace("value\":2", "value\":1");
     std::fs::write(directory.path().join("camera.toml"), text).expect("written");
     let catalogue = Catalogue::load(Some(directory.path())).expect("a right profile");
     assert_eq!(catalogue.ids().count(), SHIPPED.len());
@@ -73,7 +166,7 @@ fn a_site_s_own_profile_replaces_the_shipped_one() {
         ("output".to_owned(), Value::Integer(0)),
         ("pulse_ms".to_owned(), Value::Integer(500)),
     ]);
-    assert!(codec.encode(CommandName::Raise, 0, &args).expect("encoded").body.contains("\"value\":1"));
+    assert!(codec.encode(language::RAISE, 0, &args).expect("encoded").body.contains("\"value\":1"));
 }
 
 #[test]
@@ -95,6 +188,45 @@ proptest! {
         for topic in ["ivs_result", "gpio_in", "barr_gate_status", "keep_alive"] {
             let _ = decode(topic, &body);
         }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic_on_any_link(bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0usize..5) {
+        static CODECS: std::sync::LazyLock<Vec<Codec>> = std::sync::LazyLock::new(every_codec);
+        let kind = ["", "application/xml", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "application/json"][kind];
+        let _ = document::read(kind, &bytes);
+        let bits: Vec<bool> = bytes.iter().map(|byte| byte & 1 == 1).collect();
+        for codec in CODECS.iter() {
+            match codec {
+                Codec::Serial(codec) => {
+                    let _ = codec.explain(&bytes);
+                    let _ = codec.decode(&bytes);
+                    let mut waiting = framing::Waiting::default();
+                    for piece in bytes.chunks(7) {
+                        for frame in codec.framing().take(&mut waiting, piece).into_iter().flatten() {
+                            prop_assert!(codec.framing().read(&frame).is_ok() || !codec.framing().has_check());
+                        }
+                    }
+                    let _ = codec.framing().quiet(&mut waiting);
+                }
+                Codec::Http(codec) => { let _ = codec.decode_event(kind, &bytes); }
+                Codec::Wiegand(cards) => { let _ = cards.decode(&bits); }
+                Codec::Osdp(codec) => { let _ = codec.answered(0, &bytes); }
+                Codec::Mqtt(_) | Codec::Modbus(_) => {}
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_survives_a_frame(text in "[a-zA-Z0-9\u{4e00}-\u{4eff}]{1,60}", mode in 0i64..3) {
+        let Ok(Codec::Serial(card)) =
+            Catalogue::load(None).expect("right").profile("kf/dc199").expect("shipped").bind(&BTreeMap::new())
+        else { panic!("a card") };
+        let args = Values::from([("text".to_owned(), Value::Text(text.clone())), ("mode".to_owned(), Value::Integer(mode))]);
+        let Ok(out) = card.encode("say", &args) else { return Ok(()) };
+        let explained = card.explain(&out.frame).expect("our own frame");
+        let (_, steps) = explained.is.iter().find(|(title, _)| title == "the command say").expect("recognised");
+        prop_assert!(steps.iter().any(|step| step.says == text));
     }
 
     #[test]
@@ -123,7 +255,7 @@ proptest! {
 }
 
 fn mistake(right: &str, wrong: &str, expect: &str) {
-    let (file, text) = SHIPPED[1];
+    let (file, text) = (vzenith().file, vzenith().text);
     assert!(text.contains(right), "{right} is in the profile");
     let text = text.replacen(right, wrong, 1);
     let found = Profile::parse(&Source { file: Path::new(file), text: &text }).expect_err(wrong);
@@ -132,15 +264,47 @@ fn mistake(right: &str, wrong: &str, expect: &str) {
     assert!(found.contains("r-mqtt.toml:"), "{found} should tell the line");
 }
 
+/// Every device of every shipped profile, with the recorded parameters.
+fn every_codec() -> Vec<Codec> {
+    let catalogue = Catalogue::load(None).expect("right");
+    let codec = |shipped: &shipped::Shipped| {
+        let recording: recording::Recording = toml::from_str(shipped.recording).expect("right");
+        let id = shipped.file.trim_start_matches("device-profiles/").trim_end_matches(".toml");
+        catalogue.profile(id).expect("shipped").bind(&recording.params).expect("right")
+    };
+    SHIPPED.iter().map(codec).collect()
+}
+
+/// The names of all members that a schema allows.
+fn words_of(schema: &serde_json::Value) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(members) = schema.as_object() {
+        for (name, value) in members {
+            if name == "properties" {
+                found.extend(value.as_object().into_iter().flat_map(|words| words.keys().cloned()));
+            }
+            found.extend(words_of(value));
+        }
+    }
+    found.extend(schema.as_array().into_iter().flatten().flat_map(words_of));
+    found
+}
+
 fn listed(mistakes: &[Mistake]) -> String {
     mistakes.iter().map(|mistake| format!("{mistake}\n")).collect()
+}
+
+fn vzenith() -> &'static shipped::Shipped {
+    SHIPPED.iter().find(|shipped| shipped.file.ends_with("vzenith/r-mqtt.toml")).expect("shipped")
 }
 
 fn camera(catalogue: &Catalogue) -> MqttCodec {
     let params = BTreeMap::from([("sn".to_owned(), toml::Value::from(CAMERA))]);
     match catalogue.profile("vzenith/r-mqtt").expect("shipped").bind(&params).expect("right") {
         Codec::Mqtt(codec) => codec,
-        Codec::Modbus(_) => panic!("a camera speaks MQTT"),
+        Codec::Modbus(_) | Codec::Http(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => {
+            panic!("a camera speaks MQTT")
+        }
     }
 }
 

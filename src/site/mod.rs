@@ -421,6 +421,7 @@ fn log(record: &Record) {
         | Record::StayOpened { .. }
         | Record::StayMatched { .. }
         | Record::ExperienceReset { .. }
+        | Record::StayReread { .. }
         | Record::StayExiting { .. }
         | Record::StayResumed { .. }
         | Record::StayVoided { .. }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::Serialize;
 
+use super::tables::name;
 use crate::domain::benefit::{
     CampaignNews, Count, CountKey, Counters, CouponState, Dimension, HeldCoupon, Known, Table, Use, Validation, civil,
 };
@@ -258,9 +258,4 @@ fn has_earlier_vehicle(db: &Connection, stay: &Stay) -> anyhow::Result<bool> {
                AND stay <> ?2 AND entry_ms < ?3";
     let values = params![member.as_str(), stay.id.as_str(), stay.entry.0];
     Ok(db.prepare_cached(sql)?.query_row(values, |row| row.get::<_, u32>(0))? > 0)
-}
-
-/// The serialised name of a plain enum.
-fn name(value: &impl Serialize) -> anyhow::Result<String> {
-    Ok(serde_json::to_value(value)?.as_str().unwrap_or_default().to_owned())
 }

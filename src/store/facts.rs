@@ -6,14 +6,15 @@ use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::{Store, benefits, escrow, tills};
+use super::{Store, benefits, escrow, inside, tills};
 use crate::domain::decide::{Debt, EscrowFacts, Facts, Hold, KnownMember, StayFacts};
 use crate::domain::event::{
-    BusinessDay, CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points, ReadOutcome,
-    StaffWish, StayId, TillCommit, UtcMs,
+    ArrivalRead, BusinessDay, CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points,
+    ReadOutcome, StaffWish, StayId, TillCommit, UtcMs,
 };
 use crate::domain::lane::Lane;
 use crate::domain::matching::answer::Verdict;
+use crate::domain::matching::park::Seen;
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Pocket, Purse};
 use crate::domain::rules::Rules;
@@ -21,14 +22,14 @@ use crate::domain::stay::{Stay, StayState};
 use crate::domain::tariff::{Fee, PriorVisit};
 use crate::domain::till::facts::TillFacts;
 
-const STAY_COLUMNS: &str =
-    "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms, debts_fen";
+const STAY_COLUMNS: &str = "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms, debts_fen, \
+     entry_read";
 
 /// Looks up what deciding `input` needs.
 pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
     let mut facts = Facts {
         ids: Ids { box_id: store.box_id.clone(), epoch: store.epoch, seq: store.seq + 1 },
-        quarantined: store.quarantined,
+        quarantined: store.doubt.is_some(),
         emergency: store.emergency,
         rules: store.rules.get(&store.rules_version).context("find the rules in force")?.clone(),
         lane: Lane::default(),
@@ -37,6 +38,8 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         named_stay: None,
         found: None,
         serving: None,
+        read_as: None,
+        recognised: None,
         member: None,
         purse: Purse::new(),
         member_inside: false,
@@ -49,7 +52,12 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         debts: Fen(0),
         day: BusinessDay::default(),
         tills: TillFacts::default(),
-        escrow: EscrowFacts { lease: store.lease, has_lapsed: store.has_lapsed, ..EscrowFacts::default() },
+        escrow: EscrowFacts {
+            doubt: store.doubt,
+            lease: store.lease,
+            has_lapsed: store.has_lapsed,
+            ..EscrowFacts::default()
+        },
     };
     if let Some(id) = input.lane() {
         facts.lane = lane(store, id);
@@ -119,18 +127,43 @@ fn look_up_read(store: &Store, facts: &mut Facts, read: &PlateRead) -> anyhow::R
         .optional()?;
     facts.read_before = outcome.map(|name| parse::<ReadOutcome>(&format!("\"{name}\""))).transpose()?;
     // A vehicle that is being served already needs no search: a new one starts only in an idle lane.
-    match &read.plate {
-        Some(plate) if facts.lane.may_find_a_stay() => {
-            look_up_plate(store, facts, plate)?;
-            match_plate(store, facts, read, plate)
-        }
-        Some(_) | None => Ok(()),
+    let finds = facts.lane.may_find_a_stay();
+    let Some(own) = read.plate.as_ref().filter(|_| finds || facts.lane.may_be_corrected_by(read)) else {
+        return Ok(());
+    };
+    let mut reads = inside::seen(&all_reads(&facts.lane, read), &read.lane);
+    if !finds {
+        // Of two texts that are as likely the last one counts; a stay that is known by one is changed for a better only.
+        reads.reverse();
+    }
+    let plate = store.inside.together(&reads).unwrap_or_else(|| own.clone());
+    look_up_plate(store, facts, &plate)?;
+    if facts.member.is_none()
+        && let Some((id, recognised)) =
+            store.members.recognise(&store.db, &store.inside, &reads, &plate, read.captured)?
+    {
+        let keep = keep_for(store, &id)?;
+        // Only members who agreed are recognised.
+        facts.member = Some(KnownMember { id, consent_plates: true, keep });
+        facts.recognised = Some(recognised);
+        look_up_points(store, facts)?;
+    }
+    facts.read_as = Some(plate);
+    if finds { match_plate(store, facts, read, reads) } else { Ok(()) }
+}
+
+/// What was read of the vehicle before this read, and this.
+fn all_reads(lane: &Lane, read: &PlateRead) -> Vec<ArrivalRead> {
+    let before = lane.visit().filter(|_| read.earlier.is_empty() && lane.is_same_arrival(read));
+    match before {
+        Some(visit) => PlateRead { earlier: visit.reads.clone(), ..read.clone() }.all_reads(),
+        None => read.all_reads(),
     }
 }
 
 /// Which stay the read is. Where no stay has this very plate and another is certainly meant, that one is named.
-fn match_plate(store: &Store, facts: &mut Facts, read: &PlateRead, plate: &Plate) -> anyhow::Result<()> {
-    facts.found = store.inside.find(plate, &read.lane, read.captured);
+fn match_plate(store: &Store, facts: &mut Facts, read: &PlateRead, reads: Vec<Seen>) -> anyhow::Result<()> {
+    facts.found = store.inside.find(reads, &read.lane, read.captured);
     let Some(found) = &facts.found else { return Ok(()) };
     let meant = found.candidates.first().filter(|_| found.verdict == Verdict::Automatic);
     if let Some(meant) = meant.filter(|_| facts.named_stay.is_none()) {
@@ -150,6 +183,11 @@ fn look_up_plate(store: &Store, facts: &mut Facts, plate: &Plate) -> anyhow::Res
                WHERE p.plate = ?1";
     let known = |row: &Row<'_>| known_member(store, row);
     facts.member = store.db.prepare_cached(sql)?.query_row([plate.as_str()], known).optional()?;
+    look_up_points(store, facts)
+}
+
+/// What the member of the plate has here, and usually spends.
+fn look_up_points(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
     if let Some(member) = &facts.member {
         facts.purse = purse(store, &member.id)?;
         facts.escrow.usual_spend = escrow::usual_spend(store, Some(&member.id))?;
@@ -251,6 +289,7 @@ fn stay_of(row: &Row<'_>) -> anyhow::Result<Stay> {
     let plate: Option<String> = row.get("plate")?;
     let state: String = row.get("state")?;
     let fee: Option<String> = row.get("fee")?;
+    let entry_read: Option<String> = row.get("entry_read")?;
     Ok(Stay {
         id: StayId(row.get("stay")?),
         plate: plate.map(|text| text.parse::<Plate>()).transpose().context("read a stored plate")?,
@@ -263,6 +302,7 @@ fn stay_of(row: &Row<'_>) -> anyhow::Result<Stay> {
         paid: Fen(row.get("paid_fen")?),
         paid_at: row.get::<_, Option<i64>>("paid_ms")?.map(UtcMs),
         debts: Fen(row.get("debts_fen")?),
+        entry_read: entry_read.map(|text| parse(&text)).transpose()?,
     })
 }
 

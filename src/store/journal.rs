@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::tables;
-use crate::domain::event::{Input, Record, UtcMs};
+use crate::domain::event::{Input, PlateRead, Record, UtcMs};
 
 /// The head of a chain: SHA-256 over the head before and the stored bytes.
 pub type Head = [u8; 32];
@@ -215,6 +215,29 @@ pub(super) fn apply_or_pass_over(
     }
     db.prepare_cached("RELEASE record")?.execute(())?;
     Ok(why)
+}
+
+/// Shows every read that brought pictures, with the number of its entry. The chain is not checked; [`verify`] does that.
+pub fn each_read_with_photos(
+    path: &Path,
+    mut show: impl FnMut(u64, &PlateRead) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let stored = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .with_context(|| format!("open the ledger {}", path.display()))?;
+    let mut rows = stored.prepare("SELECT seq, body FROM journal ORDER BY entry")?;
+    let mut rows = rows.query(())?;
+    while let Some(row) = rows.next()? {
+        let (seq, body): (u64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        let entry: Entry = serde_json::from_slice(&body).with_context(|| format!("read entry {seq}"))?;
+        for record in &entry.records {
+            if let Record::ReadTaken { read, .. } = record
+                && read.photos.is_some()
+            {
+                show(seq, read)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn compare_tables(stored: &Connection, again: &Connection, faults: &mut Vec<String>) -> anyhow::Result<()> {

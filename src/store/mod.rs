@@ -6,6 +6,7 @@ mod escrow;
 mod facts;
 mod inside;
 pub mod journal;
+mod members;
 #[cfg(test)]
 mod plans;
 pub mod reader;
@@ -23,12 +24,13 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::domain::decide::{Facts, Lease};
 use crate::domain::emergency::Called;
-use crate::domain::event::{Input, JournalHead, LaneId, Now, Points, Record, UtcMs};
+use crate::domain::event::{EpochReason, Input, JournalHead, LaneId, Now, Points, Record, UtcMs};
 use crate::domain::lane::Lane;
 use crate::domain::matching::learning::Experience;
 use crate::domain::rules::Rules;
 use inside::InsideNow;
 use journal::{EntryRef, Head};
+use members::MembersNow;
 
 /// The tables, as they are made in a new file.
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
@@ -66,7 +68,8 @@ pub struct Store {
     epochs: BTreeMap<u32, u64>,
     rules: BTreeMap<u32, Arc<Rules>>,
     rules_version: u32,
-    quarantined: bool,
+    /// Why points are not spent here until there is a new epoch.
+    doubt: Option<EpochReason>,
     emergency: Called,
     acknowledged: u64,
     lease: Option<Lease>,
@@ -77,6 +80,8 @@ pub struct Store {
     lanes: BTreeMap<LaneId, Lane>,
     /// The vehicles inside, for the matching.
     inside: InsideNow,
+    /// The members' plates, for the entries.
+    members: MembersNow,
     in_batch: bool,
     /// Held as long as the store lives, so that a second daemon cannot open the same ledger.
     _lock: Lock,
@@ -103,7 +108,7 @@ impl Store {
             epoch,
             rules: BTreeMap::new(),
             rules_version: 0,
-            quarantined: false,
+            doubt: None,
             emergency: Called::default(),
             acknowledged: 0,
             lease: None,
@@ -111,6 +116,7 @@ impl Store {
             spends: VecDeque::new(),
             lanes: BTreeMap::new(),
             inside: InsideNow::read(&db).context("read who is inside")?,
+            members: MembersNow::read(&db).context("read the members' plates")?,
             in_batch: false,
             db,
             _lock: lock,
@@ -138,7 +144,9 @@ impl Store {
         // A verification sees only what is journaled, and numbers that alone.
         let mut n = 0;
         for record in records {
+            let leaving = self.members.leaving(&self.db, record)?;
             tables::apply(&self.db, self.entry, n, record).with_context(|| format!("apply entry {}", self.entry))?;
+            self.members.follow(&self.db, record, &leaving)?;
             n += u32::from(record.is_journaled());
             self.remember(record)?;
         }
@@ -262,12 +270,12 @@ impl Store {
         if let Record::RulesActivated { version, text, .. } = record {
             self.rules.insert(*version, Arc::new(Rules::parse(text)?));
             self.rules_version = *version;
-        } else if let Record::Quarantined { .. } = record {
-            self.quarantined = true;
+        } else if let Record::Quarantined { why, .. } = record {
+            self.doubt = Some(why.unwrap_or(EpochReason::Fork));
         } else if let Record::EmergencyChanged { source, active } = record {
             self.emergency = self.emergency.after(source, *active);
         } else if let Record::EpochBegan { .. } = record {
-            self.quarantined = false;
+            self.doubt = None;
         } else if let Record::Acknowledged { entry } = record {
             self.acknowledged = *entry;
         } else if let Record::LeaseSeen { until_ms, latest_ms } = record {
@@ -319,7 +327,12 @@ impl Store {
         self.spends = spends.into_iter().rev().map(Points).collect();
         self.lanes = self.stored_lanes()?;
         self.rules_version = self.fact("rules_version")?.map_or(Ok(0), |text| text.parse())?;
-        self.quarantined = self.fact("quarantined")?.is_some();
+        let why = self
+            .fact("quarantined_why")?
+            .map(|word| serde_json::from_value(serde_json::Value::String(word)))
+            .transpose()?;
+        // A doubt of an older version said no word: the worst is assumed.
+        self.doubt = self.fact("quarantined")?.map(|_| why.unwrap_or(EpochReason::Fork));
         self.has_lapsed = self.fact("lease_lapsed")?.is_some();
         self.acknowledged = self.cached("acknowledged")?.unwrap_or(0);
         let lease = (self.cached("lease_until")?, self.cached("lease_latest")?);

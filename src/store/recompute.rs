@@ -107,6 +107,10 @@ impl Book {
                 .insert(*version, Rules::parse(text).with_context(|| format!("read the rules of version {version}"))?);
         } else if let Record::StayOpened { stay } = record {
             self.stays.insert(stay.id.clone(), stay.clone());
+        } else if let Record::StayReread { stay, plate, member, .. } = record {
+            if let Some(stay) = self.stays.get_mut(stay) {
+                (stay.plate, stay.member) = (Some(plate.clone()), member.clone());
+            }
         } else if let Record::PaymentTaken { stay, fen, at, .. } = record {
             if let Some(stay) = self.stays.get_mut(stay) {
                 stay.paid = Fen(stay.paid.0 + fen.0);

@@ -75,7 +75,9 @@ CREATE TABLE stay (
     void_reason  TEXT,
     changed_seq  INTEGER NOT NULL,
     debts_fen    INTEGER NOT NULL DEFAULT 0 CHECK (debts_fen >= 0),
-    owed_fen     INTEGER NOT NULL DEFAULT 0 CHECK (owed_fen >= 0)
+    owed_fen     INTEGER NOT NULL DEFAULT 0 CHECK (owed_fen >= 0),
+    -- What the camera at the entry told besides the text, as JSON.
+    entry_read   TEXT
 ) STRICT, WITHOUT ROWID;
 -- One vehicle has one visit at a time.
 CREATE UNIQUE INDEX stay_inside_by_plate ON stay (plate)
@@ -328,6 +330,8 @@ CREATE TABLE stay_match (
 CREATE TABLE camera_pair (
     entry_lane  TEXT NOT NULL,
     exit_lane   TEXT NOT NULL,
+    -- All that left this way, and those of them that taught something.
+    vehicles    INTEGER NOT NULL,
     lessons     INTEGER NOT NULL,
     PRIMARY KEY (entry_lane, exit_lane)
 ) STRICT, WITHOUT ROWID;

@@ -74,16 +74,20 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
                        WHERE stay = ?1 AND state = 'pending_entry'";
             one(db, sql, params![stay.as_str(), seq, name(evidence)?])?;
         }
-        Record::StayMatched { stay, lane, entry_lane, read, posterior_ppm, none_ppm, by, lesson } => {
+        Record::StayReread { stay, plate, member, entry_read } => {
+            let sql = "UPDATE stay SET plate = ?3, member = ?4, entry_read = ?5, changed_seq = ?2
+                       WHERE stay = ?1 AND state = 'pending_entry'";
+            let member = member.as_ref().map(MemberId::as_str);
+            one(db, sql, params![stay.as_str(), seq, plate.as_str(), member, json(entry_read)?])?;
+        }
+        Record::StayMatched { stay, lane, entry_lane, read, posterior_ppm, none_ppm, by, lesson, second_factor: _ } => {
             let sql = "INSERT INTO stay_match (stay, lane, read, posterior_ppm, none_ppm, matched_by)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                        ON CONFLICT (stay) DO UPDATE SET lane = excluded.lane, read = excluded.read,
                        posterior_ppm = excluded.posterior_ppm, none_ppm = excluded.none_ppm,
                        matched_by = excluded.matched_by";
             one(db, sql, params![stay.as_str(), lane.as_str(), read.as_str(), posterior_ppm, none_ppm, json(by)?])?;
-            if let Some(lesson) = lesson {
-                learned(db, entry_lane, lane, lesson)?;
-            }
+            learned(db, entry_lane, lane, lesson.as_ref())?;
         }
         Record::ExperienceReset { .. } => {
             db.prepare_cached("DELETE FROM camera_pair_signs")?.execute(())?;
@@ -285,11 +289,13 @@ fn read_taken(db: &Connection, seq: u64, read: &PlateRead, outcome: &str) -> any
     Ok(())
 }
 
-/// Counts what two lanes' cameras showed of one vehicle.
-fn learned(db: &Connection, entry: &LaneId, exit: &LaneId, lesson: &Lesson) -> anyhow::Result<()> {
-    let sql = "INSERT INTO camera_pair (entry_lane, exit_lane, lessons) VALUES (?1, ?2, 1)
-               ON CONFLICT (entry_lane, exit_lane) DO UPDATE SET lessons = lessons + 1";
-    one(db, sql, params![entry.as_str(), exit.as_str()])?;
+/// Counts a vehicle that came by one lane and left by another, and what their cameras showed of it.
+fn learned(db: &Connection, entry: &LaneId, exit: &LaneId, lesson: Option<&Lesson>) -> anyhow::Result<()> {
+    let sql = "INSERT INTO camera_pair (entry_lane, exit_lane, vehicles, lessons) VALUES (?1, ?2, 1, ?3)
+               ON CONFLICT (entry_lane, exit_lane) DO UPDATE SET vehicles = vehicles + 1,
+               lessons = lessons + excluded.lessons";
+    one(db, sql, params![entry.as_str(), exit.as_str(), lesson.is_some()])?;
+    let Some(lesson) = lesson else { return Ok(()) };
     let sql =
         "INSERT INTO camera_pair_signs (entry_lane, exit_lane, held_out, signs, count) VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT (entry_lane, exit_lane, held_out, signs) DO UPDATE SET count = count + excluded.count";
@@ -300,14 +306,15 @@ fn learned(db: &Connection, entry: &LaneId, exit: &LaneId, lesson: &Lesson) -> a
 }
 
 fn stay_opened(db: &Connection, seq: u64, stay: &Stay) -> anyhow::Result<()> {
-    let sql = "INSERT INTO stay (stay, plate, member, state, entry_lane, entry_ms, rules, changed_seq, debts_fen)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let sql =
+        "INSERT INTO stay (stay, plate, member, state, entry_lane, entry_ms, rules, changed_seq, debts_fen, entry_read)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let plate = stay.plate.as_ref().map(|plate| plate.as_str());
     let member = stay.member.as_ref().map(MemberId::as_str);
     let state = name(&stay.state)?;
-    let entry_lane = stay.entry_lane.as_str();
-    let (entry, debts) = (stay.entry.0, stay.debts.0);
-    one(db, sql, params![stay.id.as_str(), plate, member, state, entry_lane, entry, stay.rules, seq, debts])
+    let (entry_lane, entry_read) = (stay.entry_lane.as_str(), stay.entry_read.as_ref().map(json).transpose()?);
+    let (entry, debts, id) = (stay.entry.0, stay.debts.0, stay.id.as_str());
+    one(db, sql, params![id, plate, member, state, entry_lane, entry, stay.rules, seq, debts, entry_read])
 }
 
 fn payment_taken(

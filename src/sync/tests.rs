@@ -221,10 +221,10 @@ impl Ledger {
     fn answer(&self, path: &str, body: &[u8], answer: impl Fn(&str) -> (u16, Value)) -> (u16, Value) {
         let body = zstd::decode_all(body).unwrap_or_else(|_| body.to_vec());
         let request: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let text = |value: &Value| match value {
-            Value::Null => "-".to_owned(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+        let text = |value: &Value| match value.as_str() {
+            Some(text) => text.to_owned(),
+            None if value.is_null() => "-".to_owned(),
+            None => value.to_string(),
         };
         let sign = |lines: Vec<String>| Value::from(self.key.sign(&lines.join("\n")));
         if path.ends_with("/enrol") {
@@ -307,6 +307,9 @@ fn fill(path: &std::path::Path) {
             confidence: 97,
             captured: UtcMs(1_772_409_600_000),
             stored_offline: false,
+            photos: None,
+            told: Default::default(),
+            earlier: Vec::new(),
         };
         let now = Now { uptime_ms: 0, utc: read.captured, trusted: true };
         let fed = CloudNews::Fed { changes: vec![FeedChange::Member { member }], next: 0 };

@@ -34,6 +34,7 @@ use crate::domain::event::{BusinessDay, Fen, LaneId, Pairing, Points, TerminalId
 use crate::domain::rules::Rules;
 use crate::domain::stay::Stay;
 use crate::domain::tariff::{Fee, PriorVisit};
+use crate::photos::Photos;
 use crate::site::Handle;
 use crate::store::reader::Reader;
 
@@ -67,6 +68,8 @@ pub struct Settings {
     pub handle: Handle,
     /// The way to look at the ledger file.
     pub reader: Reader,
+    /// The pictures of arrivals.
+    pub photos: Photos,
     /// The tills of the site.
     pub terminals: Vec<Terminal>,
     /// The people who may act at a lane.
@@ -168,11 +171,13 @@ fn serve(state: Arc<Tills>) -> Router {
         .route("/staff/lanes/{lane}/raise", post(staff::raise))
         .route("/staff/lanes/{lane}/settle", post(staff::settle))
         .route("/staff/lanes/{lane}/stay", post(staff::choose_stay))
+        .route("/staff/lanes/{lane}/candidates", get(staff::candidates))
         .route("/staff/lanes/{lane}/plate", post(staff::correct_plate))
         .route("/staff/reversals", post(staff::reverse))
         .route("/staff/emergency", post(staff::emergency))
         .route("/staff/rules/rollback", post(staff::roll_back))
         .route("/staff/books", get(staff::books))
+        .route("/staff/photos/{id}", get(staff::photo))
         .fallback(no_such_request)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))

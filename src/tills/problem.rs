@@ -25,6 +25,7 @@ pub enum Code {
     HoldUnknown,
     TransactionUnknown,
     PairingUnknown,
+    PhotoUnknown,
     NotFound,
     MethodNotAllowed,
     IdempotencyKeyInProgress,
@@ -102,6 +103,7 @@ const ROWS: &[Row] = rows! {
     HoldUnknown "hold-unknown" NOT_FOUND false "没有这笔积分预留" "This till has set no points aside by that name";
     TransactionUnknown "transaction-unknown" NOT_FOUND false "本机没有这笔交易" "This box has no such transaction";
     PairingUnknown "pairing-unknown" NOT_FOUND false "配对码不对或已过期" "The pairing code is wrong or its time is over";
+    PhotoUnknown "photo-unknown" NOT_FOUND false "没有这张照片,可能已过保存期" "No such picture; it may be older than pictures are kept";
     NotFound "not-found" NOT_FOUND false "没有这个接口" "No such request";
     MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED false "请求方法不对" "Wrong method";
     IdempotencyKeyInProgress "idempotency-key-in-progress" CONFLICT true "上一次请求还在处理,请稍候" "The same request is still being worked on; wait a moment";
@@ -237,6 +239,7 @@ impl Problem {
             | Code::StayUnknown
             | Code::BenefitUnknown
             | Code::LaneUnknown
+            | Code::PhotoUnknown
             | Code::NotFound
             | Code::MethodNotAllowed
             | Code::InsufficientPoints

@@ -12,6 +12,7 @@ use super::problem::Code;
 use super::{Operator, Pricing, Settings, StayPrice, Terminal, router};
 use crate::domain::event::{BusinessDay, Fen, Input, Points, Reply, StaffRefusal, StaffWish, UtcMs};
 use crate::domain::tariff::{Fee, FeeLine};
+use crate::photos::{Intake, Photos, sample as photos};
 use crate::site::{Envelope, Handle};
 use crate::store::reader::sample::{NOON_MS, Sample};
 /// The rig's clock stands after the last read of its waiting vehicle, as it does at a site.
@@ -35,6 +36,9 @@ pub(super) struct Rig {
     pub(super) held: mpsc::UnboundedReceiver<Envelope>,
     pub(super) rejected: Arc<Mutex<Vec<String>>>,
     pub(super) cloud_is_up: Arc<AtomicBool>,
+    pub(super) photos: Photos,
+    pub(super) intake: Intake,
+    _pictures: tempfile::TempDir,
 }
 
 impl Rig {
@@ -50,7 +54,10 @@ impl Rig {
         let sample = Sample::midday();
         let (rejected, cloud_is_up) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let told = rejected.clone();
+        let pictures = tempfile::tempdir().expect("a folder");
+        let (photos, intake, _) = photos::open(pictures.path());
         let settings = Settings {
+            photos: photos.clone(),
             handle: Handle::new(inputs),
             reader: sample.reader(),
             terminals: vec![terminal("T1", "token-1"), terminal("T2", "token-2")],
@@ -77,6 +84,9 @@ impl Rig {
             held,
             rejected,
             cloud_is_up,
+            photos,
+            intake,
+            _pictures: pictures,
         };
         let (sample, seen, decide) = (rig.sample.clone(), rig.inputs.clone(), rig.decide.clone());
         tokio::spawn(async move {

@@ -18,6 +18,7 @@ use super::verbs::unavailable;
 use crate::domain::event::{
     EmergencySource, Input, LaneId, OpId, Reply, RulesOffer, StaffAct, StaffRefusal, StaffWish, StayId, Undo,
 };
+use crate::photos::{Arrival, PhotoId};
 use crate::store::reader::BOOKS_TIMEOUT;
 
 /// Longest reason: a sentence or two.
@@ -77,6 +78,79 @@ pub(super) async fn reverse(State(tills): State<Arc<Tills>>, body: Given) -> Ans
     tills.undo(&body, by).await
 }
 
+/// `GET /staff/lanes/{lane}/candidates`: the waiting vehicle and the stays that it may be, with the pictures to compare.
+pub(super) async fn candidates(
+    State(tills): State<Arc<Tills>>,
+    Path(lane): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    tills.operator_in(&headers)?;
+    let (lane, photos) = (tills.lane(&lane)?.clone(), tills.settings.photos.clone());
+    let look = tills.settings.reader.look(move |view| {
+        let Some(now) = view.lanes()?.into_iter().find(|row| row.lane == lane).map(|row| row.state) else {
+            return Ok(None);
+        };
+        let (Some(visit), false) = (now.visit(), now.candidates().is_empty()) else { return Ok(None) };
+        let mut found = Vec::new();
+        for candidate in now.candidates() {
+            let stay = view.stay(&candidate.stay)?.map(|row| row.stay);
+            let entry = stay.as_ref().and_then(|stay| {
+                let read = stay.entry_read.as_ref()?;
+                Some(photos.of_entry(&stay.entry_lane, &read.event, stay.entry))
+            });
+            found.push(json!({
+                "stay": candidate.stay,
+                "plate": candidate.plate,
+                "posterior_ppm": candidate.posterior_ppm,
+                "second_factor": candidate.second_factor,
+                "entry_lane": stay.as_ref().map(|stay| &stay.entry_lane),
+                "entry_ms": stay.as_ref().map(|stay| stay.entry),
+                "photos": pictures(&entry.unwrap_or_default()),
+            }));
+        }
+        let of_the_exit = pictures(&photos.of_arrival(&lane, &visit.event));
+        let read_ms = visit.captured;
+        Ok(Some(
+            json!({"lane": lane, "plate": visit.plate, "read_ms": read_ms, "photos": of_the_exit, "candidates": found}),
+        ))
+    });
+    let found = look.await.map_err(|error| {
+        tracing::warn!(%error, "could not look at the ledger file for a choice");
+        Problem::new(Code::Busy, "the ledger cannot be read now; try again")
+    })?;
+    found.map(Json).ok_or_else(|| Problem::new(Code::NothingWaiting, "no vehicle waits for a choice in this lane"))
+}
+
+fn pictures(arrival: &Arrival) -> Value {
+    let name = |photo: &Option<PhotoId>| photo.as_ref().map(ToString::to_string);
+    json!({"scene": name(&arrival.scene), "plate": name(&arrival.plate)})
+}
+
+/// `GET /staff/photos/{id}`: the whole picture. Who looked at which is told to the log.
+pub(super) async fn photo(
+    State(tills): State<Arc<Tills>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let operator = tills.operator_in(&headers)?;
+    let gone = || Problem::new(Code::PhotoUnknown, "no picture of that name; it may have been forgotten in time");
+    let id: PhotoId = id.parse().map_err(|_| gone())?;
+    let picture = tills.settings.photos.full(id.clone()).await.map_err(|error| {
+        tracing::warn!(%error, "a picture cannot be read");
+        Problem::new(Code::Internal, "the box could not read the picture; its log says why")
+    })?;
+    let picture = picture.ok_or_else(gone)?;
+    tracing::info!(operator, photo = %id, "a picture was looked at");
+    // It may show a plate and a person: no browser keeps it.
+    let headers = [
+        (header::CONTENT_TYPE, "image/jpeg"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'"),
+    ];
+    Ok((headers, picture).into_response())
+}
+
 /// `POST /staff/emergency`: raises and holds every barrier, or ends what staff have called.
 pub(super) async fn emergency(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
     let body = Body::parse(body, &["operator", "pin", "active", "reason"])?;
@@ -97,9 +171,7 @@ pub(super) async fn roll_back(State(tills): State<Arc<Tills>>, body: Given) -> A
 
 /// `GET /staff/books`.
 pub(super) async fn books(State(tills): State<Arc<Tills>>, headers: HeaderMap) -> Result<Response, Problem> {
-    let needed = || Problem::new(Code::OperatorUnknown, "the headers Gatepost-Operator and Gatepost-Pin are needed");
-    let operator = text_header(&headers, "gatepost-operator").ok_or_else(needed)?;
-    tills.operator(operator, text_header(&headers, "gatepost-pin").ok_or_else(needed)?)?;
+    tills.operator_in(&headers)?;
     let look = tills.settings.reader.look_within(BOOKS_TIMEOUT, |view| {
         let books = view.books()?;
         Ok(serde_json::to_vec(&books).expect("the books are plain texts and numbers, which are always JSON"))
@@ -114,16 +186,23 @@ impl Tills {
         self.operator(operator, body.needed_text("pin", MOST_NAME_CHARS)?)
     }
 
+    fn operator_in(&self, headers: &HeaderMap) -> Result<String, Problem> {
+        let needed =
+            || Problem::new(Code::OperatorUnknown, "the headers Gatepost-Operator and Gatepost-Pin are needed");
+        let operator = text_header(headers, "gatepost-operator").ok_or_else(needed)?;
+        self.operator(operator, text_header(headers, "gatepost-pin").ok_or_else(needed)?)
+    }
+
     async fn act(&self, lane: &str, operator: String, what: StaffWish) -> Answer {
-        let Some(lane) = self.settings.lanes.iter().find(|known| known.as_str() == lane) else {
-            let known: Vec<&str> = self.settings.lanes.iter().map(LaneId::as_str).collect();
-            return Err(Problem::new(
-                Code::LaneUnknown,
-                format!("no lane of that name; there are {}", known.join(", ")),
-            ));
-        };
-        let act = StaffAct { lane: lane.clone(), operator, what };
+        let act = StaffAct { lane: self.lane(lane)?.clone(), operator, what };
         self.decided(Input::Staff(act), "the box has not answered yet; look at the lane before you do it again").await
+    }
+
+    fn lane(&self, name: &str) -> Result<&LaneId, Problem> {
+        self.settings.lanes.iter().find(|known| known.as_str() == name).ok_or_else(|| {
+            let known: Vec<&str> = self.settings.lanes.iter().map(LaneId::as_str).collect();
+            Problem::new(Code::LaneUnknown, format!("no lane of that name; there are {}", known.join(", ")))
+        })
     }
 
     /// Undoing is the same however often it is asked for, so a repeat needs no key of its own.

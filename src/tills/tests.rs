@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 
 use super::MOST_BODY_BYTES;
 use super::rig::{Decide, Rig, Sent, applied, as_till, sale};
-use crate::domain::event::{Fen, Input, StaffWish, TillCommit, UtcMs};
+use crate::domain::event::{Fen, Input, PhotoKind, StaffWish, TillCommit, UtcMs};
+use crate::domain::lane::{PossibleStay, WaitReason, Waiting};
 use crate::domain::plate::Plate;
-use crate::store::reader::sample::NOON_MS;
+use crate::photos::sample as photos;
+use crate::store::reader::sample::{NOON_MS, visit, waiting};
 
 #[tokio::test]
 async fn a_code_or_a_consented_plate_finds_the_member() {
@@ -105,7 +107,7 @@ async fn a_repeat_is_answered_even_when_the_members_name_is_forgotten() {
         json!({"receipt_no": "A", "member_ref": "m-forgotten", "sale_fen": 5, "tenders": [{"kind": "cash", "fen": 5}]});
     rig.till_post("transactions", "k-1", &body).problem("member-unknown", 404).await;
     let parsed = super::body::Body::of(body.clone(), "body", &["receipt_no", "member_ref", "sale_fen", "tenders"]);
-    let fingerprint = parsed.map_err(|_| ()).expect("a body").fingerprint();
+    let fingerprint = parsed.map_err(|_| ()).expect("a body").fingerprint_of("COMMIT");
     rig.sample(|sample| sample.operation("T1", "k-1", &fingerprint, &applied()));
     assert_eq!(rig.till_post("transactions", "k-1", &body).expect(200).await["earned_points"], 128);
     assert!(rig.inputs().is_empty());
@@ -342,6 +344,37 @@ async fn the_books_are_for_operators() {
 }
 
 #[tokio::test]
+async fn staff_see_what_a_waiting_vehicle_may_be_with_its_pictures() {
+    let rig = Rig::new().await;
+    let ask = |lane: &str| {
+        let request = rig.client.get(rig.url(&format!("staff/lanes/{lane}/candidates")));
+        request.header("Gatepost-Operator", "li").header("Gatepost-Pin", "8888")
+    };
+    rig.check(ask("X1"), "nothing-waiting", 409).await;
+    rig.check(ask("X9"), "lane-unknown", 404).await;
+    rig.check(rig.client.get(rig.url("staff/lanes/X1/candidates")), "operator-unknown", 401).await;
+    let mut changes = rig.photos.changes();
+    rig.intake.desk().take(&photos::read("E1", "in-3"), vec![(PhotoKind::Scene, photos::jpeg(64, 48))]);
+    while rig.photos.of_arrival(&"E1".into(), "in-3").scene.is_none() {
+        changes.changed().await.expect("the pictures are there");
+    }
+    let plate = || "粤A88888".parse::<Plate>().expect("a plate");
+    let candidate = PossibleStay { stay: "S1-3".into(), plate: plate(), posterior_ppm: 612_000, second_factor: true };
+    let (visit, why) = (visit(Some("粤A8888B"), None), WaitReason::ChoiceOfStay);
+    let state = Waiting { visit, due: None, why, asked_for_points: false, candidates: vec![candidate] };
+    rig.sample(|sample| {
+        sample.run("UPDATE stay SET entry_read = ?1 WHERE stay = 'S1-3'", [r#"{"event":"in-3"}"#]);
+        sample.lane("X1", &waiting(state));
+    });
+    let found: Value = ask("X1").send().await.expect("an answer").json().await.expect("JSON");
+    let entry = rig.photos.of_arrival(&"E1".into(), "in-3").scene.expect("kept").to_string();
+    assert_eq!((&found["plate"], &found["photos"]["scene"]), (&json!("粤A8888B"), &Value::Null), "{found}");
+    let first = &found["candidates"][0];
+    assert_eq!((&first["stay"], &first["posterior_ppm"]), (&json!("S1-3"), &json!(612_000)), "{found}");
+    assert_eq!((&first["entry_lane"], &first["photos"]["scene"]), (&json!("E1"), &json!(entry)), "{found}");
+}
+
+#[tokio::test]
 async fn the_status_tells_the_cashier_what_still_works() {
     let rig = Rig::new().await;
     let offline = rig.till(rig.client.get(rig.url("status"))).expect(200).await;
@@ -358,4 +391,34 @@ async fn an_address_that_is_not_there_is_a_problem_too() {
     let rig = Rig::new().await;
     rig.check(rig.client.get(rig.url("hold")), "not-found", 404).await;
     rig.check(rig.client.get(rig.url("quotes")), "method-not-allowed", 405).await;
+}
+
+#[tokio::test]
+async fn a_whole_picture_is_for_operators() {
+    let rig = Rig::new().await;
+    let mut changes = rig.photos.changes();
+    let read = photos::read("X1", "e-9");
+    rig.intake.desk().take(&read, vec![(PhotoKind::Scene, photos::jpeg(640, 360))]);
+    while rig.photos.of_arrival(&read.lane, "e-9").scene.is_none() {
+        changes.changed().await.expect("the pictures are there");
+    }
+    let id = rig.photos.of_arrival(&read.lane, "e-9").scene.expect("kept").to_string();
+    let ask = |id: &str, pin: &str| {
+        let request = rig.client.get(rig.url(&format!("staff/photos/{id}")));
+        request.header("Gatepost-Operator", "li").header("Gatepost-Pin", pin)
+    };
+    let picture = ask(&id, "8888").send().await.expect("an answer");
+    assert_eq!(picture.status(), 200);
+    for (name, value) in
+        [("content-type", "image/jpeg"), ("cache-control", "no-store"), ("x-content-type-options", "nosniff")]
+    {
+        assert_eq!(picture.headers()[name], value);
+    }
+    assert!(picture.bytes().await.expect("a picture").starts_with(&[0xFF, 0xD8, 0xFF]));
+    rig.check(rig.client.get(rig.url(&format!("staff/photos/{id}"))), "operator-unknown", 401).await;
+    rig.check(ask(&id, "1"), "operator-unknown", 401).await;
+    rig.check(ask(&id.replace("20260302", "20260301"), "8888"), "photo-unknown", 404).await;
+    for name in ["..%2f..%2f..%2fetc%2fpasswd", "%2e%2e%2fledger.db", "x", &id[1..], &format!("{id}.jpg")] {
+        rig.check(ask(name, "8888"), "photo-unknown", 404).await;
+    }
 }

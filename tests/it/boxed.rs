@@ -170,18 +170,20 @@ impl Site {
     /// Writes `settings` below the parts that all tests share, and starts the daemon. `{folder}` in them is the
     /// site's folder.
     pub fn start(settings: &str) -> Self {
+        Self::start_by(settings, |file, _| run(file))
+    }
+
+    /// The same, where `command` makes the daemon's command from the settings file and the site's folder.
+    pub fn start_by(settings: &str, command: impl Fn(&Path, &Path) -> Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("gatepost.toml");
-        let settings = format!("{COMMON}{settings}").replace("{folder}", &folder.path().display().to_string());
-        std::fs::write(&file, settings).unwrap();
-        std::fs::copy(root().join("systemd/rules.toml"), folder.path().join("rules.toml")).unwrap();
-        let (daemon, address) = run_daemon(&file);
+        let file = write_settings(folder.path(), settings);
+        let (daemon, address) = until_ready(&mut command(&file, folder.path()));
         Self { folder, address, daemon }
     }
 
     /// After a kill: the same settings and the same ledger.
     pub fn restart(&mut self) {
-        (self.daemon, self.address) = run_daemon(&self.folder.path().join("gatepost.toml"));
+        (self.daemon, self.address) = until_ready(&mut run(&self.folder.path().join("gatepost.toml")));
     }
 
     /// What the metrics say about `name`, which may carry labels; 0 where it was never counted.
@@ -226,8 +228,13 @@ impl Site {
 
     /// `gatepost journal verify` on the ledger of a daemon that does not run any more.
     pub fn verify(&self) -> Result<String, String> {
+        self.verify_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub fn verify_with(&self, more: &[&str]) -> Result<String, String> {
         let ledger = self.folder.path().join("ledger.db");
-        let verdict = gatepost().args(["journal", "verify", "--ledger"]).arg(ledger).output().unwrap();
+        let verdict = gatepost().args(["journal", "verify", "--ledger"]).arg(ledger).args(more).output().unwrap();
         let text = String::from_utf8_lossy(&verdict.stdout).into_owned() + &String::from_utf8_lossy(&verdict.stderr);
         if verdict.status.success() { Ok(text) } else { Err(text) }
     }
@@ -251,8 +258,22 @@ id = "guard"
 pin = "4711"
 "#;
 
-fn run_daemon(settings: &Path) -> (Program, SocketAddr) {
-    let mut daemon = Program::start("gatepost", gatepost().arg("run").arg("--config").arg(settings));
+fn write_settings(folder: &Path, settings: &str) -> PathBuf {
+    let file = folder.join("gatepost.toml");
+    let settings = format!("{COMMON}{settings}").replace("{folder}", &folder.display().to_string());
+    std::fs::write(&file, settings).unwrap();
+    std::fs::copy(root().join("systemd/rules.toml"), folder.join("rules.toml")).unwrap();
+    file
+}
+
+fn run(settings: &Path) -> Command {
+    let mut command = gatepost();
+    command.arg("run").arg("--config").arg(settings);
+    command
+}
+
+fn until_ready(command: &mut Command) -> (Program, SocketAddr) {
+    let mut daemon = Program::start("gatepost", command);
     let ready = daemon.hear("ready address=");
     // A link may be faster than the page.
     daemon.heard = 0;

@@ -165,6 +165,29 @@ fn a_rewound_box_freezes_its_grants_and_books_what_it_held() {
     assert!(!applied(&story.till("k2", Some("M1"), 100, None, 0, 100).1));
 }
 
+/// The ledger was asked before the till spoke, and its answer comes after.
+#[test]
+fn a_witness_is_worse_news_than_the_end_of_an_epoch_whichever_comes_first() {
+    for is_fenced_first in [true, false] {
+        let mut story = Story::new();
+        story.member("M1", &[PLATE]);
+        story.enter("in", PLATE);
+        story.grant(300);
+        let head = JournalHead { epoch: 1, seq: 900, head: "ab".repeat(32) };
+        let witness = Input::Witnessed(Witnessed { by: "till-1".to_owned(), head });
+        let fenced =
+            Input::Cloud(CloudNews::Doubted { why: EpochReason::Fenced, reason: "the epoch has ended".to_owned() });
+        let news = if is_fenced_first { [fenced, witness] } else { [witness, fenced] };
+        let [first, second] = news;
+        story.feed(first);
+        story.restart();
+        story.feed(second);
+        story.new_epoch(2, EpochReason::Fenced);
+        assert_eq!(story.points("returned"), 0, "a rewound journal gives nothing back");
+        assert_eq!(story.rows("SELECT CAST(remaining AS TEXT) FROM points_grant"), ["300"]);
+    }
+}
+
 #[test]
 fn a_debt_is_collected_with_the_next_stay() {
     let mut story = Story::new();

@@ -1,6 +1,7 @@
 //! One integration-test binary: stories of lanes, tables of cases, and the tidiness of the source.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod arrivals;
 mod benefits;
 mod boxed;
 mod demo;
@@ -17,6 +18,7 @@ mod mishaps;
 mod model;
 mod packaging;
 mod page;
+mod photos;
 mod random;
 mod recovery;
 mod source;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use gatepost::domain::event::{
-    CommandId, Fen, GrantId, Input, LaneId, MemberId, OpId, Points, RaiseCause, Record, StayId, UtcMs,
+    CloudNews, CommandId, Fen, GrantId, Input, LaneId, MemberId, OpId, Points, RaiseCause, Record, StayId, UtcMs,
 };
 use gatepost::domain::lane::{Direction, Lane, Lanes, Phase};
 use gatepost::domain::points::Part;
@@ -28,6 +28,8 @@ pub struct Model {
     holds: BTreeMap<OpId, (StayId, Vec<Part>)>,
     ops: BTreeSet<OpId>,
     quarantined: bool,
+    /// In doubt, and not only because the epoch has ended.
+    rewound: bool,
     has_lapsed: bool,
     pub epoch: u32,
     granted: BTreeSet<OpId>,
@@ -112,6 +114,13 @@ impl Model {
         tariff::quote(&rules, &visit.stay, &[], visit.exit.unwrap_or(UtcMs(utc))).due
     }
 
+    pub fn is_inside(&self, stay: &StayId) -> bool {
+        match self.stays[stay].stay.state {
+            StayState::PendingEntry | StayState::Open | StayState::PendingExit => true,
+            StayState::Closed | StayState::Void => false,
+        }
+    }
+
     /// A request for a grant, answered or not, and mostly one of the newest.
     pub fn some_request(&self, dice: u64) -> Option<(OpId, (MemberId, i64))> {
         let n = dice.checked_rem(self.requests.len() as u64)?;
@@ -146,6 +155,11 @@ impl Model {
                 let visit = self.stays.get_mut(stay).unwrap();
                 (visit.exit, visit.fee) = (Some(*at), fee.total.0);
             }
+            Record::StayReread { stay, plate, member, .. } => {
+                self.go(stay, &[StayState::PendingEntry], StayState::PendingEntry);
+                let known = &mut self.stays.get_mut(stay).unwrap().stay;
+                (known.plate, known.member) = (Some(plate.clone()), member.clone());
+            }
             Record::StayMatched { .. } | Record::ExperienceReset { .. } => {}
             Record::StayResumed { stay } => {
                 self.go(stay, &[StayState::PendingExit], StayState::Open);
@@ -170,7 +184,7 @@ impl Model {
             }
             Record::EpochBegan { epoch, .. } => {
                 assert!(*epoch > self.epoch.max(1), "epochs only rise");
-                (self.epoch, self.quarantined) = (*epoch, false);
+                (self.epoch, self.quarantined, self.rewound) = (*epoch, false, false);
                 self.answered.extend(self.requests.keys().cloned());
             }
             Record::LeaseLapsed { .. } => {
@@ -203,7 +217,11 @@ impl Model {
                 assert!(is_reason, "{input:?} is no reason to raise");
                 assert!(!is_held || *cause == RaiseCause::Emergency, "an emergency outranks {input:?}");
             }
-            Record::Quarantined { .. } => self.quarantined = true,
+            Record::Quarantined { why, .. } => {
+                assert!(!self.rewound, "a doubt is said once");
+                self.quarantined = true;
+                self.rewound = why.is_none_or(|why| !why.is_whole());
+            }
             Record::GrantRequested { request, member, points, .. } => {
                 self.once(request);
                 assert!((1..=1_000_000_000).contains(&points.0), "{points:?} is what may be asked for");
@@ -314,7 +332,9 @@ impl Model {
             }
             Record::PointsReturned { op, points, parts, .. } => {
                 self.once(op);
-                assert!(!self.quarantined, "a doubted journal gives nothing back");
+                assert!(!self.rewound, "a doubted journal gives nothing back");
+                let is_end = matches!(input, Input::Cloud(CloudNews::EpochGiven { .. }));
+                assert!(!self.quarantined || is_end, "a journal whose epoch is over gives back at its end only");
                 self.move_points(points, parts, |pocket, n| {
                     (pocket.remaining, pocket.returned) = (pocket.remaining - n, pocket.returned + n)
                 });

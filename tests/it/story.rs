@@ -134,6 +134,9 @@ impl Story {
             confidence: 97,
             captured: UtcMs(self.utc),
             stored_offline: false,
+            photos: None,
+            told: Default::default(),
+            earlier: Vec::new(),
         }
     }
 

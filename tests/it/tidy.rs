@@ -148,16 +148,17 @@ fn first_line(file: &SourceFile) -> Vec<Fault> {
 }
 
 /// What each room may import. Level 0 is pure, level 1 reads and writes, level 2 are the edges, and the rest wires.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("domain", &["domain"]),
     ("profile", &["domain", "profile"]),
     ("store", &["domain", "store"]),
     ("metrics", &["domain", "metrics"]),
     ("clock", &["domain", "clock"]),
+    ("photos", &["domain", "metrics", "photos"]),
     ("site", &["domain", "store", "metrics", "clock", "site"]),
-    ("devices", &["domain", "profile", "store", "metrics", "clock", "site", "devices"]),
-    ("tills", &["domain", "profile", "store", "metrics", "clock", "site", "tills"]),
-    ("console", &["domain", "profile", "store", "metrics", "clock", "site", "console"]),
+    ("devices", &["domain", "profile", "store", "metrics", "clock", "photos", "site", "devices"]),
+    ("tills", &["domain", "profile", "store", "metrics", "clock", "photos", "site", "tills"]),
+    ("console", &["domain", "profile", "store", "metrics", "clock", "photos", "site", "console"]),
     ("sync", &["domain", "profile", "store", "metrics", "clock", "site", "sync"]),
 ];
 

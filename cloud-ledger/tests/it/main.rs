@@ -11,6 +11,7 @@ mod office;
 mod paths;
 mod points;
 mod postgres;
+mod standby;
 mod storm;
 mod trouble;
 mod wire;

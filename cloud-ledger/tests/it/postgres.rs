@@ -13,7 +13,8 @@ use rustix::process::getuid;
 const USER: &str = "postgres";
 
 /// Makes a cluster, starts it, says where it is, and stops it when its input ends: when the tests are over or dead.
-/// `$1` is the folder of the programs, the rest are settings of the server.
+/// `$1` is the folder of the programs, the rest are settings of the server. Where `PRIMARY` is a server's folder, it is
+/// a standby of that one instead.
 const KEEPER: &str = r#"
 bin=$1; shift
 # Only the end of its input ends it, so that it always tidies up.
@@ -21,8 +22,12 @@ trap '' TERM INT HUP
 set -e
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
-"$bin/initdb" --no-sync --auth=trust --username=postgres --encoding=UTF8 --locale=C -D "$place/data" >"$place/initdb" 2>&1 \
-    || { cat "$place/initdb" >&2; exit 1; }
+if [ -n "$PRIMARY" ]; then
+    make() { "$bin/pg_basebackup" --no-sync -h "$PRIMARY" -U postgres -c fast -R -D "$place/data"; }
+else
+    make() { "$bin/initdb" --no-sync --auth=trust --username=postgres --encoding=UTF8 --locale=C -D "$place/data"; }
+fi
+make >"$place/made" 2>&1 || { cat "$place/made" >&2; exit 1; }
 set +e
 "$bin/postgres" -D "$place/data" -k "$place" "$@" >"$place/log" 2>&1 </dev/null &
 server=$!
@@ -62,6 +67,15 @@ impl Postgres {
 
     /// The same, reached also at this port of the loopback.
     pub fn start_at(port: Option<u16>, settings: &[&str]) -> Self {
+        Self::begin(None, port, settings)
+    }
+
+    /// Starts a standby of this server, which is reached by its socket: a copy that follows every commit.
+    pub fn standby(&self) -> Self {
+        Self::begin(Some(&self.place), None, &[])
+    }
+
+    fn begin(primary: Option<&Path>, port: Option<u16>, settings: &[&str]) -> Self {
         let bin = programs();
         let mut command = if getuid().is_root() {
             // Not `runuser`, which stands between as a terminal would and kills the keeper before it has tidied up.
@@ -75,6 +89,10 @@ impl Postgres {
         match port {
             Some(port) => command.env("PGPORT", port.to_string()).args(["-c", "listen_addresses=127.0.0.1"]),
             None => command.env_remove("PGPORT").args(["-c", "listen_addresses="]),
+        };
+        match primary {
+            Some(place) => command.env("PRIMARY", place),
+            None => command.env_remove("PRIMARY"),
         };
         for setting in settings {
             command.args(["-c", setting]);
@@ -100,8 +118,13 @@ impl Postgres {
     pub fn url(&self, name: &str) -> String {
         match self.port {
             Some(port) => format!("postgres://postgres@127.0.0.1:{port}/{name}"),
-            None => format!("postgres://postgres@{}/{name}", self.place.display().to_string().replace('/', "%2F")),
+            None => format!("postgres://postgres@{}/{name}", self.socket()),
         }
+    }
+
+    /// Its socket, as it stands in an address.
+    pub fn socket(&self) -> String {
+        self.place.display().to_string().replace('/', "%2F")
     }
 
     /// Runs statements in a database, as an operator at a terminal would; what they answer, one row a line.

@@ -18,8 +18,10 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    /// Makes the folder where it is not there yet: whoever of till and box comes first.
+    pub(super) fn new(folder: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        Ok(Self { folder })
     }
 
     pub(super) fn ask(&mut self, ask: &Ask<'_>) -> Result<Heard> {
@@ -39,17 +41,17 @@ impl Folder {
         if ask.cut == Cut::AfterRequest {
             return Ok(Heard::Nothing);
         }
-        let answer = wait("the result", || match fs::read_to_string(&result) {
-            Ok(answer) => Ok(Some(answer)),
+        // The answer to a request whose till stopped waiting may still come; it is left for the box to put ours over it.
+        let heard = wait("the result", || match fs::read_to_string(&result) {
+            Ok(answer) => {
+                ensure!(answer.ends_with('\n'), "half a result: {answer:?}");
+                Ok(text::heard(&answer, ask, ','))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).context("read the result"),
         })?;
         fs::remove_file(&result).context("delete the result")?;
-        ensure!(answer.ends_with('\n'), "half a result: {answer:?}");
-        if ask.cut == Cut::BeforeAnswer {
-            return Ok(Heard::Nothing);
-        }
-        text::heard(&answer, ask, ',').with_context(|| format!("the result of another request: {answer}"))
+        Ok(if ask.cut == Cut::BeforeAnswer { Heard::Nothing } else { heard })
     }
 }
 

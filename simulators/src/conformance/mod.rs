@@ -174,7 +174,7 @@ pub fn run(options: &Options, base: &str, terminal: &str, token: &str) -> Result
         Transport::Http => Wire::Http(http::Line::new(base, terminal, token)?),
         Transport::SerialClassic => Wire::Classic(serial::Classic::new(serial::open(&port()?)?, options)),
         Transport::SerialStrong => Wire::Strong(serial::Strong::new(serial::open(&port()?)?)),
-        Transport::Files => Wire::Files(files::Folder::new(options.folder.clone().context("files need --folder")?)),
+        Transport::Files => Wire::Files(files::Folder::new(options.folder.clone().context("files need --folder")?)?),
     };
     suite::run(wire, options)
 }

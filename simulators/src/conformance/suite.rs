@@ -12,7 +12,10 @@ use super::{Ask, Cut, Heard, Options, Verb, Wire};
 const SALE_FEN: i64 = 1_250;
 /// Questions are numbered far above what the till writes.
 const QUESTIONS: u64 = 1_000_000_000;
-/// How long a till waits that was told to ask less often.
+/// What a till is told that shall send the same again in a moment: it asks too often, or its first try, on a line that
+/// broke, has only just arrived.
+const LATER: [&str; 2] = ["too-many-requests", "idempotency-key-in-progress"];
+/// How long such a till waits.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often an unknown outcome is asked for.
 const MOST_ATTEMPTS: u32 = 20;
@@ -118,13 +121,14 @@ impl Till {
 
     fn write_as(&mut self, number: u64, verb: Verb, fields: &Value, cut: Cut) -> Result<Heard> {
         let fields = object(fields);
-        loop {
+        for _ in 0..MOST_ATTEMPTS {
             let heard = self.wire.ask(&Ask { verb, number, shift: self.shift, fields: &fields, cut })?;
-            if heard != Heard::Refused("too-many-requests".to_owned()) {
-                return Ok(heard);
+            match &heard {
+                Heard::Refused(code) if LATER.contains(&code.as_str()) => std::thread::park_timeout(PAUSE),
+                Heard::Refused(_) | Heard::Done(..) | Heard::Nothing => return Ok(heard),
             }
-            std::thread::park_timeout(PAUSE);
         }
+        anyhow::bail!("the box told the till to ask later, and later, and later")
     }
 
     fn question(&mut self, verb: Verb, fields: &Value) -> Result<Heard> {

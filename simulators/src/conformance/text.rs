@@ -6,7 +6,9 @@ use super::{Ask, Heard};
 
 /// A request as a line.
 pub(super) fn line(ask: &Ask<'_>, separator: char) -> String {
-    let mut parts = vec![ask.verb.name().to_owned(), ask.number.to_string(), ask.shift.to_string()];
+    // The first question of all is asked before the till knows the shift.
+    let shift = if ask.shift == 0 { String::new() } else { ask.shift.to_string() };
+    let mut parts = vec![ask.verb.name().to_owned(), ask.number.to_string(), shift];
     for (name, value) in ask.fields {
         match (name.as_str(), value) {
             ("tenders", Value::Array(tenders)) => parts.extend(

@@ -85,7 +85,7 @@ async fn a_port_that_is_pulled_out_is_opened_again() {
     drop(board);
     site.until(|metrics| !metrics.is_link_up("bus")).await;
     site.raise("exit-1", "box/1/7/0").await;
-    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Silent("the serial port is not there".to_owned()));
+    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Silent("the port is not there".to_owned()));
     let mut board = Board::plug_in(directory.path());
     board.inputs_are(INPUTS_0_AND_2).await;
     assert_eq!(site.committed().await, arrival(true));

@@ -7,12 +7,14 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Packet};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use serde_json::{Value, json};
+use sha2::Digest;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStderr, Command};
 
 use super::*;
 use crate::domain::event::VehicleSign;
+use crate::photos::Checker;
 
 const SN: &str = "265e1040-85e01fb7";
 
@@ -195,6 +197,50 @@ async fn the_time_from_a_plate_to_its_raise_is_measured() {
     let (p50, p99, count) = site.metrics.latency_quantiles();
     assert_eq!(count, 1);
     assert!(p50 > 0 && p50 == p99 && p99 < 1_000_000, "{p50} {p99}");
+}
+
+#[tokio::test]
+async fn pictures_go_to_their_folder_and_their_hashes_with_the_read() {
+    let mut broker = Mosquitto::start().await;
+    let mut site = broker.site(None).await;
+    let mut camera = Camera::connect(broker.port).await;
+    let (scene, crop) = (sample::jpeg(640, 360), sample::jpeg(120, 40));
+    camera.says("ivs_result", &with_pictures(&plate("粤B12345", 1), &scene, &crop)).await;
+    let envelope = site.next().await;
+    let Input::PlateRead(read) = &envelope.input else { panic!("a read") };
+    let hashes = read.photos.clone().expect("both pictures");
+    let sha256 = |bytes: &[u8]| hex::encode(sha2::Sha256::digest(bytes));
+    assert_eq!((hashes.scene, hashes.plate), (Some(sha256(&scene)), Some(sha256(&crop))));
+    site.until(|metrics| metrics.photos_kept() == 2).await;
+    let mut checker = Checker::new(site.directory.path());
+    checker.look(1, read).expect("looked");
+    assert_eq!(checker.tally().matching, 2);
+
+    camera.says("ivs_result", &with_pictures(&plate("粤B12346", 2), b"a text", &crop)).await;
+    camera.says("ivs_result", &plate("粤B12347", 3).replace("license", "full_image_content\":\"!\",\"license")).await;
+    let _ = envelope.reply.send(Reply::Done);
+    let Input::PlateRead(read) = site.committed().await else { panic!("a read") };
+    let hashes = read.photos.expect("the plate's picture");
+    assert!(hashes.scene.is_none() && hashes.plate.is_some(), "a text is no picture, and the read goes on");
+    assert_eq!(event(&site.committed().await), "e-3");
+    for (reason, count) in [("photo-foreign", 1), ("photo-encoding", 1)] {
+        assert_eq!(site.metrics.rejections("photos", reason), count, "{reason}");
+    }
+    let shown = site.photos.of_arrival(&LaneId::from("entry-1"), "e-1");
+    assert!(shown.scene.is_some(), "the page finds it");
+    for _ in 0..3 {
+        broker.log("Received PUBACK from gatepost-mall-1").await;
+    }
+}
+
+fn with_pictures(message: &str, scene: &[u8], crop: &[u8]) -> String {
+    use base64::Engine;
+    let mut message: Value = serde_json::from_str(message).expect("JSON");
+    let result = &mut message["payload"]["AlarmInfoPlate"]["result"]["PlateResult"];
+    let text = |bytes| json!(base64::engine::general_purpose::STANDARD.encode(bytes));
+    result["full_image_content"] = text(scene);
+    result["small_image_content"] = text(crop);
+    message.to_string()
 }
 
 fn settings(port: u16, profile_timeout: Option<&str>) -> Plan {

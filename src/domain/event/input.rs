@@ -9,6 +9,7 @@ use super::{
 use crate::domain::benefit::CouponState;
 use crate::domain::lane::LoopRole;
 use crate::domain::plate::Plate;
+use crate::domain::plate::told::Told;
 
 /// One statement of one camera about one vehicle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,62 @@ pub struct PlateRead {
     pub captured: UtcMs,
     /// Whether the camera stored it while it was cut off, so that no vehicle need be there now.
     pub stored_offline: bool,
+    /// The pictures that came with it, so that a picture can be proved to be the one of this read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub photos: Option<PhotoHashes>,
+    /// What the camera told besides the text.
+    #[serde(default, skip_serializing_if = "Told::is_silent")]
+    pub told: Told,
+    /// Where the lane looks at a vehicle again: what was read of it before, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<ArrivalRead>,
+}
+
+/// What one statement said of a vehicle's plate, kept as long as the vehicle stands before the arm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArrivalRead {
+    /// The camera's identity of the event.
+    pub event: String,
+    /// The plate as it was read.
+    pub plate: Plate,
+    /// What the camera told besides.
+    #[serde(default, skip_serializing_if = "Told::is_silent")]
+    pub told: Told,
+}
+
+/// The most statements about one arrival that are kept: quick and full results of two cameras, twice.
+pub const ARRIVAL_READS_MAX: usize = 8;
+
+impl PlateRead {
+    /// All that was read of the vehicle, this statement last; empty where none of them has a plate.
+    pub fn all_reads(&self) -> Vec<ArrivalRead> {
+        let own =
+            self.plate.clone().map(|plate| ArrivalRead { event: self.event.clone(), plate, told: self.told.clone() });
+        let mut all: Vec<ArrivalRead> = self.earlier.iter().cloned().chain(own).collect();
+        all.drain(..all.len().saturating_sub(ARRIVAL_READS_MAX));
+        all
+    }
+}
+
+/// The pictures of a read, by SHA-256 in hex of the bytes as the camera sent them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhotoHashes {
+    /// The whole scene.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scene: Option<String>,
+    /// The plate alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plate: Option<String>,
+}
+
+/// Of what a picture is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhotoKind {
+    /// The whole scene.
+    Scene,
+    /// The plate alone.
+    Plate,
 }
 
 /// What a camera or a barrier says about a vehicle besides its plate.

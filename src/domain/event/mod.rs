@@ -13,8 +13,8 @@ pub use cause::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Tender};
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};
 pub use escrow::{CloudNews, EpochReason, Given, JournalHead, Undo, Witnessed};
 pub use input::{
-    ArmPosition, CommandAnswer, EmergencySource, FeedChange, Gift, Input, IssuedCoupon, Member, PlateRead, RulesOffer,
-    StaffAct, StaffWish, TillCommit, VehicleSign,
+    ARRIVAL_READS_MAX, ArmPosition, ArrivalRead, CommandAnswer, EmergencySource, FeedChange, Gift, Input, IssuedCoupon,
+    Member, PhotoHashes, PhotoKind, PlateRead, RulesOffer, StaffAct, StaffWish, TillCommit, VehicleSign,
 };
 pub use record::Record;
 pub use till::{

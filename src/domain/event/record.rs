@@ -12,7 +12,7 @@ use crate::domain::lane::Lane;
 use crate::domain::matching::learning::Lesson;
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Part};
-use crate::domain::stay::Stay;
+use crate::domain::stay::{EntryRead, Stay};
 use crate::domain::tariff::Fee;
 
 /// What was decided: a line of the journal and, applied, the tables.
@@ -64,6 +64,9 @@ pub enum Record {
         posterior_ppm: u32,
         /// How certain it was that the vehicle had no entry, in millionths.
         none_ppm: u32,
+        /// Whether colour and kind of vehicle were told at both and are the same.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        second_factor: bool,
         /// Who decided.
         by: MatchedBy,
         /// What it teaches about the cameras of the two lanes, where it does.
@@ -87,6 +90,18 @@ pub enum Record {
         /// What the ledger knew of its benefits, so that the fee can be computed again; none where the rules have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rests_on: Option<Box<RestsOn>>,
+    },
+    /// The camera read a vehicle better after its barrier was raised at the entry; only what its stay is known by
+    /// changes.
+    StayReread {
+        /// Which stay.
+        stay: StayId,
+        /// The plate that all statements together say.
+        plate: Plate,
+        /// Whose plate that is, if the member consented.
+        member: Option<MemberId>,
+        /// What was told of it.
+        entry_read: EntryRead,
     },
     /// The vehicle went back inside from the exit.
     StayResumed {

@@ -49,6 +49,9 @@ pub const RANKED_MAX: usize = 8;
 pub struct Evidence {
     /// Whether the vehicle's kind (car, van, lorry) was the same at entry and exit, where both were told.
     pub same_kind: Option<bool>,
+    /// Whether the plate's colour was the same, where both were told and neither is a new-energy one: those two the
+    /// shapes of plates tell apart.
+    pub same_colour: Option<bool>,
     /// Since when it has been inside, in seconds, where that is known.
     pub inside_s: Option<u32>,
     /// How usual it is that a vehicle from its entry lane leaves here, in basis points of an even spread.
@@ -108,7 +111,8 @@ pub fn answer(likelihood: &Likelihood<'_>, question: &Question<'_>) -> Answer {
     let each = (1.0 - no_entry) / inside;
     let stranger = |read: &Reading| {
         let sisters = question.candidates.iter().filter(|known| is_sister(known.entry.plate, read.plate)).count();
-        (1.0 - SISTERS) * likelihood.alone(read) + SISTERS * sisters as f64 / inside / SISTER_PLATES
+        let sister = sisters as f64 / inside / SISTER_PLATES * read.marks_if_right();
+        (1.0 - SISTERS) * likelihood.alone(read) + SISTERS * sister
     };
     let stranger: f64 = question.reads.iter().map(|(read, bp)| share(*bp) * stranger(read)).sum();
     let weights: Vec<f64> = question
@@ -151,6 +155,12 @@ impl Evidence {
             Some(false) => 0.1,
             None => 1.0,
         };
+        // Six of seven plates are blue: that two are says little, and a camera takes one colour for another now and then.
+        let colour = match self.same_colour {
+            Some(true) => 1.2,
+            Some(false) => 0.2,
+            None => 1.0,
+        };
         let time = match self.inside_s {
             Some(..30) => 0.05,
             Some(30..120) => 0.5,
@@ -158,7 +168,7 @@ impl Evidence {
             Some(120..2_592_000) | None => 1.0,
         };
         let lanes = self.lanes_bp.map_or(1.0, |bp| f64::from(bp.clamp(2_500, 40_000)) / 1e4);
-        kind * time * lanes
+        kind * colour * time * lanes
     }
 }
 

@@ -72,7 +72,8 @@ fn explains(confusion: &Confusion, truth: Packed, statement: &Statement) -> f64 
     chance.max(UNEXPLAINED * UNEXPLAINED)
 }
 
-fn one(confusion: &Confusion, truth: Packed, read: Read, place: usize, factor: f64) -> f64 {
+/// The chance that a camera reads the sign at a place of a plate so.
+pub(super) fn one(confusion: &Confusion, truth: Packed, read: Read, place: usize, factor: f64) -> f64 {
     let sign = truth.sign(place);
     let table = if is_province(sign) {
         &confusion.province

@@ -48,6 +48,15 @@ impl<'a> Likelihood<'a> {
         sum + self.population.of_no_shape() * any
     }
 
+    /// The chance that a camera shows this colour where the plate is a new-energy one, or is none.
+    pub fn shows_colour(&self, is_green: bool, colour: Option<Colour>) -> f64 {
+        match colour {
+            None => 1.0,
+            Some(colour) if colour.is_green() == is_green => FITTING_COLOUR,
+            Some(_) => WRONG_COLOUR,
+        }
+    }
+
     /// The chance that a vehicle gives both reads, with what this pair of cameras has learned, where it has.
     pub fn both(&self, entry: &Reading, exit: &Reading, learned: Option<&Learned>) -> f64 {
         match entry.len() as i32 - exit.len() as i32 {
@@ -250,9 +259,5 @@ fn weighed(chance: f64, truth: u8, read: Read) -> f64 {
 /// How well a colour fits a shape: green stands on new-energy plates only, and blue never does.
 fn colour_fits(shape: &Shape, colour: Option<Colour>) -> f64 {
     let Some(colour) = colour else { return 1.0 };
-    let is_green = match colour {
-        Colour::Green => true,
-        Colour::Blue | Colour::Yellow | Colour::White | Colour::Black => false,
-    };
-    if is_green == shape.is_green { FITTING_COLOUR } else { WRONG_COLOUR }
+    if colour.is_green() == shape.is_green { FITTING_COLOUR } else { WRONG_COLOUR }
 }

@@ -12,8 +12,10 @@ use super::likelihood::Likelihood;
 use super::population::Population;
 use super::reading::Reading;
 use super::symbols::Packed;
+use super::traffic::Traffic;
 use crate::domain::plate::Plate;
 use crate::domain::plate::class::{Class, Format};
+use crate::domain::plate::told::{Colour, VehicleKind};
 
 /// How certain an exact match of a plate is that the matching cannot weigh: foreign, ten signs, unknown signs.
 const EXACT_PPM: Ppm = 999_000;
@@ -26,7 +28,9 @@ pub struct Inside {
     /// The camera's confidence in each character, in basis points; empty where it was not told.
     pub confidences: Vec<u16>,
     /// The colour, where it was told.
-    pub colour: Option<super::reading::Colour>,
+    pub colour: Option<Colour>,
+    /// The kind of vehicle, where it was told.
+    pub vehicle: Option<VehicleKind>,
     /// The camera that read it.
     pub camera: String,
     /// When it came in, in seconds since 1970.
@@ -54,11 +58,29 @@ pub struct Seen {
     /// Other texts that the camera holds possible, with its confidence in each, in basis points.
     pub others: Vec<(Plate, u16)>,
     /// The colour, where it was told.
-    pub colour: Option<super::reading::Colour>,
+    pub colour: Option<Colour>,
+    /// The kind of vehicle, where it was told.
+    pub vehicle: Option<VehicleKind>,
     /// The camera.
     pub camera: String,
     /// Whether it was the camera's first, quick result.
     pub is_quick: bool,
+}
+
+impl Seen {
+    /// A statement of which only the plate and the camera are known.
+    pub fn of(plate: Plate, camera: &str) -> Self {
+        let camera = camera.to_owned();
+        Self {
+            plate,
+            confidences: Vec::new(),
+            others: Vec::new(),
+            colour: None,
+            vehicle: None,
+            camera,
+            is_quick: false,
+        }
+    }
 }
 
 /// A vehicle inside that may be the one at the exit.
@@ -70,6 +92,8 @@ pub struct Candidate<K> {
     pub plate: Plate,
     /// How certain it is, in millionths.
     pub posterior_ppm: Ppm,
+    /// Whether what both cameras told of colour and kind is the same: evidence besides the plate's text.
+    pub second_factor: bool,
 }
 
 /// What came of the question.
@@ -102,8 +126,20 @@ pub struct Park<K> {
     population: Population,
     confusion: Arc<Confusion>,
     experience: BTreeMap<LanePair, Taught>,
+    traffic: Traffic,
     thresholds: Thresholds,
     formats: Vec<Format>,
+}
+
+/// The most vehicles with plates near a read that are weighed; only a park of copies has more.
+const WEIGHED_MAX: usize = 512;
+
+impl Inside {
+    /// A vehicle of which only the plate and the camera are known.
+    pub fn of(plate: Plate, camera: &str) -> Self {
+        let (confidences, camera) = (Vec::new(), camera.to_owned());
+        Self { plate, confidences, colour: None, vehicle: None, camera, entered_s: None }
+    }
 }
 
 impl<K: Ord + Clone> Park<K> {
@@ -118,6 +154,7 @@ impl<K: Ord + Clone> Park<K> {
             population: Population::new(&shapes),
             confusion: Arc::new(Confusion::of(model)),
             experience: BTreeMap::new(),
+            traffic: Traffic::default(),
             thresholds,
             formats,
         }
@@ -136,6 +173,16 @@ impl<K: Ord + Clone> Park<K> {
     /// The thresholds.
     pub fn thresholds(&self) -> Thresholds {
         self.thresholds
+    }
+
+    /// How the cameras here err.
+    pub fn confusion(&self) -> &Confusion {
+        &self.confusion
+    }
+
+    /// How likely reads are, with the cameras and the vehicles that are here.
+    pub fn likelihood(&self) -> Likelihood<'_> {
+        Likelihood::new(&self.confusion, &self.population)
     }
 
     /// One who is inside.
@@ -207,11 +254,36 @@ impl<K: Ord + Clone> Park<K> {
     /// Forgets all that was learned.
     pub fn unlearn(&mut self) {
         self.experience.clear();
+        self.traffic = Traffic::default();
+    }
+
+    /// Counts vehicles that came in by one lane and left by another.
+    pub fn left_by(&mut self, entry: &str, exit: &str, vehicles: u32) {
+        self.traffic.saw(entry, exit, vehicles);
+    }
+
+    /// How many vehicles were seen to leave.
+    pub fn vehicles_seen(&self) -> u64 {
+        self.traffic.vehicles()
+    }
+
+    /// The text that several statements about one vehicle say together; `None` where none of them can be weighed.
+    pub fn together(&self, reads: &[Seen]) -> Option<Plate> {
+        let statements: Vec<Statement> = reads.iter().filter_map(statement).collect();
+        let meant = fusion::fuse(&self.confusion, &self.likelihood(), &statements);
+        text_of(reads, meant.first()?.0.plate).cloned()
     }
 
     /// Whether the pair's experience is in use: enough of it, and better than the default with what was held out.
     pub fn has_learned(&self, entry: &str, exit: &str) -> bool {
         self.experience.get(&(entry.to_owned(), exit.to_owned())).is_some_and(|(_, learned)| learned.is_some())
+    }
+
+    /// How much likelier the lessons held out are with what a pair of cameras has shown, in bits; `None` where it is not
+    /// in use.
+    pub fn bits_gained(&self, entry: &str, exit: &str) -> Option<i64> {
+        let (experience, learned) = self.experience.get(&(entry.to_owned(), exit.to_owned()))?;
+        Some(learned.as_ref()?.bits_gained(&experience.held_out))
     }
 
     /// What a vehicle that left teaches, where the pair of cameras still learns from such.
@@ -231,7 +303,7 @@ impl<K: Ord + Clone> Park<K> {
         if statements.is_empty() {
             return Some(self.exactly(&last.plate, asked));
         }
-        let likelihood = Likelihood::new(&self.confusion, &self.population);
+        let likelihood = self.likelihood();
         let mut meant = fusion::fuse(&self.confusion, &likelihood, &statements);
         if let [(reading, bp)] = &mut meant[..]
             && !last.others.is_empty()
@@ -245,10 +317,11 @@ impl<K: Ord + Clone> Park<K> {
     }
 
     fn weigh(&self, likelihood: &Likelihood<'_>, meant: &[(Reading, u32)], read: Plate, asked: &Asked) -> Match<K> {
-        let near = self.near(meant);
-        let exit_camera = asked.reads.last().map_or("", |seen| seen.camera.as_str());
-        let keys: Vec<&K> = near.found.iter().filter_map(|plate| self.by_plate.get(plate)).flatten().collect();
-        let known: Vec<Known<'_>> = keys.iter().map(|key| self.known(key, exit_camera, asked.at_s)).collect();
+        let mut near = self.near(meant);
+        let keys: Vec<&K> =
+            near.found.iter().filter_map(|plate| self.by_plate.get(plate)).flatten().take(WEIGHED_MAX).collect();
+        near.is_cut |= keys.len() == WEIGHED_MAX;
+        let known: Vec<Known<'_>> = keys.iter().map(|key| self.known(key, asked)).collect();
         let question = Question {
             reads: meant,
             candidates: &known,
@@ -263,6 +336,7 @@ impl<K: Ord + Clone> Park<K> {
                 key: keys[place].clone(),
                 plate: self.inside[keys[place]].plate.clone(),
                 posterior_ppm,
+                second_factor: looks_alike(&self.inside[keys[place]], asked),
             })
             .collect();
         let verdict = self.verdict(&read, &candidates, near.is_cut);
@@ -283,7 +357,12 @@ impl<K: Ord + Clone> Park<K> {
     fn exactly(&self, read: &Plate, asked: &Asked) -> Match<K> {
         let keys = self.by_text.get(read).map_or(&[][..], Vec::as_slice);
         let each = EXACT_PPM / u32::try_from(keys.len()).unwrap_or(u32::MAX).max(1);
-        let candidate = |key: &K| Candidate { key: key.clone(), plate: read.clone(), posterior_ppm: each };
+        let candidate = |key: &K| Candidate {
+            key: key.clone(),
+            plate: read.clone(),
+            posterior_ppm: each,
+            second_factor: looks_alike(&self.inside[key], asked),
+        };
         let candidates: Vec<Candidate<K>> = keys.iter().take(answer::RANKED_MAX).map(candidate).collect();
         let verdict = match candidates.len() {
             0 => Verdict::None,
@@ -299,6 +378,7 @@ impl<K: Ord + Clone> Park<K> {
         for (reading, _) in meant {
             let near = self.index.near(reading.plate);
             all.is_cut |= near.is_cut;
+            all.visited += near.visited;
             for plate in near.found {
                 if !all.found.contains(&plate) {
                     all.found.push(plate);
@@ -308,20 +388,52 @@ impl<K: Ord + Clone> Park<K> {
         all
     }
 
-    fn known(&self, key: &K, exit_camera: &str, at_s: Option<i64>) -> Known<'_> {
+    fn known(&self, key: &K, asked: &Asked) -> Known<'_> {
         let vehicle = &self.inside[key];
+        let exit_camera = asked.reads.last().map_or("", |seen| seen.camera.as_str());
         let entry = Reading::told(&vehicle.plate, &vehicle.confidences, vehicle.colour)
             .expect("only packed plates are found by their pack");
         let learned = self.experience.get(&(vehicle.camera.clone(), exit_camera.to_owned()));
-        let inside_s = at_s
+        let inside_s = asked
+            .at_s
             .zip(vehicle.entered_s)
             .map(|(at, entered)| u32::try_from(at.saturating_sub(entered).max(0)).unwrap_or(u32::MAX));
         Known {
             entry,
             learned: learned.and_then(|(_, learned)| learned.as_deref()),
-            evidence: Evidence { inside_s, ..Evidence::default() },
+            evidence: Evidence {
+                same_kind: same(vehicle.vehicle, asked.vehicle()),
+                same_colour: same(vehicle.colour, asked.colour()).filter(|_| {
+                    let is_plain = |colour: Option<Colour>| colour.is_some_and(|colour| !colour.is_green());
+                    is_plain(vehicle.colour) && is_plain(asked.colour())
+                }),
+                inside_s,
+                lanes_bp: self.traffic.usual_bp(&vehicle.camera, exit_camera),
+            },
         }
     }
+}
+
+impl Asked {
+    /// The colour, as the last statement that told one has it.
+    fn colour(&self) -> Option<Colour> {
+        self.reads.iter().rev().find_map(|seen| seen.colour)
+    }
+
+    /// The kind of vehicle, as the last statement that told one has it.
+    fn vehicle(&self) -> Option<VehicleKind> {
+        self.reads.iter().rev().find_map(|seen| seen.vehicle)
+    }
+}
+
+/// Whether two cameras told the same, where both told.
+fn same<T: PartialEq>(entry: Option<T>, exit: Option<T>) -> Option<bool> {
+    Some(entry? == exit?)
+}
+
+/// Whether both cameras told colour and kind, and the same ones.
+fn looks_alike(vehicle: &Inside, asked: &Asked) -> bool {
+    same(vehicle.colour, asked.colour()) == Some(true) && same(vehicle.vehicle, asked.vehicle()) == Some(true)
 }
 
 /// Takes a key out of a list of keys; whether any is left.
@@ -335,7 +447,7 @@ fn forget<Q: Ord, K: PartialEq>(lists: &mut BTreeMap<Q, Vec<K>>, of: &Q, key: &K
     is_left
 }
 
-fn statement(seen: &Seen) -> Option<Statement> {
+pub(super) fn statement(seen: &Seen) -> Option<Statement> {
     let reading = Reading::told(&seen.plate, &seen.confidences, seen.colour)?;
     Some(Statement { reading, is_quick: seen.is_quick })
 }

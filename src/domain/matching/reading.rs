@@ -1,26 +1,9 @@
 //! One statement about a plate as the matching uses it: signs, how sure the camera was of each, colour.
 
-use serde::{Deserialize, Serialize};
-
 use super::errors::{Read, Sureness};
 use super::symbols::{PACKED_SIGNS, Packed};
 use crate::domain::plate::Plate;
-
-/// The colour of a plate, as a camera sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Colour {
-    /// Small vehicles.
-    Blue,
-    /// Large vehicles, trailers, learners.
-    Yellow,
-    /// New energy; with yellow for large ones.
-    Green,
-    /// Police, consulates, military.
-    White,
-    /// Cross-border, embassies.
-    Black,
-}
+pub use crate::domain::plate::told::Colour;
 
 /// A plate as one camera read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +32,11 @@ impl Reading {
             }
         }
         Some(reading)
+    }
+
+    /// The chance that a plate that was read right is marked so by the camera.
+    pub fn marks_if_right(&self) -> f64 {
+        self.sureness[..self.len()].iter().map(|sureness| sureness.weights().0).product()
     }
 
     /// How many signs.

@@ -73,9 +73,14 @@ impl Packed {
     /// Packs a plate; `None` where it is longer than nine or has a sign that the matching does not know. Such a plate
     /// is compared exactly and nothing else.
     pub fn of(plate: &Plate) -> Option<Self> {
+        Self::of_text(plate.as_str())
+    }
+
+    /// Packs the text of a plate that was checked before.
+    pub fn of_text(text: &str) -> Option<Self> {
         let mut signs = [0; PACKED_SIGNS];
         let mut length = 0;
-        for c in plate.as_str().chars() {
+        for c in text.chars() {
             *signs.get_mut(length)? = sign(c)?;
             length += 1;
         }

@@ -1,6 +1,7 @@
 //! A licence plate as text that was checked: what may be a plate and what may not.
 
 pub mod class;
+pub mod told;
 
 use std::fmt;
 use std::str::FromStr;

@@ -235,5 +235,6 @@ fn stay() -> Stay {
         paid: Fen(0),
         paid_at: None,
         debts: Fen(0),
+        entry_read: None,
     }
 }

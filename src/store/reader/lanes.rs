@@ -22,6 +22,8 @@ pub struct ReadRow {
     pub lane: LaneId,
     /// The camera.
     pub device: String,
+    /// The camera's identity of the event.
+    pub event: String,
     /// The plate as it was read, if it was.
     pub plate: Option<String>,
     /// The camera's confidence, 0 to 100.
@@ -47,7 +49,7 @@ impl View<'_> {
 
     /// The newest plate reads, newest first.
     pub fn last_reads(&self, most: usize) -> Result<Vec<ReadRow>, ReadError> {
-        let sql = "SELECT seq, lane, device, plate, confidence, captured_ms, outcome \
+        let sql = "SELECT seq, lane, device, plate, confidence, captured_ms, outcome, event \
                    FROM plate_read ORDER BY seq DESC LIMIT ?1";
         let mut query = self.tx.prepare_cached(sql)?;
         let mut rows = query.query([most as i64])?;
@@ -57,6 +59,7 @@ impl View<'_> {
                 seq: unsigned("plate_read.seq", row.get(0)?)?,
                 lane: LaneId(row.get(1)?),
                 device: row.get(2)?,
+                event: row.get(7)?,
                 plate: row.get(3)?,
                 confidence: row.get(4)?,
                 captured: UtcMs(row.get(5)?),

@@ -116,7 +116,7 @@ impl Sample {
             ("daily-cap", -1400, "每日最高 ¥50.00", "at most ¥50.00 a day"),
         ]);
         let sql = "INSERT INTO stay VALUES (?1, ?2, ?3, ?4, 'E1', ?5, ?6, ?7, 1, ?8, ?9, ?10, ?11, ?12, \
-                   'passage_loop', ?13, ?14, ?15, 0, 0)";
+                   'passage_loop', ?13, ?14, ?15, 0, 0, NULL)";
         let none = None::<&str>;
         self.run(
             sql,
@@ -243,6 +243,8 @@ pub fn visit(plate: Option<&str>, stay: Option<&str>) -> Visit {
         stay: stay.map(StayId::from),
         left_at_ms: None,
         matched_ppm: None,
+        second_factor: false,
+        reads: Vec::new(),
     }
 }
 

@@ -50,7 +50,8 @@ pub struct StayPoints {
 }
 
 const COLUMNS: &str = "stay, plate, member, state, entry_lane, entry_ms, exit_lane, exit_ms, rules, fee, paid_fen, \
-                       paid_ms, waived_fen, entry_evidence, exit_evidence, void_reason, changed_seq, debts_fen, owed_fen";
+                       paid_ms, waived_fen, entry_evidence, exit_evidence, void_reason, changed_seq, debts_fen, owed_fen, \
+                       entry_read";
 const INSIDE: &str = "state IN ('pending_entry', 'open', 'pending_exit')";
 
 impl View<'_> {
@@ -158,6 +159,7 @@ fn stay_row(row: &Row<'_>) -> Result<StayRow, ReadError> {
     let plate: Option<String> = row.get("plate")?;
     let plate = plate.map(Plate::try_from).transpose();
     let fee: Option<String> = row.get("fee")?;
+    let entry_read: Option<String> = row.get("entry_read")?;
     let stay = Stay {
         id: StayId(row.get("stay")?),
         plate: plate.map_err(|e| ReadError::Foreign { what: "stay.plate", why: e.to_string() })?,
@@ -170,6 +172,7 @@ fn stay_row(row: &Row<'_>) -> Result<StayRow, ReadError> {
         paid: Fen(row.get("paid_fen")?),
         paid_at: row.get::<_, Option<i64>>("paid_ms")?.map(UtcMs),
         debts: Fen(row.get("debts_fen")?),
+        entry_read: entry_read.as_deref().map(|text| from_json("stay.entry_read", text)).transpose()?,
     };
     Ok(StayRow {
         stay,

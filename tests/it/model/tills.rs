@@ -38,6 +38,12 @@ impl Tills {
         self.booked.keys().cloned().collect()
     }
 
+    /// What was sold last.
+    pub fn newest(&self) -> Option<OpId> {
+        let is_sale = |line: &&Booking| matches!(line.what, BookingKind::Sale | BookingKind::Capture);
+        self.lines.iter().rev().find(is_sale).map(|line| line.op.clone())
+    }
+
     /// The open shift.
     pub fn shift(&self) -> u32 {
         self.closed + 1

@@ -5,8 +5,12 @@ use gatepost::domain::event::{Fen, Input, MemberId, OpId, Pairing, Points, Termi
 use super::Day;
 
 impl Day {
-    /// What tills ask besides, of what is there and of what is not.
-    pub(super) fn some_act(&mut self) {
+    /// What tills ask besides, of what is there and of what is not. Two in a row, since the second often needs the first.
+    pub(super) fn some_acts(&mut self) {
+        (0..2).for_each(|_| self.some_act());
+    }
+
+    fn some_act(&mut self) {
         if self.dice.one_in(6) && !self.acts.is_empty() {
             let again = self.dice.pick(&self.acts.clone());
             self.step(Input::TillAct(again));
@@ -17,10 +21,10 @@ impl Day {
         let hold = if holds.is_empty() { unknown.clone() } else { self.dice.pick(&holds) };
         let newest = sales.last().cloned().unwrap_or(unknown);
         let transaction = if sales.is_empty() || self.dice.one_in(2) { newest } else { self.dice.pick(&sales) };
-        let wish = match self.dice.below(14) {
-            0..=2 => TillWish::Hold {
+        let wish = match self.dice.below(18) {
+            14..=16 | 0..=2 => TillWish::Hold {
                 member: MemberId::from(self.dice.pick(&["M1", "M2", "M3", "M9"])),
-                points: Points(self.dice.pick(&[1, 20, 20, 45, i64::MAX])),
+                points: Points(self.dice.pick(&[1, 1, 5, 20, i64::MAX])),
                 ttl_ms: self.dice.pick(&[1_000, 300_000]),
             },
             3 => {
@@ -40,7 +44,7 @@ impl Day {
             11 => TillWish::OpenShift { operator: None },
             12 => TillWish::CloseShift { shift: self.model.tills.shift() + u32::from(self.dice.one_in(4)) },
             _ => {
-                let input = match self.dice.one_in(3) {
+                let input = match self.dice.one_in(4) {
                     true => Input::TerminalChanged(pairing(self.dice.one_in(2))),
                     false => Input::TillHoldDue { hold },
                 };
@@ -48,6 +52,17 @@ impl Day {
                 return;
             }
         };
+        self.ask(wish);
+    }
+
+    /// The cashier was wrong: what was sold last is taken back, where it was sold.
+    pub(super) fn take_back(&mut self) {
+        if let Some(transaction) = self.model.tills.newest() {
+            self.ask(TillWish::Void { transaction });
+        }
+    }
+
+    fn ask(&mut self, wish: TillWish) {
         let act = TillAct {
             terminal: TerminalId::from("till-1"),
             key: format!("a{}", self.acts.len()),

@@ -151,7 +151,7 @@ pub fn mutants() -> Vec<Mutant> {
             violates: &[NEVER_NEGATIVE],
             steps: 9,
         },
-        mutant("a box in doubt gives points back", Broken::ReturnInDoubt, &[NO_OVERSPEND], 11, base()),
+        mutant("a box in doubt gives points back", Broken::ReturnInDoubt, &[NO_OVERSPEND], 10, base()),
         mutant(
             "an epoch is begun twice",
             Broken::EpochBegunTwice,

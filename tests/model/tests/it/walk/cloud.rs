@@ -1,8 +1,11 @@
-//! The real ledger behind its wire interface, in this process and on a file in memory.
+//! The real ledger behind its wire interface, in this process and on a file in memory, and the keys of its boxes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cloud_ledger::sign::request_text;
 use cloud_ledger::{Ledger, Tokens};
+use gatepost::sync::identity::Identity;
 use serde_json::{Value, json};
 
 use super::{BOXES, MEMBERS, memory};
@@ -12,6 +15,8 @@ pub struct Cloud {
     rt: tokio::runtime::Runtime,
     client: reqwest::Client,
     base: String,
+    /// What each box signs with: only a box with a key is given points of several lots at once.
+    keys: BTreeMap<&'static str, Identity>,
     _dir: tempfile::TempDir,
 }
 
@@ -30,7 +35,15 @@ impl Cloud {
         let base = format!("http://{}", listener.local_addr().unwrap());
         rt.spawn(cloud_ledger::serve(listener, Arc::new(ledger), tokens, std::future::pending()));
         let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().unwrap();
-        let cloud = Self { rt, client, base, _dir: dir };
+        let open = |name| (name, Identity::open(&dir.path().join(name)).unwrap());
+        let keys = BOXES.map(open).into();
+        let cloud = Self { rt, client, base, keys, _dir: dir };
+        for (name, key) in &cloud.keys {
+            let body = json!({"public_key": key.public_key()});
+            let enrol = cloud.client.post(format!("{}/v1/boxes/{name}/enrol", cloud.base));
+            let (status, answer) = cloud.ask(enrol.bearer_auth(format!("token-{name}")).body(body.to_string()));
+            assert_eq!(status, 200, "{answer}");
+        }
         for (member, balance) in MEMBERS.iter().zip(balances) {
             let profile = json!({"handle": "王**", "tier": "gold", "consent_plates": true, "plates": [], "codes": []});
             cloud.office_ok("PUT", &format!("v1/members/{member}"), &profile);
@@ -40,14 +53,20 @@ impl Cloud {
         cloud
     }
 
-    /// What a box asks.
+    /// What a box asks, signed with its key.
     pub fn as_box(&self, name: &str, what: &str, body: &Value) -> Answer {
-        self.ask("POST", &format!("v1/boxes/{name}/{what}"), &format!("token-{name}"), body)
+        let (target, epoch, bytes) = (format!("/v1/boxes/{name}/{what}"), body["epoch"].to_string(), body.to_string());
+        let text = request_text("POST", &target, name, &epoch, bytes.as_bytes());
+        let request = self.client.post(format!("{}{target}", self.base)).header("gatepost-box", name);
+        let request = request.header("gatepost-epoch", epoch).header("gatepost-signature", self.keys[name].sign(&text));
+        self.ask(request.body(bytes))
     }
 
     /// What the office asks.
     pub fn office(&self, method: &str, path: &str, body: &Value) -> Answer {
-        self.ask(method, path, "office", body)
+        let request = self.client.request(method.parse().unwrap(), format!("{}/{path}", self.base));
+        let request = request.bearer_auth("office");
+        self.ask(if body.is_null() { request } else { request.json(body) })
     }
 
     /// The same, where nothing can be wrong.
@@ -57,12 +76,7 @@ impl Cloud {
         answer
     }
 
-    fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> Answer {
-        let url = format!("{}/{path}", self.base);
-        let mut request = self.client.request(method.parse().unwrap(), url).bearer_auth(token);
-        if !body.is_null() {
-            request = request.json(body);
-        }
+    fn ask(&self, request: reqwest::RequestBuilder) -> Answer {
         self.rt.block_on(async {
             let answer = request.send().await.unwrap();
             (answer.status().as_u16(), answer.json().await.unwrap())

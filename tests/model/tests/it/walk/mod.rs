@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use gatepost::domain::event::{CloudNews, EpochReason, Given, GrantId, OpId, Points, VehicleSign};
-use gatepost::domain::points::{Lot, Part};
+use gatepost::domain::points::Part;
 use grants_model::properties;
 use grants_model::protocol::{Action, Bounds, Protocol, Release, right};
 use grants_model::state::{Message, Pocket, State, Upload};
@@ -150,7 +150,7 @@ impl World {
             88..=91 => self.online(),
             92 => self.fence(at),
             93 => self.back_up(at),
-            94..=95 => self.restore(at),
+            94..=95 => self.restore(),
             96..=98 => self.recover(at),
             _ => self.cut_the_power(at),
         }
@@ -357,16 +357,14 @@ impl World {
         let device = at as u8;
         for (epoch, moves) in self.sites[at].gained() {
             for what in moves {
-                match what {
-                    Move::Begin(1) => {}
-                    Move::Begin(epoch) => {
-                        self.must("handshake", Action::Handshake { device });
-                        assert_eq!(self.model.devices[at].epoch, model_epoch(epoch), "no epoch is begun twice");
-                    }
-                    other => {
-                        let (kind, action) = self.in_model(device, other);
-                        self.must(kind, action);
-                    }
+                let Move::Begin(begun) = what else {
+                    let (kind, action) = self.in_model(device, what);
+                    self.must(kind, action);
+                    continue;
+                };
+                if begun > 1 {
+                    self.must("handshake", Action::Handshake { device });
+                    assert_eq!(self.model.devices[at].epoch, model_epoch(begun), "no epoch is begun twice");
                 }
             }
             let journal = self.model.devices[at].journal.clone();
@@ -443,12 +441,12 @@ impl Drop for World {
     }
 }
 
-/// The answer to a request for points, as the box's own client reads it; every lot here has the same terms.
+/// The answer to a request for points, as the box's own client reads it: a grant for each lot that it was cut from.
 fn granted(member: &str, answer: &Value) -> CloudNews {
     let given = |grant: &Value| Given {
         grant: GrantId::from(grant["grant"].as_str().unwrap()),
         points: Points(grant["points"].as_i64().unwrap()),
-        lot: Lot::default(),
+        lot: serde_json::from_value(grant["lot"].clone()).unwrap(),
     };
     CloudNews::Granted {
         request: OpId(answer["request"].as_str().unwrap().to_owned()),

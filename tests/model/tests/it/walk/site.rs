@@ -9,6 +9,7 @@ use gatepost::domain::event::{
     Record, Reply, StaffAct, StaffWish, StayId, TerminalId, TillCommit, TillMark, UtcMs, VehicleSign, Witnessed,
 };
 use gatepost::domain::lane::{Direction, LaneSettings, Lanes, PassedBy, Unpaid};
+use gatepost::domain::plate::told::Told;
 use gatepost::domain::points::Part;
 use gatepost::site::{Core, activate_rules};
 use gatepost::store::{Store, journal};
@@ -218,6 +219,9 @@ impl Site {
             confidence: 97,
             captured: UtcMs(self.utc),
             stored_offline: false,
+            photos: None,
+            told: Told::default(),
+            earlier: Vec::new(),
         }));
     }
 

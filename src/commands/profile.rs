@@ -1,0 +1,391 @@
+//! `gatepost profile`: looks at device profiles, proves them with their recordings, and says what bytes mean.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command's own answer")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, Subcommand, ValueEnum};
+use gatepost::profile::language::{Ack, Link};
+use gatepost::profile::mistake::{Mistake, Source};
+use gatepost::profile::recording::{self, Proved};
+use gatepost::profile::shipped::{EXAMPLES, SHIPPED};
+use gatepost::profile::{Catalogue, Codec, Profile, bytes, http, mqtt, osdp, schema, wiegand};
+
+use super::record;
+
+/// The largest file that is looked at.
+const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// What to do with device profiles.
+#[derive(Subcommand)]
+pub enum What {
+    /// List every profile that this box knows.
+    List {
+        /// A site's own profiles besides the shipped ones.
+        #[arg(long, value_name = "DIRECTORY")]
+        directory: Option<PathBuf>,
+    },
+    /// Say what a profile asks for, hears and can be told.
+    Show {
+        /// Its id, or its file.
+        profile: String,
+    },
+    /// Prove profiles with their recordings, whole and damaged; exit code 1 where one fails.
+    Test {
+        /// A profile's file or a directory; the shipped profiles where it is not given.
+        path: Option<PathBuf>,
+    },
+    /// Print a commented profile to begin with.
+    New {
+        /// How the product is reached.
+        #[arg(long, value_enum, default_value = "mqtt")]
+        link: Skeleton,
+    },
+    /// Say step by step what bytes mean.
+    Try(Try),
+    /// Print the language as a JSON Schema, for editors.
+    Schema {
+        /// Of which link's profiles.
+        #[arg(value_enum)]
+        link: Schema,
+    },
+    /// Listen on a link and write down what a device says, as a recording to be completed.
+    Record(record::Options),
+}
+
+/// What there is a commented profile for.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Skeleton {
+    /// A camera behind a broker.
+    Mqtt,
+    /// A camera that posts.
+    Http,
+    /// A card or controller that speaks in frames.
+    Serial,
+}
+
+/// What there is a schema of.
+#[derive(Clone, Copy, ValueEnum)]
+#[allow(missing_docs, reason = "the links' own words")]
+pub enum Schema {
+    Mqtt,
+    Http,
+    Serial,
+    Modbus,
+    Wiegand,
+    Osdp,
+}
+
+/// Bytes to be explained.
+#[derive(Args)]
+pub struct Try {
+    /// The profile's id, or its file.
+    profile: String,
+    /// The bytes in hex (bits for a Wiegand card), or @FILE with the bytes as they are.
+    #[arg(long, value_name = "HEX|@FILE")]
+    frame: String,
+    /// MQTT: the topic.
+    #[arg(long, default_value = "")]
+    topic: String,
+    /// HTTP: the path of the post; without it, a part of the device's stream.
+    #[arg(long)]
+    path: Option<String>,
+    /// HTTP: the content type.
+    #[arg(long, default_value = "application/json")]
+    content_type: String,
+    /// A parameter of the device, as NAME=VALUE; may be repeated.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    params: Vec<String>,
+}
+
+/// Runs the command.
+pub fn run(what: What) -> anyhow::Result<ExitCode> {
+    match what {
+        What::List { directory } => list(directory.as_deref()),
+        What::Show { profile } => known(&profile, |profile| {
+            show(profile);
+            Ok(ExitCode::SUCCESS)
+        }),
+        What::Test { path } => test(path.as_deref()),
+        What::New { link } => {
+            let id = match link {
+                Skeleton::Mqtt => "example/mqtt-camera",
+                Skeleton::Http => "example/http-camera",
+                Skeleton::Serial => "example/serial-controller",
+            };
+            let example = EXAMPLES.iter().find(|example| example.file.contains(id));
+            print!("{}", example.context("find the example inside the program")?.text);
+            Ok(ExitCode::SUCCESS)
+        }
+        What::Try(asked) => known(&asked.profile, |profile| explain(profile, &asked)),
+        What::Schema { link } => {
+            let link = match link {
+                Schema::Mqtt => Link::Mqtt,
+                Schema::Http => Link::Http,
+                Schema::Serial => Link::Serial,
+                Schema::Modbus => Link::ModbusRtu,
+                Schema::Wiegand => Link::Wiegand,
+                Schema::Osdp => Link::Osdp,
+            };
+            println!("{}", schema(link));
+            Ok(ExitCode::SUCCESS)
+        }
+        What::Record(options) => record::run(&options),
+    }
+}
+
+fn list(directory: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let catalogue = match Catalogue::load(directory) {
+        Ok(catalogue) => catalogue,
+        Err(mistakes) => return Ok(complained(&mistakes)),
+    };
+    for id in catalogue.ids() {
+        let Some(profile) = catalogue.profile(id) else { continue };
+        println!("{id:28} {:12} {}, {}", profile.link().word(), profile.head().vendor, profile.head().product);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// With the profile of this id, or of this file.
+fn known(name: &str, then: impl FnOnce(&Profile) -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+    if name.ends_with(".toml") {
+        let text = read_text(Path::new(name))?;
+        return match Profile::parse(&Source { file: Path::new(name), text: &text }) {
+            Ok(profile) => then(&profile),
+            Err(mistakes) => Ok(complained(&mistakes)),
+        };
+    }
+    match Catalogue::load(None) {
+        Ok(catalogue) => match catalogue.profile(name) {
+            Some(profile) => then(profile),
+            None => {
+                bail!("there is no profile {name:?}; `gatepost profile list` names them, and a file ends with .toml")
+            }
+        },
+        Err(mistakes) => Ok(complained(&mistakes)),
+    }
+}
+
+fn show(profile: &Profile) {
+    let head = profile.head();
+    println!("{}: {}, {}, link {}", profile.id(), head.vendor, head.product, profile.link().word());
+    if !head.notes.is_empty() {
+        println!("  {}", head.notes);
+    }
+    for (name, param) in profile.params() {
+        let need = if param.required { " (needed)" } else { "" };
+        println!("  parameter {name}{need}: {}", param.help);
+    }
+    for message in profile.messages() {
+        println!("  hears {:?}", message.name);
+    }
+    for command in profile.commands() {
+        let args: Vec<&str> = command.args.keys().map(String::as_str).collect();
+        let whose = if command.is_service { "installer's command" } else { "command" };
+        println!("  {whose} {}({}), {}", command.name, args.join(", "), proves(command.ack));
+        if let Some(guard) = command.guard {
+            println!("    guarded: {}", guard.because);
+        }
+    }
+}
+
+fn proves(ack: Ack) -> &'static str {
+    match ack {
+        Ack::None => "nothing comes back",
+        Ack::Transport => "the line takes it; nothing comes back",
+        Ack::Device => "the device says that it took it",
+        Ack::LimitSwitch => "the device says that its arm moved",
+    }
+}
+
+fn test(path: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let files = match path {
+        None => SHIPPED
+            .iter()
+            .map(|shipped| (PathBuf::from(shipped.file), shipped.text.to_owned(), Some(shipped.recording.to_owned())))
+            .collect(),
+        Some(path) => files_of(path)?,
+    };
+    ensure!(!files.is_empty(), "there is no profile at {}", path.unwrap_or(Path::new("")).display());
+    let mut all = Proved::default();
+    let mut failed = 0;
+    for (file, text, recorded) in &files {
+        let found = match recorded {
+            None => Err(vec![Mistake {
+                file: file.clone(),
+                place: None,
+                wrong: "the profile has no recordings".to_owned(),
+                allowed: "NAME.recording.toml beside it".to_owned(),
+            }]),
+            Some(recorded) => Profile::parse(&Source { file, text }).and_then(|profile| {
+                recording::check(&profile, &Source { file: &file.with_extension("recording.toml"), text: recorded })
+            }),
+        };
+        match found {
+            Ok(proved) => {
+                all.exchanges += proved.exchanges;
+                all.damaged += proved.damaged;
+            }
+            Err(mistakes) => {
+                failed += mistakes.len();
+                mistakes.iter().for_each(|mistake| eprintln!("{mistake}"));
+            }
+        }
+    }
+    println!("{} profiles, {} recordings, {} damaged copies, {failed} failed", files.len(), all.exchanges, all.damaged);
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+type ProfileFile = (PathBuf, String, Option<String>);
+
+fn files_of(path: &Path) -> anyhow::Result<Vec<ProfileFile>> {
+    let mut found = Vec::new();
+    let mut waiting = vec![path.to_owned()];
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            for entry in std::fs::read_dir(&path).with_context(|| format!("look into {}", path.display()))? {
+                waiting.push(entry.with_context(|| format!("look into {}", path.display()))?.path());
+            }
+            continue;
+        }
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !name.ends_with(".toml") || name.ends_with(".recording.toml") {
+            continue;
+        }
+        let recorded = path.with_extension("recording.toml");
+        let recorded = if recorded.exists() { Some(read_text(&recorded)?) } else { None };
+        found.push((path.clone(), read_text(&path)?, recorded));
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
+    let codec = match profile.bind(&params(profile, &asked.params)?) {
+        Ok(codec) => codec,
+        Err(bad) => {
+            bad.iter().for_each(|bad| eprintln!("{}; allowed: {} (give it with --param)", bad.wrong, bad.allowed));
+            return Ok(ExitCode::from(2));
+        }
+    };
+    if let Codec::Wiegand(cards) = &codec {
+        let bits = wiegand::bits(&asked.frame).map_err(anyhow::Error::msg)?;
+        println!("{} bits", bits.len());
+        return Ok(told(cards.decode(&bits).map(|card| format!("{card:?}"))));
+    }
+    let frame = match asked.frame.strip_prefix('@') {
+        Some(file) => std::fs::read(limited(Path::new(file))?).with_context(|| format!("read {file}"))?,
+        None => bytes(&asked.frame).map_err(anyhow::Error::msg)?,
+    };
+    println!("{} bytes", frame.len());
+    Ok(match &codec {
+        Codec::Serial(codec) => told(codec.explain(&frame).map(|explained| {
+            for step in &explained.steps {
+                println!(
+                    "  bytes {:>3} to {:>3}  {:12} {}",
+                    step.at.start,
+                    step.at.end.saturating_sub(1),
+                    step.part,
+                    step.says
+                );
+            }
+            for (title, steps) in &explained.is {
+                println!("it can be {title}");
+                for step in steps {
+                    println!("    {:16} {}", step.part, step.says);
+                }
+            }
+            match codec.decode(&frame) {
+                Ok(says) => format!("it says {says:?}"),
+                Err(_) => "as something that the device says by itself it means nothing".to_owned(),
+            }
+        })),
+        Codec::Mqtt(codec) => {
+            if let Ok(tree) = http::tree("application/json", &frame) {
+                println!("{tree:#}");
+            }
+            told(codec.decode(&asked.topic, &frame).map(|heard| match heard.what {
+                mqtt::Meaning::Says(says) => format!("it says {says:?}"),
+                mqtt::Meaning::Answers(answer) => format!("it answers {answer:?}"),
+            }))
+        }
+        Codec::Http(codec) => {
+            if let Ok(tree) = http::tree(&asked.content_type, &frame) {
+                println!("{tree:#}");
+            }
+            let heard = match &asked.path {
+                Some(path) => codec.decode(path, &asked.content_type, &frame),
+                None => codec.decode_event(&asked.content_type, &frame),
+            };
+            told(heard.map(|heard| format!("it says {:?}; answered with {:?}", heard.says, heard.reply)))
+        }
+        Codec::Modbus(codec) => {
+            let answers: Vec<String> = codec
+                .polls()
+                .iter()
+                .filter_map(|(request, first, _)| Some((first, request.answered(&frame).ok()?)))
+                .map(|(first, answer)| format!("as the answer to the poll from input {first}: {answer:?}"))
+                .collect();
+            told(if answers.is_empty() {
+                Err("it answers none of the profile's polls")
+            } else {
+                Ok(answers.join("\n"))
+            })
+        }
+        Codec::Osdp(codec) => told(osdp::Packet::read(&frame).map(|packet| {
+            println!("{packet:?}");
+            match codec.meaning(&packet) {
+                Ok(answer) if packet.is_reply => format!("{answer:?}"),
+                Ok(_) | Err(_) => "a packet to the reader".to_owned(),
+            }
+        })),
+        Codec::Wiegand(_) => ExitCode::SUCCESS,
+    })
+}
+
+fn told<E: std::fmt::Display>(meaning: Result<String, E>) -> ExitCode {
+    match meaning {
+        Ok(meaning) => {
+            println!("{meaning}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            println!("it is rejected: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn params(profile: &Profile, given: &[String]) -> anyhow::Result<BTreeMap<String, toml::Value>> {
+    let mut params = BTreeMap::new();
+    for pair in given {
+        let (name, value) = pair.split_once('=').with_context(|| format!("{pair:?} is not NAME=VALUE"))?;
+        let value = value.parse::<i64>().map_or_else(|_| toml::Value::from(value), toml::Value::from);
+        params.insert(name.to_owned(), value);
+    }
+    // A text of digits only is a text all the same.
+    for (name, value) in &mut params {
+        let is_text = profile.params().get(name).is_some_and(|param| param.default.is_none() && param.min.is_none());
+        if is_text && let Some(number) = value.as_integer() {
+            *value = toml::Value::from(number.to_string());
+        }
+    }
+    Ok(params)
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(limited(path)?).with_context(|| format!("read {}", path.display()))
+}
+
+fn limited(path: &Path) -> anyhow::Result<&Path> {
+    let size = std::fs::metadata(path).with_context(|| format!("read {}", path.display()))?.len();
+    ensure!(size <= FILE_BYTES_MAX, "{} has {size} bytes; at most {FILE_BYTES_MAX} are read", path.display());
+    Ok(path)
+}
+
+fn complained(mistakes: &[Mistake]) -> ExitCode {
+    mistakes.iter().for_each(|mistake| eprintln!("{mistake}"));
+    ExitCode::from(2)
+}

@@ -1,0 +1,270 @@
+//! The mistakes that settings can have about links, devices and lanes, each told with its line.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::Spanned;
+
+use super::{BAUD, Device, broker, push, wire};
+use crate::devices::serial::Wire;
+use crate::devices::settings::{BarrierConfig, ContactConfig, DeviceConfig, LinkConfig, LinkKind};
+use crate::devices::wiring::InputRole;
+use crate::domain::event::LaneId;
+use crate::profile::Codec;
+use crate::profile::http::Carrier;
+use crate::profile::language::{Emits, RAISE};
+use crate::profile::mistake::{Mistake, Source, one_of};
+use crate::profile::modbus::Framing;
+
+/// What is looked up and what was found wrong.
+pub(super) struct Check<'s> {
+    pub source: &'s Source<'s>,
+    pub device_ids: BTreeSet<&'s str>,
+    pub mistakes: Vec<Mistake>,
+}
+
+impl Check<'_> {
+    pub fn wrong<T>(&mut self, at: &Spanned<T>, wrong: String, allowed: String) {
+        self.mistakes.push(self.source.mistake(at.span(), wrong, allowed));
+    }
+
+    pub fn unique<'i>(&mut self, what: &str, ids: impl Iterator<Item = &'i Spanned<String>>) {
+        let mut seen = BTreeSet::new();
+        for id in ids {
+            let text = id.get_ref();
+            let is_right = (1..=40).contains(&text.len())
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+            if !is_right {
+                let allowed = "1 to 40 letters, digits, hyphens and underscores".to_owned();
+                self.wrong(id, format!("{text:?} cannot name a {what}"), allowed);
+            }
+            if !seen.insert(text) {
+                self.wrong(id, format!("there are two {what}s {text:?}"), "a name of its own for each".to_owned());
+            }
+        }
+    }
+
+    pub fn link(&mut self, link: &LinkConfig) {
+        let kind = *link.kind.get_ref();
+        let mqtt = [
+            ("host", link.host.as_ref().map(Spanned::span)),
+            ("port", link.port.as_ref().map(Spanned::span)),
+            ("client_id", link.client_id.as_ref().map(Spanned::span)),
+            ("username", link.username.as_ref().map(Spanned::span)),
+            ("password", link.password.as_ref().map(Spanned::span)),
+        ];
+        let serial = [
+            ("path", link.path.as_ref().map(Spanned::span)),
+            ("baud", link.baud.as_ref().map(Spanned::span)),
+            ("parity", link.parity.as_ref().map(Spanned::span)),
+        ];
+        let push = [("listen", link.listen.as_ref().map(Spanned::span))];
+        let (tcp, none) = (&mqtt[..2], &mqtt[..0]);
+        let own: &[_] = match kind {
+            LinkKind::Mqtt => &mqtt,
+            LinkKind::Serial => &serial,
+            LinkKind::Tcp => tcp,
+            LinkKind::HttpPush => &push,
+            LinkKind::HttpStream => none,
+        };
+        let is_own = |name: &str| own.iter().any(|(own, _)| *own == name);
+        for (name, at) in mqtt.iter().chain(&serial).chain(&push).filter(|(name, _)| !is_own(name)) {
+            if let Some(at) = at {
+                let wrong = format!("a link of kind {} has no {name}", kind.word());
+                let allowed =
+                    if own.is_empty() { "no more words".to_owned() } else { one_of(own.iter().map(|(name, _)| *name)) };
+                self.mistakes.push(self.source.mistake(at.clone(), wrong, allowed));
+            }
+        }
+        if kind == LinkKind::Serial && link.path.is_none() {
+            self.wrong(&link.kind, "the link lacks its path".to_owned(), "path = \"/dev/ttyS1\"".to_owned());
+        }
+        if kind == LinkKind::Tcp && link.host.is_none() {
+            self.wrong(&link.kind, "the link lacks its host".to_owned(), "host = \"192.168.1.200\"".to_owned());
+        }
+        if kind == LinkKind::HttpPush && link.listen.is_none() {
+            self.wrong(&link.kind, "the link lacks its address".to_owned(), "listen = \"0.0.0.0:8090\"".to_owned());
+        }
+        if let Some(baud) = link.baud.as_ref().filter(|baud| !BAUD.contains(baud.get_ref())) {
+            self.wrong(baud, format!("baud is {}", baud.get_ref()), "1200 to 115200".to_owned());
+        }
+    }
+
+    /// A stream and a command that is a request need to know where, and nothing else does.
+    pub fn own_address(&mut self, config: &DeviceConfig, codec: &Codec, link: Option<&LinkConfig>) {
+        let is_stream = link.is_some_and(|link| *link.kind.get_ref() == LinkKind::HttpStream);
+        let asks = match codec {
+            Codec::Http(codec) => {
+                if is_stream && codec.stream().is_none() {
+                    let wrong = format!("{} has no stream", config.profile.get_ref());
+                    self.wrong(&config.link, wrong, "a link of kind http-push".to_owned());
+                }
+                if is_stream && codec.carrier(RAISE) == Some(Carrier::Reply) {
+                    let wrong = format!("{} is told in answers to its posts", config.profile.get_ref());
+                    self.wrong(&config.link, wrong, "a link of kind http-push".to_owned());
+                }
+                is_stream || codec.carrier(RAISE) == Some(Carrier::Request)
+            }
+            Codec::Mqtt(_) | Codec::Modbus(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => false,
+        };
+        if asks && config.address.is_none() {
+            let wrong = format!("{} lacks its address: it is asked over HTTP", config.id.get_ref());
+            self.wrong(&config.id, wrong, "address = \"192.168.1.64\", with username and password".to_owned());
+        }
+        if let Some(address) = config.address.as_ref().filter(|_| !asks) {
+            let wrong = "nothing is asked of this device".to_owned();
+            let allowed = "address only where the raise is a request, or on a link of kind http-stream".to_owned();
+            self.wrong(address, wrong, allowed);
+        }
+    }
+
+    /// A broker closes the older of two connections with one client id, so that two such links would fight for ever.
+    pub fn clients(&mut self, box_id: &str, links: &[LinkConfig]) {
+        let mut seen = BTreeSet::new();
+        for link in links {
+            let same = match link.kind.get_ref() {
+                LinkKind::Mqtt => {
+                    let plan = broker(box_id, link, std::iter::empty());
+                    !seen.insert((plan.host, plan.port.to_string(), plan.client_id))
+                }
+                LinkKind::HttpPush => {
+                    let listen = push(link, std::iter::empty()).listen.to_string();
+                    !seen.insert((listen, String::new(), String::new()))
+                }
+                LinkKind::Serial | LinkKind::Tcp => {
+                    let place = match wire(link) {
+                        Wire::Serial { path, .. } => (path.display().to_string(), String::new(), String::new()),
+                        Wire::Tcp { host, port } => (host, port.to_string(), "tcp".to_owned()),
+                    };
+                    !seen.insert(place)
+                }
+                LinkKind::HttpStream => false,
+            };
+            if same {
+                let wrong = format!("the link {} goes where another one goes", link.id.get_ref());
+                self.wrong(
+                    &link.id,
+                    wrong,
+                    "one link for each port, for each address and for each client_id of a broker".to_owned(),
+                );
+            }
+        }
+    }
+
+    /// The device of this name; a known one with mistakes of its own was already told.
+    pub fn device<'d, 'c>(
+        &mut self,
+        devices: &'d mut BTreeMap<String, Device<'c>>,
+        id: &Spanned<String>,
+    ) -> Option<&'d mut Device<'c>> {
+        let found = devices.get_mut(id.get_ref());
+        if found.is_none() && !self.device_ids.contains(id.get_ref().as_str()) {
+            let known = one_of(self.device_ids.iter().copied());
+            self.wrong(id, format!("there is no device {:?}", id.get_ref()), known);
+        }
+        found
+    }
+
+    pub fn contact(&mut self, device: &mut Device, contact: &ContactConfig, lane: &LaneId, role: InputRole) {
+        let input = *contact.input.get_ref();
+        if !self.has_input(device, contact) {
+            return;
+        }
+        if let Some((other, _)) = device.wiring.inputs.insert(input, (lane.clone(), role)) {
+            let wrong = format!("input {input} of {} already belongs to lane {other}", contact.device.get_ref());
+            self.wrong(&contact.input, wrong, "an input for each contact".to_owned());
+        }
+    }
+
+    pub fn emergency(&mut self, device: &mut Device, contact: &ContactConfig) {
+        let input = *contact.input.get_ref();
+        if let Some((lane, _)) = device.wiring.inputs.get(&input) {
+            let wrong = format!("input {input} of {} already belongs to lane {lane}", contact.device.get_ref());
+            self.wrong(&contact.input, wrong, "an input for each contact".to_owned());
+        } else if self.has_input(device, contact) {
+            device.wiring.emergency = Some(input);
+        }
+    }
+
+    /// Whether the device has such an input at all.
+    fn has_input(&mut self, device: &Device, contact: &ContactConfig) -> bool {
+        let input = *contact.input.get_ref();
+        if !device.profile.emits(Emits::Input) && !device.profile.emits(Emits::Inputs) {
+            let wrong = format!("{} has no inputs", device.profile.id());
+            self.wrong(&contact.device, wrong, "a device whose profile emits input".to_owned());
+            return false;
+        }
+        if let Some(count) = device.profile.input_count().filter(|count| input >= *count) {
+            let wrong = format!("{} has no input {input}", device.profile.id());
+            self.wrong(&contact.input, wrong, format!("0 to {}", count - 1));
+            return false;
+        }
+        true
+    }
+
+    pub fn barrier(&mut self, device: &Device, barrier: &BarrierConfig) {
+        let Some(args) = device.profile.args(RAISE) else {
+            let wrong = format!("{} raises no barrier", device.profile.id());
+            self.wrong(&barrier.device, wrong, "a device whose profile has the command raise".to_owned());
+            return;
+        };
+        let given = [
+            ("output", barrier.output.span(), i64::from(*barrier.output.get_ref())),
+            ("pulse_ms", barrier.pulse_ms.span(), i64::from(*barrier.pulse_ms.get_ref())),
+        ];
+        for (name, at, value) in given {
+            let Some(arg) = args.get(name) else { continue };
+            let (min, max) = (arg.min.unwrap_or(0), arg.max.unwrap_or(i64::MAX));
+            if !(min..=max).contains(&value) || value % arg.step != 0 {
+                let allowed = format!("{min} to {max} in steps of {}", arg.step);
+                self.mistakes.push(self.source.mistake(at, format!("{name} is {value}"), allowed));
+            }
+        }
+    }
+
+    /// Two devices that answer to the same name on one link cannot be told apart.
+    pub fn addresses(&mut self, devices: &BTreeMap<String, Device>) {
+        let mut seen: BTreeMap<(&str, String), &str> = BTreeMap::new();
+        for device in devices.values() {
+            let addresses: Vec<String> = match &device.codec {
+                Codec::Mqtt(codec) => codec.topics().map(str::to_owned).collect(),
+                Codec::Modbus(codec) => vec![codec.address().to_string()],
+                Codec::Http(codec) => {
+                    let who = codec.identity().unwrap_or_default();
+                    codec.paths().map(|path| format!("{path} {who}")).collect()
+                }
+                Codec::Serial(codec) => vec![codec.address()],
+                Codec::Wiegand(_) | Codec::Osdp(_) => Vec::new(),
+            };
+            let id = device.config.id.get_ref().as_str();
+            let other = addresses
+                .into_iter()
+                .filter_map(|address| seen.insert((device.config.link.get_ref(), address), id))
+                .next();
+            if let Some(other) = other {
+                let wrong = format!("{id} and {other} answer to the same name on one link");
+                self.wrong(&device.config.id, wrong, "params of its own for each device".to_owned());
+            }
+        }
+    }
+
+    /// Devices of two languages on one line would take each other's frames for noise, or for their own.
+    pub fn languages(&mut self, devices: &BTreeMap<String, Device>) {
+        let mut spoken: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+        for device in devices.values() {
+            let language = match &device.codec {
+                Codec::Modbus(codec) => match codec.framing() {
+                    Framing::Rtu => "modbus-rtu",
+                    Framing::Tcp => "modbus-tcp",
+                },
+                Codec::Serial(_) => device.profile.id(),
+                Codec::Mqtt(_) | Codec::Http(_) | Codec::Wiegand(_) | Codec::Osdp(_) => continue,
+            };
+            let id = device.config.id.get_ref().as_str();
+            let (other, before) = *spoken.entry(device.config.link.get_ref()).or_insert((id, language));
+            if before != language {
+                let wrong = format!("{id} speaks {language}, and {other} on the same line speaks {before}");
+                self.wrong(&device.config.link, wrong, "one language on a line".to_owned());
+            }
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! The link to which devices post: what they say is answered after its commit and within their deadline, and the answer
+//! carries a raise where the device takes it that way.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::calling::Caller;
+use super::planning::{HttpDevice, PushPlan};
+use super::submitting::{answered, whole};
+use super::{Clock, Raise, Sparing};
+use crate::domain::event::{CommandAnswer, Input, UtcMs};
+use crate::metrics::Metrics;
+use crate::photos::Desk;
+use crate::profile::http::{Carrier, Heard, Reply};
+use crate::profile::language::RAISE;
+use crate::profile::statement::{BODY_BYTES_MAX, Rejection};
+use crate::profile::template::Values;
+use crate::site::Handle;
+
+/// Connections at once: twenty cameras with two each, and some to spare.
+const CONNECTIONS_MAX: usize = 64;
+/// Bodies that are read at once, so that posts never hold more than sixteen times the longest.
+const BODIES_MAX: usize = 16;
+/// A device that takes longer to say what it wants is not one of ours.
+const HEADERS_WITHIN: Duration = Duration::from_secs(5);
+/// Two megabytes over the slowest line that a car park has.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// How long an answer waits for the raise that its plate may lead to; the loop hands a raise over right after the commit.
+const RAISE_WITHIN: Duration = Duration::from_millis(100);
+/// Where a profile names no deadline.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How long a raise waits for the device to ask. Later, another vehicle could stand there.
+const CARRIED_WITHIN: Duration = Duration::from_secs(5);
+/// Raises that wait for one device.
+const CARRIED_MAX: usize = 4;
+/// The pause before an address that is taken is tried again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// One address to which devices post.
+pub struct Push {
+    plan: PushPlan,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    devices: Vec<Device>,
+    handle: Handle,
+    now: Clock,
+    metrics: Arc<Metrics>,
+    desk: Desk,
+    bodies: Semaphore,
+    warned: Mutex<Sparing>,
+}
+
+struct Device {
+    plan: HttpDevice,
+    caller: Option<Arc<Caller>>,
+    carried: Mutex<VecDeque<(Raise, Instant)>>,
+    asked: Notify,
+}
+
+impl Push {
+    /// The link as the settings plan it.
+    pub fn new(plan: PushPlan, handle: Handle, now: Clock, metrics: Arc<Metrics>, desk: Desk) -> Self {
+        let device = |plan: &HttpDevice| {
+            let call = plan.call.clone();
+            let caller = call.map(|call| Caller::new(plan.codec.clone(), call, Arc::clone(&metrics)));
+            let caller = caller.and_then(Result::ok).map(Arc::new);
+            Device { plan: plan.clone(), caller, carried: Mutex::default(), asked: Notify::new() }
+        };
+        let devices = plan.devices.iter().map(device).collect();
+        let warned = Mutex::default();
+        let bodies = Semaphore::new(BODIES_MAX);
+        Self { plan, shared: Arc::new(Shared { devices, handle, now, metrics, desk, bodies, warned }) }
+    }
+
+    /// Listens until the loop is gone.
+    pub async fn run(self, raises: mpsc::Receiver<Raise>) {
+        let mut raising = tokio::spawn(carry(Arc::clone(&self.shared), raises));
+        let listener = loop {
+            self.shared.metrics.link_up(&self.plan.id, false);
+            match TcpListener::bind(self.plan.listen).await {
+                Ok(listener) => break listener,
+                Err(error) => {
+                    tracing::warn!(link = self.plan.id, %error, "the address for posts is not there; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        };
+        let address = listener.local_addr().unwrap_or(self.plan.listen);
+        tracing::info!(link = self.plan.id, %address, devices = self.shared.devices.len(), "devices may post");
+        self.shared.metrics.link_up(&self.plan.id, true);
+        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
+        loop {
+            while connections.try_join_next().is_some() {}
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+            tokio::select! {
+                accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                    let shared = Arc::clone(&self.shared);
+                    connections.spawn(async move {
+                        converse(shared, stream).await;
+                        drop(slot);
+                    });
+                },
+                _ = &mut raising => return,
+            }
+        }
+    }
+}
+
+/// Ends with the raises: the loop is gone then.
+async fn carry(shared: Arc<Shared>, mut raises: mpsc::Receiver<Raise>) {
+    let mut calls = JoinSet::new();
+    loop {
+        let due = shared.devices.iter().filter_map(Device::next_end).min();
+        let late = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            asked = raises.recv() => match asked {
+                Some(raise) => shared.take(raise, &mut calls).await,
+                None => return,
+            },
+            () = late => shared.give_up_late().await,
+        }
+        while calls.try_join_next().is_some() {}
+    }
+}
+
+async fn converse(shared: Arc<Shared>, stream: TcpStream) {
+    // An answer must not wait for the next one.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(shared.answer(request).await) }
+    });
+    let mut connection = hyper::server::conn::http1::Builder::new();
+    connection.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).keep_alive(true);
+    // A connection that breaks concerns its device only, which posts again.
+    let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+}
+
+impl Shared {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let read_at = Instant::now();
+        let path = request.uri().path().to_owned();
+        if !matches!(*request.method(), Method::POST | Method::PUT) {
+            return plain(StatusCode::METHOD_NOT_ALLOWED, "POST or PUT");
+        }
+        if !self.devices.iter().any(|device| device.plan.codec.paths().any(|known| known == path)) {
+            self.reject(None, &Rejection::UnknownTopic);
+            return plain(StatusCode::NOT_FOUND, "no device posts here");
+        }
+        let content_type = header(&request, CONTENT_TYPE);
+        let body = match self.body(request).await {
+            Ok(body) => body,
+            Err(status) => return plain(status, "the body is too long or too slow"),
+        };
+        let (device, heard) = match self.heard(&path, &content_type, &body) {
+            Ok(found) => found,
+            Err(rejection) => return plain(StatusCode::BAD_REQUEST, rejection.name()),
+        };
+        // The pictures are not needed any more, and the commit may take its time.
+        drop(body);
+        self.taken(device, heard, read_at).await
+    }
+
+    async fn body(&self, request: Request<Incoming>) -> Result<Bytes, StatusCode> {
+        let too_long = || {
+            self.reject(None, &Rejection::TooLarge(BODY_BYTES_MAX + 1));
+            StatusCode::PAYLOAD_TOO_LARGE
+        };
+        let promised = header(&request, CONTENT_LENGTH).parse::<usize>().unwrap_or(0);
+        if promised > BODY_BYTES_MAX {
+            return Err(too_long());
+        }
+        let reading = async {
+            let _slot = self.bodies.acquire().await;
+            Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await
+        };
+        match timeout(BODY_WITHIN, reading).await {
+            Ok(Ok(whole)) => Ok(whole.to_bytes()),
+            Ok(Err(_)) => Err(too_long()),
+            Err(_) => {
+                self.metrics.rejected("devices", "body-too-slow");
+                Err(StatusCode::REQUEST_TIMEOUT)
+            }
+        }
+    }
+
+    /// The device that posts, and what it says. Several may post to one path; the post itself says which it is.
+    fn heard(&self, path: &str, content_type: &str, body: &[u8]) -> Result<(&Device, Heard), Rejection> {
+        let mut of_nobody = Rejection::UnknownTopic;
+        for device in self.devices.iter().filter(|device| device.plan.codec.paths().any(|known| known == path)) {
+            match device.plan.codec.decode(path, content_type, body) {
+                Ok(heard) => return Ok((device, heard)),
+                Err(rejection @ Rejection::NotForThis(_)) => of_nobody = rejection,
+                Err(rejection) => {
+                    self.reject(Some(device), &rejection);
+                    return Err(rejection);
+                }
+            }
+        }
+        self.reject(None, &of_nobody);
+        Err(of_nobody)
+    }
+
+    /// Answered after the commit. Without one in time the device is told so, and posts again; the same event is then
+    /// known already.
+    async fn taken(&self, device: &Device, mut heard: Heard, read_at: Instant) -> Response<Full<Bytes>> {
+        let within = device.plan.codec.answer_within_ms().map_or(ANSWER_WITHIN, Duration::from_millis);
+        // A tenth of the deadline is the way back.
+        let until = tokio::time::Instant::from_std(read_at) + within * 9 / 10;
+        let received = (self.now)();
+        let inputs = self.inputs_of(device, &mut heard, received, read_at);
+        let may_raise = inputs.iter().any(|input| matches!(input, Input::PlateRead(_)))
+            && device.plan.codec.carrier(RAISE) == Some(Carrier::Reply)
+            && device.plan.raises;
+        if tokio::time::timeout_at(until, self.committed(inputs)).await != Ok(true) {
+            self.metrics.rejected("devices", "answer-late");
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "not written down yet; post it again");
+        }
+        let Some(reply) = heard.reply else { return plain(StatusCode::OK, "") };
+        if may_raise {
+            let _ = tokio::time::timeout_at(until.min(tokio::time::Instant::now() + RAISE_WITHIN), device.has_raise())
+                .await;
+        }
+        match self.reply(device, &reply, &heard.echo).await {
+            Some(reply) => response(StatusCode::OK, &reply.content_type, reply.body),
+            None => plain(StatusCode::INTERNAL_SERVER_ERROR, "no answer could be made"),
+        }
+    }
+
+    fn inputs_of(&self, device: &Device, heard: &mut Heard, received: UtcMs, read_at: Instant) -> Vec<Input> {
+        let wiring = &device.plan.wiring;
+        let says = heard.says.iter().cloned();
+        let mut inputs: Vec<Input> = says.flat_map(|statement| wiring.inputs_of(statement, received)).collect();
+        for input in &mut inputs {
+            if let Input::PlateRead(read) = input {
+                self.metrics.plate_heard(read.lane.as_str(), &read.event, read_at);
+                // The device waits for its answer and not for the disk.
+                read.photos = self.desk.take(read, whole(&self.metrics, std::mem::take(&mut heard.pictures))).hashes;
+            }
+        }
+        inputs
+    }
+
+    /// Whether all of it is on disk.
+    async fn committed(&self, inputs: Vec<Input>) -> bool {
+        let mut answers = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let Ok(answer) = self.handle.submit(input).await else { return false };
+            answers.push(answer);
+        }
+        for answer in answers {
+            if answer.await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The answer with every raise in it that waits for this device and may travel in it.
+    async fn reply(&self, device: &Device, reply: &str, echo: &Values) -> Option<Reply> {
+        let raises = if device.plan.codec.may_carry(reply, RAISE) { device.take_all() } else { Vec::new() };
+        let commands: Vec<(&str, Values)> = raises.iter().map(|raise| (RAISE, raise.args.clone())).collect();
+        let made = device.plan.codec.reply(reply, echo, &commands);
+        for raise in raises {
+            let answer = match &made {
+                Ok(_) => {
+                    self.metrics.raise_sent(raise.lane.as_str(), raise.of_read, Instant::now());
+                    tracing::info!(lane = %raise.lane, command = %raise.command, device = %raise.device, "raising the barrier");
+                    // The line takes it; the device confirms nothing, and saying more would be a guess.
+                    "sent with the answer to the device's post, which it does not confirm".to_owned()
+                }
+                Err(error) => error.to_string(),
+            };
+            self.tell(raise, CommandAnswer::Silent(answer)).await;
+        }
+        made.ok()
+    }
+
+    async fn take(self: &Arc<Self>, raise: Raise, calls: &mut JoinSet<()>) {
+        let Some(position) = self.devices.iter().position(|device| device.plan.wiring.device == raise.device) else {
+            return self.tell(raise, silent("the device is not on this link")).await;
+        };
+        let device = &self.devices[position];
+        match (device.plan.codec.carrier(RAISE), &device.caller) {
+            (Some(Carrier::Reply), _) => {
+                if let Some(pushed_out) = device.put(raise) {
+                    self.tell(pushed_out, silent("newer raises came before the device asked")).await;
+                }
+            }
+            (Some(Carrier::Request), Some(caller)) => {
+                let (shared, caller) = (Arc::clone(self), Arc::clone(caller));
+                calls.spawn(async move {
+                    let answer = caller.raise(&raise).await;
+                    shared.tell(raise, answer).await;
+                });
+            }
+            (Some(Carrier::Request), None) | (None, _) => {
+                self.tell(raise, silent("the device cannot be asked to raise")).await;
+            }
+        }
+    }
+
+    async fn give_up_late(&self) {
+        for device in &self.devices {
+            for raise in device.take_late() {
+                self.tell(raise, silent("the device did not post in time to be told")).await;
+            }
+        }
+    }
+
+    async fn tell(&self, raise: Raise, answer: CommandAnswer) {
+        let input = answered(&self.metrics, raise.lane, raise.command, answer);
+        // Without the loop nobody is left to tell.
+        let _ = self.handle.submit(input).await;
+    }
+
+    fn reject(&self, device: Option<&Device>, rejection: &Rejection) {
+        self.metrics.rejected("devices", rejection.name());
+        let device = device.map_or("(unknown)", |device| device.plan.wiring.device.as_str());
+        let cause = format!("{device} {}", rejection.name());
+        if self.warned.lock().unwrap_or_else(PoisonError::into_inner).allows(&cause) {
+            tracing::warn!(device, reason = rejection.name(), "a post was rejected: {rejection}");
+        }
+    }
+}
+
+impl Device {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<(Raise, Instant)>> {
+        self.carried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a raise in line; gives back the oldest where there are too many.
+    fn put(&self, raise: Raise) -> Option<Raise> {
+        let mut waiting = self.waiting();
+        waiting.push_back((raise, Instant::now() + CARRIED_WITHIN));
+        self.asked.notify_waiters();
+        if waiting.len() > CARRIED_MAX { waiting.pop_front().map(|(raise, _)| raise) } else { None }
+    }
+
+    async fn has_raise(&self) {
+        loop {
+            let told = self.asked.notified();
+            tokio::pin!(told);
+            // Asked for before the look, so that nothing falls between the two.
+            told.as_mut().enable();
+            if !self.waiting().is_empty() {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    fn take_all(&self) -> Vec<Raise> {
+        let now = Instant::now();
+        let mut waiting = self.waiting();
+        let (in_time, late): (VecDeque<_>, VecDeque<_>) = waiting.drain(..).partition(|(_, until)| *until > now);
+        *waiting = late;
+        in_time.into_iter().map(|(raise, _)| raise).collect()
+    }
+
+    fn take_late(&self) -> Vec<Raise> {
+        let now = Instant::now();
+        let mut waiting = self.waiting();
+        let (in_time, late): (VecDeque<_>, VecDeque<_>) = waiting.drain(..).partition(|(_, until)| *until > now);
+        *waiting = in_time;
+        late.into_iter().map(|(raise, _)| raise).collect()
+    }
+
+    fn next_end(&self) -> Option<Instant> {
+        self.waiting().front().map(|(_, until)| *until)
+    }
+}
+
+fn header(request: &Request<Incoming>, name: hyper::header::HeaderName) -> String {
+    request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+fn plain(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    response(status, "text/plain; charset=utf-8", text.to_owned())
+}
+
+fn response(status: StatusCode, content_type: &str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    if let Ok(content_type) = content_type.parse() {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    response
+}
+
+fn silent(why: &str) -> CommandAnswer {
+    CommandAnswer::Silent(why.to_owned())
+}

@@ -1,0 +1,213 @@
+//! The link to devices that are asked for the stream of their events: one request whose answer never ends, asked again
+//! when it breaks or falls silent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::calling::Caller;
+use super::planning::{HttpDevice, StreamPlan};
+use super::submitting::{Delivery, answered};
+use super::{Clock, Raise, Sparing};
+use crate::domain::event::{CommandAnswer, Input};
+use crate::metrics::Metrics;
+use crate::profile::layout::Fault;
+use crate::profile::statement::Rejection;
+use crate::profile::stream::{Event, Events};
+
+/// A device that does not begin to answer in this time is not there.
+const OPEN_WITHIN: Duration = Duration::from_secs(5);
+/// A document whose last byte came so long ago is complete, if it is by its own syntax.
+const SETTLED: Duration = Duration::from_millis(20);
+/// The first pause before a stream is asked for again, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// Devices whose streams are read.
+pub struct Streams {
+    shared: Arc<Shared>,
+    devices: Vec<Arc<Device>>,
+}
+
+struct Shared {
+    id: String,
+    up: AtomicUsize,
+    count: usize,
+    deliveries: mpsc::Sender<Delivery>,
+    now: Clock,
+    metrics: Arc<Metrics>,
+}
+
+struct Device {
+    plan: HttpDevice,
+    caller: Option<Caller>,
+}
+
+impl Streams {
+    /// The link as the settings plan it.
+    pub fn new(plan: StreamPlan, deliveries: mpsc::Sender<Delivery>, now: Clock, metrics: Arc<Metrics>) -> Self {
+        let device = |plan: HttpDevice| {
+            let call = plan.call.clone();
+            let caller = call.map(|call| Caller::new(plan.codec.clone(), call, Arc::clone(&metrics)));
+            Arc::new(Device { caller: caller.and_then(Result::ok), plan })
+        };
+        let devices: Vec<Arc<Device>> = plan.devices.into_iter().map(device).collect();
+        let (up, count) = (AtomicUsize::new(0), devices.len());
+        metrics.link_up(&plan.id, false);
+        Self { shared: Arc::new(Shared { id: plan.id, up, count, deliveries, now, metrics }), devices }
+    }
+
+    /// Reads every stream until the loop is gone.
+    pub async fn run(self, mut raises: mpsc::Receiver<Raise>) {
+        let mut reading = JoinSet::new();
+        for device in &self.devices {
+            reading.spawn(read(Arc::clone(&self.shared), Arc::clone(device)));
+        }
+        let mut calls = JoinSet::new();
+        while let Some(raise) = raises.recv().await {
+            while calls.try_join_next().is_some() {}
+            let device = self.devices.iter().find(|device| device.plan.wiring.device == raise.device);
+            let (shared, device) = (Arc::clone(&self.shared), device.map(Arc::clone));
+            calls.spawn(async move {
+                let answer = match device.as_ref().and_then(|device| device.caller.as_ref()) {
+                    Some(caller) => caller.raise(&raise).await,
+                    None => CommandAnswer::Silent("the device cannot be asked to raise".to_owned()),
+                };
+                let input = answered(&shared.metrics, raise.lane, raise.command, answer);
+                // Without the loop nobody is left to tell.
+                let _ = shared.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
+            });
+        }
+    }
+}
+
+async fn read(shared: Arc<Shared>, device: Arc<Device>) {
+    let (Some(caller), Some((path, silent_ms))) = (&device.caller, device.plan.codec.stream()) else { return };
+    let name = &device.plan.wiring.device;
+    let mut pause = PAUSE.0;
+    let mut was_up = true;
+    let mut warned = Sparing::default();
+    while !shared.deliveries.is_closed() {
+        let why = match caller.open(&path, OPEN_WITHIN).await {
+            Ok((content_type, answer)) => match Events::new(&content_type) {
+                Some(events) => {
+                    tracing::info!(link = shared.id, device = %name, "the stream of events is open");
+                    (pause, was_up) = (PAUSE.0, true);
+                    shared.comes();
+                    let why = follow(&shared, &device, answer, events, silent_ms, &mut warned).await;
+                    shared.goes();
+                    why
+                }
+                None => format!("what it answers is no stream of parts: {}", crate::profile::shortened(&content_type)),
+            },
+            Err(why) => why,
+        };
+        if was_up {
+            tracing::warn!(link = shared.id, device = %name, why, "there is no stream of events; asking again");
+            was_up = false;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE.1);
+    }
+}
+
+/// Until the stream breaks, and why it did.
+async fn follow(
+    shared: &Shared,
+    device: &Device,
+    mut answer: reqwest::Response,
+    mut events: Events,
+    silent_ms: u64,
+    warned: &mut Sparing,
+) -> String {
+    let silence = Duration::from_millis(silent_ms);
+    let mut heard = tokio::time::Instant::now();
+    let mut is_new = false;
+    loop {
+        // A document need not wait for the boundary after it; half a one waits until the stream counts as dead.
+        let (wait, may_settle) = if is_new && events.is_waiting() {
+            (SETTLED, true)
+        } else {
+            (silence.saturating_sub(heard.elapsed()), false)
+        };
+        let mut ended = None;
+        let found: Vec<Result<Event, Fault>> = match timeout(wait, answer.chunk()).await {
+            Ok(Ok(Some(bytes))) => {
+                (heard, is_new) = (tokio::time::Instant::now(), true);
+                events.take(&bytes)
+            }
+            Err(_) if may_settle => {
+                is_new = false;
+                events.settled().into_iter().map(Ok).collect()
+            }
+            over => {
+                ended = Some(match over {
+                    Ok(Err(error)) => error.to_string(),
+                    Ok(Ok(_)) => "the device ended it".to_owned(),
+                    Err(_) => "the device says nothing any more".to_owned(),
+                });
+                events.settled().into_iter().map(Ok).collect()
+            }
+        };
+        for event in found {
+            let inputs = match event {
+                Ok(event) => shared.inputs_of(device, &event),
+                Err(fault) => Err(Rejection::Frame(fault)),
+            };
+            match inputs {
+                Ok(inputs) if inputs.is_empty() => {}
+                Ok(inputs) => {
+                    if shared.deliveries.send(Delivery { inputs, ..Delivery::default() }).await.is_err() {
+                        return "the box is stopping".to_owned();
+                    }
+                }
+                Err(rejection) => shared.reject(device, &rejection, warned),
+            }
+        }
+        if let Some(why) = ended {
+            return why;
+        }
+    }
+}
+
+impl Shared {
+    fn inputs_of(&self, device: &Device, event: &Event) -> Result<Vec<Input>, Rejection> {
+        let read_at = Instant::now();
+        if event.content_type.starts_with("image/") {
+            return Ok(Vec::new());
+        }
+        let heard = device.plan.codec.decode_event(&event.content_type, &event.body)?;
+        let received = (self.now)();
+        let wiring = &device.plan.wiring;
+        let inputs: Vec<Input> =
+            heard.says.into_iter().flat_map(|statement| wiring.inputs_of(statement, received)).collect();
+        for input in &inputs {
+            if let Input::PlateRead(read) = input {
+                self.metrics.plate_heard(read.lane.as_str(), &read.event, read_at);
+            }
+        }
+        Ok(inputs)
+    }
+
+    fn reject(&self, device: &Device, rejection: &Rejection, warned: &mut Sparing) {
+        self.metrics.rejected("devices", rejection.name());
+        let (name, reason) = (&device.plan.wiring.device, rejection.name());
+        if warned.allows(reason) {
+            tracing::warn!(link = self.id, device = %name, reason, "an event was rejected: {rejection}");
+        }
+    }
+
+    /// The link is up while every stream is.
+    fn comes(&self) {
+        let up = self.up.fetch_add(1, Ordering::SeqCst) + 1;
+        self.metrics.link_up(&self.id, up == self.count);
+    }
+
+    fn goes(&self) {
+        self.up.fetch_sub(1, Ordering::SeqCst);
+        self.metrics.link_up(&self.id, false);
+    }
+}

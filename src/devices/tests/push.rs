@@ -1,0 +1,120 @@
+//! The link to which devices post, on real sockets with curl as a foreign client: answered after the commit, raised in the
+//! answer, bounded against slow and endless posts.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use super::*;
+
+const PLATE: &str = r#"{"AlarmInfoPlate":{"channel":0,"serialno":"0f823866-d2dc45ab","result":{"PlateResult":{"colorType":1,"confidence":94,"isoffline":0,"license":"粤B12345","timeStamp":{"Timeval":{"sec":1772294399,"usec":638740}},"triggerType":8,"plateid":90813}}}}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_is_answered_after_its_commit_and_the_answer_raises() {
+    let (mut site, address) = site().await;
+    let posting = curl(address, "/vzenith", PLATE);
+    let envelope = site.next().await;
+    assert!(
+        matches!(&envelope.input, Input::PlateRead(read) if read.plate.as_ref().is_some_and(|p| p.as_str() == "粤B12345"))
+    );
+    // The loop hands raises over before it answers.
+    site.raise("entry-1", "c1").await;
+    let _ = envelope.reply.send(Reply::Done);
+    let answer = posting.await.expect("curl ran");
+    assert_eq!(answer, r#"{"Response_AlarmInfoPlate":{"info":"ok","channelNum":0,"is_pay":"true"}} 200"#);
+    let told = site.answer("c1").await;
+    assert!(matches!(told, CommandAnswer::Silent(_)), "nothing confirms a raise in an answer: {told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_commit_in_time_the_device_is_told_to_post_again() {
+    let (mut site, address) = site().await;
+    let posting = curl(address, "/vzenith", PLATE);
+    let envelope = site.next().await;
+    let answer = posting.await.expect("curl ran");
+    assert!(answer.ends_with(" 503"), "{answer}");
+    drop(envelope);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_raise_without_a_vehicle_travels_in_the_answer_to_the_next_poll() {
+    let (mut site, address) = site().await;
+    site.raise("entry-1", "c2").await;
+    let heartbeat = "/devicemanagement/php/receivedeviceinfo.php";
+    let expect = r#"{"Response_AlarmInfoPlate":{"ivs_ioctrl":{"io":0,"value":2,"delay":500}}} 200"#;
+    // The raise and the poll come by two ways; one of the first polls meets it.
+    let polling = async {
+        loop {
+            let answer = curl(address, heartbeat, "serialno=0f823866-d2dc45ab").await.expect("curl ran");
+            if answer == expect {
+                return;
+            }
+            assert_eq!(answer, "{} 200");
+        }
+    };
+    timeout(PATIENCE, polling).await.expect("in time");
+    assert!(matches!(site.answer("c2").await, CommandAnswer::Silent(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endless_slow_and_strange_posts_are_bounded() {
+    let (_site, address) = site().await;
+    let other = PLATE.replace("0f823866", "ffffffff");
+    assert!(curl(address, "/vzenith", &other).await.expect("curl ran").ends_with("another-device 400"));
+    assert!(curl(address, "/no/such", PLATE).await.expect("curl ran").ends_with(" 404"));
+    assert!(curl(address, "/vzenith", "{").await.expect("curl ran").ends_with("malformed 400"));
+    let mut huge = TcpStream::connect(address).await.expect("connected");
+    huge.write_all(b"POST /vzenith HTTP/1.1\r\nHost: x\r\nContent-Length: 104857600\r\n\r\n").await.expect("written");
+    assert!(first_line(&mut huge).await.contains("413"));
+    let mut slow = TcpStream::connect(address).await.expect("connected");
+    slow.write_all(b"POST /vzenith HTTP/1.1\r\nHost: ").await.expect("written");
+    let mut rest = Vec::new();
+    timeout(PATIENCE, slow.read_to_end(&mut rest)).await.expect("the box hangs up").expect("read");
+}
+
+async fn first_line(stream: &mut TcpStream) -> String {
+    let mut bytes = vec![0; 200];
+    let count = timeout(PATIENCE, stream.read(&mut bytes)).await.expect("in time").expect("read");
+    String::from_utf8_lossy(&bytes[..count]).into_owned()
+}
+
+/// The answer's body and status, as a foreign client sees them.
+fn curl(address: SocketAddr, path: &str, body: &str) -> tokio::task::JoinHandle<String> {
+    let (url, body) = (format!("http://{address}{path}"), body.to_owned());
+    tokio::spawn(async move {
+        let mut command = Command::new("curl");
+        command.args(["-s", "--noproxy", "*", "-w", " %{http_code}", "--data-binary", &body, &url]);
+        let out = command.stdin(Stdio::null()).output().await.expect("curl is installed by ./test");
+        String::from_utf8(out.stdout).expect("UTF-8")
+    })
+}
+
+async fn site() -> (Site, SocketAddr) {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let settings = format!(
+        r#"
+        [[links]]
+        id = "posts"
+        kind = "http-push"
+        listen = "{free}"
+
+        [[devices]]
+        id = "cam"
+        profile = "vzenith/r-http"
+        link = "posts"
+        params = {{ sn = "0f823866-d2dc45ab" }}
+
+        [[lanes]]
+        id = "entry-1"
+        direction = "entry"
+        camera = "cam"
+        barrier = {{ device = "cam", output = 0, pulse_ms = 500 }}
+        "#
+    );
+    let site = Site::start(plan(&settings).expect("right settings"));
+    site.until(|metrics| metrics.text().contains("gatepost_link_up{link=\"posts\"} 1")).await;
+    (site, free)
+}

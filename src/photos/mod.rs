@@ -1,0 +1,301 @@
+//! Pictures of arrivals: taken from the cameras' messages, kept beside the ledger, shown to those who may see them.
+//!
+//! Nothing here holds up a vehicle. What stands between a message and its decision is the hash of the picture, because
+//! the journal must hold it, and a place in a queue; where there is none, the picture is dropped and counted, and the
+//! read goes on. Writing, looking into the picture and making it small is the business of a thread of its own.
+
+mod checking;
+mod folder;
+mod font;
+mod naming;
+mod picture;
+mod worker;
+
+#[cfg(test)]
+pub mod sample;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use crate::domain::event::{LaneId, PhotoHashes, PhotoKind, PlateRead, UtcMs};
+use crate::metrics::Metrics;
+
+pub use checking::{Checker, Tally};
+pub use folder::Bounds;
+pub use naming::{PhotoId, Tag};
+pub use picture::Area;
+
+use picture::Finish;
+use worker::Job;
+
+/// Pictures that may wait for the disk: what twenty lanes bring in ten seconds of a rush.
+const QUEUE_PHOTOS: usize = 128;
+/// Bytes of pictures of one link that may wait: no camera can take the box's memory.
+pub const LINK_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Arrivals whose pictures the page can find: far more than it shows.
+const ARRIVALS_KNOWN: usize = 1024;
+/// Full pictures that are made at once; each takes tens of megabytes while it is made.
+const FULL_AT_ONCE: usize = 1;
+
+/// Civil time, as the box knows it.
+pub type Clock = Arc<dyn Fn() -> UtcMs + Send + Sync>;
+
+/// Where the pictures are and what is done to them.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Their folder.
+    pub directory: PathBuf,
+    /// How many and how long. No days at all: none are taken.
+    pub bounds: Bounds,
+    /// The driver's seat in the pictures of a lane, which nobody is to make out.
+    pub blur: BTreeMap<LaneId, Area>,
+    /// The site's time zone, for the time below the picture.
+    pub zone: jiff::tz::TimeZone,
+}
+
+/// The pictures. Clones share them.
+#[derive(Clone)]
+pub struct Photos {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    known: Mutex<Known>,
+    changed: watch::Sender<u64>,
+    making: Semaphore,
+}
+
+/// The pictures of one arrival that can be shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// The whole scene.
+    pub scene: Option<PhotoId>,
+    /// The plate alone.
+    pub plate: Option<PhotoId>,
+}
+
+/// The newest arrivals; the names on disk say the same, and are read at the start.
+#[derive(Debug, Default)]
+struct Known {
+    arrivals: BTreeMap<(LaneId, Tag), Arrival>,
+    order: VecDeque<(LaneId, Tag)>,
+}
+
+/// Where one link hands its pictures in.
+#[derive(Clone)]
+pub struct Desk {
+    queue: SyncSender<Job>,
+    waiting_bytes: Arc<AtomicUsize>,
+    takes_any: bool,
+    metrics: Arc<Metrics>,
+}
+
+/// What became of a message's pictures before its decision.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// For the journal; `None` where no picture was taken.
+    pub hashes: Option<PhotoHashes>,
+    /// Each ends when its picture is on disk, or will never be.
+    pub kept: Vec<oneshot::Receiver<()>>,
+}
+
+/// Bytes that wait, given back when the picture is done.
+#[derive(Debug)]
+struct Waiting {
+    of_link: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.of_link.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Photos {
+    /// Starts the thread that keeps them. A folder that cannot be used stops nothing: the pictures are then counted as
+    /// not written.
+    pub fn open(settings: Settings, now: Clock, metrics: Arc<Metrics>) -> std::io::Result<(Self, Intake)> {
+        let shared = Arc::new(Shared {
+            settings,
+            metrics,
+            known: Mutex::default(),
+            changed: watch::Sender::new(0),
+            making: Semaphore::new(FULL_AT_ONCE),
+        });
+        let (queue, jobs) = sync_channel(QUEUE_PHOTOS);
+        worker::start(Arc::clone(&shared), now, jobs)?;
+        let intake = Intake { queue, shared: Arc::clone(&shared) };
+        Ok((Self { shared }, intake))
+    }
+
+    /// Counts the pictures that came or became visible, for who shows them.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changed.subscribe()
+    }
+
+    /// The pictures of a camera's event at a lane, as far as they can be shown.
+    pub fn of_arrival(&self, lane: &LaneId, event: &str) -> Arrival {
+        let key = (lane.clone(), Tag::of(event));
+        self.shared.known().arrivals.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// The pictures of the arrival that a stay began with, however long ago. Looks into the folder of its day where it is
+    /// not among the newest arrivals, so call it where waiting for a disk is allowed.
+    pub fn of_entry(&self, lane: &LaneId, event: &str, at: UtcMs) -> Arrival {
+        let key = (lane.clone(), Tag::of(event));
+        if let Some(arrival) = self.shared.known().arrivals.get(&key) {
+            return arrival.clone();
+        }
+        let found = folder::of_arrival(&self.shared.settings.directory, lane, &key.1, at).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the pictures of an entry cannot be listed");
+            Vec::new()
+        });
+        let mut known = self.shared.known();
+        // That there are none is kept too, so that the folder is read once only.
+        known.arrival(key.clone());
+        found.into_iter().for_each(|id| known.add(id));
+        known.arrivals.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// The small picture as JPEG; `None` where there is none.
+    pub async fn small(&self, id: PhotoId) -> std::io::Result<Option<Vec<u8>>> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || folder::small(&shared.settings.directory, &id)).await
+    }
+
+    /// The picture for a person as JPEG: whole, with lane and time below it and the driver's seat blurred where the
+    /// settings ask for it. `None` where it is gone or is no picture. What the camera sent leaves the box never.
+    pub async fn full(&self, id: PhotoId) -> std::io::Result<Option<Vec<u8>>> {
+        let Ok(_permit) = self.shared.making.acquire().await else { return Ok(None) };
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let Some(bytes) = folder::original(&shared.settings.directory, &id)? else { return Ok(None) };
+            Ok(picture::full(&bytes, &shared.settings.finish(&id)).ok())
+        })
+        .await
+    }
+}
+
+/// Where links get their desks; the thread ends when it and the desks are gone.
+#[derive(Clone)]
+pub struct Intake {
+    queue: SyncSender<Job>,
+    shared: Arc<Shared>,
+}
+
+impl Intake {
+    /// A desk for one link.
+    pub fn desk(&self) -> Desk {
+        Desk {
+            queue: self.queue.clone(),
+            waiting_bytes: Arc::default(),
+            takes_any: self.shared.settings.bounds.keep_days > 0,
+            metrics: Arc::clone(&self.shared.metrics),
+        }
+    }
+}
+
+impl Desk {
+    /// Takes the pictures of a read: hashes them and puts them in line. Never waits.
+    pub fn take(&self, read: &PlateRead, pictures: Vec<(PhotoKind, Vec<u8>)>) -> Taken {
+        let mut taken = Taken::default();
+        for (kind, bytes) in pictures.into_iter().filter(|_| self.takes_any) {
+            match self.take_one(read, kind, bytes) {
+                Ok((sha256, kept)) => {
+                    let hashes = taken.hashes.get_or_insert_default();
+                    match kind {
+                        PhotoKind::Scene => hashes.scene = Some(sha256),
+                        PhotoKind::Plate => hashes.plate = Some(sha256),
+                    }
+                    taken.kept.push(kept);
+                }
+                Err(reason) => self.metrics.rejected("photos", reason),
+            }
+        }
+        taken
+    }
+
+    fn take_one(
+        &self,
+        read: &PlateRead,
+        kind: PhotoKind,
+        bytes: Vec<u8>,
+    ) -> Result<(String, oneshot::Receiver<()>), &'static str> {
+        let format = picture::format(&bytes).map_err(picture::NotAPicture::name)?;
+        let waiting = self.room_for(bytes.len()).ok_or("photo-link-full")?;
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        let id = PhotoId::of(read, kind, &sha256).ok_or("photo-undated")?;
+        let (keeping, kept) = oneshot::channel();
+        let job = Job { id, format, bytes, keeping, _waiting: waiting };
+        self.queue.try_send(job).map_err(|_| "photo-queue-full")?;
+        Ok((sha256, kept))
+    }
+
+    fn room_for(&self, bytes: usize) -> Option<Waiting> {
+        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let waiting = Waiting { of_link: Arc::clone(&self.waiting_bytes), bytes };
+        (before + bytes <= LINK_BYTES_MAX).then_some(waiting)
+    }
+}
+
+impl Settings {
+    /// What is done to a picture before anybody sees it.
+    fn finish(&self, id: &PhotoId) -> Finish {
+        let blur = match id.kind() {
+            PhotoKind::Scene => self.blur.get(id.lane()).copied(),
+            PhotoKind::Plate => None,
+        };
+        let moment = jiff::Timestamp::from_millisecond(id.at().0).map(|at| at.to_zoned(self.zone.clone()));
+        let time = moment.map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string());
+        Finish { blur, words: format!("{} {time}", id.lane()) }
+    }
+}
+
+impl Shared {
+    /// A panic elsewhere leaves at worst one arrival without its picture.
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, id: PhotoId) {
+        self.known().add(id);
+        self.changed.send_modify(|count| *count += 1);
+    }
+}
+
+impl Known {
+    fn add(&mut self, id: PhotoId) {
+        let arrival = self.arrival((id.lane().clone(), id.tag().clone()));
+        match id.kind() {
+            PhotoKind::Scene => arrival.scene = Some(id),
+            PhotoKind::Plate => arrival.plate = Some(id),
+        }
+    }
+
+    fn arrival(&mut self, key: (LaneId, Tag)) -> &mut Arrival {
+        if !self.arrivals.contains_key(&key) {
+            self.order.push_back(key.clone());
+            if self.order.len() > ARRIVALS_KNOWN
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.arrivals.remove(&oldest);
+            }
+        }
+        self.arrivals.entry(key).or_default()
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?
+}

@@ -1,0 +1,224 @@
+//! Pictures from a link to the disk and to those who may see them, and what happens to those that are none.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::sample::{jpeg, open, open_with, read, settings};
+use super::*;
+
+/// Far beyond what any step takes, so that only a fault reaches it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_picture_is_on_disk_before_its_message_may_be_forgotten_and_proves_itself() {
+    let place = tempfile::tempdir().expect("a folder");
+    let (photos, intake, metrics) = open(place.path());
+    let mut changes = photos.changes();
+    let scene = jpeg(1280, 720);
+    let mut read = read("exit-1", "e-1");
+    let taken = intake.desk().take(&read, vec![(PhotoKind::Scene, scene.clone()), (PhotoKind::Plate, jpeg(120, 40))]);
+    read.photos = taken.hashes;
+    let hashes = read.photos.clone().expect("both were taken");
+    let sha256 = hex::encode(Sha256::digest(&scene));
+    assert_eq!(hashes.scene.as_deref(), Some(sha256.as_str()));
+    all(taken.kept).await;
+    let id = PhotoId::of(&read, PhotoKind::Scene, &sha256).expect("a time of ours");
+    assert_eq!(folder::original(place.path(), &id).expect("read"), Some(scene), "as the camera sent it");
+    assert_eq!(metrics.photos_kept(), 2);
+
+    until(&mut changes, || photos.of_arrival(&read.lane, "e-1").plate.is_some()).await;
+    let arrival = photos.of_arrival(&read.lane, "e-1");
+    assert_eq!(arrival.scene.as_ref(), Some(&id));
+    assert_eq!(photos.of_arrival(&read.lane, "e-2"), Arrival::default());
+    let small = photos.small(id.clone()).await.expect("read").expect("there");
+    let full = photos.full(id.clone()).await.expect("made").expect("there");
+    assert!(small.len() < full.len() && full.starts_with(&[0xFF, 0xD8]));
+
+    let tally = |read: &PlateRead| {
+        let mut checker = Checker::new(place.path());
+        checker.look(7, read).expect("looked");
+        checker.tally()
+    };
+    assert_eq!(tally(&read), Tally { matching: 2, ..Tally::default() });
+    let file = place.path().join(format!("20260302/120000000-exit-1-{}-s-{sha256}.jpg", hex_tag("e-1")));
+    let mut bytes = std::fs::read(&file).expect("where the name says");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, &bytes).expect("written");
+    assert_eq!(tally(&read).altered, [format!("entry 7: the picture {id}")]);
+    std::fs::remove_file(&file).expect("removed");
+    assert_eq!(tally(&read), Tally { matching: 1, gone: 1, altered: Vec::new() });
+}
+
+/// A vehicle may have come in more arrivals ago than the page keeps in mind.
+#[tokio::test]
+async fn the_pictures_of_an_old_entry_are_found_in_the_folder_of_its_day() {
+    let place = tempfile::tempdir().expect("a folder");
+    let (photos, intake, _) = open(place.path());
+    let mut changes = photos.changes();
+    let read = read("entry-1", "long-ago");
+    let taken = intake.desk().take(&read, vec![(PhotoKind::Scene, jpeg(64, 48)), (PhotoKind::Plate, jpeg(32, 16))]);
+    all(taken.kept).await;
+    until(&mut changes, || photos.of_arrival(&read.lane, "long-ago").plate.is_some()).await;
+    let known = photos.of_arrival(&read.lane, "long-ago");
+    *photos.shared.known() = Known::default();
+    assert_eq!(photos.of_arrival(&read.lane, "long-ago"), Arrival::default());
+    assert_eq!(photos.of_entry(&LaneId::from("entry-2"), "long-ago", read.captured), Arrival::default());
+    assert_eq!(photos.of_entry(&read.lane, "long-ago", read.captured), known);
+    std::fs::remove_dir_all(place.path()).expect("gone");
+    assert_eq!(photos.of_entry(&read.lane, "long-ago", read.captured), known, "it is kept in mind again");
+    assert_eq!(photos.of_entry(&read.lane, "never", UtcMs(-1)), Arrival::default());
+}
+
+#[tokio::test]
+async fn the_page_finds_the_pictures_again_after_a_restart() {
+    let place = tempfile::tempdir().expect("a folder");
+    let (photos, intake, _) = open(place.path());
+    let mut changes = photos.changes();
+    intake.desk().take(&read("exit-1", "e-1"), vec![(PhotoKind::Scene, jpeg(64, 48))]);
+    until(&mut changes, || photos.of_arrival(&LaneId::from("exit-1"), "e-1").scene.is_some()).await;
+    let before = photos.of_arrival(&LaneId::from("exit-1"), "e-1");
+    drop((photos, intake));
+
+    let (photos, _intake, _) = open(place.path());
+    let mut changes = photos.changes();
+    until(&mut changes, || photos.of_arrival(&LaneId::from("exit-1"), "e-1") == before).await;
+}
+
+#[tokio::test]
+async fn what_is_no_picture_costs_nothing_but_itself() {
+    let place = tempfile::tempdir().expect("a folder");
+    let (photos, intake, metrics) = open(place.path());
+    let mut changes = photos.changes();
+    let desk = intake.desk();
+    let whole = jpeg(640, 360);
+    let bad: [(&str, Vec<u8>); 5] = [
+        ("photo-foreign", b"a text that a camera calls a JPEG".to_vec()),
+        ("photo-truncated", whole[..whole.len() / 2].to_vec()),
+        ("photo-too-many-pixels", picture::tests::png_that_claims(30_000, 30_000)),
+        ("photo-too-many-pixels", picture::tests::jpeg_that_claims(60_000, 60_000)),
+        ("photo-damaged", [&[0xFF, 0xD8, 0xFF, 0xE0][..], b"nothing of a picture", &[0xFF, 0xD9]].concat()),
+    ];
+    for (number, (reason, bytes)) in bad.into_iter().enumerate() {
+        let before = metrics.rejections("photos", reason);
+        let taken = desk.take(&read("exit-1", &format!("bad-{number}")), vec![(PhotoKind::Scene, bytes)]);
+        // What the first bytes tell is known at once; the rest is kept as it came, so that the journal's hash holds.
+        assert_eq!(taken.hashes.is_none(), reason == "photo-foreign", "{reason}");
+        until_so(|| metrics.rejections("photos", reason) == before + 1).await;
+    }
+    let odd_time = PlateRead { captured: UtcMs(-1), ..read("exit-1", "odd") };
+    assert!(desk.take(&odd_time, vec![(PhotoKind::Scene, whole.clone())]).hashes.is_none());
+    assert_eq!(metrics.rejections("photos", "photo-undated"), 1);
+
+    desk.take(&read("exit-1", "good"), vec![(PhotoKind::Scene, whole)]);
+    until(&mut changes, || photos.of_arrival(&LaneId::from("exit-1"), "good").scene.is_some()).await;
+    for number in 0..5 {
+        let shown = photos.of_arrival(&LaneId::from("exit-1"), &format!("bad-{number}"));
+        assert_eq!(shown, Arrival::default(), "nothing of it is shown");
+    }
+    assert_eq!(metrics.photos_kept(), 5, "what the journal names is on disk");
+}
+
+#[test]
+fn a_full_queue_drops_the_picture_and_says_so_at_once() {
+    let metrics = Arc::new(Metrics::default());
+    let (queue, jobs) = sync_channel(1);
+    let desk = Desk { queue, waiting_bytes: Arc::default(), takes_any: true, metrics: Arc::clone(&metrics) };
+    let picture = || vec![(PhotoKind::Scene, jpeg(32, 32))];
+    assert!(desk.take(&read("exit-1", "e-1"), picture()).hashes.is_some());
+    let dropped = desk.take(&read("exit-1", "e-2"), picture());
+    assert!(dropped.hashes.is_none() && dropped.kept.is_empty(), "the read goes on without it");
+    assert_eq!(metrics.rejections("photos", "photo-queue-full"), 1);
+    drop(jobs.recv().expect("the first one"));
+    assert!(desk.take(&read("exit-1", "e-3"), picture()).hashes.is_some(), "room again");
+    drop(jobs);
+    assert!(desk.take(&read("exit-1", "e-4"), picture()).hashes.is_none(), "nobody keeps pictures any more");
+}
+
+#[test]
+fn a_link_has_a_share_of_the_memory_and_gives_it_back() {
+    let metrics = Arc::new(Metrics::default());
+    let (queue, jobs) = sync_channel(100);
+    let desk = Desk { queue, waiting_bytes: Arc::default(), takes_any: true, metrics: Arc::clone(&metrics) };
+    let other = Desk { waiting_bytes: Arc::default(), ..desk.clone() };
+    let mut large = jpeg(32, 32);
+    large.resize(LINK_BYTES_MAX / 2, 0);
+    let picture = || vec![(PhotoKind::Scene, large.clone())];
+    assert!(desk.take(&read("exit-1", "e-1"), picture()).hashes.is_some());
+    assert!(desk.take(&read("exit-1", "e-2"), picture()).hashes.is_some());
+    assert!(desk.take(&read("exit-1", "e-3"), picture()).hashes.is_none());
+    assert_eq!(metrics.rejections("photos", "photo-link-full"), 1);
+    assert!(other.take(&read("exit-2", "e-3"), picture()).hashes.is_some(), "another link has its own");
+    drop(jobs.try_iter().collect::<Vec<_>>());
+    assert!(desk.take(&read("exit-1", "e-4"), picture()).hashes.is_some(), "room again");
+}
+
+#[tokio::test]
+async fn a_disk_that_refuses_disturbs_nothing_and_is_tried_again() {
+    let place = tempfile::tempdir().expect("a folder");
+    let directory = place.path().join("photos");
+    std::fs::write(&directory, "in the way").expect("written");
+    let (photos, intake, metrics) = open(&directory);
+    let mut changes = photos.changes();
+    let taken = intake.desk().take(&read("exit-1", "e-1"), vec![(PhotoKind::Scene, jpeg(32, 32))]);
+    assert!(taken.hashes.is_some());
+    all(taken.kept).await;
+    until_so(|| metrics.rejections("photos", "photo-not-written") > 0).await;
+    assert_eq!(metrics.photos_kept(), 0);
+
+    std::fs::remove_file(&directory).expect("removed");
+    intake.desk().take(&read("exit-1", "e-2"), vec![(PhotoKind::Scene, jpeg(32, 32))]);
+    until(&mut changes, || photos.of_arrival(&LaneId::from("exit-1"), "e-2").scene.is_some()).await;
+}
+
+#[test]
+fn no_days_means_no_pictures() {
+    let place = tempfile::tempdir().expect("a folder");
+    let bounds = Bounds { keep_days: 0, ..settings(place.path()).bounds };
+    let (_photos, intake, _) = open_with(Settings { bounds, ..settings(place.path()) });
+    let taken = intake.desk().take(&read("exit-1", "e-1"), vec![(PhotoKind::Scene, jpeg(32, 32))]);
+    assert!(taken.hashes.is_none() && taken.kept.is_empty());
+}
+
+#[test]
+fn only_the_newest_arrivals_are_known() {
+    let mut known = Known::default();
+    for number in 0..ARRIVALS_KNOWN + 3 {
+        let read = read("exit-1", &format!("e-{number}"));
+        known.add(PhotoId::of(&read, PhotoKind::Scene, &"0".repeat(64)).expect("a time of ours"));
+        known.add(PhotoId::of(&read, PhotoKind::Plate, &"1".repeat(64)).expect("a time of ours"));
+    }
+    assert_eq!((known.arrivals.len(), known.order.len()), (ARRIVALS_KNOWN, ARRIVALS_KNOWN));
+    let there = |event| known.arrivals.contains_key(&(LaneId::from("exit-1"), Tag::of(event)));
+    assert!(!there("e-2") && there("e-3"));
+}
+
+fn hex_tag(event: &str) -> String {
+    hex::encode(&Sha256::digest(event)[..4])
+}
+
+async fn all(kept: Vec<oneshot::Receiver<()>>) {
+    for picture in kept {
+        // It ends by being dropped.
+        let _ = timeout(PATIENCE, picture).await.expect("in time");
+    }
+}
+
+async fn until(changes: &mut watch::Receiver<u64>, is_so: impl Fn() -> bool) {
+    let seen = async {
+        while !is_so() {
+            changes.changed().await.expect("the pictures are there");
+        }
+    };
+    timeout(PATIENCE, seen).await.expect("in time");
+}
+
+async fn until_so(is_so: impl Fn() -> bool) {
+    let seen = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, seen).await.expect("in time");
+}

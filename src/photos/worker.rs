@@ -1,0 +1,148 @@
+//! The thread that keeps the pictures: it writes each as it came, then looks into it and makes the small one.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use image::ImageFormat;
+use tokio::sync::oneshot;
+
+use super::folder::{Folder, NotWritten};
+use super::naming::PhotoId;
+use super::{ARRIVALS_KNOWN, Clock, Shared, Waiting, picture};
+
+/// How much less important than the lanes the pictures are to the scheduler: making a picture small takes as long as a
+/// hundred decisions.
+const NICE: i32 = 10;
+/// How often old pictures are looked for.
+const TIDYING: Duration = Duration::from_secs(600);
+/// One line in the log in this time for each reason; the metrics count every one.
+const WARNING_PAUSE: Duration = Duration::from_secs(60);
+
+/// A picture on its way to the disk.
+#[derive(Debug)]
+pub struct Job {
+    pub id: PhotoId,
+    pub format: ImageFormat,
+    pub bytes: Vec<u8>,
+    /// Dropped when the picture is on disk, or will never be.
+    pub keeping: oneshot::Sender<()>,
+    pub _waiting: Waiting,
+}
+
+/// Starts the thread. It ends when nobody can hand in pictures any more.
+pub fn start(shared: Arc<Shared>, now: Clock, jobs: Receiver<Job>) -> std::io::Result<()> {
+    let run = move || Worker { folder: None, shared, now, warned: BTreeMap::new() }.run(&jobs);
+    std::thread::Builder::new().name("photos".to_owned()).spawn(run).map(drop)
+}
+
+struct Worker {
+    /// None until the disk lets us.
+    folder: Option<Folder>,
+    shared: Arc<Shared>,
+    now: Clock,
+    warned: BTreeMap<&'static str, Instant>,
+}
+
+impl Worker {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        // On Linux this is the thread's own, not the daemon's. Where it may not be changed, it stays as it is.
+        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+            tracing::debug!(%error, "the pictures' thread stays as important as the others");
+        }
+        self.take_up();
+        self.tidy_up();
+        let mut tidied = Instant::now();
+        loop {
+            match jobs.recv_timeout(TIDYING) {
+                Ok(job) => self.keep(job),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if tidied.elapsed() >= TIDYING {
+                self.tidy_up();
+                tidied = Instant::now();
+            }
+        }
+    }
+
+    /// What the page can find again after a restart.
+    fn take_up(&mut self) {
+        let Some(folder) = self.folder() else { return };
+        match folder.newest(2 * ARRIVALS_KNOWN) {
+            Ok(newest) => newest.into_iter().for_each(|id| self.shared.show(id)),
+            Err(error) => tracing::warn!(%error, "the pictures of earlier arrivals cannot be listed"),
+        }
+    }
+
+    fn tidy_up(&mut self) {
+        let now = (self.now)();
+        let Some(folder) = self.folder() else { return };
+        let outcome = folder.forget_the_old(now);
+        let bytes = folder.bytes();
+        self.shared.metrics.photos_bytes(bytes);
+        if let Err(error) = outcome {
+            self.complain("photo-not-removed", &error);
+        }
+    }
+
+    fn keep(&mut self, job: Job) {
+        let Job { id, format, bytes, keeping, _waiting } = job;
+        let Some(folder) = self.folder() else { return };
+        if let Err(error) = folder.keep(&id, &bytes, format) {
+            return self.complain(name(&error), &error);
+        }
+        self.shared.metrics.photo_kept();
+        // From here on the camera's message may be forgotten.
+        drop(keeping);
+        let finish = self.shared.settings.finish(&id);
+        // A decoder's own fault must not end the thread: the next picture is another one.
+        let small = catch_unwind(AssertUnwindSafe(|| picture::thumbnail(&bytes, &finish)))
+            .unwrap_or(Err(picture::NotAPicture::Damaged));
+        match small {
+            Ok(small) => self.keep_small(id, &small),
+            Err(why) => self.complain(why.name(), &why),
+        }
+    }
+
+    fn keep_small(&mut self, id: PhotoId, small: &[u8]) {
+        let Some(folder) = self.folder() else { return };
+        let outcome = folder.keep_small(&id, small);
+        let bytes = folder.bytes();
+        self.shared.metrics.photos_bytes(bytes);
+        match outcome {
+            Ok(()) => self.shared.show(id),
+            Err(error) => self.complain(name(&error), &error),
+        }
+    }
+
+    /// The folder, opened again where the disk refused it before.
+    fn folder(&mut self) -> Option<&mut Folder> {
+        if self.folder.is_none() {
+            let settings = &self.shared.settings;
+            match Folder::open(&settings.directory, settings.bounds) {
+                Ok(folder) => self.folder = Some(folder),
+                Err(error) => self.complain("photo-not-written", &error),
+            }
+        }
+        self.folder.as_mut()
+    }
+
+    fn complain(&mut self, reason: &'static str, why: &dyn std::fmt::Display) {
+        self.shared.metrics.rejected("photos", reason);
+        let is_due = self.warned.get(reason).is_none_or(|last| last.elapsed() >= WARNING_PAUSE);
+        if is_due {
+            self.warned.insert(reason, Instant::now());
+            tracing::warn!(reason, "a picture was left out: {why}");
+        }
+    }
+}
+
+fn name(error: &NotWritten) -> &'static str {
+    match error {
+        NotWritten::NoRoom { .. } => "photo-no-room",
+        NotWritten::Disk(_) => "photo-not-written",
+    }
+}

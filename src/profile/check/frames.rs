@@ -1,0 +1,113 @@
+//! Whether the layout of a profile's frames makes sense: every part is one thing, and every name means a part.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::super::language::Link;
+use super::super::language::frame::{Part, SerialWords};
+use super::super::layout::{called, kinds_said, span, width};
+use super::super::mistake::{Mistake, Source, one_of};
+use super::{POLL_MS, REPLY_MS, belongs, check_named, fields, head, tests_something, within};
+
+/// A pause that ends a frame: from the shortest that a computer can tell to the longest that a bus can wait.
+const GAP_MS: std::ops::RangeInclusive<u64> = 1..=1_000;
+
+/// The mistakes of a profile for a device that speaks in frames.
+pub fn serial(source: &Source, words: &SerialWords) -> Vec<Mistake> {
+    let mut mistakes = head(source, &words.profile, &words.params);
+    within(source, &words.frame.gap_ms, &GAP_MS, "gap_ms", &mut mistakes);
+    let owned: Vec<Part> = words.frame.parts.iter().map(|part| part.get_ref().clone()).collect();
+    for part in &words.frame.parts {
+        one_thing(source, part.span(), part.get_ref(), &owned, &mut mistakes);
+    }
+    let names: BTreeSet<&str> = owned.iter().map(called).filter(|name| !name.is_empty()).collect();
+    if let Some(escape) = &words.frame.escape {
+        let at = words.frame.gap_ms.span();
+        if words.frame.start.is_none() && words.frame.end.is_none() && escape.hides.0.is_empty() {
+            mistakes.push(source.mistake(at, "the escape hides nothing", "hides = \"7E\", with start or end"));
+        }
+    }
+    for message in &words.messages {
+        belongs(source, message, Link::Serial, &mut mistakes);
+        fields(source, message, &words.params, &mut mistakes);
+        parts(source, &message.emits.span(), &message.data, &mut mistakes);
+    }
+    for poll in &words.polls {
+        within(source, &poll.every_ms, &POLL_MS, "every_ms", &mut mistakes);
+        if !words.commands.iter().any(|command| command.name.get_ref() == poll.command.get_ref()) {
+            let allowed = one_of(words.commands.iter().map(|command| command.name.get_ref().as_str()));
+            let wrong = format!("there is no command {:?}", poll.command.get_ref());
+            mistakes.push(source.mistake(poll.command.span(), wrong, allowed));
+        }
+    }
+    for command in &words.commands {
+        let at = command.name.span();
+        check_named(source, &named!(command), &mut mistakes);
+        parts(source, &at, &command.data, &mut mistakes);
+        for name in command.set.keys().filter(|name| !names.contains(name.as_str())) {
+            let wrong = format!("the frame has no part {name}");
+            mistakes.push(source.mistake(at.clone(), wrong, one_of(names.iter().copied())));
+        }
+        let Some(reply) = &command.reply else { continue };
+        within(source, &reply.timeout_ms, &REPLY_MS, "timeout_ms", &mut mistakes);
+        parts(source, &at, &reply.data, &mut mistakes);
+        for condition in reply.when.iter().chain(&reply.success) {
+            tests_something(source, condition, &mut mistakes);
+        }
+    }
+    mistakes
+}
+
+fn parts(source: &Source, at: &Range<usize>, all: &[Part], mistakes: &mut Vec<Mistake>) {
+    for part in all {
+        one_thing(source, at.clone(), part, all, mistakes);
+        parts(source, at, &part.parts, mistakes);
+    }
+}
+
+/// A part is one thing only, has a width that such a thing can have, and names parts that are there.
+fn one_thing(source: &Source, at: Range<usize>, part: &Part, all: &[Part], mistakes: &mut Vec<Mistake>) {
+    let label = if called(part).is_empty() { "without a name".to_owned() } else { called(part).to_owned() };
+    let mut wrong = |wrong: String, allowed: &str| mistakes.push(source.mistake(at.clone(), wrong, allowed));
+    let said = kinds_said(part);
+    if said > 1 || (said == 0 && part.name.is_none()) {
+        let allowed =
+            "one of always, reserved, number, text, bytes_of, counts, count_of, each, check, crc; or a name alone";
+        wrong(format!("what the part {label} is, is not clear"), allowed);
+    }
+    if !part.reserved && part.bytes.is_some_and(|bytes| !(1..=8).contains(&bytes)) {
+        wrong(format!("the part {label} has {} bytes", part.bytes.unwrap_or(0)), "1 to 8; reserved parts any");
+    }
+    if part.bytes.is_some() && width(part).is_none() {
+        wrong(format!("the part {label} has no width of its own"), "max, and a part with counts");
+    }
+    if part.divided_by == 0 || part.times == 0 {
+        wrong(format!("the part {label} is divided or multiplied by 0"), "any other number");
+    }
+    if part.crc.is_some_and(|crc| !matches!(crc.width, 8 | 16 | 32)) {
+        wrong(format!("the crc of {label} has another width"), "8, 16 or 32");
+    }
+    if (part.check.is_some() || part.crc.is_some()) == part.over.is_empty() {
+        wrong(
+            format!("the part {label} has a check without over, or over without a check"),
+            "over = [\"first\", \"last\"]",
+        );
+    }
+    for names in [&part.counts, &part.over] {
+        if !names.is_empty() && (names.len() > 2 || span(all, names).is_none()) {
+            let known = one_of(all.iter().map(called).filter(|name| !name.is_empty()));
+            wrong(format!("{} are not parts beside {label}, in this order", names.join(", ")), &known);
+        }
+    }
+    if let Some(rows) = &part.count_of
+        && !all.iter().any(|other| other.each.as_ref() == Some(rows))
+    {
+        wrong(format!("there are no rows {rows}"), "the name of a part with each");
+    }
+    if part.each.is_some() == part.parts.is_empty() {
+        wrong(
+            format!("the part {label} has rows without parts, or parts without rows"),
+            "each = \"…\" with parts = [ … ]",
+        );
+    }
+}

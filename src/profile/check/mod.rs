@@ -1,0 +1,494 @@
+//! Whether a profile makes sense: every mistake with its line, before any device is touched.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use toml::Spanned;
+
+/// What is the same in the commands of every link.
+macro_rules! named {
+    ($command:expr) => {
+        $crate::profile::check::Named {
+            name: &$command.name,
+            is_service: $command.service,
+            retry: $command.retry,
+            guard: $command.guard.as_ref(),
+            args: &$command.args,
+        }
+    };
+}
+
+mod frames;
+mod posts;
+mod readers;
+
+pub use frames::serial;
+pub use posts::http;
+pub use readers::{osdp, wiegand};
+
+use super::json::{own_base64, toml_scalar};
+use super::language::{
+    Arg, ArgKind, Condition, Decode, Emits, Field, Guard, Head, Link, Message, ModbusWords, MqttCommand, MqttWords,
+    Number, Param, ParamKind, RAISE, Retry,
+};
+use super::meaning::{level, position, sign};
+use super::mistake::{Mistake, Source, nearest, one_of};
+use super::statement::{Colour, VehicleKind};
+use super::template::{self, Value, Values};
+
+/// Slower than this, a driver waits at a loop that nobody has seen.
+const POLL_MS: std::ops::RangeInclusive<u64> = 10..=5_000;
+/// Longer than this, a lane would wait for a board that is not there.
+const REPLY_MS: std::ops::RangeInclusive<u64> = 20..=60_000;
+/// More inputs than any board here has, and a short answer.
+const POLL_INPUTS: std::ops::RangeInclusive<u16> = 1..=64;
+/// A frame stays short.
+const VALUES_MAX: usize = 16;
+
+/// More often than this, a device that does not answer would hold up everything else.
+const RETRIES: std::ops::RangeInclusive<u8> = 1..=5;
+
+/// The house's own commands, with the arguments that it gives to each.
+const HOUSE: [(&str, &[&str]); 10] = [
+    (RAISE, &["output", "pulse_ms"]),
+    ("lower", &["output", "pulse_ms"]),
+    ("tunnel", &["channel", "bytes"]),
+    ("say", &["text"]),
+    ("show", &["lines", "voice"]),
+    ("pay_screen", &["code", "text", "seconds"]),
+    ("free_bays", &["count"]),
+    ("trigger", &[]),
+    ("read_inputs", &[]),
+    ("print", &["text"]),
+];
+
+/// What a message of each meaning must and may say.
+fn fields_of(emits: Emits) -> (&'static [&'static str], &'static [&'static str]) {
+    match emits {
+        Emits::PlateRead => (
+            &["event", "plate"],
+            &[
+                "confidence",
+                "captured",
+                "captured_ms",
+                "captured_s",
+                "captured_us",
+                "stored_offline",
+                "stage",
+                "char_confidence",
+                "candidates",
+                "colour",
+                "vehicle",
+            ],
+        ),
+        Emits::Input => (&["number", "level"], &[]),
+        Emits::Inputs => (&["bits", "count"], &[]),
+        Emits::Card => (&["number"], &["facility"]),
+        Emits::Tunnelled => (&["channel", "bytes"], &[]),
+        Emits::Arm => (&["position"], &[]),
+        Emits::VehicleSign => (&["sign"], &[]),
+        Emits::KeepAlive | Emits::Nothing | Emits::Unsupported => (&[], &[]),
+    }
+}
+
+/// The mistakes of an MQTT profile.
+pub fn mqtt(source: &Source, words: &MqttWords) -> Vec<Mistake> {
+    let mut mistakes = head(source, &words.profile, &words.params);
+    for layout in &words.layouts {
+        names_known(source, layout, &words.params, &[], &mut mistakes);
+    }
+    if words.layouts.is_empty() {
+        mistakes.push(source.whole("layouts is empty", "at least one topic layout"));
+    }
+    for stranger in &words.strangers {
+        names_known(source, stranger, &words.params, &[], &mut mistakes);
+    }
+    for text in words.messages.iter().flat_map(|message| &message.topics) {
+        names_known(source, text, &words.params, &["layout"], &mut mistakes);
+    }
+    for message in &words.messages {
+        belongs(source, message, Link::Mqtt, &mut mistakes);
+        fields(source, message, &words.params, &mut mistakes);
+    }
+    for command in &words.commands {
+        mqtt_command(source, command, &words.params, &mut mistakes);
+    }
+    mistakes
+}
+
+/// The mistakes of a profile for a serial bus.
+pub fn modbus(source: &Source, words: &ModbusWords) -> Vec<Mistake> {
+    let mut mistakes = head(source, &words.profile, &words.params);
+    if !words.params.contains_key("address") {
+        mistakes.push(source.whole("there is no [params.address]", "the board's address on the bus, an integer"));
+    }
+    within(source, &words.reply_timeout_ms, &REPLY_MS, "reply_timeout_ms", &mut mistakes);
+    for poll in &words.polls {
+        within(source, &poll.every_ms, &POLL_MS, "every_ms", &mut mistakes);
+        within(source, &poll.count, &POLL_INPUTS, "count", &mut mistakes);
+        if !matches!(poll.function.get_ref(), 1 | 2) {
+            mistakes.push(source.mistake(
+                poll.function.span(),
+                "this function reads no inputs",
+                "2 (inputs), 1 (coils)",
+            ));
+        }
+        if poll.address.checked_add(*poll.count.get_ref()).is_none() {
+            mistakes.push(source.mistake(
+                poll.count.span(),
+                "the inputs end beyond 65535",
+                "address + count below 65536",
+            ));
+        }
+    }
+    for command in &words.commands {
+        check_named(source, &named!(command), &mut mistakes);
+        let values = command.values.get_ref();
+        let (count_is_right, allowed) = match command.function.get_ref() {
+            5 | 6 => (values.len() == 1, "one value"),
+            15 | 16 => ((1..=VALUES_MAX).contains(&values.len()), "1 to 16 values"),
+            _ => (false, "function 5 or 6 with one value, 15 or 16 with 1 to 16 values"),
+        };
+        if !count_is_right {
+            let wrong = format!("function {} with {} values", command.function.get_ref(), values.len());
+            mistakes.push(source.mistake(command.values.span(), wrong, allowed));
+        }
+        let address = (command.address.span(), command.address.get_ref());
+        for (at, number) in values.iter().map(|value| (command.values.span(), value)).chain([address]) {
+            frame_number(source, at, number, &command.args, &mut mistakes);
+        }
+    }
+    mistakes
+}
+
+fn head(source: &Source, head: &Head, params: &BTreeMap<String, Param>) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let id = head.id.get_ref();
+    let is_word =
+        |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if !id.split_once('/').is_some_and(|(vendor, product)| is_word(vendor) && is_word(product)) {
+        let allowed = "vendor/product in lower-case letters, digits and hyphens";
+        mistakes.push(source.mistake(head.id.span(), format!("the id {id:?} is not right"), allowed));
+    }
+    for (name, param) in params {
+        if (param.kind == ParamKind::Choice) == param.choices.is_empty() {
+            let wrong = format!("the parameter {name} is a choice without choices, or has choices without being one");
+            mistakes.push(source.mistake(head.id.span(), wrong, "choices = [\"…\"] with type = \"choice\" only"));
+        }
+        if let Some(default) = &param.default
+            && let Err(allowed) = super::param_value(param, default.get_ref())
+        {
+            mistakes.push(source.mistake(default.span(), format!("the default of {name} does not fit"), allowed));
+        }
+    }
+    mistakes
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(
+    source: &Source,
+    value: &Spanned<T>,
+    allowed: &std::ops::RangeInclusive<T>,
+    name: &str,
+    mistakes: &mut Vec<Mistake>,
+) {
+    if !allowed.contains(value.get_ref()) {
+        let wrong = format!("{name} is {}", value.get_ref());
+        let allowed = format!("{} to {}", allowed.start(), allowed.end());
+        mistakes.push(source.mistake(value.span(), wrong, allowed));
+    }
+}
+
+fn names_known(
+    source: &Source,
+    text: &Spanned<String>,
+    params: &BTreeMap<String, Param>,
+    also: &[&str],
+    mistakes: &mut Vec<Mistake>,
+) {
+    for name in template::names(text.get_ref()) {
+        if !params.contains_key(name) && !also.contains(&name) {
+            let allowed = one_of(params.keys().map(String::as_str).chain(also.iter().copied()));
+            mistakes.push(source.mistake(text.span(), format!("{{{name}}} is not known here"), allowed));
+        }
+    }
+}
+
+fn fields(source: &Source, message: &Message, params: &BTreeMap<String, Param>, mistakes: &mut Vec<Mistake>) {
+    let emits = *message.emits.get_ref();
+    let (needed, also) = fields_of(emits);
+    for name in needed.iter().filter(|name| !message.fields.contains_key(**name)) {
+        let wrong = format!("the message {:?} lacks the field {name}", message.name);
+        mistakes.push(source.mistake(
+            message.emits.span(),
+            wrong,
+            format!("it must have {}", one_of(needed.iter().copied())),
+        ));
+    }
+    for condition in &message.when {
+        tests_something(source, condition, mistakes);
+        if let Some(name) = condition.is_param.as_ref().filter(|name| !params.contains_key(name.get_ref())) {
+            let known = one_of(params.keys().map(String::as_str));
+            mistakes.push(source.mistake(name.span(), format!("there is no parameter {:?}", name.get_ref()), known));
+        }
+    }
+    for (name, field) in &message.fields {
+        if !needed.contains(&name.as_str()) && !also.contains(&name.as_str()) {
+            let allowed = one_of(needed.iter().chain(also).copied());
+            mistakes.push(source.mistake(field.span(), format!("a message of this kind has no field {name}"), allowed));
+        }
+        for own in field.get_ref().decode.iter().filter_map(|decode| match decode {
+            Decode::Base64Own(own) => Some(own),
+            Decode::Base64 | Decode::Base64Url | Decode::Hex | Decode::Utf8OrGbk | Decode::Gbk => None,
+        }) {
+            if own_base64(own).is_none() {
+                let allowed = "64 different ASCII characters, and a padding that is none of them";
+                mistakes.push(source.mistake(field.span(), "this alphabet is not one of base64", allowed));
+            }
+        }
+        if field.get_ref().path.is_some() == field.get_ref().always.is_some() {
+            mistakes.push(source.mistake(
+                field.span(),
+                format!("where {name} stands is not clear"),
+                "either path or always",
+            ));
+        }
+        our_words(source, name, field, mistakes);
+    }
+    pictures(source, message, mistakes);
+    if (emits == Emits::Unsupported) != message.because.is_some() {
+        let wrong = format!("the message {:?} gives a reason without need, or none", message.name);
+        mistakes.push(source.mistake(message.emits.span(), wrong, "because = \"…\" with emits = \"unsupported\" only"));
+    }
+}
+
+/// Pictures belong to a vehicle that was seen.
+fn pictures(source: &Source, message: &Message, mistakes: &mut Vec<Mistake>) {
+    for picture in message.pictures.values() {
+        if *message.emits.get_ref() != Emits::PlateRead {
+            let wrong = format!("the message {:?} has pictures and tells of no vehicle", message.name);
+            mistakes.push(source.mistake(picture.span(), wrong, "pictures with emits = \"plate_read\" only"));
+        }
+        if picture.get_ref().path.is_empty() {
+            let allowed = "names and list positions joined by dots";
+            mistakes.push(source.mistake(picture.span(), "the picture's path is empty", allowed));
+        }
+    }
+}
+
+fn tests_something(source: &Source, condition: &Condition, mistakes: &mut Vec<Mistake>) {
+    if condition.is.is_none() && condition.is_not.is_none() && condition.is_param.is_none() {
+        let wrong = format!("nothing is tested about {}", condition.path.get_ref());
+        mistakes.push(source.mistake(condition.path.span(), wrong, "is = […] or is_not = […]"));
+    }
+}
+
+/// What the profile translates to must be a word of ours.
+fn our_words(source: &Source, name: &str, field: &Spanned<Field>, mistakes: &mut Vec<Mistake>) {
+    let (is_ours, allowed): (fn(&str) -> bool, &str) = match name {
+        "level" => (|word| level(word).is_some(), "on, off, pulse"),
+        "position" => (|word| position(word).is_some(), "up, down, between"),
+        "sign" => (|word| sign(word).is_some(), "passed, turned_back, tailgated"),
+        "stored_offline" => (|word| matches!(word, "yes" | "no"), "yes, no"),
+        "stage" => (|word| matches!(word, "quick" | "full" | "last"), "quick, full, last"),
+        "colour" => (
+            |word| word == "unknown" || Colour::of_word(word).is_some(),
+            "blue, yellow, white, black, green, yellow_green, unknown",
+        ),
+        "vehicle" => (
+            |word| word == "unknown" || VehicleKind::of_word(word).is_some(),
+            "car, van, bus, truck, motorcycle, unknown",
+        ),
+        _ => return,
+    };
+    let words = field.get_ref();
+    let always = words.always.as_ref().map(toml_scalar);
+    let default = words.default.as_ref().map(toml_scalar);
+    for word in words.map.values().chain(&always).chain(&default).filter(|word| !is_ours(word)) {
+        mistakes.push(source.mistake(field.span(), format!("{name} cannot be {word:?}"), allowed));
+    }
+    if words.map.is_empty() && always.is_none() {
+        mistakes.push(source.mistake(
+            field.span(),
+            format!("{name} is not translated"),
+            format!("map = {{ … }} to {allowed}"),
+        ));
+    }
+}
+
+/// What is the same in the commands of every link.
+struct Named<'w> {
+    name: &'w Spanned<String>,
+    is_service: bool,
+    retry: Retry,
+    guard: Option<&'w Guard>,
+    args: &'w BTreeMap<String, Arg>,
+}
+
+fn check_named(source: &Source, words: &Named, mistakes: &mut Vec<Mistake>) {
+    let name = words.name.get_ref().as_str();
+    let at = || words.name.span();
+    let house = HOUSE.iter().find(|(known, _)| *known == name);
+    match (house, words.is_service) {
+        (None, false) => {
+            let near = nearest(name, HOUSE.iter().map(|(known, _)| *known));
+            let near = near.map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
+            let known = one_of(HOUSE.iter().map(|(known, _)| *known));
+            let wrong = format!("the house has no command {name:?}{near}");
+            mistakes.push(source.mistake(at(), wrong, format!("{known}; another name with service = true")));
+        }
+        (Some(_), true) => {
+            let wrong = format!("{name} is a command of the house, not of an installer");
+            mistakes.push(source.mistake(at(), wrong, "service = false, or another name"));
+        }
+        (Some((_, given)), false) => args(source, at(), given, words.args, mistakes),
+        (None, true) => {}
+    }
+    bounds(source, at(), words.args, mistakes);
+    match words.retry {
+        Retry::Again(_) if name == RAISE || name == "lower" => {
+            let wrong = "a barrier command is never repeated: the arm may have moved";
+            mistakes.push(source.mistake(at(), wrong, "retry = \"never\""));
+        }
+        Retry::Again(again) if !RETRIES.contains(&again.times) => {
+            mistakes.push(source.mistake(at(), format!("{} repetitions", again.times), "1 to 5"));
+        }
+        Retry::Again(_) | Retry::Never => {}
+    }
+    for unknown in words.guard.iter().flat_map(|guard| &guard.needs).filter(|name| !words.args.contains_key(*name)) {
+        let allowed = one_of(words.args.keys().map(String::as_str));
+        mistakes.push(source.mistake(
+            at(),
+            format!("the guard needs the argument {unknown}, which is not one"),
+            allowed,
+        ));
+    }
+}
+
+fn args(source: &Source, at: Range<usize>, given: &[&str], args: &BTreeMap<String, Arg>, mistakes: &mut Vec<Mistake>) {
+    for (name, _) in args.iter().filter(|(name, arg)| !given.contains(&name.as_str()) && arg.default.is_none()) {
+        let wrong = format!("the house gives no argument {name} to this command");
+        let allowed = format!("{}, or an argument with a default", one_of(given.iter().copied()));
+        mistakes.push(source.mistake(at.clone(), wrong, allowed));
+    }
+    for name in given.iter().filter(|name| !args.contains_key(**name)) {
+        let wrong = format!("the argument {name} has no bounds");
+        mistakes.push(source.mistake(at.clone(), wrong, "args with what each may be"));
+    }
+}
+
+fn bounds(source: &Source, at: Range<usize>, args: &BTreeMap<String, Arg>, mistakes: &mut Vec<Mistake>) {
+    for (name, arg) in args {
+        let is_open = arg.kind == ArgKind::Integer && (arg.min.is_none() || arg.max.is_none());
+        if is_open {
+            let wrong = format!("the argument {name} has no bounds");
+            mistakes.push(source.mistake(at.clone(), wrong, "min and max"));
+            continue;
+        }
+        let (min, max) = (arg.min.unwrap_or(0), arg.max.unwrap_or(i64::MAX));
+        if min < 0 || min > max || arg.step < 1 {
+            let wrong = format!("{name} from {min} to {max} by {}", arg.step);
+            mistakes.push(source.mistake(at.clone(), wrong, "0 <= min <= max, step of 1 or more"));
+        }
+    }
+}
+
+/// A message says where it arrives in the words of its own link.
+fn belongs(source: &Source, message: &Message, link: Link, mistakes: &mut Vec<Mistake>) {
+    let said = [
+        ("topics", !message.topics.is_empty(), link == Link::Mqtt),
+        ("paths", !message.paths.is_empty(), link == Link::Http),
+        ("content_types", !message.content_types.is_empty(), link == Link::Http),
+        ("reply", message.reply.is_some(), link == Link::Http),
+        ("data", !message.data.is_empty(), link == Link::Serial),
+    ];
+    for (word, _, _) in said.iter().filter(|(_, is_said, may_be)| *is_said && !may_be) {
+        let allowed = one_of(said.iter().filter(|(_, _, may_be)| *may_be).map(|(word, _, _)| *word));
+        let wrong = format!("a message of link {} has no {word}", link.word());
+        mistakes.push(source.mistake(message.emits.span(), wrong, allowed));
+    }
+    if link == Link::Mqtt && message.topics.is_empty() {
+        let wrong = format!("the message {:?} has no topic", message.name);
+        mistakes.push(source.mistake(message.emits.span(), wrong, "topics = [\"…\"]"));
+    }
+}
+
+fn mqtt_command(source: &Source, command: &MqttCommand, params: &BTreeMap<String, Param>, mistakes: &mut Vec<Mistake>) {
+    check_named(source, &named!(command), mistakes);
+    names_known(source, &command.topic, params, &["layout"], mistakes);
+    let mut also = placeholders(&command.args);
+    also.extend(["id".to_owned(), "timestamp".to_owned()]);
+    let also: Vec<&str> = also.iter().map(String::as_str).collect();
+    names_known(source, &command.payload, params, &also, mistakes);
+    is_json(source, &command.payload, params, &also, mistakes);
+    let Some(reply) = &command.reply else { return };
+    for topic in &reply.topics {
+        names_known(source, topic, params, &["layout"], mistakes);
+    }
+    if let Some(success) = &reply.success {
+        tests_something(source, success, mistakes);
+    }
+    within(source, &reply.timeout_ms, &REPLY_MS, "timeout_ms", mistakes);
+    if !template::names(command.payload.get_ref()).contains(&"id") {
+        mistakes.push(source.mistake(
+            command.payload.span(),
+            "the payload lacks {id}",
+            "{id}, so that the answer can be recognised",
+        ));
+    }
+}
+
+/// The names that a command's arguments give to its templates.
+fn placeholders(args: &BTreeMap<String, Arg>) -> Vec<String> {
+    let derived = args.iter().filter_map(|(name, arg)| match arg.kind {
+        ArgKind::Bytes => Some(format!("{name}_length")),
+        ArgKind::Text => Some(format!("{name}_base64")),
+        ArgKind::Integer | ArgKind::Rows => None,
+    });
+    args.keys().cloned().chain(derived).collect()
+}
+
+fn is_json(
+    source: &Source,
+    text: &Spanned<String>,
+    params: &BTreeMap<String, Param>,
+    also: &[&str],
+    mistakes: &mut Vec<Mistake>,
+) {
+    let mut sample: Values = params.keys().map(|name| (name.clone(), Value::Text("x".to_owned()))).collect();
+    sample.extend(also.iter().map(|name| ((*name).to_owned(), Value::Integer(1))));
+    let made = template::json(text.get_ref(), &sample).unwrap_or_default();
+    if let Err(error) = serde_json::from_str::<serde_json::Value>(&made) {
+        mistakes.push(source.mistake(text.span(), format!("the payload is not JSON: {error}"), "one JSON object"));
+    }
+}
+
+fn frame_number(
+    source: &Source,
+    at: Range<usize>,
+    number: &Number,
+    args: &BTreeMap<String, Arg>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let (min, max) = match &number.arg {
+        None => (0, 0),
+        Some(name) => match args.get(name) {
+            Some(arg) => (arg.min.unwrap_or(0), arg.max.unwrap_or(0)),
+            None => {
+                let allowed = one_of(args.keys().map(String::as_str));
+                mistakes.push(source.mistake(at, format!("the command has no argument {name}"), allowed));
+                return;
+            }
+        },
+    };
+    let fits = |argument: i64| {
+        let scaled = argument.checked_mul(number.times).and_then(|scaled| scaled.checked_div(number.divided_by));
+        scaled.and_then(|scaled| scaled.checked_add(number.base)).is_some_and(|value| u16::try_from(value).is_ok())
+    };
+    if !(fits(min) && fits(max)) {
+        mistakes.push(source.mistake(
+            at,
+            "the number does not fit a register",
+            "0 to 65535 for every allowed argument",
+        ));
+    }
+}

@@ -1,0 +1,136 @@
+//! Whether a profile for HTTP makes sense: every post has its answer, every command one way to travel.
+
+use super::super::language::http::{HttpCommand, HttpWords, InReply, Request};
+use super::super::language::{Emits, Link};
+use super::super::mistake::{Mistake, Source, one_of};
+use super::{
+    REPLY_MS, belongs, check_named, fields, head, is_json, names_known, placeholders, tests_something, within,
+};
+
+/// A stream that says nothing for longer is dead for a driver; shorter, a slow heartbeat would look like it.
+const SILENT_MS: std::ops::RangeInclusive<u64> = 1_000..=300_000;
+
+/// The mistakes of a profile for HTTP.
+pub fn http(source: &Source, words: &HttpWords) -> Vec<Mistake> {
+    let mut mistakes = head(source, &words.profile, &words.params);
+    if let Some(identity) = &words.identity
+        && !words.params.contains_key(identity.param.get_ref())
+    {
+        let known = one_of(words.params.keys().map(String::as_str));
+        let wrong = format!("there is no parameter {:?}", identity.param.get_ref());
+        mistakes.push(source.mistake(identity.param.span(), wrong, known));
+    }
+    if let Some(ms) = &words.answer_within_ms {
+        within(source, ms, &REPLY_MS, "answer_within_ms", &mut mistakes);
+    }
+    if let Some(stream) = &words.stream {
+        within(source, &stream.silent_ms, &SILENT_MS, "silent_ms", &mut mistakes);
+        names_known(source, &stream.path, &words.params, &[], &mut mistakes);
+        is_path(source, &stream.path, &mut mistakes);
+    }
+    for (name, answer) in &words.replies {
+        let echoed = echoed(words, name);
+        let echoed: Vec<&str> = echoed.iter().map(String::as_str).collect();
+        names_known(source, &answer.body, &words.params, &echoed, &mut mistakes);
+    }
+    for message in &words.messages {
+        belongs(source, message, Link::Http, &mut mistakes);
+        fields(source, message, &words.params, &mut mistakes);
+        for path in &message.paths {
+            names_known(source, path, &words.params, &[], &mut mistakes);
+            is_path(source, path, &mut mistakes);
+        }
+        if message.paths.is_empty() && words.stream.is_none() && *message.emits.get_ref() != Emits::Unsupported {
+            let wrong = format!("nothing brings the message {:?}", message.name);
+            mistakes.push(source.mistake(message.emits.span(), wrong, "paths, or a [stream]"));
+        }
+        if let Some(reply) = &message.reply {
+            reply_known(source, words, reply, &mut mistakes);
+        }
+    }
+    for command in &words.commands {
+        self::command(source, words, command, &mut mistakes);
+    }
+    mistakes
+}
+
+fn command(source: &Source, words: &HttpWords, command: &HttpCommand, mistakes: &mut Vec<Mistake>) {
+    check_named(source, &named!(command), mistakes);
+    match (command.in_reply.as_slice(), &command.request) {
+        (pieces @ [_, ..], None) => {
+            for in_reply in pieces {
+                carried(source, words, command, in_reply, mistakes);
+            }
+        }
+        ([], Some(request)) => asked(source, words, command, request, mistakes),
+        ([_, ..], Some(_)) | ([], None) => {
+            let wrong = format!("how the command {} travels is not clear", command.name.get_ref());
+            mistakes.push(source.mistake(command.name.span(), wrong, "either in_reply or request"));
+        }
+    }
+}
+
+fn carried(source: &Source, words: &HttpWords, command: &HttpCommand, in_reply: &InReply, mistakes: &mut Vec<Mistake>) {
+    let also = placeholders(&command.args);
+    let also: Vec<&str> = also.iter().map(String::as_str).collect();
+    names_known(source, &in_reply.body, &words.params, &also, mistakes);
+    is_json(source, &in_reply.body, &words.params, &also, mistakes);
+    for reply in &in_reply.to {
+        reply_known(source, words, reply, mistakes);
+        if let Some(answer) = words.replies.get(reply.get_ref()) {
+            let echoed = echoed(words, reply.get_ref());
+            is_json(
+                source,
+                &answer.body,
+                &words.params,
+                &echoed.iter().map(String::as_str).collect::<Vec<_>>(),
+                mistakes,
+            );
+        }
+    }
+}
+
+fn asked(source: &Source, words: &HttpWords, command: &HttpCommand, request: &Request, mistakes: &mut Vec<Mistake>) {
+    let also = placeholders(&command.args);
+    let also: Vec<&str> = also.iter().map(String::as_str).collect();
+    names_known(source, &request.path, &words.params, &also, mistakes);
+    is_path(source, &request.path, mistakes);
+    if let Some(body) = &request.body {
+        names_known(source, body, &words.params, &also, mistakes);
+    }
+    if !matches!(request.method.get_ref().as_str(), "GET" | "PUT" | "POST") {
+        let wrong = format!("the method is {:?}", request.method.get_ref());
+        mistakes.push(source.mistake(request.method.span(), wrong, "GET, PUT, POST"));
+    }
+    if request.body.is_some() != request.content_type.is_some() {
+        let wrong = "a body without its content type, or a content type without a body";
+        mistakes.push(source.mistake(request.path.span(), wrong, "both, or none"));
+    }
+    if let Some(success) = &request.success {
+        tests_something(source, success, mistakes);
+    }
+    within(source, &request.timeout_ms, &REPLY_MS, "timeout_ms", mistakes);
+}
+
+/// What every message with this reply gives it to repeat.
+fn echoed(words: &HttpWords, reply: &str) -> Vec<String> {
+    let with_it = words.messages.iter().filter(|message| message.reply.as_ref().is_some_and(|r| r.get_ref() == reply));
+    let mut names: Vec<Vec<String>> = with_it.map(|message| message.echo.keys().cloned().collect()).collect();
+    let first = names.pop().unwrap_or_default();
+    first.into_iter().filter(|name| names.iter().all(|others| others.contains(name))).collect()
+}
+
+fn reply_known(source: &Source, words: &HttpWords, reply: &toml::Spanned<String>, mistakes: &mut Vec<Mistake>) {
+    if !words.replies.contains_key(reply.get_ref()) {
+        let known = one_of(words.replies.keys().map(String::as_str));
+        let wrong = format!("there is no reply {:?}", reply.get_ref());
+        mistakes.push(source.mistake(reply.span(), wrong, known));
+    }
+}
+
+fn is_path(source: &Source, path: &toml::Spanned<String>, mistakes: &mut Vec<Mistake>) {
+    if !path.get_ref().starts_with('/') {
+        let wrong = format!("{:?} is no path", path.get_ref());
+        mistakes.push(source.mistake(path.span(), wrong, "a path that begins with /"));
+    }
+}

@@ -1,0 +1,285 @@
+//! A posted body as a tree of values, whatever it is written in: JSON, a form, XML, or several parts of which one is.
+
+use serde_json::{Map, Value};
+
+use super::json::{shortened, utf8_or_gbk};
+use super::statement::{BODY_BYTES_MAX, Rejection};
+
+/// A posted body.
+#[derive(Clone, Debug)]
+pub struct Document<'b> {
+    /// The values.
+    pub tree: Value,
+    /// The other parts, such as pictures.
+    pub parts: Vec<PartOf<'b>>,
+}
+
+/// One part of a body of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartOf<'b> {
+    /// Its name in the form; devices differ, so it decides nothing.
+    pub name: &'b str,
+    /// Its file name.
+    pub filename: &'b str,
+    /// What it says that it is.
+    pub content_type: &'b str,
+    /// Its bytes.
+    pub bytes: &'b [u8],
+}
+
+/// Parts of one body: a document and a handful of pictures.
+const PARTS_MAX: usize = 32;
+/// Elements within elements; documents in the field have eight.
+const DEPTH_MAX: usize = 64;
+/// Elements of one document; the largest known has a few hundred.
+const NODES_MAX: u32 = 100_000;
+
+/// Reads a body. What it is written in is seen from its first byte, because devices post JSON under any name; the
+/// content type decides between a form and parts.
+pub fn read<'b>(content_type: &str, body: &'b [u8]) -> Result<Document<'b>, Rejection> {
+    if body.len() > BODY_BYTES_MAX {
+        return Err(Rejection::TooLarge(body.len()));
+    }
+    if let Some(tree) = by_first_byte(body) {
+        return Ok(Document { tree: tree?, parts: Vec::new() });
+    }
+    let (kind, boundary) = type_of(content_type);
+    if kind.starts_with("multipart/") {
+        let boundary = boundary.ok_or_else(|| malformed("the content type gives no boundary"))?;
+        return of_parts(parts(boundary, body)?);
+    }
+    if kind.is_empty() || kind == "application/x-www-form-urlencoded" || kind == "text/plain" {
+        return Ok(Document { tree: form(body)?, parts: Vec::new() });
+    }
+    Err(malformed("neither JSON nor XML nor a form"))
+}
+
+/// A content type without its parameters, in small letters, and its boundary.
+pub fn type_of(content_type: &str) -> (String, Option<&str>) {
+    let mut pieces = content_type.split(';');
+    let kind = pieces.next().unwrap_or_default().trim().to_ascii_lowercase();
+    let boundary = pieces
+        .filter_map(|piece| piece.trim().split_once('='))
+        .find_map(|(name, value)| name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim().trim_matches('"')));
+    (kind, boundary.filter(|boundary| (1..=200).contains(&boundary.len())))
+}
+
+/// The tree of a part or of a whole body that begins like JSON or XML; `None` where it begins like neither.
+pub fn by_first_byte(body: &[u8]) -> Option<Result<Value, Rejection>> {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{' | b'[') => Some(json(body)),
+        Some(b'<') => Some(xml(body)),
+        Some(_) | None => None,
+    }
+}
+
+/// The parts between boundaries. The lengths that they give are not looked at: devices get them wrong.
+pub fn parts<'b>(boundary: &str, body: &'b [u8]) -> Result<Vec<PartOf<'b>>, Rejection> {
+    let delimiter = [b"--", boundary.as_bytes()].concat();
+    let mut found = Vec::new();
+    let mut rest = after(body, &delimiter).ok_or_else(|| malformed("the boundary is not there"))?;
+    while !rest.starts_with(b"--") {
+        let end = position(rest, &delimiter).ok_or_else(|| malformed("a part without its end"))?;
+        if let Some(part) = part(&rest[..end]) {
+            found.push(part);
+        }
+        if found.len() > PARTS_MAX {
+            return Err(malformed("too many parts"));
+        }
+        rest = &rest[end + delimiter.len()..];
+    }
+    Ok(found)
+}
+
+fn of_parts(parts: Vec<PartOf<'_>>) -> Result<Document<'_>, Rejection> {
+    let document = parts.iter().position(|part| by_first_byte(part.bytes).is_some());
+    let at = document.ok_or_else(|| malformed("no part is JSON or XML"))?;
+    let mut parts = parts;
+    let part = parts.remove(at);
+    let tree = by_first_byte(part.bytes).ok_or_else(|| malformed("no part is JSON or XML"))??;
+    Ok(Document { tree, parts })
+}
+
+fn part(bytes: &[u8]) -> Option<PartOf<'_>> {
+    let bytes = bytes.strip_prefix(b"\r\n").or(bytes.strip_prefix(b"\n"))?;
+    let (head, body) = match position(bytes, b"\r\n\r\n") {
+        Some(at) => (&bytes[..at], &bytes[at + 4..]),
+        None => {
+            let at = position(bytes, b"\n\n")?;
+            (&bytes[..at], &bytes[at + 2..])
+        }
+    };
+    let body = body.strip_suffix(b"\r\n").or(body.strip_suffix(b"\n")).unwrap_or(body);
+    let head = std::str::from_utf8(head).unwrap_or_default();
+    let header = |name: &str| {
+        let line = head.lines().filter_map(|line| line.split_once(':'));
+        line.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+    };
+    let disposition = header("content-disposition").unwrap_or_default();
+    let word = |name: &str| {
+        let pieces = disposition.split(';').filter_map(|piece| piece.trim().split_once('='));
+        pieces.filter(|(key, _)| *key == name).map(|(_, value)| value.trim_matches('"')).next().unwrap_or_default()
+    };
+    let (name, filename) = (word("name"), word("filename"));
+    Some(PartOf { name, filename, content_type: header("content-type").unwrap_or_default(), bytes: body })
+}
+
+fn json(body: &[u8]) -> Result<Value, Rejection> {
+    let told = |error: serde_json::Error| malformed(&error.to_string());
+    match serde_json::from_slice(body) {
+        Ok(tree) => Ok(tree),
+        // A camera with a Chinese name may write its JSON in GBK.
+        Err(error) => match std::str::from_utf8(body) {
+            Ok(_) => Err(told(error)),
+            Err(_) => serde_json::from_str(&text(body)?).map_err(told),
+        },
+    }
+}
+
+/// Elements by their local names, whatever their namespace. Where a name repeats, the first counts. Below `*` every
+/// text stands once more by its element's name alone, again the first.
+fn xml(body: &[u8]) -> Result<Value, Rejection> {
+    let text = text(body)?;
+    // The reader goes down one call per element; a body of nothing but openings must not go deeper than the stack.
+    if deepest(&text) > DEPTH_MAX {
+        return Err(malformed("too many elements within each other"));
+    }
+    let options = roxmltree::ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..Default::default() };
+    let document =
+        roxmltree::Document::parse_with_options(&text, options).map_err(|error| malformed(&error.to_string()))?;
+    let mut top = Map::new();
+    let mut anywhere = Map::new();
+    let root = document.root_element();
+    let value = element(root, &mut anywhere);
+    top.insert(root.tag_name().name().to_owned(), value);
+    top.insert("*".to_owned(), Value::Object(anywhere));
+    Ok(Value::Object(top))
+}
+
+fn element(node: roxmltree::Node, anywhere: &mut Map<String, Value>) -> Value {
+    let children: Vec<roxmltree::Node> = node.children().filter(roxmltree::Node::is_element).collect();
+    if children.is_empty() {
+        let text = node.text().unwrap_or_default().trim().to_owned();
+        anywhere.entry(node.tag_name().name()).or_insert_with(|| Value::String(text.clone()));
+        return Value::String(text);
+    }
+    let mut values = Map::new();
+    for child in children {
+        let value = element(child, anywhere);
+        values.entry(child.tag_name().name()).or_insert(value);
+    }
+    Value::Object(values)
+}
+
+/// How deep elements lie, at most; counted without understanding anything else of XML.
+fn deepest(text: &str) -> usize {
+    let mut depth = 0usize;
+    let mut deepest = 0;
+    let mut rest = text;
+    while let Some(at) = rest.find('<') {
+        let inside = &rest[at + 1..];
+        let end = inside.find('>').unwrap_or(inside.len());
+        if inside.starts_with('/') {
+            depth = depth.saturating_sub(1);
+        } else if !inside.starts_with(['?', '!']) && !inside[..end].ends_with('/') {
+            depth += 1;
+            deepest = deepest.max(depth);
+        }
+        rest = &inside[end..];
+    }
+    deepest
+}
+
+fn form(body: &[u8]) -> Result<Value, Rejection> {
+    let mut values = Map::new();
+    for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).take(1000) {
+        let at = pair.iter().position(|byte| *byte == b'=').ok_or_else(|| malformed("not a form"))?;
+        let (name, value) = (plain(&pair[..at])?, plain(&pair[at + 1..])?);
+        values.entry(name).or_insert(Value::String(value));
+    }
+    if values.is_empty() { Err(malformed("the body is empty")) } else { Ok(Value::Object(values)) }
+}
+
+fn plain(bytes: &[u8]) -> Result<String, Rejection> {
+    let spaced: Vec<u8> = bytes.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    text(&percent_encoding::percent_decode(&spaced).collect::<Vec<u8>>())
+}
+
+fn text(bytes: &[u8]) -> Result<String, Rejection> {
+    utf8_or_gbk(bytes.to_vec()).ok_or_else(|| malformed("neither UTF-8 nor GBK"))
+}
+
+fn after<'b>(bytes: &'b [u8], what: &[u8]) -> Option<&'b [u8]> {
+    position(bytes, what).map(|at| &bytes[at + what.len()..])
+}
+
+fn position(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    memchr::memmem::find(bytes, what)
+}
+
+fn malformed(why: &str) -> Rejection {
+    Rejection::Malformed(shortened(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn xml_counts_by_local_names_and_the_first_wins() {
+        for namespace in ["http://www.isapi.org/ver20/XMLSchema", "http://www.hikvision.com/ver20/XMLSchema"] {
+            let body = format!(
+                "<?xml version=\"1.0\"?><A xmlns=\"{namespace}\"><B><plate> one </plate><plate>two</plate></B><C/><D><plate>three</plate></D></A>"
+            );
+            let tree = read("application/xml", body.as_bytes()).expect("read").tree;
+            assert_eq!(tree["A"]["B"]["plate"], "one");
+            assert_eq!(tree["*"]["plate"], "one");
+        }
+        let prefixed = b"<x:A xmlns:x='u'><x:B>1</x:B></x:A>";
+        assert_eq!(read("", prefixed).expect("read").tree["A"]["B"], "1");
+    }
+
+    #[test]
+    fn the_part_that_is_a_document_is_found_whatever_its_name() {
+        for name in ["name=\"anpr.xml\"", "name=\"xml_file\"; filename=\"a\"", ""] {
+            let body = format!(
+                "--B\r\nContent-Disposition: form-data; name=\"pic\"; filename=\"p.jpg\"\r\nContent-Type: image/jpeg\r\nContent-Length: 99999\r\n\r\n\u{1}JPEG\r\n--B\r\nContent-Disposition: form-data; {name}\r\n\r\n<A><b>1</b></A>\r\n--B--\r\n"
+            );
+            let document = read("multipart/form-data; boundary=\"B\"", body.as_bytes()).expect("read");
+            assert_eq!(document.tree["A"]["b"], "1");
+            assert_eq!((document.parts[0].filename, document.parts[0].bytes), ("p.jpg", &b"\x01JPEG"[..]));
+        }
+    }
+
+    #[test]
+    fn json_is_json_under_any_name_and_a_form_is_unescaped() {
+        assert_eq!(read("application/x-www-form-urlencoded", b" {\"a\":1}").expect("read").tree["a"], 1);
+        assert_eq!(read("text/xml", b"\xEF\xBB\xBF{\"a\":1}").expect("read").tree["a"], 1);
+        let form =
+            read("application/x-www-form-urlencoded; charset=utf-8", b"a=1+2&b=%E7%B2%A4&c=%D4%C1&a=9").expect("read");
+        assert_eq!(form.tree, serde_json::json!({"a": "1 2", "b": "粤", "c": "粤"}));
+        assert_eq!(read("", b"{\"a\":\"\xD4\xC1\"}").expect("GBK").tree["a"], "粤");
+    }
+
+    #[test]
+    fn what_is_none_of_them_is_malformed_and_not_a_crash() {
+        let deep_xml = "<a>".repeat(300_000);
+        let deep_json = "[".repeat(300_000);
+        let entity = "<!DOCTYPE a [<!ENTITY b \"bbbbbbbb\">]><a>&b;</a>";
+        for (kind, body) in [
+            ("", ""),
+            ("", "just text"),
+            ("application/xml", &deep_xml),
+            ("application/xml", entity),
+            ("", "<a><b></a>"),
+            ("", &deep_json),
+            ("multipart/form-data", "--x\r\n\r\n{}\r\n--x--"),
+            ("multipart/form-data; boundary=x", "--x\r\n\r\n{}\r\n"),
+            ("multipart/form-data; boundary=x", "--x\r\n\r\nnothing\r\n--x--"),
+            ("image/jpeg", "JPEG"),
+        ] {
+            assert_eq!(read(kind, body.as_bytes()).expect_err(kind).name(), "malformed", "{kind} {:.40}", body);
+        }
+    }
+}

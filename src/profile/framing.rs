@@ -1,0 +1,294 @@
+//! Frames out of a stream of bytes: where one begins and ends, what its escapes hide, and how to go on after noise.
+
+use std::sync::Arc;
+
+use super::language::frame::{FrameWords, Part};
+use super::layout::{self, Fault, Read};
+use super::statement::CannotSend;
+use super::template::Values;
+
+/// One line's framing.
+#[derive(Clone, Debug)]
+pub struct Framing {
+    words: Arc<FrameWords>,
+    parts: Arc<[Part]>,
+}
+
+/// The bytes that have come and are not yet a frame.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    bytes: Vec<u8>,
+}
+
+impl Waiting {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+impl Framing {
+    pub(super) fn new(words: &FrameWords) -> Self {
+        let parts = words.parts.iter().map(|part| part.get_ref().clone()).collect();
+        Self { words: Arc::new(words.clone()), parts }
+    }
+
+    /// A pause of so many milliseconds ends a frame.
+    pub fn gap_ms(&self) -> u64 {
+        *self.words.gap_ms.get_ref()
+    }
+
+    /// The frame with these values in it, as it goes over the wire.
+    pub fn write(&self, values: &Values) -> Result<Vec<u8>, CannotSend> {
+        let inner = layout::write(&self.parts, values)?;
+        if inner.len() > self.words.bytes_max {
+            let allowed = format!("a frame of at most {} bytes", self.words.bytes_max);
+            return Err(CannotSend::BadArgument("data".to_owned(), allowed));
+        }
+        let mut frame = self.start().to_vec();
+        frame.extend(self.hidden(&inner));
+        frame.extend_from_slice(self.end());
+        Ok(frame)
+    }
+
+    /// What one whole frame means.
+    pub fn read(&self, frame: &[u8]) -> Result<Read, Fault> {
+        if frame.len() > self.longest() {
+            return Err(Fault::TooLong);
+        }
+        let rest = frame.strip_prefix(self.start()).ok_or_else(|| Fault::NotThis("start".to_owned()))?;
+        let inner = rest.strip_suffix(self.end()).ok_or(Fault::CutOff)?;
+        layout::read(&self.parts, &self.shown(inner)?)
+    }
+
+    /// Whether anything tells a damaged frame from a whole one.
+    pub fn has_check(&self) -> bool {
+        self.parts.iter().any(|part| part.check.is_some() || part.crc.is_some())
+    }
+
+    /// The frame with each of its lengths one too high and one too low, and every check right again: for tests of what
+    /// reads it.
+    pub fn with_wrong_lengths(&self, frame: &[u8]) -> Vec<(Vec<u8>, String)> {
+        let inner = frame.strip_prefix(self.start()).and_then(|rest| rest.strip_suffix(self.end()));
+        let Some(Ok(inner)) = inner.map(|inner| self.shown(inner)) else { return Vec::new() };
+        let whole = |inner: &[u8]| [self.start(), &self.hidden(inner), self.end()].concat();
+        layout::with_wrong_lengths(&self.parts, &inner).into_iter().map(|(bytes, what)| (whole(&bytes), what)).collect()
+    }
+
+    /// Takes bytes as they come; gives every frame that is complete, and noise as what it is.
+    pub fn take(&self, waiting: &mut Waiting, bytes: &[u8]) -> Vec<Result<Vec<u8>, Fault>> {
+        waiting.bytes.extend_from_slice(bytes);
+        let mut found = Vec::new();
+        while !waiting.bytes.is_empty() {
+            match self.next(&waiting.bytes) {
+                Next::Wait if waiting.bytes.len() > self.longest() => {
+                    waiting.bytes.clear();
+                    found.push(Err(Fault::TooLong));
+                }
+                Next::Wait => break,
+                Next::Frame(length) => {
+                    let rest = waiting.bytes.split_off(length);
+                    found.push(Ok(std::mem::replace(&mut waiting.bytes, rest)));
+                }
+                Next::Noise(length, fault) => {
+                    waiting.bytes.drain(..length.clamp(1, waiting.bytes.len()));
+                    if !matches!((&fault, found.last()), (Fault::NotThis(_), Some(Err(Fault::NotThis(_))))) {
+                        found.push(Err(fault));
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// The line was quiet for the pause that ends a frame.
+    pub fn quiet(&self, waiting: &mut Waiting) -> Option<Result<Vec<u8>, Fault>> {
+        let bytes = std::mem::take(&mut waiting.bytes);
+        if bytes.is_empty() {
+            return None;
+        }
+        // Where neither a length nor an end byte tells, the pause does.
+        let is_whole = self.end().is_empty() && self.read(&bytes).is_ok();
+        Some(if is_whole { Ok(bytes) } else { Err(Fault::CutOff) })
+    }
+
+    fn next(&self, bytes: &[u8]) -> Next {
+        let start = self.start();
+        if !start.is_empty() {
+            let begins = bytes.windows(start.len()).position(|window| window == start);
+            match begins {
+                Some(0) => {}
+                Some(at) => return Next::Noise(at, Fault::NotThis("start".to_owned())),
+                None => {
+                    let keep = (1..start.len()).rev().find(|keep| bytes.ends_with(&start[..*keep])).unwrap_or(0);
+                    if keep == bytes.len() {
+                        return Next::Wait;
+                    }
+                    return Next::Noise(bytes.len() - keep, Fault::NotThis("start".to_owned()));
+                }
+            }
+        }
+        if !self.end().is_empty() {
+            let inner = &bytes[start.len()..];
+            let ends = inner.windows(self.end().len()).position(|window| window == self.end());
+            return ends.map_or(Next::Wait, |at| Next::Frame(start.len() + at + self.end().len()));
+        }
+        let shown = match self.shown(&bytes[start.len()..]) {
+            Ok(shown) => shown,
+            Err(_) => return Next::Wait,
+        };
+        match layout::needed(&self.parts, &shown) {
+            Ok(Some(length)) if length == 0 || length > self.words.bytes_max => {
+                Next::Noise(1, Fault::WrongLength("frame".to_owned()))
+            }
+            Ok(Some(length)) if length <= shown.len() => self.cut(bytes, length),
+            Ok(Some(_) | None) => Next::Wait,
+            Err(fault) => Next::Noise(1, fault),
+        }
+    }
+
+    /// A length promises a frame; the check says whether it is one. If not, the length was noise too.
+    fn cut(&self, bytes: &[u8], length: usize) -> Next {
+        let on_the_wire = self.start().len() + self.wire_length(&bytes[self.start().len()..], length);
+        match self.read(&bytes[..on_the_wire]) {
+            Ok(_) => Next::Frame(on_the_wire),
+            Err(fault) => Next::Noise(1, fault),
+        }
+    }
+
+    fn start(&self) -> &[u8] {
+        self.words.start.as_ref().map_or(&[], |hex| &hex.0)
+    }
+
+    fn end(&self) -> &[u8] {
+        self.words.end.as_ref().map_or(&[], |hex| &hex.0)
+    }
+
+    /// Every byte may be escaped, besides start and end.
+    fn longest(&self) -> usize {
+        2 * self.words.bytes_max + self.start().len() + self.end().len()
+    }
+
+    fn hidden(&self, inner: &[u8]) -> Vec<u8> {
+        let Some(escape) = &self.words.escape else { return inner.to_vec() };
+        let mut out = Vec::with_capacity(inner.len());
+        for byte in inner {
+            if *byte == escape.byte || escape.hides.0.contains(byte) {
+                out.extend([escape.byte, byte ^ escape.xor]);
+            } else {
+                out.push(*byte);
+            }
+        }
+        out
+    }
+
+    fn shown(&self, inner: &[u8]) -> Result<Vec<u8>, Fault> {
+        let Some(escape) = &self.words.escape else { return Ok(inner.to_vec()) };
+        let mut out = Vec::with_capacity(inner.len());
+        let mut bytes = inner.iter();
+        while let Some(byte) = bytes.next() {
+            if *byte == escape.byte {
+                out.push(bytes.next().ok_or(Fault::CutOff)? ^ escape.xor);
+            } else {
+                out.push(*byte);
+            }
+        }
+        Ok(out)
+    }
+
+    /// How many bytes on the wire stand for so many shown ones.
+    fn wire_length(&self, wire: &[u8], shown: usize) -> usize {
+        let Some(escape) = &self.words.escape else { return shown };
+        let mut at = 0;
+        for _ in 0..shown {
+            at += if wire.get(at) == Some(&escape.byte) { 2 } else { 1 };
+        }
+        at.min(wire.len())
+    }
+}
+
+enum Next {
+    Wait,
+    Frame(usize),
+    Noise(usize, Fault),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELIMITED: &str = r#"
+        start = "7E"
+        end = "7E"
+        escape = { byte = 0x7D, xor = 0x20, hides = "7E" }
+        gap_ms = 20
+        parts = [{ name = "command" }, { bytes_of = "data" }, { name = "check", check = "sum", over = ["command", "data"] }]
+    "#;
+    const COUNTED: &str = r#"
+        gap_ms = 20
+        parts = [
+          { always = "AA 55" },
+          { name = "length", bytes = 2, order = "low-first", counts = ["length", "check"], add = 1 },
+          { name = "command" },
+          { bytes_of = "data" },
+          { name = "check", bytes = 2, check = "crc16-x25", over = ["length", "data"] },
+        ]
+    "#;
+
+    #[test]
+    fn escapes_hide_start_end_and_themselves() {
+        let framing = framing(DELIMITED);
+        let frame = framing.write(&values(1, &[0x7E, 0x7D, 0x20])).expect("written");
+        assert_eq!(hex::encode(&frame), "7e017d5e7d5d201c7e");
+        assert_eq!(framing.read(&frame).expect("read").values["data"], "7E7D20");
+    }
+
+    #[test]
+    fn frames_come_out_of_a_stream_in_any_pieces_and_after_noise() {
+        for text in [DELIMITED, COUNTED] {
+            let framing = framing(text);
+            let one = framing.write(&values(1, &[1, 2, 0x7D])).expect("written");
+            let two = framing.write(&values(2, &[])).expect("written");
+            let stream: Vec<u8> = [&[0x00, 0x13][..], &one, &two].concat();
+            for size in 1..stream.len() {
+                let mut waiting = Waiting::default();
+                let found: Vec<Vec<u8>> = stream
+                    .chunks(size)
+                    .flat_map(|piece| framing.take(&mut waiting, piece))
+                    .filter_map(Result::ok)
+                    .collect();
+                assert_eq!(found, [one.clone(), two.clone()], "in pieces of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_length_that_promises_too_much_ends_with_the_pause() {
+        let framing = framing(COUNTED);
+        let mut waiting = Waiting::default();
+        let frame = framing.write(&values(1, &[1, 2, 3])).expect("written");
+        assert!(framing.take(&mut waiting, &frame[..frame.len() - 1]).is_empty());
+        assert_eq!(framing.quiet(&mut waiting), Some(Err(Fault::CutOff)));
+        assert_eq!(framing.take(&mut waiting, &frame), [Ok(frame)]);
+    }
+
+    #[test]
+    fn a_line_that_never_makes_a_frame_is_given_up() {
+        let framing = framing(DELIMITED);
+        let mut waiting = Waiting::default();
+        let noise = [&[0x7E][..], &[0x11; 20_000]].concat();
+        assert!(framing.take(&mut waiting, &noise).contains(&Err(Fault::TooLong)));
+    }
+
+    fn framing(text: &str) -> Framing {
+        Framing::new(&toml::from_str(text).expect("right words"))
+    }
+
+    fn values(command: i64, data: &[u8]) -> Values {
+        use super::super::template::Value;
+        Values::from([
+            ("command".to_owned(), Value::Integer(command)),
+            ("data".to_owned(), Value::Bytes(data.to_vec())),
+        ])
+    }
+}

@@ -1,0 +1,239 @@
+//! What a device says and hears over HTTP: a post in, statements and an answer out; a command in, a request out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::document::{self, Document, type_of};
+use super::join::joined;
+use super::json::{Body, scalar};
+use super::language::Message;
+use super::language::http::{HttpCommand, HttpWords, InReply, Login};
+use super::meaning;
+use super::statement::{CannotSend, DeviceAnswer, Picture, Rejection, Statement};
+use super::template::{self, Values};
+
+/// One device that speaks HTTP: the profile with the settings' parameters in it.
+#[derive(Clone, Debug)]
+pub struct HttpCodec {
+    words: Arc<HttpWords>,
+    params: Values,
+    routes: BTreeMap<String, Vec<usize>>,
+}
+
+/// A post that was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// What it says; may be nothing of interest.
+    pub says: Vec<Statement>,
+    /// Which of the profile's replies answers it.
+    pub reply: Option<String>,
+    /// What the reply repeats of it.
+    pub echo: Values,
+    /// The pictures of the vehicle that it tells of.
+    pub pictures: Vec<Picture>,
+}
+
+/// The answer to a post.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Its content type.
+    pub content_type: String,
+    /// Its body.
+    pub body: String,
+}
+
+/// A request to the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// GET, PUT or POST.
+    pub method: String,
+    /// The path with its query.
+    pub path: String,
+    /// The body's content type; empty where there is no body.
+    pub content_type: String,
+    /// The body.
+    pub body: String,
+    /// How long the answer may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// What a command is carried by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// The answer to the device's next post.
+    Reply,
+    /// A request of its own.
+    Request,
+}
+
+impl HttpCodec {
+    pub(super) fn new(words: Arc<HttpWords>, params: Values) -> Self {
+        let mut routes: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (number, message) in words.messages.iter().enumerate() {
+            for path in message.paths.iter().filter_map(|path| template::plain(path.get_ref(), &params)) {
+                routes.entry(path).or_default().push(number);
+            }
+        }
+        Self { words, params, routes }
+    }
+
+    /// Every path to which the device posts.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.routes.keys().map(String::as_str)
+    }
+
+    /// What stands in the device's posts to tell it from others of its kind; `None` where only the path tells.
+    pub fn identity(&self) -> Option<String> {
+        let identity = self.words.identity.as_ref()?;
+        self.params.get(identity.param.get_ref()).map(template::Value::written)
+    }
+
+    /// Within how many milliseconds a post must be answered; `None` where the device does not care.
+    pub fn answer_within_ms(&self) -> Option<u64> {
+        self.words.answer_within_ms.as_ref().map(|ms| *ms.get_ref())
+    }
+
+    /// How the device asks who calls.
+    pub fn login(&self) -> Login {
+        self.words.login
+    }
+
+    /// The path of the device's stream of events, and the milliseconds of silence after which its line is dead.
+    pub fn stream(&self) -> Option<(String, u64)> {
+        let stream = self.words.stream.as_ref()?;
+        Some((template::plain(stream.path.get_ref(), &self.params)?, *stream.silent_ms.get_ref()))
+    }
+
+    /// What a post says. [`Rejection::NotForThis`] where it names another device.
+    pub fn decode(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Heard, Rejection> {
+        let messages = self.routes.get(path).ok_or(Rejection::UnknownTopic)?;
+        let document = document::read(content_type, body)?;
+        self.is_ours(&document)?;
+        self.said(messages.iter().map(|number| &self.words.messages[*number]), content_type, &document)
+    }
+
+    /// What one part of the device's stream says.
+    pub fn decode_event(&self, content_type: &str, body: &[u8]) -> Result<Heard, Rejection> {
+        let document = document::read(content_type, body)?;
+        let of_stream = self.words.messages.iter().filter(|message| message.paths.is_empty());
+        self.said(of_stream, content_type, &document)
+    }
+
+    /// What carries a command; `None` where the product has no such command.
+    pub fn carrier(&self, command: &str) -> Option<Carrier> {
+        let words = self.command(command)?;
+        Some(if words.in_reply.is_empty() { Carrier::Request } else { Carrier::Reply })
+    }
+
+    /// Whether the answer of this name may carry the command.
+    pub fn may_carry(&self, reply: &str, command: &str) -> bool {
+        self.command(command).is_some_and(|words| piece(words, reply).is_some())
+    }
+
+    /// The answer of this name, with what it repeats of its post, and with the commands in it in their order.
+    pub fn reply(&self, reply: &str, echo: &Values, commands: &[(&str, Values)]) -> Result<Reply, CannotSend> {
+        let words = self.words.replies.get(reply).ok_or_else(|| CannotSend::NoCommand(reply.to_owned()))?;
+        let mut pieces = Vec::with_capacity(commands.len());
+        for (command, args) in commands {
+            let (words, values) = self.prepared(command, args)?;
+            let in_reply = piece(words, reply).ok_or_else(|| CannotSend::NoCommand((*command).to_owned()))?;
+            pieces.push(meaning::filled(in_reply.body.get_ref(), &values, template::json)?);
+        }
+        let mut values = self.params.clone();
+        values.extend(echo.clone());
+        let base = meaning::filled(words.body.get_ref(), &values, template::json)?;
+        let body = if pieces.is_empty() { Some(base) } else { joined(&base, &pieces) };
+        let body =
+            body.ok_or_else(|| CannotSend::BadArgument(reply.to_owned(), "JSON that can be joined".to_owned()))?;
+        Ok(Reply { content_type: words.content_type.clone(), body })
+    }
+
+    /// The request that carries a command.
+    pub fn call(&self, command: &str, args: &Values) -> Result<Call, CannotSend> {
+        let (words, values) = self.prepared(command, args)?;
+        let request = words.request.as_ref().ok_or_else(|| CannotSend::NoCommand(command.to_owned()))?;
+        let is_json = request.content_type.as_ref().is_some_and(|kind| kind.contains("json"));
+        let fill = if is_json { template::json } else { template::xml };
+        let body = request.body.as_ref().map(|body| meaning::filled(body.get_ref(), &values, fill)).transpose()?;
+        Ok(Call {
+            method: request.method.get_ref().clone(),
+            path: meaning::filled(request.path.get_ref(), &values, template::plain)?,
+            content_type: request.content_type.clone().filter(|_| body.is_some()).unwrap_or_default(),
+            body: body.unwrap_or_default(),
+            timeout_ms: *request.timeout_ms.get_ref(),
+        })
+    }
+
+    /// What the device's answer to a request means.
+    pub fn answered(&self, command: &str, status: u16, content_type: &str, body: &[u8]) -> DeviceAnswer {
+        let refused = |words: String| DeviceAnswer { id: String::new(), taken: Err(words) };
+        let success = self.command(command).and_then(|words| words.request.as_ref()).and_then(|r| r.success.as_ref());
+        let tree = document::read(content_type, body).map(|document| document.tree);
+        match (success, tree) {
+            _ if !(200..300).contains(&status) => refused(format!("status {status}")),
+            (None, _) => DeviceAnswer { id: String::new(), taken: Ok(()) },
+            (Some(success), Ok(tree)) => meaning::answer(String::new(), Some(success), Body::new(&tree, "")),
+            (Some(_), Err(rejection)) => refused(rejection.to_string()),
+        }
+    }
+
+    fn prepared(&self, command: &str, args: &Values) -> Result<(&HttpCommand, Values), CannotSend> {
+        let words = self.command(command).ok_or_else(|| CannotSend::NoCommand(command.to_owned()))?;
+        let mut values = self.params.clone();
+        values.extend(meaning::arguments(&words.args, words.guard.as_ref(), args)?);
+        Ok((words, template::with_lengths(values)))
+    }
+
+    fn command(&self, name: &str) -> Option<&HttpCommand> {
+        self.words.commands.iter().find(|command| command.name.get_ref() == name)
+    }
+
+    fn is_ours(&self, document: &Document) -> Result<(), Rejection> {
+        let (Some(identity), Some(ours)) = (&self.words.identity, self.identity()) else { return Ok(()) };
+        let body = Body::new(&document.tree, "");
+        let found = identity.paths.iter().find_map(|path| body.at(path).and_then(scalar));
+        match found {
+            Some(found) if !found.eq_ignore_ascii_case(&ours) => {
+                Err(Rejection::NotForThis(identity.param.get_ref().clone()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn said<'m>(
+        &'m self,
+        messages: impl Iterator<Item = &'m Message>,
+        content_type: &str,
+        document: &Document,
+    ) -> Result<Heard, Rejection> {
+        let (kind, _) = type_of(content_type);
+        for message in messages {
+            let body = Body::new(&document.tree, &message.root);
+            let type_fits = message.content_types.is_empty() || message.content_types.contains(&kind);
+            if type_fits && message.when.iter().all(|condition| body.fits(condition)) {
+                let says = meaning::of(message, body)?;
+                let reply = message.reply.as_ref().map(|reply| reply.get_ref().clone());
+                let echo = message.echo.iter().filter_map(|(name, path)| Some((name.clone(), echoed(body.at(path)?)?)));
+                let pictures = meaning::pictures(message, body);
+                return Ok(Heard { says, reply, echo: echo.collect(), pictures });
+            }
+        }
+        Err(Rejection::UnknownMessage)
+    }
+}
+
+fn piece<'w>(command: &'w HttpCommand, reply: &str) -> Option<&'w InReply> {
+    command.in_reply.iter().find(|in_reply| in_reply.to.iter().any(|name| name.get_ref() == reply))
+}
+
+/// A number stays a number in the answer.
+fn echoed(value: &Json) -> Option<template::Value> {
+    value.as_i64().map(template::Value::Integer).or_else(|| scalar(value).map(template::Value::Text))
+}
+
+/// A body as a tree of values, for people who look at one.
+pub fn tree(content_type: &str, body: &[u8]) -> Result<Json, Rejection> {
+    document::read(content_type, body).map(|document| document.tree)
+}

@@ -1,0 +1,291 @@
+//! What a message means once it is a tree of values, whatever link brought it; and what a command may be given.
+
+use std::collections::BTreeMap;
+
+use super::json::{Body, bad, decimal, place, scalar, shortened};
+use super::language::{Arg, ArgKind, Condition, Emits, Field, Guard, Message};
+use super::statement::{
+    CANDIDATES_MAX, Candidate, CannotSend, Colour, DeviceAnswer, EVENT_CHARS_MAX, Level, PICTURE_BYTES_MAX,
+    PICTURES_BYTES_MAX, Picture, Rejection, SeenPlate, Stage, Statement, VehicleKind,
+};
+use super::template::{Value, Values};
+use crate::domain::event::{ArmPosition, UtcMs, VehicleSign};
+
+/// No plate has more characters, and no list of confidences more entries.
+const PLATE_CHARS_MAX: usize = 16;
+
+/// What a message says whose conditions hold.
+pub(super) fn of(message: &Message, body: Body) -> Result<Vec<Statement>, Rejection> {
+    let field = |name: &str| message.fields.get(name).map(|field| field.get_ref());
+    let statement = match message.emits.get_ref() {
+        Emits::Nothing => return Ok(Vec::new()),
+        Emits::Unsupported => return Err(Rejection::Unsupported(message.because.clone().unwrap_or_default())),
+        Emits::KeepAlive => Statement::KeepAlive {},
+        Emits::PlateRead => Statement::PlateRead(seen_plate(body, &field)?),
+        Emits::Input => {
+            let (field_number, number) = needed_integer(body, field("number"))?;
+            let number = u16::try_from(number).map_err(|_| bad(field_number, "not an input number"))?;
+            Statement::Input { number, level: needed(body, field("level"), level)? }
+        }
+        Emits::Inputs => inputs(body, &field)?,
+        Emits::Card => {
+            let (number_field, number) = needed_integer(body, field("number"))?;
+            let facility = field("facility").map(|field| body.integer(field)).transpose()?.flatten();
+            Statement::Card {
+                facility: facility.and_then(|code| u64::try_from(code).ok()),
+                number: u64::try_from(number).map_err(|_| bad(number_field, "not a card number"))?,
+            }
+        }
+        Emits::Tunnelled => {
+            let (channel_field, channel) = needed_integer(body, field("channel"))?;
+            let channel = u16::try_from(channel).map_err(|_| bad(channel_field, "not a channel"))?;
+            let bytes_field = field("bytes").expect("the catalogue refuses a message that lacks a needed field");
+            let bytes = body.bytes(bytes_field)?.ok_or_else(|| Rejection::MissingField(place(bytes_field)))?;
+            Statement::Tunnelled { channel, bytes: hex::encode_upper(bytes) }
+        }
+        Emits::Arm => Statement::Arm { position: needed(body, field("position"), position)? },
+        Emits::VehicleSign => Statement::VehicleSign { sign: needed(body, field("sign"), sign)? },
+    };
+    Ok(vec![statement])
+}
+
+/// The pictures of the vehicle that a message tells of. One that cannot be taken out costs the message nothing else.
+pub(super) fn pictures(message: &Message, body: Body) -> Vec<Picture> {
+    let mut room = PICTURES_BYTES_MAX;
+    let mut found = Vec::new();
+    for (kind, words) in &message.pictures {
+        if let Some(bytes) = body.picture(words.get_ref(), room.min(PICTURE_BYTES_MAX)) {
+            room -= bytes.as_ref().map_or(0, Vec::len);
+            found.push(Picture { kind: *kind, bytes });
+        }
+    }
+    found
+}
+
+fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<SeenPlate, Rejection> {
+    let (event_field, event) = needed_text(body, field("event"))?;
+    if event.is_empty() || event.chars().count() > EVENT_CHARS_MAX || event.contains(char::is_control) {
+        return Err(bad(event_field, format!("not 1 to {EVENT_CHARS_MAX} printable characters")));
+    }
+    Ok(SeenPlate {
+        event,
+        plate: plate(body, field("plate"))?,
+        confidence: confidence(body, field("confidence"))?,
+        captured: captured(body, field)?,
+        stored_offline: match field("stored_offline") {
+            Some(stored) => body.text(stored)?.is_some_and(|word| word == "yes"),
+            None => false,
+        },
+        stage: stage(body, field("stage")),
+        char_confidence: char_confidence(body, field("char_confidence")),
+        candidates: candidates(body, field("candidates")),
+        colour: word(body, field("colour")).as_deref().and_then(Colour::of_word),
+        vehicle: word(body, field("vehicle")).as_deref().and_then(VehicleKind::of_word),
+    })
+}
+
+fn inputs<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<Statement, Rejection> {
+    let (count_field, count) = needed_integer(body, field("count"))?;
+    let count = u16::try_from(count).ok().filter(|count| (1..=64).contains(count));
+    let count = count.ok_or_else(|| bad(count_field, "not 1 to 64 inputs"))?;
+    let (_, bits) = needed_integer(body, field("bits"))?;
+    let on = (0..count).filter(|number| bits >> number & 1 == 1).collect();
+    Ok(Statement::Inputs { count, on })
+}
+
+/// A field of which a strange value costs nothing but itself: the vehicle was seen all the same.
+fn word(body: Body, field: Option<&Field>) -> Option<String> {
+    body.text(field?).ok().flatten()
+}
+
+fn stage(body: Body, field: Option<&Field>) -> Stage {
+    match word(body, field).as_deref() {
+        Some("quick") => Stage::Quick,
+        Some("last") => Stage::Last,
+        Some(_) | None => Stage::Full,
+    }
+}
+
+/// A list that cannot belong to a plate says nothing; the plate itself still counts.
+fn char_confidence(body: Body, field: Option<&Field>) -> Vec<u8> {
+    let numbers = field.and_then(|field| body.integers(field).ok()).unwrap_or_default();
+    if numbers.len() > PLATE_CHARS_MAX { Vec::new() } else { numbers.into_iter().map(percent).collect() }
+}
+
+fn candidates(body: Body, field: Option<&Field>) -> Vec<Candidate> {
+    let Some(field) = field else { return Vec::new() };
+    let text = |entry: Body, path: &Option<String>| path.as_deref().and_then(|path| entry.at(path)).and_then(scalar);
+    let candidate = |entry: Body| {
+        let plate = text(entry, &field.plate)?.parse().ok()?;
+        let confidence = text(entry, &field.confidence).and_then(|text| decimal(&text, field.times.unwrap_or(1)));
+        Some(Candidate { plate, confidence: confidence.map_or(0, percent) })
+    };
+    body.entries(field).filter_map(candidate).take(CANDIDATES_MAX).collect()
+}
+
+fn percent(value: i64) -> u8 {
+    u8::try_from(value.clamp(0, 100)).expect("0 to 100 fits a byte")
+}
+
+fn plate(body: Body, field: Option<&Field>) -> Result<Option<crate::domain::plate::Plate>, Rejection> {
+    let Some(field) = field else { return Ok(None) };
+    // An absent field is a mistake of the device; a null word is a vehicle without a plate.
+    if field.path.as_deref().is_some_and(|path| body.at(path).is_none()) && field.or_join.is_empty() {
+        return Err(Rejection::MissingField(place(field)));
+    }
+    let Some(text) = body.text(field)? else { return Ok(None) };
+    text.parse().map(Some).map_err(Rejection::NotAPlate)
+}
+
+/// Clamped to 0..=100: a camera that boasts has still seen a vehicle.
+fn confidence(body: Body, field: Option<&Field>) -> Result<u8, Rejection> {
+    let Some(field) = field else { return Ok(0) };
+    let value = body.integer(field)?.unwrap_or(0);
+    Ok(percent(value))
+}
+
+fn captured<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<Option<UtcMs>, Rejection> {
+    if let Some(ms) = field("captured_ms").map(|field| body.integer(field)).transpose()?.flatten() {
+        return Ok(Some(UtcMs(ms)));
+    }
+    if let Some(written) = field("captured") {
+        let Some(text) = body.text(written)? else { return Ok(None) };
+        let time: jiff::Timestamp = text.parse().map_err(|_| bad(written, "not a time with its offset"))?;
+        return Ok(Some(UtcMs(time.as_millisecond())));
+    }
+    let Some(seconds) = field("captured_s").map(|field| body.integer(field)).transpose()?.flatten() else {
+        return Ok(None);
+    };
+    let micros = field("captured_us").map(|field| body.integer(field)).transpose()?.flatten().unwrap_or(0);
+    Ok(seconds.checked_mul(1000).and_then(|ms| ms.checked_add(micros / 1000)).map(UtcMs))
+}
+
+/// The words of ours that a `level` may be mapped to.
+pub(super) fn level(word: &str) -> Option<Level> {
+    match word {
+        "on" => Some(Level::On),
+        "off" => Some(Level::Off),
+        "pulse" => Some(Level::Pulse),
+        _ => None,
+    }
+}
+
+/// The words of ours that a `position` may be mapped to.
+pub(super) fn position(word: &str) -> Option<ArmPosition> {
+    match word {
+        "up" => Some(ArmPosition::Up),
+        "down" => Some(ArmPosition::Down),
+        "between" => Some(ArmPosition::Between),
+        _ => None,
+    }
+}
+
+/// The words of ours that a `sign` may be mapped to.
+pub(super) fn sign(word: &str) -> Option<VehicleSign> {
+    match word {
+        "passed" => Some(VehicleSign::Passed),
+        "turned_back" => Some(VehicleSign::TurnedBack),
+        "tailgated" => Some(VehicleSign::Tailgated),
+        _ => None,
+    }
+}
+
+fn needed<T>(body: Body, field: Option<&Field>, ours: impl Fn(&str) -> Option<T>) -> Result<T, Rejection> {
+    let (field, word) = needed_text(body, field)?;
+    ours(&word).ok_or_else(|| bad(field, "a value that the profile does not list"))
+}
+
+fn needed_integer<'f>(body: Body, field: Option<&'f Field>) -> Result<(&'f Field, i64), Rejection> {
+    let (field, text) = needed_text(body, field)?;
+    let number = text.parse().map_err(|_| bad(field, "not a whole number"))?;
+    Ok((field, number))
+}
+
+fn needed_text<'f>(body: Body, field: Option<&'f Field>) -> Result<(&'f Field, String), Rejection> {
+    let field = field.expect("the catalogue refuses a profile whose message lacks a needed field");
+    let text = body.text(field)?.ok_or_else(|| Rejection::MissingField(place(field)))?;
+    Ok((field, text))
+}
+
+/// A device's answer: taken where the profile's test holds, or where it asks for none.
+pub(super) fn answer(id: String, success: Option<&Condition>, body: Body) -> DeviceAnswer {
+    let Some(success) = success.filter(|success| !body.fits(success)) else {
+        return DeviceAnswer { id, taken: Ok(()) };
+    };
+    let path = success.path.get_ref();
+    let words = match body.at(path).and_then(scalar) {
+        Some(value) => format!("{path} {}", shortened(&value)),
+        None => format!("no {path} in the answer"),
+    };
+    DeviceAnswer { id, taken: Err(words) }
+}
+
+/// The arguments of a command, each within its bounds, and none that the profile's guard forbids. What the profile does
+/// not name, such as a command's id, passes as it is.
+pub(super) fn arguments(
+    known: &BTreeMap<String, Arg>,
+    guard: Option<&Guard>,
+    given: &Values,
+) -> Result<Values, CannotSend> {
+    if let Some(guard) = guard {
+        guarded(guard, given)?;
+    }
+    let mut values = given.clone();
+    for (name, arg) in known {
+        match (given.get(name), arg.default) {
+            (Some(value), _) => {
+                fits(arg, value).map_err(|allowed| CannotSend::BadArgument(name.clone(), allowed))?;
+            }
+            (None, Some(default)) => {
+                values.insert(name.clone(), Value::Integer(default));
+            }
+            (None, None) => return Err(CannotSend::MissingArgument(name.clone())),
+        }
+    }
+    Ok(values)
+}
+
+/// A template with its names replaced, or the first name that has no value.
+pub(super) fn filled(
+    template: &str,
+    values: &Values,
+    fill: impl Fn(&str, &Values) -> Option<String>,
+) -> Result<String, CannotSend> {
+    fill(template, values).ok_or_else(|| {
+        let missing = super::template::names(template).into_iter().find(|name| !values.contains_key(*name));
+        CannotSend::MissingArgument(missing.unwrap_or_default().to_owned())
+    })
+}
+
+fn guarded(guard: &Guard, given: &Values) -> Result<(), CannotSend> {
+    let is_empty = |name: &String| match given.get(name) {
+        None => true,
+        Some(Value::Text(text)) => text.trim().is_empty(),
+        Some(Value::Bytes(bytes)) => bytes.is_empty(),
+        Some(Value::Rows(rows)) => rows.is_empty(),
+        Some(Value::Integer(_)) => false,
+    };
+    if guard.never || guard.needs.iter().any(is_empty) {
+        return Err(CannotSend::Forbidden(guard.because.clone()));
+    }
+    Ok(())
+}
+
+fn fits(arg: &Arg, value: &Value) -> Result<(), String> {
+    let (min, max) = (arg.min.unwrap_or(0), arg.max.unwrap_or(i64::MAX));
+    let (size, what) = match (arg.kind, value) {
+        (ArgKind::Integer, Value::Integer(number)) => {
+            let is_right = (min..=max).contains(number) && number % arg.step.max(1) == 0;
+            return if is_right { Ok(()) } else { Err(format!("{min} to {max} in steps of {}", arg.step)) };
+        }
+        (ArgKind::Text, Value::Text(text)) => (text.chars().count(), "characters"),
+        (ArgKind::Bytes, Value::Bytes(bytes)) => (bytes.len(), "bytes"),
+        (ArgKind::Rows, Value::Rows(rows)) => (rows.len(), "rows"),
+        (ArgKind::Integer, _) => return Err("a whole number".to_owned()),
+        (ArgKind::Text, _) => return Err("a text".to_owned()),
+        (ArgKind::Bytes, _) => return Err("bytes in hex".to_owned()),
+        (ArgKind::Rows, _) => return Err("a list of rows".to_owned()),
+    };
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    if (min..=max).contains(&size) { Ok(()) } else { Err(format!("{min} to {max} {what}")) }
+}

@@ -1,0 +1,220 @@
+//! Recorded bytes, damaged: flipped, cut, doubled, reordered, with a wrong length or in a wrong character set. Nothing may
+//! panic, and where a check exists nothing damaged may be taken for a statement.
+
+use toml::Spanned;
+
+use super::super::http::HttpCodec;
+use super::super::layout::Fault;
+use super::super::modbus::{Answer, BadFrame, Framing, RECORDED_TRANSACTION};
+use super::super::mqtt::{Meaning, MqttCodec};
+use super::super::serial::SerialCodec;
+use super::super::statement::{Rejection, Statement};
+use super::super::wiegand::{Cards, bits};
+use super::super::{Codec, bytes};
+use super::Recording;
+
+/// Damaged copies of each kind of one text: enough to meet every byte of a frame and every region of a document.
+const COPIES_MAX: usize = 300;
+
+type Found<'r> = (&'r Spanned<String>, Result<usize, String>);
+
+/// Every exchange that comes from a device, with how many damaged copies behaved, or the first that did not.
+pub fn of<'r>(recording: &'r Recording, codec: &Codec) -> Vec<Found<'r>> {
+    match codec {
+        Codec::Mqtt(codec) => {
+            recording.says.iter().map(|says| (&says.what, message(codec, &says.topic, &says.body))).collect()
+        }
+        Codec::Http(codec) => recording
+            .post
+            .iter()
+            .map(|post| (&post.what, posted(codec, post.path.as_deref(), &post.content_type, &post.body)))
+            .collect(),
+        Codec::Serial(codec) => recording.frame.iter().map(|frame| (&frame.what, framed(codec, &frame.hex))).collect(),
+        Codec::Modbus(codec) => recording
+            .bus
+            .iter()
+            .filter(|bus| bus.fault.is_none() && bus.command.is_none())
+            .map(|bus| {
+                let request = codec.polls().into_iter().nth(bus.poll).map(|(request, _, _)| request);
+                let checked = request.map(|request| match codec.framing() {
+                    Framing::Rtu => checked(&bus.answer, |bytes| request.answered(bytes).is_ok()),
+                    Framing::Tcp => {
+                        over_tcp(&bus.answer, |bytes| request.answered_over_tcp(RECORDED_TRANSACTION, bytes))
+                    }
+                });
+                (&bus.what, checked.unwrap_or(Ok(0)))
+            })
+            .collect(),
+        Codec::Wiegand(cards) => recording
+            .card
+            .iter()
+            .filter(|card| card.fault.is_none())
+            .map(|card| (&card.what, one_bit_of_a_card(cards, &card.bits)))
+            .collect(),
+        Codec::Osdp(codec) => recording
+            .packet
+            .iter()
+            .filter(|packet| packet.rejected.is_none() && packet.sends.is_none())
+            .map(|packet| (&packet.what, checked(&packet.hex, |bytes| codec.answered(packet.sequence, bytes).is_ok())))
+            .collect(),
+    }
+}
+
+fn message(codec: &MqttCodec, topic: &str, body: &str) -> Result<usize, String> {
+    let decode = |bytes: &[u8]| {
+        codec.decode(topic, bytes).map(|heard| match heard.what {
+            Meaning::Says(says) => says,
+            Meaning::Answers(_) => Vec::new(),
+        })
+    };
+    text(body, decode)
+}
+
+fn posted(codec: &HttpCodec, path: Option<&str>, content_type: &str, body: &str) -> Result<usize, String> {
+    let decode = |bytes: &[u8]| match path {
+        Some(path) => codec.decode(path, content_type, bytes).map(|heard| heard.says),
+        None => codec.decode_event(content_type, bytes).map(|heard| heard.says),
+    };
+    text(body, decode)
+}
+
+/// A text has no check, so a flipped letter may be another plate; but it is one bounded statement or a rejection, a part
+/// of it is no message, and another character set does not change what it means.
+fn text(body: &str, decode: impl Fn(&[u8]) -> Result<Vec<Statement>, Rejection>) -> Result<usize, String> {
+    let whole = body.as_bytes();
+    let meant = decode(whole);
+    let mut count = 0;
+    for copy in flipped(whole).chain(halves(whole)) {
+        count += 1;
+        if decode(&copy).is_ok_and(|says| says.len() > 1 || says.iter().any(is_beyond_bounds)) {
+            return Err("it says more than one thing, or one beyond all bounds".to_owned());
+        }
+    }
+    for copy in cut(whole.trim_ascii_end()) {
+        count += 1;
+        if decode(copy).is_ok_and(|says| !says.is_empty()) && meant.as_ref() != decode(copy).as_ref() {
+            return Err(format!("its first {} bytes say something else", copy.len()));
+        }
+    }
+    let doubled = [whole, whole].concat();
+    let gbk = encoding_rs::GBK.encode(body).0.into_owned();
+    let broken: Vec<u8> = whole.iter().map(|byte| if byte.is_ascii() { *byte } else { 0xFF }).collect();
+    for (copy, how) in [(doubled, "twice"), (gbk, "in GBK"), (broken, "in no character set")] {
+        count += 1;
+        let found = decode(&copy);
+        if found.is_ok() && copy != whole && found != meant {
+            return Err(format!("{how} it means something else"));
+        }
+    }
+    Ok(count)
+}
+
+fn is_beyond_bounds(says: &Statement) -> bool {
+    match says {
+        Statement::PlateRead(read) => {
+            read.confidence > 100 || read.event.chars().count() > super::super::statement::EVENT_CHARS_MAX
+        }
+        Statement::Input { .. }
+        | Statement::Inputs { .. }
+        | Statement::Card { .. }
+        | Statement::Tunnelled { .. }
+        | Statement::Arm { .. }
+        | Statement::VehicleSign { .. }
+        | Statement::KeepAlive {} => false,
+    }
+}
+
+fn framed(codec: &SerialCodec, text: &str) -> Result<usize, String> {
+    let whole = bytes(text)?;
+    let framing = codec.framing();
+    if framing.read(&whole).is_err() {
+        // A recorded fault is damaged already.
+        return Ok(0);
+    }
+    let mut count = checked_if(text, framing.has_check(), |bytes| framing.read(bytes).is_ok())?;
+    for (copy, what) in framing.with_wrong_lengths(&whole) {
+        count += 1;
+        match framing.read(&copy) {
+            Ok(_) => return Err(format!("{what} is taken")),
+            Err(Fault::WrongCheck(_)) if !framing.has_check() => return Err("a check that is not there".to_owned()),
+            Err(_) => {}
+        }
+    }
+    Ok(count)
+}
+
+fn checked(text: &str, is_taken: impl Fn(&[u8]) -> bool) -> Result<usize, String> {
+    checked_if(text, true, is_taken)
+}
+
+/// TCP has a check of its own, so that a turned bit does not arrive; but a frame that is cut, doubled or reordered, and one
+/// with another number or length, is no answer.
+fn over_tcp(text: &str, answered: impl Fn(&[u8]) -> Result<Answer, BadFrame>) -> Result<usize, String> {
+    let whole = bytes(text)?;
+    let mut count = checked_if(text, false, |bytes| answered(bytes).is_ok())?;
+    let doubled = [whole.clone(), whole.clone()].concat();
+    let of_the_head = flipped(&whole[..whole.len().min(6)]).map(|head| [&head, &whole[head.len()..]].concat());
+    for copy in halves(&whole).chain(cut(&whole).map(<[u8]>::to_vec)).chain(of_the_head).chain([doubled]) {
+        count += 1;
+        if answered(&copy).is_ok() {
+            return Err(format!("{} is taken", hex::encode_upper(&copy)));
+        }
+    }
+    Ok(count)
+}
+
+/// With a check no damaged copy is taken; without one, nothing may panic, and a cut or doubled frame is still no frame
+/// wherever it has a length.
+fn checked_if(text: &str, has_check: bool, is_taken: impl Fn(&[u8]) -> bool) -> Result<usize, String> {
+    let whole = bytes(text)?;
+    let mut count = 0;
+    let doubled = [whole.clone(), whole.clone()].concat();
+    let copies = flipped(&whole).chain(halves(&whole)).chain(cut(&whole).map(<[u8]>::to_vec)).chain([doubled]);
+    for copy in copies.filter(|copy| *copy != whole) {
+        count += 1;
+        // A line ends with its answer, so that more bytes after it are the next one's.
+        if is_taken(&copy) && has_check && !copy.starts_with(&whole) {
+            return Err(format!("{} is taken", hex::encode_upper(&copy)));
+        }
+    }
+    Ok(count)
+}
+
+fn one_bit_of_a_card(cards: &Cards, text: &str) -> Result<usize, String> {
+    let whole = bits(text)?;
+    let meant = cards.decode(&whole);
+    for n in 0..whole.len() {
+        let mut copy = whole.clone();
+        copy[n] = !copy[n];
+        let found = cards.decode(&copy);
+        if found.is_ok() && found != meant && cards.covers(whole.len(), n) {
+            return Err(format!("with bit {n} turned it is another card"));
+        }
+        let _ = cards.decode(&whole[..n]);
+    }
+    Ok(2 * whole.len())
+}
+
+/// One bit turned in every byte, another one in the next.
+fn flipped(whole: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let every = if whole.len() <= 200 { 1 } else { 8 };
+    let step = (whole.len() * 8 / every).div_ceil(COPIES_MAX).max(1) * every;
+    (0..whole.len() * 8).step_by(step).map(|bit| {
+        let mut copy = whole.to_vec();
+        copy[bit / 8] ^= 1 << ((bit + bit / 8) % 8);
+        copy
+    })
+}
+
+fn cut(whole: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let step = whole.len().div_ceil(COPIES_MAX).max(1);
+    (0..whole.len()).step_by(step).map(|length| &whole[..length])
+}
+
+/// The second part before the first.
+fn halves(whole: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    [2, 3, 5].into_iter().map(|part| {
+        let (first, second) = whole.split_at(whole.len() / part);
+        [second, first].concat()
+    })
+}

@@ -1,0 +1,187 @@
+//! Several reads of one arrival, what cameras tell besides the text, and members whose plates are read a little wrong.
+
+use gatepost::domain::event::{Input, PlateRead};
+use gatepost::domain::plate::told::{Candidate, Colour, Stage, Told, VehicleKind};
+
+use crate::story::Story;
+
+const MATCHED: &str = "SELECT read FROM stay_match";
+
+#[test]
+fn the_full_result_of_a_waiting_vehicle_is_weighed_with_the_quick_one() {
+    let mut story = Story::new();
+    story.enter("in", "粤B12345");
+    story.enter("in", "粤B12346");
+    story.minutes(5);
+    story.arrival("out", true);
+    let quick = PlateRead { told: quick(), ..story.statement("out", "粤B12348") };
+    assert_eq!(story.feed(Input::PlateRead(quick.clone())).0, 0, "it may be either");
+    let full = PlateRead { plate: Some("粤B12345".parse().unwrap()), told: Told::default(), ..quick };
+    assert_eq!(story.feed(Input::PlateRead(full)).0, 1, "the same event, read better");
+    story.drive_through("out");
+    assert_eq!(story.stays(), ["粤B12345 closed 0 0 0", "粤B12346 open - 0 0"]);
+    assert_eq!(story.rows(MATCHED), ["粤B12345"]);
+}
+
+#[test]
+fn a_second_camera_outvotes_the_first_and_a_third_read_changes_nothing_any_more() {
+    let mut story = Story::new();
+    story.enter("in", "粤B12345");
+    story.enter("in", "粤B12B45");
+    story.minutes(5);
+    story.arrival("out", true);
+    assert_eq!(story.read("out", "粤B12845"), 0, "a 3 read as an 8, or a B");
+    assert_eq!(story.read("out", "粤B12345"), 1, "the rear camera is sure of it");
+    assert_eq!(story.read("out", "粤B12B45"), 0, "a raised barrier is never decided again");
+    story.drive_through("out");
+    assert_eq!(story.stays(), ["粤B12345 closed 0 0 0", "粤B12B45 open - 0 0"]);
+}
+
+#[test]
+fn a_plate_that_is_read_better_at_a_raised_entry_is_what_the_stay_is_known_by() {
+    let mut story = Story::new();
+    story.arrival("in", true);
+    let quick = PlateRead { told: quick(), ..story.statement("in", "粤B1Z345") };
+    assert_eq!(story.feed(Input::PlateRead(quick.clone())).0, 1);
+    let full = PlateRead { plate: Some("粤B12345".parse().unwrap()), told: blue_car(), ..quick };
+    assert_eq!(story.feed(Input::PlateRead(full.clone())).0, 0, "raised already");
+    assert_eq!(story.feed(Input::PlateRead(full)).0, 0, "and said before");
+    story.drive_through("in");
+    assert_eq!(story.stays(), ["粤B12345 open - 0 0"]);
+    assert_eq!(story.rows("SELECT entry_read ->> '$.told.colour' FROM stay"), ["blue"]);
+    let corrected = "SELECT CAST(body AS TEXT) FROM journal WHERE CAST(body AS TEXT) LIKE '%stay_reread%'";
+    assert_eq!(story.rows(corrected).len(), 1);
+    story.restart();
+    story.minutes(5);
+    story.arrival("out", true);
+    assert_eq!(story.read("out", "粤B12345"), 1);
+    story.drive_through("out");
+}
+
+#[test]
+fn points_follow_the_plate_that_was_read_better() {
+    let mut story = Story::new();
+    story.member("M1", &["粤B12345"]);
+    story.arrival("in", true);
+    let quick = PlateRead { told: quick(), ..story.statement("in", "粤B12345") };
+    assert_eq!(story.feed(Input::PlateRead(quick.clone())).0, 1);
+    story.grant(500);
+    assert_eq!(story.usable(), 500);
+    let full = PlateRead { plate: Some("粤B12348".parse().unwrap()), told: Told::default(), ..quick };
+    story.feed(Input::PlateRead(full));
+    assert_eq!((story.usable(), story.points("returned")), (0, 500), "it was never the member's vehicle");
+    assert_eq!(story.rows("SELECT count(*) || '' FROM stay WHERE member IS NOT NULL"), ["0"]);
+    story.drive_through("in");
+
+    story.arrival("in", true);
+    let quick = PlateRead { told: quick_told(), ..story.statement("in", "粤B1234S") };
+    story.feed(Input::PlateRead(quick.clone()));
+    let full = PlateRead { plate: Some("粤B12345".parse().unwrap()), told: Told::default(), ..quick };
+    story.feed(Input::PlateRead(full));
+    story.grant(500);
+    story.drive_through("in");
+    assert_eq!((story.usable(), story.stays()[1].as_str()), (500, "粤B12345 open - 0 0"));
+}
+
+#[test]
+fn a_regular_member_is_recognised_by_a_plate_that_can_be_nobody_else_s() {
+    let mut story = Story::new();
+    story.member("M1", &["粤BD12845"]);
+    (0..100).for_each(|n| story.enter("in-2", &format!("粤B7{n:04}")));
+    let member_of = |story: &Story| {
+        story.rows("SELECT coalesce(member, '-') FROM stay WHERE state = 'open' AND plate LIKE '粤BD%'")
+    };
+    story.enter("in", "粤BD12B45");
+    assert_eq!(member_of(&story), ["-"], "a stranger's plate may be read so too");
+    leave(&mut story, "粤BD12B45");
+    for _ in 0..24 {
+        story.enter("in", "粤BD12845");
+        leave(&mut story, "粤BD12845");
+    }
+    story.restart();
+    story.enter("in", "粤BD12B45");
+    assert_eq!(member_of(&story), ["M1"], "no new-energy plate has a B there, and this member is here every day");
+    let recognised =
+        "SELECT (entry_read ->> '$.recognised.plate') || (entry_read ->> '$.recognised.posterior_ppm' >= 999000)
+                      FROM stay WHERE state = 'open' AND plate LIKE '粤BD%'";
+    assert_eq!(story.rows(recognised), ["粤BD128451"]);
+    leave(&mut story, "粤BD12B45");
+    // The feed takes the plate away: nobody is recognised by it any more.
+    story.member("M1", &["粤B99999"]);
+    story.enter("in", "粤BD12B45");
+    assert_eq!(member_of(&story), ["-"]);
+    story.member("M2", &["粤BD12845"]);
+    story.enter("in-2", "粤BD12Z45");
+    assert_eq!(member_of(&story), ["-", "-"], "Z for 8 is no usual misread");
+}
+
+#[test]
+fn candidates_and_confidences_of_a_camera_decide_between_two() {
+    let mut story = Story::new();
+    story.enter("in", "粤B12345");
+    story.enter("in", "粤B12346");
+    story.minutes(5);
+    story.arrival("out", true);
+    let candidates = vec![Candidate { plate: "粤B12345".parse().unwrap(), confidence: 90 }];
+    let told = Told { candidates, char_confidence: vec![99, 99, 99, 99, 99, 99, 20], ..Told::default() };
+    let read = PlateRead { told, ..story.statement("out", "粤B12348") };
+    story.feed(Input::PlateRead(read));
+    let best = "SELECT state ->> '$.phase.candidates[0].plate' FROM lane WHERE lane = 'out'";
+    assert!(story.phase("out") == "raised" || story.rows(best) == ["粤B12345"]);
+}
+
+#[test]
+fn colour_and_kind_are_a_second_factor_for_a_member_s_points() {
+    for (told, by_points) in [(blue_car(), true), (Told::default(), false)] {
+        let mut story = Story::new();
+        story.member("M1", &["粤B12345"]);
+        // A fleet with running numbers: even the exact plate is not quite certain.
+        for n in [0, 1, 3, 4, 6, 7, 8, 9] {
+            story.enter("in", &format!("粤B1234{n}"));
+            story.enter("in-2", &format!("粤B1{n}345"));
+        }
+        story.arrival("in", true);
+        let entry = PlateRead { told: blue_car(), ..story.statement("in", "粤B12345") };
+        story.feed(Input::PlateRead(entry));
+        story.drive_through("in");
+        story.grant(100_000);
+        story.minutes(200);
+        story.arrival("out", true);
+        let exit = PlateRead { told: told.clone(), ..story.statement("out", "粤B12345") };
+        let raises = story.feed(Input::PlateRead(exit)).0;
+        let certainty = story.rows("SELECT posterior_ppm || '' FROM stay_match");
+        assert!((950_000..999_000).contains(&certainty[0].parse::<u32>().unwrap()), "{certainty:?}");
+        assert_eq!(raises == 1, by_points, "{certainty:?}");
+    }
+}
+
+/// What a camera may tell besides the text, sense or none; one of 48.
+pub fn something_told(n: u64) -> Told {
+    Told {
+        stage: if n.is_multiple_of(3) { Stage::Quick } else { Stage::Full },
+        char_confidence: [vec![], vec![99; 7], vec![20; 7], vec![255; 40]][n as usize % 4].clone(),
+        colour: [None, Some(Colour::Blue), Some(Colour::Green), Some(Colour::Yellow)][n as usize / 12 % 4],
+        vehicle: [None, Some(VehicleKind::Car), Some(VehicleKind::Truck)][n as usize / 3 % 3],
+        candidates: Vec::new(),
+    }
+}
+
+fn leave(story: &mut Story, plate: &str) {
+    story.minutes(5);
+    story.arrival("out", true);
+    assert_eq!(story.read("out", plate), 1, "{plate} leaves");
+    story.drive_through("out");
+    story.minutes(60);
+}
+
+fn quick() -> Told {
+    Told { stage: Stage::Quick, ..Told::default() }
+}
+
+fn quick_told() -> Told {
+    Told { colour: Some(Colour::Blue), ..quick() }
+}
+
+fn blue_car() -> Told {
+    Told { colour: Some(Colour::Blue), vehicle: Some(VehicleKind::Car), ..Told::default() }
+}
