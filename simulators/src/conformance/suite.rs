@@ -47,11 +47,14 @@ impl fmt::Display for Report {
     }
 }
 
+/// What is asked for one promise; an error says how it is broken.
+type Check = fn(&mut Till) -> Result<()>;
+
 /// Asks for every promise. A line that cannot be used at all is an error; a promise that is broken is in the report.
 pub(super) fn run(wire: Wire, options: &Options) -> Result<Report> {
     let mut till = Till::begin(wire, options)?;
     let mut report = Report::default();
-    let checks: [(&'static str, fn(&mut Till) -> Result<()>); 9] = [
+    let checks: [(&'static str, Check); 9] = [
         ("a sale is done once, and a repeat hears the same", repeat),
         ("one key is never two requests", reuse),
         ("a key that nobody used is not found", unknown),
