@@ -19,13 +19,15 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 44] = [
+const KEPT_KINDS: [&str; 46] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
     "barrier_moved",
     "benefits_held",
     "coupon_shown",
+    "day_closed",
+    "day_posted",
     "emergency_changed",
     "epoch_began",
     "experience_reset",

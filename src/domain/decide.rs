@@ -17,7 +17,7 @@ use super::rules::Rules;
 use super::stay::{Recognised, Stay, StayState};
 use super::tariff::PriorVisit;
 use super::till::facts::TillFacts;
-use super::{access, arrival, emergency, escrow, passage, sale, till};
+use super::{access, arrival, emergency, escrow, passage, sale, settlement, till};
 
 /// What the store looked up for one input, before anything is decided.
 #[derive(Clone, Debug)]
@@ -261,14 +261,21 @@ pub struct StoredOperation {
     pub answer: super::event::TillAnswer,
 }
 
-/// Decides one input.
+/// Decides one input. What of it belongs to the day's accounts is posted with it.
 pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
+    let mut decision = dispatch(input, facts, lanes, now);
+    settlement::post(&mut decision, facts);
+    decision
+}
+
+fn dispatch(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
     let Some(lane_id) = input.lane() else {
         return match input {
             Input::Till(commit) => sale::commit(commit, facts, now),
             Input::TillAct(act) => till::act(act, facts, now),
             Input::TillHoldDue { hold } => till::due(hold, facts, now),
             Input::TerminalChanged(pairing) => till::pair(pairing),
+            Input::DayClosing(closing) => settlement::close(closing, facts),
             Input::Cloud(news) => escrow::cloud(news, facts, now),
             Input::Witnessed(seen) => escrow::witnessed(seen, facts),
             Input::Undo(undo) => escrow::undo(undo, facts),
@@ -306,6 +313,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::TillAct(_)
             | Input::TillHoldDue { .. }
             | Input::TerminalChanged(_)
+            | Input::DayClosing(_)
             | Input::Cloud(_)
             | Input::Witnessed(_)
             | Input::Undo(_)
@@ -330,6 +338,7 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         | Input::TillAct(_)
         | Input::TillHoldDue { .. }
         | Input::TerminalChanged(_)
+        | Input::DayClosing(_)
         | Input::Cloud(_)
         | Input::Witnessed(_)
         | Input::Undo(_)
@@ -450,6 +459,7 @@ impl Input {
             | Input::TillAct(_)
             | Input::TillHoldDue { .. }
             | Input::TerminalChanged(_)
+            | Input::DayClosing(_)
             | Input::Cloud(_)
             | Input::Witnessed(_)
             | Input::Undo(_)

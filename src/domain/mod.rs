@@ -15,6 +15,7 @@ pub mod plate;
 pub mod points;
 pub mod rules;
 mod sale;
+pub mod settlement;
 pub mod stay;
 pub mod tariff;
 pub mod till;

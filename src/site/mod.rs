@@ -155,7 +155,8 @@ impl Core {
             }
             let mut facts = self.store.facts(&input)?;
             facts.civil = civil(&self.zone, now.utc);
-            facts.day = business_day(&self.zone, self.day_begins_min, now.utc);
+            // Also where a clock was put back: what comes now belongs to the first day that is not closed.
+            facts.day = business_day(&self.zone, self.day_begins_min, now.utc).max(self.store.first_open_day()?);
             let decision = decide(&input, &facts, &self.lanes, now);
             if !decision.records.is_empty() {
                 self.store.append(&input, &decision.records, now)?;
@@ -412,6 +413,10 @@ fn log(record: &Record) {
             let may_ask = pairing.token_sha256.is_some();
             info!(terminal = %pairing.terminal, by = pairing.by, may_ask, "a till was let in or shut out");
         }
+        Record::DayClosed(closed) => {
+            let (day, to_see) = (closed.day.0, closed.report.exceptions.len());
+            info!(day, by = closed.by, to_see, "a business day is closed");
+        }
         Record::PointsOwed(debt) => info!(points = debt.points.0, "points are owed"),
         Record::EmergencyChanged { active: true, .. } => error!("emergency: every barrier is held up"),
         Record::EmergencyChanged { active: false, .. } => warn!("a call of an emergency has ended"),
@@ -427,6 +432,7 @@ fn log(record: &Record) {
         | Record::StayVoided { .. }
         | Record::BenefitsHeld { .. }
         | Record::ValidationGiven { .. }
+        | Record::DayPosted(_)
         | Record::CouponShown { .. }
         | Record::HoldPlaced { .. }
         | Record::HoldVoided { .. }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::{Store, benefits, escrow, inside, tills};
+use super::{Store, benefits, escrow, inside, settlement, tills};
 use crate::domain::decide::{Debt, EscrowFacts, Facts, Hold, KnownMember, StayFacts};
 use crate::domain::event::{
     ArrivalRead, BusinessDay, CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points,
@@ -86,6 +86,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         Input::Till(commit) => look_up_commit(store, &mut facts, commit)?,
         Input::TillAct(act) => tills::look_up_act(store, &mut facts, act)?,
         Input::TillHoldDue { hold } => tills::look_up_hold(store, &mut facts, hold)?,
+        Input::DayClosing(closing) => settlement::look_up(store, &mut facts, closing)?,
         Input::Cloud(CloudNews::Granted { request, member, grants, .. }) => {
             look_up_member(store, &mut facts, member)?;
             facts.request_is_open = request_is_open(&store.db, request, member)?;

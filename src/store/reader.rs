@@ -7,6 +7,7 @@ pub mod lanes;
 pub mod members;
 #[cfg(test)]
 pub mod sample;
+pub mod settlement;
 pub mod stays;
 #[cfg(test)]
 mod tests;

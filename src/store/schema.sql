@@ -288,6 +288,45 @@ CREATE TABLE shift (
     PRIMARY KEY (terminal, shift)
 ) STRICT, WITHOUT ROWID;
 
+-- Who owes whom: a leg for each lot of each spend of points, and for each benefit that lowered a fee. No amount is
+-- negative; `what` says which way it goes. `face_fen` is what the customer had of it, `fen` what is owed after the lot's rate.
+CREATE TABLE leg (
+    seq       INTEGER NOT NULL,
+    n         INTEGER NOT NULL,
+    day       INTEGER NOT NULL,
+    what      TEXT NOT NULL CHECK (what IN ('spend', 'undone', 'benefit')),
+    op        TEXT,
+    stay      TEXT,
+    payer     TEXT NOT NULL,
+    acceptor  TEXT NOT NULL,
+    lot       TEXT,
+    points    INTEGER NOT NULL CHECK (points >= 0),
+    face_fen  INTEGER NOT NULL CHECK (face_fen >= 0),
+    fen       INTEGER NOT NULL CHECK (fen BETWEEN 0 AND face_fen),
+    PRIMARY KEY (seq, n)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX leg_by_day ON leg (day, payer, acceptor);
+CREATE INDEX leg_by_op ON leg (op) WHERE op IS NOT NULL;
+
+-- What else belongs to a business day: stays that ended, and lanes ('stranger') where a vehicle without one passed.
+CREATE TABLE day_item (
+    seq   INTEGER NOT NULL,
+    n     INTEGER NOT NULL,
+    day   INTEGER NOT NULL,
+    kind  TEXT NOT NULL CHECK (kind IN ('stay', 'stranger')),
+    name  TEXT NOT NULL,
+    PRIMARY KEY (seq, n)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX day_item_by_day ON day_item (day, kind);
+
+-- Days that are closed: nothing is posted to them again.
+CREATE TABLE day_close (
+    day        INTEGER PRIMARY KEY,
+    closed_by  TEXT NOT NULL,
+    report     TEXT NOT NULL,
+    seq        INTEGER NOT NULL
+) STRICT;
+
 -- Tills that staff let in. `token_sha256` is empty where one was shut out again, also one of the settings.
 CREATE TABLE terminal (
     terminal      TEXT PRIMARY KEY,

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::{benefits, tills};
+use super::{benefits, settlement, tills};
 use crate::domain::event::{
     EmergencySource, FeedChange, Fen, GrantId, LaneId, MemberId, OpId, PlateRead, Points, Record, StayId, Tender, UtcMs,
 };
@@ -12,7 +12,7 @@ use crate::domain::points::{self, Lot, Part};
 use crate::domain::stay::Stay;
 
 /// The tables that follow from the journal alone.
-pub(super) const CONSEQUENCES: [&str; 29] = [
+pub(super) const CONSEQUENCES: [&str; 32] = [
     "box",
     "epoch",
     "fact",
@@ -42,6 +42,9 @@ pub(super) const CONSEQUENCES: [&str; 29] = [
     "points_debt",
     "shift",
     "terminal",
+    "leg",
+    "day_item",
+    "day_close",
 ];
 
 /// The facts that say who has called an emergency, and the value of one that is on.
@@ -192,6 +195,8 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
         | Record::ShiftOpened(_)
         | Record::ShiftClosed(_)
         | Record::TerminalChanged(_) => tills::apply(db, seq, record)?,
+        Record::DayPosted(posting) => settlement::post(db, seq, posting)?,
+        Record::DayClosed(closed) => settlement::close(db, seq, closed)?,
         Record::BarrierCommanded { lane, command, cause, stay } => {
             let sql = "INSERT INTO barrier_command (command, lane, cause, stay, seq) VALUES (?1, ?2, ?3, ?4, ?5)";
             let stay = stay.as_ref().map(StayId::as_str);

@@ -2,6 +2,7 @@
 
 mod access;
 mod body;
+mod days;
 mod holds;
 mod http;
 mod pairing;
@@ -177,6 +178,9 @@ fn serve(state: Arc<Tills>) -> Router {
         .route("/staff/emergency", post(staff::emergency))
         .route("/staff/rules/rollback", post(staff::roll_back))
         .route("/staff/books", get(staff::books))
+        .route("/staff/business-days/{day}", get(days::look))
+        .route("/staff/business-days/{day}/close", post(days::close))
+        .route("/staff/business-days/{day}/statements/{party}", get(days::statement))
         .route("/staff/photos/{id}", get(staff::photo))
         .fallback(no_such_request)
         .method_not_allowed_fallback(no_such_method)

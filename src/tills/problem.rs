@@ -43,6 +43,7 @@ pub enum Code {
     SpendElsewhere,
     BusyAtLane,
     RulesRefused,
+    DayOpen,
     HoldExpired,
     BodyTooLarge,
     IdempotencyKeyReused,
@@ -121,6 +122,7 @@ const ROWS: &[Row] = rows! {
     SpendElsewhere "spend-elsewhere" CONFLICT false "本机没有这笔积分使用记录,无法撤销" "This box has no such spend and cannot undo it";
     BusyAtLane "busy-at-lane" CONFLICT true "车辆正在车道,请稍后再试" "The vehicle stands at a lane now; try again later";
     RulesRefused "rules-refused" CONFLICT false "规则未生效" "The rules were not put in force";
+    DayOpen "day-open" CONFLICT false "这一天还不能日结" "This day cannot be closed yet";
     HoldExpired "hold-expired" GONE false "积分预留已超时,请重新操作" "The points are not set aside any more; do it again";
     BodyTooLarge "body-too-large" PAYLOAD_TOO_LARGE false "请求内容过大" "The request is too large";
     IdempotencyKeyReused "idempotency-key-reused" UNPROCESSABLE_ENTITY false "同一幂等键对应了不同内容,请联系技术人员" "One key was used for two different requests; call the technician";
@@ -253,6 +255,7 @@ impl Problem {
             | Code::BodyTooLarge
             | Code::IdempotencyKeyReused
             | Code::RulesRefused
+            | Code::DayOpen
             | Code::CardNumber
             | Code::PaymentCode
             | Code::HoldUnknown

@@ -237,6 +237,7 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         | Input::TillAct(_)
         | Input::TillHoldDue { .. }
         | Input::TerminalChanged(_)
+        | Input::DayClosing(_)
         | Input::Cloud(_) => panic!("no till or guard sent {:?}", envelope.input),
     };
     // A till that hung up has no ear for it.

@@ -28,8 +28,8 @@ const MOST_SPEND_CHARS: usize = 128;
 /// Longest operator id and PIN.
 const MOST_NAME_CHARS: usize = 64;
 
-type Answer = Result<Json<Value>, Problem>;
-type Given = Result<Bytes, BytesRejection>;
+pub(super) type Answer = Result<Json<Value>, Problem>;
+pub(super) type Given = Result<Bytes, BytesRejection>;
 
 /// `POST /staff/lanes/{lane}/raise`.
 pub(super) async fn raise(State(tills): State<Arc<Tills>>, Path(lane): Path<String>, body: Given) -> Answer {
@@ -186,7 +186,7 @@ impl Tills {
         self.operator(operator, body.needed_text("pin", MOST_NAME_CHARS)?)
     }
 
-    fn operator_in(&self, headers: &HeaderMap) -> Result<String, Problem> {
+    pub(super) fn operator_in(&self, headers: &HeaderMap) -> Result<String, Problem> {
         let needed =
             || Problem::new(Code::OperatorUnknown, "the headers Gatepost-Operator and Gatepost-Pin are needed");
         let operator = text_header(headers, "gatepost-operator").ok_or_else(needed)?;
@@ -247,6 +247,7 @@ impl Tills {
                 Err(Problem::new(Code::BusyAtLane, detail))
             }
             Reply::Staff(Err(StaffRefusal::RulesRefused { why })) => Err(Problem::new(Code::RulesRefused, why)),
+            Reply::Staff(Err(StaffRefusal::DayRefused { why })) => Err(Problem::new(Code::DayOpen, why)),
             Reply::Done | Reply::Till(_) => {
                 tracing::error!("the loop answered staff with another's reply");
                 Err(Problem::new(Code::Internal, "the box gave no answer for staff").with_unknown_outcome())

@@ -189,7 +189,7 @@ fn a_stopped_campaign_gives_nothing_from_the_next_car_on() {
     assert_eq!(lines(&story, PLATE), ["standard.unit 500"]);
 }
 
-fn story() -> Story {
+pub fn story() -> Story {
     Story::with(format!("{}{BENEFITS}", include_str!("../../systemd/rules.toml")))
 }
 

@@ -21,6 +21,7 @@ mod page;
 mod photos;
 mod random;
 mod recovery;
+mod settlement;
 mod source;
 mod story;
 mod tidy;

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use gatepost::domain::event::{
-    CloudNews, CommandId, Fen, GrantId, Input, LaneId, MemberId, OpId, Points, RaiseCause, Record, StayId, UtcMs,
+    BusinessDay, CloudNews, CommandId, Fen, GrantId, Input, LaneId, MemberId, OpId, Points, RaiseCause, Record, StayId,
+    UtcMs,
 };
 use gatepost::domain::lane::{Direction, Lane, Lanes, Phase};
 use gatepost::domain::points::Part;
@@ -35,6 +36,11 @@ pub struct Model {
     granted: BTreeSet<OpId>,
     debts: BTreeMap<OpId, (String, i64)>,
     pub spends: BTreeMap<OpId, Spend>,
+    /// What points have paid, less what was undone, and what the legs say of it.
+    paid_by_points: (i64, i64),
+    /// Business days with something in them, of which none is closed yet.
+    pub days: BTreeSet<BusinessDay>,
+    closed_day: Option<BusinessDay>,
     /// What the tills did.
     pub tills: tills::Tills,
     /// How often each kind of record came.
@@ -247,6 +253,8 @@ impl Model {
             | Record::ShiftClosed(_)
             | Record::TerminalChanged(_)
             | Record::OperationAnswered(_) => self.take_till(record),
+            Record::DayPosted(posting) => self.take_posting(posting),
+            Record::DayClosed(closed) => self.take_closed(closed),
             Record::Started { .. }
             | Record::BenefitsHeld { .. }
             | Record::ValidationGiven { .. }
@@ -287,6 +295,7 @@ impl Model {
                 }
             }
             Record::PointsSpent { op, points, parts, fen, stay, .. } => {
+                self.paid_by_points.0 += fen.0;
                 if let Some((held_for, held)) = self.holds.remove(op) {
                     assert_eq!((&held, Some(&held_for)), (parts, stay.as_ref()));
                     // At the end of an epoch what is held becomes a payment.
@@ -309,6 +318,7 @@ impl Model {
                 self.once(op);
                 let spend = self.spends.get_mut(of).expect("a spend of this journal");
                 assert!(!parts.is_empty() && fen.0 <= spend.fen, "{of} is undone once");
+                self.paid_by_points.0 -= fen.0;
                 spend.fen -= fen.0;
                 for part in parts {
                     let left = spend.parts.iter_mut().find(|left| left.grant == part.grant);
@@ -389,6 +399,7 @@ impl Model {
             );
         }
         self.check_tills();
+        assert_eq!(self.paid_by_points.0, self.paid_by_points.1, "what points paid is what the legs say");
         let mut served = BTreeMap::new();
         for (id, lane) in &self.lanes {
             let Some(stay) = lane.stay() else { continue };

@@ -59,6 +59,11 @@ pub enum StaffRefusal {
         /// Why, and what is allowed.
         why: String,
     },
+    /// The day is not closed.
+    DayRefused {
+        /// Why, and what is allowed.
+        why: String,
+    },
 }
 
 /// A till's answer: stored, and given again for the same key.

@@ -10,6 +10,7 @@ use crate::domain::benefit::CouponState;
 use crate::domain::lane::LoopRole;
 use crate::domain::plate::Plate;
 use crate::domain::plate::told::Told;
+use crate::domain::settlement::Closing;
 
 /// One statement of one camera about one vehicle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -416,6 +417,8 @@ pub enum Input {
     },
     /// Staff let a till in, or shut it out.
     TerminalChanged(Pairing),
+    /// Staff close a business day.
+    DayClosing(Closing),
     /// The cloud speaks.
     Cloud(CloudNews),
     /// Somebody outside remembers how far this box's journal has been.

@@ -12,6 +12,7 @@ use crate::domain::lane::Lane;
 use crate::domain::matching::learning::Lesson;
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Part};
+use crate::domain::settlement::{Closed, Posting};
 use crate::domain::stay::{EntryRead, Stay};
 use crate::domain::tariff::Fee;
 
@@ -322,6 +323,10 @@ pub enum Record {
     ShiftClosed(ShiftEnd),
     /// A till is let in, or shut out.
     TerminalChanged(Pairing),
+    /// What of this entry belongs to a business day: who owes whom, which stays ended.
+    DayPosted(Posting),
+    /// A business day is closed.
+    DayClosed(Closed),
     /// A barrier is to be raised.
     BarrierCommanded {
         /// Which lane.

@@ -1,5 +1,6 @@
 //! What deciding a till's request rests on.
 
+use crate::domain::settlement::ClosingFacts;
 use std::sync::Arc;
 
 use crate::domain::decide::{SpendFacts, StoredOperation};
@@ -26,6 +27,8 @@ pub struct TillFacts {
     pub debts: Vec<OpenDebt>,
     /// Every hold that is open, where an epoch ends.
     pub open_holds: Vec<TillHold>,
+    /// What closing a day rests on.
+    pub closing: ClosingFacts,
 }
 
 /// A hold of a till.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatepost::domain::event::{
     Booking, BookingKind, OpId, Points, Record, TerminalId, TillAnswer, TillDone, TillHold, Totals,
 };
+use gatepost::domain::settlement::{Closed, LegKind, Mismatch, Posting};
 use gatepost::domain::stay::StayState;
 
 use super::Model;
@@ -71,6 +72,27 @@ impl Tills {
 }
 
 impl Model {
+    /// What an entry posts to a day: never to one that is closed.
+    pub(super) fn take_posting(&mut self, posting: &Posting) {
+        assert!(self.closed_day.is_none_or(|closed| posting.day > closed), "{:?} is closed", posting.day);
+        self.days.insert(posting.day);
+        for leg in &posting.legs {
+            assert!(leg.fen.0 >= 0 && leg.points.0 >= 0, "{leg:?}");
+            self.paid_by_points.1 += match leg.what {
+                LegKind::Spend => leg.fen.0,
+                LegKind::Undone => -leg.fen.0,
+                LegKind::Benefit => 0,
+            };
+        }
+    }
+
+    pub(super) fn take_closed(&mut self, closed: &Closed) {
+        assert!(self.closed_day.is_none_or(|before| closed.day > before), "the days are closed in turn");
+        self.closed_day = Some(closed.day);
+        let different = closed.report.exceptions.iter().find(|found| found.state == Mismatch::AmountDiff);
+        assert_eq!(different, None, "till, lane and journal say the same");
+    }
+
     #[allow(clippy::wildcard_enum_match_arm, reason = "the caller passes the tills' kinds")]
     pub(super) fn take_till(&mut self, record: &Record) {
         match record {
