@@ -13,6 +13,7 @@ use crate::devices::planning::Plan;
 use crate::devices::settings::{ContactConfig, DeviceConfig, DevicesConfig, LaneConfig, LinkConfig};
 use crate::domain::event::LaneId;
 use crate::domain::lane::{LaneSettings, Lanes, PassedBy};
+use crate::domain::rules::Rules;
 use crate::photos;
 use crate::profile::Catalogue;
 use crate::profile::mistake::{Mistake, Source};
@@ -102,6 +103,9 @@ struct RulesConfig {
     /// Public keys in hex of those whose bundles are taken; none named: any bundle is taken.
     #[serde(default)]
     signers: Vec<Spanned<String>>,
+    /// Whether new rules come into force by two persons only, and not by a reload.
+    #[serde(default)]
+    two_persons: bool,
 }
 
 /// `[profiles]`: a site's own device profiles.
@@ -182,8 +186,12 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// How many requests a second one till may make.
     pub till_requests_per_s: u32,
+    /// The settings file itself.
+    pub path: PathBuf,
     /// The rules' text, already proved.
     pub rules: String,
+    /// Whether new rules come into force by two persons only, and not by a reload.
+    pub two_persons: bool,
     /// The cloud ledger, if the site has one.
     pub cloud: Option<CloudConfig>,
     /// Faster time, for demos and testers.
@@ -210,6 +218,10 @@ const PASS_TIMEOUT_MS: u64 = 60_000;
 const BACK_OUT_MS: u64 = 8_000;
 /// How long after a passage the same plate is still the same vehicle.
 const SAME_VEHICLE_MS: u64 = 10_000;
+/// How long a lane without an arrival loop remembers a waiting vehicle that no camera has seen again.
+const FORGET_MS: u64 = 180_000;
+/// How long the passage loop may be covered before it counts as stuck: nobody stands under an arm for so long.
+const STUCK_MS: u64 = 300_000;
 /// The most that any of them may be: ten minutes.
 const PATIENCE_MS: std::ops::RangeInclusive<u64> = 50..=600_000;
 
@@ -249,6 +261,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
         String::new()
     });
     let lanes = lanes(&file.lanes, &source, &mut mistakes);
+    inner_lots(&file.lanes, &rules, &source, &mut mistakes);
     if file.lanes.is_empty() {
         mistakes.push(source.whole("there is no lane", "at least one [[lanes]]"));
     }
@@ -269,7 +282,9 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             witness: file.ledger.witness,
             listen: file.http.listen,
             till_requests_per_s: *file.http.till_requests_per_s.get_ref(),
+            path: path.to_owned(),
             rules,
+            two_persons: file.rules.two_persons,
             cloud: file.cloud,
             clock: file.clock,
             devices,
@@ -360,10 +375,28 @@ fn lanes(configs: &[LaneConfig], source: &Source<'_>, mistakes: &mut Vec<Mistake
             back_out_ms: patience(&config.back_out_ms, BACK_OUT_MS),
             same_vehicle_ms: i64::try_from(patience(&config.same_vehicle_ms, SAME_VEHICLE_MS)).unwrap_or(i64::MAX),
             unpaid: config.unpaid,
+            zone: config.zone.as_ref().map(|zone| zone.get_ref().clone()),
+            forget_ms: patience(&config.forget_ms, FORGET_MS),
+            stuck_ms: patience(&config.stuck_ms, STUCK_MS),
+            detectors: config.detectors,
         };
         lanes.insert(LaneId(config.id.get_ref().clone()), settings);
     }
     lanes
+}
+
+/// A lane leads into a lot that the rules know.
+fn inner_lots(configs: &[LaneConfig], rules: &str, source: &Source<'_>, mistakes: &mut Vec<Mistake>) {
+    let Ok(rules) = Rules::parse(rules) else { return };
+    for zone in configs.iter().filter_map(|config| config.zone.as_ref()) {
+        if rules.tariffs.lot(zone.get_ref()).is_none() {
+            let known: Vec<&str> = rules.tariffs.lots().map(|lot| lot.id.get_ref().as_str()).collect();
+            let wrong = format!("the rules have no [[zones]] {:?}", zone.get_ref());
+            let allowed =
+                if known.is_empty() { "no zone, because the rules have none".to_owned() } else { known.join(", ") };
+            mistakes.push(source.mistake(zone.span(), wrong, allowed));
+        }
+    }
 }
 
 fn photos_of(
@@ -430,71 +463,4 @@ fn people(file: &File, source: &Source<'_>, mistakes: &mut Vec<Mistake>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SETTINGS: &str = include_str!("../examples/gatepost.toml");
-
-    #[test]
-    fn every_mistake_has_a_place_and_says_what_is_allowed() {
-        check("id = \"example-1\"", "id = \"\"", ":5:6: \"\" cannot name a box; allowed: 1 to 40 letters");
-        check(
-            "name = \"Harbour Mall\"",
-            "nmae = \"x\"",
-            ":8:1: unknown field `nmae` (did you mean `name`?); allowed: `name`, `timezone`, `day_begins`",
-        );
-        check("name = \"Harbour Mall\"", "day_begins = \"4 am\"", ":8:14: \"4 am\" is no time of the night");
-        check("name = \"Harbour Mall\"", "timezone = \"Mars/Base\"", ":8:12: ");
-        check("file = \"../systemd/rules.toml\"", "file = \"no.toml\"", "no.toml cannot be read");
-        check(
-            "direction = \"entry\"",
-            "direction = \"sideways\"",
-            "unknown variant `sideways`; allowed: `entry` or `exit`",
-        );
-        check("camera = \"camera-in\"", "camera = \"camera-9\"", "allowed: camera-in, camera-out");
-        check("id = \"guard-1\"", "id = \"no guard\"", "\"no guard\" is no operator's name");
-        check(
-            "[[operators]]",
-            "[[terminals]]\nid = \"till-1\"\ntoken = \"b\"\n[[operators]]",
-            "two terminals have the name",
-        );
-        check(
-            "[[operators]]",
-            "[emergency]\ndevice = \"camera-in\"\ninput = 0\n[[operators]]",
-            "input 0 of camera-in already belongs to lane entry-1",
-        );
-        check(
-            "passage_loop = { device = \"camera-in\", input = 1 }",
-            "passed_by = \"passage_loop\"",
-            "this lane has no passage_loop",
-        );
-        check("[rules]", "[photos]\nkeep_days = 900\n[rules]", ":14:13: keep_days is 900; allowed: 0 (none");
-        check("[rules]", "[photos]\nmax_mb = 1\n[rules]", ":14:10: max_mb is 1; allowed: 16 to");
-        check("[rules]", "[photos]\nkeep = 9\n[rules]", ":14:1: unknown field `keep`; allowed: `directory`");
-        check(
-            "direction = \"entry\"",
-            "direction = \"entry\"\nphotos.blur = [600, 0, 500, 100]",
-            "the area does not lie in the picture; allowed: left, top, width, height in thousandths",
-        );
-    }
-
-    fn check(from: &str, to: &str, expect: &str) {
-        assert!(SETTINGS.contains(from), "{from} is in the settings");
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::create_dir(folder.path().join("site")).expect("a folder");
-        std::fs::create_dir(folder.path().join("systemd")).expect("a folder");
-        std::fs::write(folder.path().join("systemd/rules.toml"), include_str!("../systemd/rules.toml")).expect("rules");
-        let path = folder.path().join("site/gatepost.toml");
-        std::fs::write(&path, SETTINGS).expect("settings");
-        assert!(load(&path).is_ok(), "right as they stand");
-        std::fs::write(&path, SETTINGS.replacen(from, to, 1)).expect("settings");
-        let found: Vec<String> = load(&path).expect_err(to).iter().map(ToString::to_string).collect();
-        let all = found.join("\n");
-        assert!(all.contains(expect), "{all}\nshould say\n{expect}");
-        let has_place = |mistake: &String| {
-            let after = mistake.split_once("gatepost.toml:").map(|(_, after)| after);
-            after.is_some_and(|after| after.starts_with(|c: char| c.is_ascii_digit()))
-        };
-        assert!(found.iter().all(has_place), "a mistake without its line:\n{all}");
-    }
-}
+mod tests;

@@ -21,7 +21,7 @@ use tracing_subscriber::EnvFilter;
 use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::domain::benefit;
-use crate::domain::event::{Fen, Input, JournalHead, LaneId, Points, Reply, RulesOffer};
+use crate::domain::event::{Fen, Input, JournalHead, LaneId, Points, Reply, RulesOffer, UtcMs};
 use crate::domain::points::Purse;
 use crate::domain::rules::Rules;
 use crate::metrics::Metrics;
@@ -86,7 +86,8 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
     let head = watch::Sender::new(store.head());
     let core = Core::new(store, settings.lanes.clone()).in_zone(settings.zone.clone());
     let core = core.with_day_begin(settings.day_begins_min);
-    let app = rooms.pages(&settings, &core.book());
+    let ticket_key = sync::derived_secret(&settings.key_file, "tickets").context("read the box's keys")?;
+    let app = rooms.pages(&settings, &core.book(), &tills::Secret::from(ticket_key.as_str()));
     let outputs = Outputs {
         raises: raises_in,
         deadlines: Arc::clone(&deadlines),
@@ -103,7 +104,13 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
     let running = devices::start(settings.devices.clone(), handle, now, metrics, &intake, raises);
     drop(intake);
     rooms.start_sync(&settings);
-    tokio::spawn(keep_rules(path, settings.rules.clone(), rooms.clock.clone(), rooms.handle.clone()));
+    let days = (settings.ledger.clone(), settings.zone.clone(), rooms.clock.clone(), rooms.handle.clone());
+    tokio::spawn(report_days(days.0, days.1, days.2, days.3, rooms.reader.clone()));
+    if settings.two_persons {
+        info!("new rules come into force by two persons only");
+    } else {
+        tokio::spawn(keep_rules(path, settings.rules.clone(), rooms.clock.clone(), rooms.handle.clone()));
+    }
     tokio::spawn(async move {
         if let Err(error) = axum::serve(no_delay(listener), app).await {
             error!("the page stopped: {error}");
@@ -216,13 +223,83 @@ async fn keep_rules(path: PathBuf, mut text: String, clock: Clock, handle: Handl
     }
 }
 
+/// The rules of the settings as they are on disk now.
+fn read_rules(path: PathBuf) -> tills::ReadRules {
+    Arc::new(move || {
+        let in_words = |mistakes: Vec<crate::profile::mistake::Mistake>| {
+            mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
+        config::load(&path).map(|settings| settings.rules).map_err(in_words)
+    })
+}
+
+/// How many bays the rules in force count, of the car park and of its inner lots.
+fn spaces(book: RulesBook) -> console::Spaces {
+    Arc::new(move || {
+        let Some(rules) = book.in_force() else { return Vec::new() };
+        let whole = rules.admission.policy.spaces.map(|spaces| (String::new(), spaces.0));
+        let lots = rules.tariffs.lots().filter_map(|lot| Some((lot.id.get_ref().clone(), lot.spaces?.0)));
+        whole.into_iter().chain(lots).collect()
+    })
+}
+
+/// How often is looked whether a business day has ended.
+const DAYS_LOOK: Duration = Duration::from_secs(60);
+/// The most days that are reported at once after a long stop.
+const DAYS_BACK: i64 = 31;
+
+/// Looks through every business day once it is over, also those that ended while the box was off.
+async fn report_days(ledger: PathBuf, zone: jiff::tz::TimeZone, clock: Clock, handle: Handle, reader: Reader) {
+    loop {
+        if clock.now().trusted
+            && let Err(error) = report_missing_days(&ledger, &zone, &clock, &handle, &reader).await
+        {
+            error!("a business day cannot be looked through: {error:#}");
+        }
+        tokio::time::sleep(DAYS_LOOK).await;
+    }
+}
+
+async fn report_missing_days(
+    ledger: &Path,
+    zone: &jiff::tz::TimeZone,
+    clock: &Clock,
+    handle: &Handle,
+    reader: &Reader,
+) -> anyhow::Result<()> {
+    let date_of = |at: UtcMs| {
+        let moment = jiff::Timestamp::from_millisecond(at.0).context("read the clock")?;
+        anyhow::Ok(zone.to_datetime(moment).date())
+    };
+    let today = date_of(clock.utc())?;
+    let last = reader.look(|view| view.day_reports(1)).await?.pop();
+    let mut date = match last {
+        Some(last) => last.date.parse::<jiff::civil::Date>()?.tomorrow()?,
+        None => match crate::store::day::begin(ledger)? {
+            Some(begin) => date_of(begin)?,
+            None => return Ok(()),
+        },
+    };
+    date = date.max(today.saturating_sub(jiff::Span::new().days(DAYS_BACK)));
+    while date < today {
+        let (of, there) = (ledger.to_owned(), zone.clone());
+        let report = tokio::task::spawn_blocking(move || crate::store::day::report(&of, date, &there)).await??;
+        let Ok(answer) = handle.submit(Input::DayEnded(report)).await else { return Ok(()) };
+        answer.await.context("the loop gave no answer about a day")?;
+        date = date.tomorrow()?;
+    }
+    Ok(())
+}
+
 async fn offer(text: &str, handle: &Handle) {
     let input = Input::RulesOffered { version: 0, operator: None, offer: RulesOffer::Text(text.to_owned()) };
     let Ok(answer) = handle.submit(input).await else { return };
     match answer.await {
         Ok(Reply::Staff(Ok(text))) => info!("{text}"),
         Ok(Reply::Staff(Err(refusal))) => error!("the rules are not put in force: {refusal:?}"),
-        Ok(Reply::Done | Reply::Till(_)) | Err(_) => error!("the loop gave no answer about the rules"),
+        Ok(Reply::Done | Reply::Till(_) | Reply::Ticket(_)) | Err(_) => {
+            error!("the loop gave no answer about the rules")
+        }
     }
 }
 
@@ -238,7 +315,7 @@ struct Rooms {
 }
 
 impl Rooms {
-    fn pages(&self, settings: &Settings, book: &RulesBook) -> Router {
+    fn pages(&self, settings: &Settings, book: &RulesBook, ticket_key: &tills::Secret) -> Router {
         let (metrics, samples) = (Arc::clone(&self.metrics), Arc::clone(&self.metrics));
         let reject = Arc::clone(&self.metrics);
         let tills = tills::Settings {
@@ -254,6 +331,8 @@ impl Rooms {
             reject: Arc::new(move |code| reject.rejected("tills", code)),
             answer_timeout: tills::ANSWER_TIMEOUT,
             most_requests_per_s: settings.till_requests_per_s,
+            read_rules: read_rules(settings.path.clone()),
+            ticket_key: ticket_key.clone(),
         };
         let console = console::Settings {
             reader: self.reader.clone(),
@@ -261,6 +340,7 @@ impl Rooms {
             lanes: settings.signs.clone(),
             versions: self.version.subscribe(),
             cloud_is_up: Arc::clone(&self.cloud_is_up),
+            spaces: spaces(book.clone()),
             zone: settings.zone.clone(),
             site: settings.site.clone(),
         };
@@ -277,7 +357,7 @@ impl Rooms {
         let (clock, today) = (self.clock.clone(), self.clock.clone());
         let (zone, day_begins_min) = (settings.zone.clone(), settings.day_begins_min);
         let (of_version, of_stay) = (book.clone(), book.clone());
-        let (of_sale, of_points) = (book.clone(), book.clone());
+        let (of_sale, of_points, of_zones) = (book.clone(), book.clone(), book.clone());
         tills::Pricing {
             now: Arc::new(move || clock.utc()),
             today: Arc::new(move || site::business_day(&zone, day_begins_min, today.utc())),
@@ -292,6 +372,10 @@ impl Rooms {
                 Some(tills::StayPrice { fee: outcome.fee, due, points_needed, points_cap, not_used })
             }),
             earned: Arc::new(move |fen| of_sale.in_force().map_or(Points(0), |rules| rules.points_earned(fen))),
+            zones: Arc::new(move || {
+                let rules = of_zones.in_force();
+                rules.map_or(Vec::new(), |rules| rules.tariffs.lots().map(|lot| lot.id.get_ref().clone()).collect())
+            }),
             worth: Arc::new(move |points| of_points.in_force().map_or(Fen(0), |rules| rules.points_worth(points))),
         }
     }

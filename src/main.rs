@@ -46,6 +46,8 @@ enum Command {
     Backup(commands::backup::Backup),
     /// Make the ledger file again, from the cloud ledger's copy or from a backup.
     Restore(commands::restore::Options),
+    /// Tell what was lost on a business day: raises for nobody, stays without an end, statements that never came.
+    Day(commands::day::Options),
     /// Compute one fee, with its lines.
     Fee(commands::fee::Options),
     /// Check, compare, sign and try out rule bundles.
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Journal { what } => commands::journal::run(&what),
         Command::Backup(options) => commands::backup::run(&options),
         Command::Restore(options) => commands::restore::run(&options),
+        Command::Day(options) => commands::day::run(&options),
         Command::Fee(options) => commands::fee::run(&options),
         Command::Bundle { what } => commands::bundle::run(&what),
         #[cfg(feature = "demo")]

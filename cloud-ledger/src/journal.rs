@@ -19,15 +19,17 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 46] = [
+const KEPT_KINDS: [&str; 52] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
     "barrier_moved",
     "benefits_held",
+    "count_taken",
     "coupon_shown",
     "day_closed",
     "day_posted",
+    "day_reported",
     "emergency_changed",
     "epoch_began",
     "experience_reset",
@@ -60,12 +62,16 @@ const KEPT_KINDS: [&str; 46] = [
     "stay_reread",
     "stay_resumed",
     "stay_voided",
+    "tailgate_seen",
     "terminal_changed",
+    "ticket_issued",
     "till_booked",
     "till_hold_ended",
     "till_hold_placed",
     "validation_given",
     "witness_seen",
+    "zone_entered",
+    "zone_left",
 ];
 
 /// What a record says that concerns points or debts. Every other known kind is kept and says nothing here.

@@ -62,6 +62,19 @@ pub enum What {
         /// Where the key goes; the file must not exist.
         key: PathBuf,
     },
+    /// Put the rules files of a running box's settings in force. It takes two persons.
+    Activate {
+        #[command(flatten)]
+        box_: Running,
+        /// The second person; the PIN is in GATEPOST_SECOND_PIN.
+        #[arg(long, value_name = "NAME")]
+        second: String,
+    },
+    /// Go back to the rules before those in force.
+    Rollback {
+        #[command(flatten)]
+        box_: Running,
+    },
     /// Sign a bundle: writes FILE.sig.
     Sign {
         /// The bundle or the overlay.
@@ -70,6 +83,17 @@ pub enum What {
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
     },
+}
+
+/// A running box, and who asks it.
+#[derive(clap::Args)]
+pub struct Running {
+    /// Where its page is.
+    #[arg(long = "box", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// The operator; the PIN is in GATEPOST_PIN.
+    #[arg(long, value_name = "NAME")]
+    operator: String,
 }
 
 /// Runs the command.
@@ -98,7 +122,39 @@ pub fn run(what: &What) -> anyhow::Result<ExitCode> {
         }
         What::Keygen { key } => keygen(key),
         What::Sign { file, key } => sign(file, key),
+        What::Activate { box_, second } => {
+            let second_pin = pin("GATEPOST_SECOND_PIN")?;
+            ask(box_, "activate", json!({"second": second, "second_pin": second_pin}))
+        }
+        What::Rollback { box_ } => ask(box_, "rollback", json!({})),
     }
+}
+
+/// A PIN from the environment, where no other user of the machine reads it off the list of processes.
+fn pin(name: &str) -> anyhow::Result<String> {
+    std::env::var(name).with_context(|| format!("{name} is not set; the PIN is read from there"))
+}
+
+/// Asks a running box what its own rules are to be.
+fn ask(box_: &Running, verb: &str, more: serde_json::Value) -> anyhow::Result<ExitCode> {
+    let mut body = json!({"operator": box_.operator, "pin": pin("GATEPOST_PIN")?});
+    let fields = body.as_object_mut().context("make the request")?;
+    fields.extend(more.as_object().cloned().unwrap_or_default());
+    // Only for a box behind TLS; another part of the process may have been first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let url = format!("{}/api/v1/staff/rules/{verb}", box_.url.trim_end_matches('/'));
+    let answer: serde_json::Value = runtime.block_on(async {
+        let answer = reqwest::Client::new().post(&url).json(&body).send().await.context("ask the box")?;
+        answer.json().await.context("read the box's answer")
+    })?;
+    let text = |name: &str| answer.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    if answer.get("done").is_some() {
+        say(&text("text"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    complain(&format!("{}: {}", text("title"), text("detail")));
+    Ok(ExitCode::FAILURE)
 }
 
 fn read(file: &Path) -> Result<Rules, String> {

@@ -117,6 +117,10 @@ fn reckon(options: &Options, rules: &Rules, question: &Question) -> Outcome {
         paid: Fen(0),
         paid_at: None,
         debts: Fen(0),
+        right: None,
+        assumed: None,
+        untrusted: false,
+        zones: Vec::new(),
         entry_read: None,
     };
     let shown = options.coupon.iter().enumerate().map(|(n, kind)| HeldCoupon {

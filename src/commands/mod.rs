@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod bundle;
+pub mod day;
 pub mod fee;
 pub mod journal;
 pub mod matching;

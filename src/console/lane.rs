@@ -195,6 +195,11 @@ fn waiting_words(why: WaitReason, lang: Lang) -> &'static str {
         WaitReason::ChoiceOfStay => lang.pick("请选择车辆", "Which vehicle is it?"),
         WaitReason::NoPlate => lang.pick("看不清车牌", "Plate not readable"),
         WaitReason::LeavingElsewhere => lang.pick("正从另一车道离场", "Leaving by another lane"),
+        WaitReason::Blocked => lang.pick("黑名单车辆", "On a block list"),
+        WaitReason::Full => lang.pick("车位已满", "No space is free"),
+        WaitReason::DebtsDue => lang.pick("有未付欠费", "Owes for earlier stays"),
+        WaitReason::InsideAlready => lang.pick("该车已在场内", "Inside already"),
+        WaitReason::NoZoneRight => lang.pick("无权进入此区域", "No right to this area"),
     }
 }
 
@@ -214,6 +219,16 @@ fn missing(waiting: &Waiting, lang: Lang) -> Markup {
             "同一车牌此刻在另一出口。请核对车牌，可能是误读或套牌。",
             "The same plate is at another exit at this moment. Check it: misread, or a copied plate.",
         )),
+        WaitReason::Blocked => Some(lang.pick("请按管理规定处理。", "Do what the management has laid down for it.")),
+        WaitReason::Full => Some(lang.pick("有车离开后自动放行。", "It is let in when a vehicle has left.")),
+        WaitReason::DebtsDue => Some(lang.pick("付清后自动放行。", "It is let in when that is paid.")),
+        WaitReason::InsideAlready => Some(lang.pick(
+            "账上该车未离场。请核对车牌，或结束旧的停车记录。",
+            "By the books it has not left. Check the plate, or end the old stay.",
+        )),
+        WaitReason::NoZoneRight => {
+            Some(lang.pick("可说明原因后人工放行。", "It may be let in by hand, with a reason."))
+        }
     };
     html! {
         @if waiting.asked_for_points {
@@ -337,6 +352,7 @@ fn why(raised: &Raised, arm: Option<ArmPosition>, lang: Lang) -> Markup {
         RaiseCause::Points => lang.pick("积分已抵扣停车费", "Points pay the fee").to_owned(),
         RaiseCause::Paid => lang.pick("停车费已付清", "The fee is paid").to_owned(),
         RaiseCause::Debt => lang.pick("先离场，欠费已记账", "Leaves now; what is due is booked as a debt").to_owned(),
+        RaiseCause::Zone => lang.pick("请通行", "Go ahead").to_owned(),
         RaiseCause::StillThere => lang.pick("车还在，再次抬杆", "The vehicle is still there; raised again").to_owned(),
         RaiseCause::Emergency => lang.pick("紧急情况，保持开启", "Emergency: held up").to_owned(),
         RaiseCause::Staff { operator, reason } => {

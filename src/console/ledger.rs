@@ -35,6 +35,12 @@ pub(super) fn overview(picture: &Picture, lang: Lang) -> Markup {
                 }
             }
             div { dt { (lang.pick("场内车辆", "Vehicles inside")) } dd { (picture.inside) } }
+            @for (zone, free) in &picture.free {
+                div .warn[*free <= 0] {
+                    dt { (lang.pick("空余车位", "Free spaces")) @if !zone.is_empty() { " · " (zone) } }
+                    dd { (free.max(&0)) }
+                }
+            }
             div .warn[waiting > 0] {
                 dt { (lang.pick("等待处理", "Waiting at a lane")) }
                 dd { @if waiting > 0 { span.sign aria-hidden="true" { "▲" } } (waiting) }

@@ -1,11 +1,14 @@
 //! The web page of the box: lanes live, what each fee was and why, and a guard's buttons.
 
 mod candidates;
+mod day;
 mod lane;
 mod ledger;
 mod page;
 mod photo;
 mod picture;
+#[cfg(test)]
+mod rig;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -39,6 +42,9 @@ const MOST_STREAMS: usize = 24;
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' \
                       blob:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
+/// Tells how many bays there are where.
+pub type Spaces = Arc<dyn Fn() -> Vec<(String, u32)> + Send + Sync>;
+
 /// What the room needs; `main` puts it together.
 #[derive(Clone)]
 pub struct Settings {
@@ -52,6 +58,8 @@ pub struct Settings {
     pub versions: watch::Receiver<u64>,
     /// Whether the line to the cloud is up.
     pub cloud_is_up: Arc<AtomicBool>,
+    /// The bays of the car park (the empty name) and of its inner lots, where the rules in force count them.
+    pub spaces: Spaces,
     /// The site's time zone.
     pub zone: jiff::tz::TimeZone,
     /// The site's name on the page.
@@ -133,6 +141,7 @@ impl Console {
     async fn picture(&self) -> Result<Picture, ReadError> {
         let (signs, photos) = (self.settings.lanes.clone(), self.settings.photos.clone());
         let cloud_is_up = self.settings.cloud_is_up.load(Ordering::Relaxed);
-        self.settings.reader.look(move |view| Picture::take(view, &signs, &photos, cloud_is_up)).await
+        let spaces = (self.settings.spaces)();
+        self.settings.reader.look(move |view| Picture::take(view, &signs, &photos, cloud_is_up, &spaces)).await
     }
 }

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
 
 use super::words::Lang;
-use super::{lane, ledger, photo, picture::Picture};
+use super::{day, lane, ledger, photo, picture::Picture};
 
 /// A part of the page that is replaced as a whole.
 pub(super) struct Part {
@@ -20,6 +20,7 @@ pub(super) fn parts(picture: &Picture, lang: Lang, zone: &TimeZone) -> Vec<Part>
         part("overview", ledger::overview(picture, lang)),
         part("alarms", ledger::alarms(picture, lang, zone)),
         part("ended", ledger::ended(picture, lang, zone)),
+        part("day", day::losses(picture, lang)),
         part("reads", ledger::reads(picture, lang, zone)),
         part("journal", ledger::journal(picture, lang)),
     ];
@@ -70,6 +71,7 @@ pub(super) fn page(picture: &Picture, lang: Lang, zone: &TimeZone, site: &str) -
                         (ledger::ended(picture, lang, zone))
                         div.stack {
                             (ledger::reads(picture, lang, zone))
+                            (day::losses(picture, lang))
                             (ledger::journal(picture, lang))
                         }
                     }

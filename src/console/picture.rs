@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::candidates;
+use crate::domain::capacity::Counts;
 use crate::domain::event::{Fen, LaneId, Points, UtcMs};
 use crate::domain::lane::{Direction, Lane, Phase, PossibleStay, Waiting};
+use crate::domain::losses::DayReport;
 use crate::domain::plate::Plate;
 use crate::photos::{Arrival, Photos};
 use crate::store::reader::journal::{Alarm, Head};
@@ -48,6 +50,10 @@ pub struct Picture {
     pub ended: Vec<EndedStay>,
     pub alarms: Vec<Alarm>,
     pub cloud_is_up: bool,
+    /// How many bays are free, of the car park (the empty name) and of its inner lots, where they are counted.
+    pub free: Vec<(String, i64)>,
+    /// What was lost on the last day that is over.
+    pub last_day: Option<DayReport>,
 }
 
 /// One lane.
@@ -81,7 +87,14 @@ pub struct EndedStay {
 
 impl Picture {
     /// Looks at everything.
-    pub fn take(view: &View<'_>, signs: &[LaneSign], photos: &Photos, cloud_is_up: bool) -> Result<Self, ReadError> {
+    pub fn take(
+        view: &View<'_>,
+        signs: &[LaneSign],
+        photos: &Photos,
+        cloud_is_up: bool,
+        spaces: &[(String, u32)],
+    ) -> Result<Self, ReadError> {
+        let counts = if spaces.is_empty() { Counts::default() } else { view.counts()? };
         Ok(Self {
             head: view.head()?,
             unacknowledged: view.unacknowledged()?,
@@ -95,6 +108,8 @@ impl Picture {
             ended: ended(view)?,
             alarms: view.alarms(ALARMS_SHOWN)?,
             cloud_is_up,
+            free: spaces.iter().map(|(zone, spaces)| (zone.clone(), counts.free(zone, *spaces))).collect(),
+            last_day: view.day_reports(1)?.pop(),
         })
     }
 }

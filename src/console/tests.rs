@@ -1,15 +1,13 @@
 //! The page and its stream through a real socket, over a small mall's ledger file.
 
-use std::time::Duration;
-
-use reqwest::{Client, Response};
 use serde_json::Value;
 
+use super::rig::{Rig, Stream};
 use super::*;
-use crate::domain::event::{ArmPosition, CommandAnswer, CommandId, Fen, PhotoKind, PlateRead, RaiseCause, UtcMs};
-use crate::domain::lane::{Direction, Lane, Phase, PossibleStay, Raised, Served, WaitReason, Waiting};
-use crate::photos::{Intake, sample as photos};
-use crate::store::reader::sample::{NOON_MS, Sample, visit, waiting};
+use crate::domain::event::{ArmPosition, CommandAnswer, CommandId, Fen, PlateRead, RaiseCause, UtcMs};
+use crate::domain::lane::{Lane, Phase, PossibleStay, Raised, Served, WaitReason, Waiting};
+use crate::domain::losses::DayReport;
+use crate::store::reader::sample::{NOON_MS, visit, waiting};
 
 #[tokio::test]
 async fn the_page_shows_the_lanes_the_fees_and_why() {
@@ -103,7 +101,15 @@ async fn a_guard_finds_the_near_plates_of_those_inside() {
     let why = WaitReason::NoEntryFound;
     rig.sample.lane(
         "X1",
-        &waiting(Waiting { visit: unknown, due: None, why, asked_for_points: false, candidates: Vec::new() }),
+        &waiting(Waiting {
+            visit: unknown,
+            due: None,
+            why,
+            asked_for_points: false,
+            candidates: Vec::new(),
+            crossed: false,
+            since_ms: 0,
+        }),
     );
     let page = rig.client.get(rig.url("/?lang=en")).send().await.expect("an answer").text().await.expect("a text");
     assert!(page.contains(r#"data-act="/api/v1/staff/lanes/X1/plate""#), "{page}");
@@ -129,7 +135,9 @@ async fn a_guard_compares_the_pictures_of_the_entries_and_chooses() {
     let status = async || rig.client.get(&small).send().await.expect("an answer").status();
     assert_eq!(status().await, 404, "it is not to be compared with anything");
     let (visit, why) = (visit(Some("粤A8888B"), None), WaitReason::ChoiceOfStay);
-    rig.sample.lane("X1", &waiting(Waiting { visit, due: None, why, asked_for_points: false, candidates }));
+    let (asked_for_points, crossed, since_ms) = (false, false, 0);
+    let state = Waiting { visit, due: None, why, asked_for_points, candidates, crossed, since_ms };
+    rig.sample.lane("X1", &waiting(state));
     let page = rig.client.get(rig.url("/?lang=en")).send().await.expect("an answer").text().await.expect("a text");
     assert!(page.contains(r#"data-act="/api/v1/staff/lanes/X1/stay""#), "{page}");
     assert!(page.contains(r#"name="stay" value="S1-3""#) && page.contains("61 %") && page.contains("30 %"), "{page}");
@@ -146,11 +154,28 @@ async fn a_lane_of_the_settings_is_there_before_its_first_word() {
 }
 
 #[tokio::test]
+async fn free_spaces_and_the_last_days_losses_are_shown() {
+    let rig = Rig::new().await;
+    let mut report = DayReport { date: "2026-02-28".to_owned(), entered: 12, left: 11, ..DayReport::default() };
+    report.raised_without_stay.count = 3;
+    let row = ("2026-02-28", serde_json::to_string(&report).expect("a report"));
+    rig.sample.run("INSERT INTO day_report VALUES (?1, ?2)", row);
+    let page = rig.text("/?lang=en").await;
+    assert!(page.contains("Free spaces") && page.contains("Free spaces38"), "two of forty are inside: {page}");
+    assert!(page.contains("2026-02-28") && page.contains("Raised for nobody"), "{page}");
+}
+
+#[tokio::test]
 async fn whatever_a_vehicle_waits_for_is_said_in_both_languages() {
     let rig = Rig::new().await;
     check_waiting(&rig, WaitReason::FeeDue, "等待付款", "Waiting for payment").await;
     check_waiting(&rig, WaitReason::NoEntryFound, "没有入场记录", "No entry found").await;
     check_waiting(&rig, WaitReason::NoPlate, "看不清车牌", "Plate not readable").await;
+    check_waiting(&rig, WaitReason::Blocked, "黑名单车辆", "On a block list").await;
+    check_waiting(&rig, WaitReason::Full, "车位已满", "No space is free").await;
+    check_waiting(&rig, WaitReason::DebtsDue, "有未付欠费", "Owes for earlier stays").await;
+    check_waiting(&rig, WaitReason::InsideAlready, "该车已在场内", "Inside already").await;
+    check_waiting(&rig, WaitReason::NoZoneRight, "无权进入此区域", "No right to this area").await;
     check_waiting(&rig, WaitReason::LeavingElsewhere, "正从另一车道离场", "Leaving by another lane").await;
 }
 
@@ -240,6 +265,7 @@ async fn a_change_reaches_the_page_and_nothing_else_is_sent() {
     ids.sort();
     let every = [
         "alarms",
+        "day",
         "ended",
         "journal",
         "lane-0-forms",
@@ -367,7 +393,15 @@ async fn check_waiting(rig: &Rig, why: WaitReason, zh: &str, en: &str) {
 
 fn due_at_noon(why: WaitReason) -> Waiting {
     let visit = visit(Some("粤B12345"), Some("S1-2"));
-    Waiting { visit, due: Some(Fen(800)), why, asked_for_points: false, candidates: Vec::new() }
+    Waiting {
+        visit,
+        due: Some(Fen(800)),
+        why,
+        asked_for_points: false,
+        candidates: Vec::new(),
+        crossed: false,
+        since_ms: 0,
+    }
 }
 
 /// A lane that was commanded up for nobody that the box knows.
@@ -383,114 +417,4 @@ fn raised(cause: RaiseCause, answer: Option<CommandAnswer>) -> Lane {
         told: false,
     });
     Lane { phase, ..Lane::default() }
-}
-
-struct Rig {
-    base: String,
-    client: Client,
-    sample: Sample,
-    versions: watch::Sender<u64>,
-    photos: Photos,
-    intake: Intake,
-    _pictures: tempfile::TempDir,
-}
-
-impl Rig {
-    async fn new() -> Self {
-        // Another test of this process may have been first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let sample = Sample::midday();
-        let (versions, seen) = watch::channel(0);
-        let pictures = tempfile::tempdir().expect("a folder");
-        let (photos, intake, _) = photos::open(pictures.path());
-        let settings = Settings {
-            reader: sample.reader(),
-            photos: photos.clone(),
-            lanes: vec![
-                LaneSign { id: "E1".into(), direction: Direction::Entry },
-                LaneSign { id: "X1".into(), direction: Direction::Exit },
-            ],
-            versions: seen,
-            cloud_is_up: Arc::new(AtomicBool::new(false)),
-            zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(8)),
-            site: "海岸城".to_owned(),
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let base = format!("http://{}", listener.local_addr().expect("the address"));
-        tokio::spawn(axum::serve(listener, router(settings)).into_future());
-        let client = Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
-        Self { base, client, sample, versions, photos, intake, _pictures: pictures }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
-    }
-
-    async fn take_a_picture(&self, lane: &str, event: &str, width: u32) {
-        let mut changes = self.photos.changes();
-        self.intake.desk().take(&photos::read(lane, event), vec![(PhotoKind::Scene, photos::jpeg(width, 48))]);
-        while self.photos.of_arrival(&lane.into(), event).scene.is_none() {
-            changes.changed().await.expect("the pictures are there");
-        }
-    }
-
-    fn change_alarm(&self, number: u32) {
-        self.sample.run("UPDATE alarm SET text = ?1", [format!("alarm {number}")]);
-        self.versions.send_modify(|version| *version += 1);
-    }
-
-    /// What a person reads: the page without its tags.
-    async fn text(&self, path: &str) -> String {
-        let response = self.client.get(self.url(path)).send().await.expect("an answer");
-        assert_eq!(response.status(), 200);
-        let (mut text, mut is_tag) = (String::new(), false);
-        for c in response.text().await.expect("a text").chars() {
-            match c {
-                '<' => is_tag = true,
-                '>' => is_tag = false,
-                _ if !is_tag => text.push(c),
-                _ => {}
-            }
-        }
-        text
-    }
-}
-
-/// The stream as a browser reads it.
-struct Stream {
-    response: Response,
-    unread: Vec<u8>,
-}
-
-struct Sent {
-    id: String,
-    html: String,
-}
-
-impl Stream {
-    async fn open(rig: &Rig, query: &str) -> Self {
-        let response = rig.client.get(rig.url(&format!("/console/events{query}"))).send().await.expect("an answer");
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { response, unread: Vec::new() }
-    }
-
-    /// The parts up to the end of one picture.
-    async fn until_beat(&mut self) -> Vec<Sent> {
-        let mut parts = Vec::new();
-        loop {
-            while let Some(end) = self.unread.windows(2).position(|pair| pair == b"\n\n") {
-                let event: Vec<u8> = self.unread.drain(..end + 2).collect();
-                let event = String::from_utf8(event).expect("UTF-8");
-                if event.contains("event: beat") {
-                    return parts;
-                }
-                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).expect("data");
-                let data: Value = serde_json::from_str(data).expect("JSON");
-                let text = |name: &str| data[name].as_str().expect("a text").to_owned();
-                parts.push(Sent { id: text("id"), html: text("html") });
-            }
-            let chunk = self.response.chunk().await.expect("the stream").expect("more of it");
-            self.unread.extend_from_slice(&chunk);
-        }
-    }
 }

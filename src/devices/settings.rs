@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::domain::lane::{Direction, PassedBy, Unpaid};
+use crate::domain::lane::{Detectors, Direction, PassedBy, Unpaid};
 
 /// Links, devices and lanes, as the settings list them.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -147,6 +147,16 @@ pub struct LaneConfig {
     /// What becomes of a vehicle at this exit that has not paid: it waits, or its plate owes what is due.
     #[serde(default, rename = "exit_unpaid")]
     pub unpaid: Unpaid,
+    /// The inner lot of the rules into or out of which it leads; left out: the car park itself.
+    pub zone: Option<Spanned<String>>,
+    /// How long a lane without an arrival loop remembers a waiting vehicle that no camera has seen again; 180000 where it
+    /// is not given.
+    pub forget_ms: Option<Spanned<u64>>,
+    /// How long the passage loop may be covered before it counts as stuck; 300000 where it is not given.
+    pub stuck_ms: Option<Spanned<u64>>,
+    /// What the loops do to a raise: `timer`, or `one_by_one`.
+    #[serde(default)]
+    pub detectors: Detectors,
     /// What is done to its pictures.
     #[serde(default)]
     pub photos: LanePhotosConfig,

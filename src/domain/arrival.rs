@@ -1,18 +1,17 @@
 //! A vehicle before the arm: whose read it is, whether it may go, and what it waits for.
 
+use super::admission::table::NoEntry;
 use super::benefit::{self, Moment, Outcome, RestsOn, Use};
 use super::decide::{StayFacts, Work};
 use super::event::{
-    Action, ArrivalRead, Evidence, Fen, Input, LaneId, MatchedBy, MemberId, PlateRead, Points, RaiseCause, ReadOutcome,
-    Record, StayId, UtcMs,
+    Action, Evidence, Fen, Input, LaneId, MatchedBy, PlateRead, Points, RaiseCause, ReadOutcome, Record, StayId, UtcMs,
 };
-use super::lane::{Direction, Lane, Phase, PossibleStay, Raised, Unpaid, Visit, WaitReason, Waiting};
+use super::lane::{Detectors, Direction, Lane, Phase, PossibleStay, Raised, Unpaid, Visit, WaitReason, Waiting};
 use super::matching::answer::{Thresholds, Verdict};
 use super::plate::Plate;
-use super::plate::told::Told;
-use super::points::{self, POINTS_MAX};
-use super::stay::{EntryRead, Stay, StayState};
-use super::{emergency, escrow};
+use super::points;
+use super::stay::StayState;
+use super::{emergency, entry, reread, zones};
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;
@@ -27,7 +26,7 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
     {
         // A quick result decides before the full one brings the pictures and the better plate: the journal holds them
         // all the same.
-        let is_better = better_known(work, read);
+        let is_better = reread::better_known(work, read);
         if read.photos.is_some() || is_better {
             take(work, read, outcome);
         }
@@ -38,6 +37,8 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
         return;
     }
     match work.lane.phase.clone() {
+        // One vehicle a raise: the one before is not away yet.
+        Phase::Idle if work.settings.detectors == Detectors::OneByOne && work.passage_is_covered() => queue(work, read),
         Phase::Idle => read_in_idle_lane(work, read),
         Phase::Waiting(waiting) => read_while_waiting(work, read, &waiting),
         Phase::Raised(raised) => read_while_raised(work, read, raised),
@@ -69,8 +70,11 @@ fn read_in_idle_lane(work: &mut Work<'_>, read: &PlateRead) {
     take(work, read, ReadOutcome::Taken);
     let plate = work.facts.read_as.clone().unwrap_or_else(|| plate.clone());
     let read = &PlateRead { plate: Some(plate.clone()), earlier: read.all_reads(), ..read.clone() };
+    if let Some(zone) = work.settings.zone.clone() {
+        return zones::read(work, read, &zone);
+    }
     match work.settings.direction {
-        Direction::Entry => enter(work, read, &plate),
+        Direction::Entry => entry::enter(work, read, &plate),
         Direction::Exit => leave(work, read),
     }
 }
@@ -90,12 +94,24 @@ fn read_while_waiting(work: &mut Work<'_>, read: &PlateRead, waiting: &Waiting) 
     let is_of_the_last = read.plate.as_ref().is_some_and(|plate| is_still_the_last_vehicle(work, plate, read.captured));
     if (is_same && !may_go_on(work, read, waiting)) || (!is_same && is_of_the_last) {
         take(work, read, ReadOutcome::SameVehicle);
-        return;
+        return seen_again(work);
     }
     // The same vehicle read better, or another one after the first has gone: nothing was decided for good either way.
     let earlier = if work.lane.is_same_arrival(read) { waiting.visit.reads.clone() } else { Vec::new() };
     withdraw(work, "another plate was read in the lane");
     work.actions.push(Action::Then(Box::new(Input::PlateRead(PlateRead { earlier, ..read.clone() }))));
+}
+
+/// A waiting vehicle is still there.
+fn seen_again(work: &mut Work<'_>) {
+    if work.settings.forget_ms == 0 || work.settings.has_arrival_loop {
+        return;
+    }
+    let now_ms = work.now.uptime_ms;
+    if let Phase::Waiting(waiting) = &mut work.lane.phase {
+        waiting.since_ms = now_ms;
+        work.wake_in(work.settings.forget_ms);
+    }
 }
 
 /// Whether what a waiting vehicle lacked has come about since.
@@ -104,7 +120,14 @@ fn may_go_on(work: &Work<'_>, read: &PlateRead, waiting: &Waiting) -> bool {
     match waiting.why {
         WaitReason::LeavingElsewhere => is_free,
         WaitReason::NoEntryFound | WaitReason::ChoiceOfStay => is_free && certain_stay(work).is_some(),
-        WaitReason::FeeDue | WaitReason::NoPlate => false,
+        // Said once by a list; the books may have been put right since.
+        WaitReason::InsideAlready => is_free && work.facts.named_stay.is_none(),
+        WaitReason::FeeDue
+        | WaitReason::NoPlate
+        | WaitReason::Blocked
+        | WaitReason::Full
+        | WaitReason::DebtsDue
+        | WaitReason::NoZoneRight => false,
     }
 }
 
@@ -118,7 +141,7 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
     if read.plate == visit.plate {
         take(work, read, ReadOutcome::SameVehicle);
         still_there(work, raised);
-        better_known(work, read);
+        reread::better_known(work, read);
         return;
     }
     if raised.on_passage && !raised.told || !work.settings.has_arrival_loop {
@@ -126,7 +149,7 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
     }
     if !raised.on_passage && visit.left_at_ms.is_none() {
         // It has not moved since, so this is a second reading of the same vehicle. A raised barrier is never re-decided.
-        better_known(work, read);
+        reread::better_known(work, read);
         return take(work, read, ReadOutcome::SameVehicle);
     }
     if super::passage::can_tell_a_return(work, &raised) {
@@ -135,46 +158,6 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
         super::passage::passed(work, &raised, Evidence::NextVehicle);
     }
     work.actions.push(Action::Then(Box::new(Input::PlateRead(read.clone()))));
-}
-
-/// A further statement about a vehicle whose barrier was raised at an entry: the barrier is not decided again, but its
-/// stay is known by all that was read of it. Whether the statement said anything new.
-fn better_known(work: &mut Work<'_>, read: &PlateRead) -> bool {
-    if work.settings.direction == Direction::Exit || !work.lane.may_be_corrected_by(read) {
-        return false;
-    }
-    let Phase::Raised(raised) = &mut work.lane.phase else { return false };
-    let Some(visit) = raised.visit.as_mut().filter(|visit| visit.stay.is_some()) else { return false };
-    if !visit.keep(read) {
-        return false;
-    }
-    let all = PlateRead { earlier: visit.reads.clone(), ..read.clone() };
-    let plate = work.facts.read_as.clone().filter(|plate| visit.plate.as_ref() != Some(plate));
-    // Another vehicle inside has that very plate: which of the two was misread is seen when they leave.
-    let (Some(plate), Some(inside), None) = (plate, work.facts.visit_stay.clone(), &work.facts.named_stay) else {
-        return true;
-    };
-    if inside.stay.state == StayState::PendingEntry {
-        visit.plate = Some(plate.clone());
-        correct_stay(work, &inside, plate, &all);
-    }
-    true
-}
-
-/// The stay of a vehicle that still stands before the raised barrier gets the plate that was read better, and is the
-/// member's whose plate that is.
-fn correct_stay(work: &mut Work<'_>, inside: &StayFacts, plate: Plate, read: &PlateRead) {
-    let member = consenting_member(work);
-    let entry_read = entry_read(work, &PlateRead { plate: Some(plate.clone()), ..read.clone() });
-    work.records.push(Record::StayReread { stay: inside.stay.id.clone(), plate, member: member.clone(), entry_read });
-    if member == inside.stay.member {
-        return;
-    }
-    if let Some(before) = inside.stay.member.as_ref().filter(|_| !inside.member_has_another) {
-        work.return_points(before, &inside.purse, inside.keep);
-    }
-    let Some(member) = member else { return };
-    ask_for_points(work, member, escrow::visit_size(work.facts));
 }
 
 /// A fresh read proves that the vehicle still stands there, or has come back.
@@ -209,119 +192,16 @@ fn queue(work: &mut Work<'_>, read: &PlateRead) {
     }
 }
 
-/// A vehicle at an entry: its stay begins, pending until it has passed.
-pub(super) fn enter(work: &mut Work<'_>, read: &PlateRead, plate: &Plate) {
-    // Who is like it inside does not matter here: only the same plate twice is one vehicle.
-    let same = |inside: &StayFacts| inside.stay.plate.as_ref() == Some(plate);
-    if let Some(inside) = work.facts.named_stay.clone().filter(same) {
-        let age = read.captured.0.saturating_sub(inside.stay.entry.0);
-        let window = work.settings.same_vehicle_ms;
-        if inside.stay.entry_lane == work.lane_id && (-window..=window).contains(&age) {
-            return;
-        }
-        if let Some((other, _)) = served_elsewhere(work) {
-            return wait_for_the_other(work, read, &inside, &other);
-        }
-        end_without_exit(work, &inside, plate);
-    }
-    let entry_read = entry_read(work, read);
-    let stay = open_stay(work, Some(plate.clone()), read.captured, Some(entry_read));
-    raise(work, visit(read, Some(stay)), RaiseCause::Entry, Fen(0));
-}
-
 /// The lane besides this one that serves the named stay, and its state.
 pub(super) fn served_elsewhere(work: &Work<'_>) -> Option<(LaneId, Lane)> {
     work.facts.serving.clone().filter(|(other, _)| *other != work.lane_id)
 }
 
-/// One vehicle does not stand in two lanes. Which of the two was misread is for staff to see; neither stay is touched.
-fn wait_for_the_other(work: &mut Work<'_>, read: &PlateRead, inside: &StayFacts, other: &LaneId) {
-    work.alarm("leaving_elsewhere", format!("{} is served by {other} already", inside.stay.id));
-    wait(work, visit(read, None), None, WaitReason::LeavingElsewhere);
-}
-
-/// A vehicle comes in whose stay is still open: nobody saw it leave.
-fn end_without_exit(work: &mut Work<'_>, inside: &StayFacts, plate: &Plate) {
-    let id = inside.stay.id.clone();
-    work.alarm("repeat_entry", format!("{} entered again; its stay {id} had no exit", plate.masked()));
-    work.records.push(Record::StayVoided { stay: id, reason: "its exit was never seen".to_owned() });
-    // The plate may be another member's by now, and then nobody would need the first one's points here.
-    if let Some(member) = inside.stay.member.as_ref().filter(|_| !inside.member_has_another)
-        && Some(member) != consenting_member(work).as_ref()
-    {
-        work.return_points(member, &inside.purse, inside.keep);
-    }
-}
-
-fn consenting_member(work: &Work<'_>) -> Option<MemberId> {
-    work.facts.member.as_ref().filter(|member| member.consent_plates).map(|member| member.id.clone())
-}
-
-/// Opens a stay that waits for its vehicle to pass, and asks for the points of its visit where it is a member's.
-pub(super) fn open_stay(
-    work: &mut Work<'_>,
-    plate: Option<Plate>,
-    entry: UtcMs,
-    entry_read: Option<EntryRead>,
-) -> StayId {
-    let member = consenting_member(work).filter(|_| plate.is_some());
-    let stay = Stay {
-        id: work.facts.ids.stay(),
-        plate,
-        member: member.clone(),
-        state: StayState::PendingEntry,
-        entry_lane: work.lane_id.clone(),
-        entry,
-        rules: work.facts.rules.version,
-        fee: None,
-        paid: Fen(0),
-        paid_at: None,
-        debts: work.facts.debts,
-        entry_read,
-    };
-    let id = stay.id.clone();
-    work.records.push(Record::StayOpened { stay });
-    if let Some(member) = member {
-        // What is kept here between visits, or was granted for another vehicle of the member's, counts as well.
-        let here = points::usable(&work.facts.purse);
-        ask_for_points(work, member, Points(escrow::visit_size(work.facts).0 - here.0));
-    }
-    id
-}
-
-/// What the exit will compare: what was told with the text that the stay is known by, and the looks of the vehicle from
-/// whichever statement told them.
-fn entry_read(work: &Work<'_>, read: &PlateRead) -> EntryRead {
-    let all = read.earlier.iter().rev();
-    let of_text = all.clone().find(|before| Some(&before.plate) == read.plate.as_ref());
-    let mut told = of_text.map_or_else(Told::default, |before| before.told.clone());
-    let look = |of: fn(&ArrivalRead) -> bool| all.clone().find(|before| of(before)).map(|before| &before.told);
-    told.colour = told.colour.or_else(|| look(|before| before.told.colour.is_some())?.colour);
-    told.vehicle = told.vehicle.or_else(|| look(|before| before.told.vehicle.is_some())?.vehicle);
-    let recognised = work.facts.recognised.clone().filter(|_| consenting_member(work).is_some());
-    EntryRead { event: read.event.clone(), told, recognised }
-}
-
-fn ask_for_points(work: &mut Work<'_>, member: MemberId, points: Points) {
-    if !work.facts.quarantined && points.0 > 0 {
-        let (request, points) = (work.op(), Points(points.0.min(POINTS_MAX)));
-        work.records.push(Record::GrantRequested { request, member, points, standing: false });
-    }
-}
-
 /// A vehicle at an exit: find its stay, compute what it owes, and let it go if that is covered.
 fn leave(work: &mut Work<'_>, read: &PlateRead) {
-    let Some(inside) = certain_stay(work).cloned() else {
-        let candidates = work.facts.found.as_ref().map(|found| found.candidates.clone()).unwrap_or_default();
-        let why = if candidates.is_empty() { WaitReason::NoEntryFound } else { WaitReason::ChoiceOfStay };
-        wait(work, visit(read, None), None, why);
-        if let Phase::Waiting(waiting) = &mut work.lane.phase {
-            waiting.candidates = candidates;
-        }
-        return;
-    };
+    let Some(inside) = certain_stay(work).cloned() else { return leave_unknown(work, read) };
     if let Err(other) = take_over(work) {
-        return wait_for_the_other(work, read, &inside, &other);
+        return entry::wait_for_the_other(work, read, &inside, &other);
     }
     let mut visit = visit(read, Some(inside.stay.id.clone()));
     visit.matched_ppm = matched(work, &inside, MatchedBy::Automatic);
@@ -329,8 +209,40 @@ fn leave(work: &mut Work<'_>, read: &PlateRead) {
     settle(work, &inside, visit, read.captured, false);
 }
 
+/// A vehicle at the exit that is certainly no stay inside: a person chooses among those that it may be, or it pays what
+/// the site has laid down for it.
+fn leave_unknown(work: &mut Work<'_>, read: &PlateRead) {
+    let candidates = work.facts.found.as_ref().map(|found| found.candidates.clone()).unwrap_or_default();
+    if !candidates.is_empty() {
+        return wait_with(work, visit(read, None), WaitReason::ChoiceOfStay, candidates);
+    }
+    match work.facts.rules.admission.policy.no_entry {
+        NoEntry::Guard => {
+            let latest = work.facts.latest.clone();
+            wait_with(work, visit(read, None), WaitReason::NoEntryFound, latest);
+        }
+        how @ (NoEntry::DayMax | NoEntry::Minimum) => leave_assumed(work, visit(read, None), how),
+    }
+}
+
+/// The vehicle pays as if it had come in as long ago as the rule says.
+pub(super) fn leave_assumed(work: &mut Work<'_>, mut visit: Visit, how: NoEntry) {
+    let inside = entry::assume(work, visit.plate.clone(), visit.captured, how);
+    visit.stay = Some(inside.stay.id.clone());
+    let at = visit.captured;
+    settle(work, &inside, visit, at, false);
+}
+
+/// Waits for a person who is shown the stays that it may be.
+pub(super) fn wait_with(work: &mut Work<'_>, visit: Visit, why: WaitReason, candidates: Vec<PossibleStay>) {
+    wait(work, visit, None, why);
+    if let Phase::Waiting(waiting) = &mut work.lane.phase {
+        waiting.candidates = candidates;
+    }
+}
+
 /// The stay that a read is, where no person need be asked.
-fn certain_stay<'a>(work: &Work<'a>) -> Option<&'a StayFacts> {
+pub(super) fn certain_stay<'a>(work: &Work<'a>) -> Option<&'a StayFacts> {
     let inside = work.facts.named_stay.as_ref()?;
     let is_it = match &work.facts.found {
         Some(found) => match found.verdict {
@@ -415,6 +327,14 @@ fn hold_benefits(work: &mut Work<'_>, inside: &StayFacts, uses: Vec<Use>) {
     }
 }
 
+/// What a stay would owe at a moment, without the debts of earlier ones.
+pub(super) fn own_due(inside: &StayFacts, at: UtcMs) -> i64 {
+    let moment = Moment { at, trusted: true };
+    let outcome =
+        benefit::quote(&inside.rules, &inside.stay, &inside.prior, &inside.benefits, &points::Purse::new(), moment);
+    outcome.due.0 - inside.stay.debts.0
+}
+
 /// Lets a vehicle go if what it owes is nothing or covered by points; otherwise it waits for another tender.
 pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: UtcMs, asked_for_points: bool) {
     let outcome = reckon(work, inside, at);
@@ -444,7 +364,7 @@ pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: 
             return raise(work, visit, RaiseCause::Points, Fen(0));
         }
         if !asked {
-            ask_for_points(work, member, Points(needed.0 - points::usable(&purse).0));
+            entry::ask_for_points(work, member, Points(needed.0 - points::usable(&purse).0));
             asked = true;
         }
     }
@@ -461,6 +381,12 @@ pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: 
 /// Somebody paid, or points arrived: look again at the vehicle that waits.
 pub(super) fn reconsider(work: &mut Work<'_>) {
     let Phase::Waiting(waiting) = work.lane.phase.clone() else { return };
+    if let Some(zone) = work.settings.zone.clone() {
+        return zones::reconsider(work, &waiting, &zone);
+    }
+    if work.settings.direction == Direction::Entry {
+        return entry::reconsider(work, &waiting);
+    }
     let Some(inside) = work.facts.visit_stay.clone() else { return };
     if waiting.why != WaitReason::FeeDue {
         return;
@@ -484,8 +410,14 @@ pub(super) fn raise(work: &mut Work<'_>, visit: Visit, cause: RaiseCause, waived
     });
 }
 
-fn wait(work: &mut Work<'_>, visit: Visit, due: Option<Fen>, why: WaitReason) {
-    work.lane.phase = Phase::Waiting(Waiting { visit, due, why, asked_for_points: false, candidates: Vec::new() });
+/// The vehicle waits for what it lacks.
+pub(super) fn wait(work: &mut Work<'_>, visit: Visit, due: Option<Fen>, why: WaitReason) {
+    let since_ms = work.now.uptime_ms;
+    let (asked_for_points, candidates, crossed) = (false, Vec::new(), false);
+    work.lane.phase = Phase::Waiting(Waiting { visit, due, why, asked_for_points, candidates, crossed, since_ms });
+    if work.settings.forget_ms > 0 && !work.settings.has_arrival_loop {
+        work.wake_in(work.settings.forget_ms);
+    }
 }
 
 /// The waiting vehicle is not here, or not the one it seemed: its stay goes on as if it had never come to the exit.
@@ -496,6 +428,12 @@ pub(super) fn withdraw(work: &mut Work<'_>, why: &str) {
         work.records.push(Record::StayResumed { stay: inside.stay.id.clone() });
         if let Some(hold) = &inside.hold {
             work.records.push(Record::HoldVoided { op: hold.op.clone(), reason: why.to_owned() });
+        }
+    }
+    if let Some(inside) = work.facts.visit_stay.clone().filter(|inside| inside.stay.state == StayState::PendingEntry) {
+        work.records.push(Record::StayVoided { stay: inside.stay.id.clone(), reason: why.to_owned() });
+        if let Some(member) = inside.stay.member.filter(|_| !inside.member_has_another) {
+            work.return_points(&member, &inside.purse, inside.keep);
         }
     }
     work.lane.phase = Phase::Idle;

@@ -1,14 +1,18 @@
 //! The decision: from an input and the facts it needs to what is written, done and answered. It cannot fail.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::admission::Right;
 use super::benefit::{HeldCoupon, Known};
+use super::capacity::Counts;
 use super::emergency::Called;
 use super::event::{
     Action, BusinessDay, CommandId, Decision, EpochReason, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId,
     Now, OpId, Points, RaiseCause, ReadOutcome, Record, Reply, StayId, UtcMs,
 };
-use super::lane::{Lane, LaneSettings, Lanes, PossibleStay};
+use super::lane::{Direction, Lane, LaneSettings, Lanes, PossibleStay};
+use super::losses::DayReport;
 use super::matching::answer::Verdict;
 use super::matching::learning::Lesson;
 use super::plate::Plate;
@@ -17,7 +21,7 @@ use super::rules::Rules;
 use super::stay::{Recognised, Stay, StayState};
 use super::tariff::PriorVisit;
 use super::till::facts::TillFacts;
-use super::{access, arrival, emergency, escrow, passage, sale, settlement, till};
+use super::{access, arrival, corrections, emergency, escrow, passage, sale, settlement, tailgate, till};
 
 /// What the store looked up for one input, before anything is decided.
 #[derive(Clone, Debug)]
@@ -72,6 +76,24 @@ pub struct Facts {
     pub escrow: EscrowFacts,
     /// What tills' requests rest on besides.
     pub tills: TillFacts,
+    /// How many vehicles are where.
+    pub counts: Counts,
+    /// How many vehicles are inside on each pass of the plate that the input names.
+    pub on_passes: BTreeMap<Right, u32>,
+    /// How many tickets were issued so far.
+    pub tickets: u32,
+    /// The last vehicles that came in, for a guard, where the rules want them shown.
+    pub latest: Vec<PossibleStay>,
+    /// Earlier visits of the plate that the input names, for a stay that is made or put right.
+    pub prior: Vec<PriorVisit>,
+    /// What that plate owes for earlier stays, the oldest debt first.
+    pub open_debts: Vec<Debt>,
+    /// The first of two stays that are merged.
+    pub first: Option<StayFacts>,
+    /// Another stay inside with the plate that a stay is to have.
+    pub inside_by_plate: Option<StayId>,
+    /// The newest day that was reported.
+    pub last_day: Option<String>,
 }
 
 /// What decisions about the escrow rest on; filled where the input needs it.
@@ -163,6 +185,15 @@ impl Facts {
         Till { box_id: &self.ids.box_id, at: now.utc, day, minute }
     }
 
+    /// Whether a vehicle that waits may go on when another is gone: bays are counted, or it waits for its own stay's end.
+    fn counts_matter(&self) -> bool {
+        let rules = &self.rules;
+        let admission = &rules.admission;
+        admission.policy.spaces.is_some()
+            || admission.keeps_out_repeats()
+            || rules.tariffs.lots().any(|lot| lot.spaces.is_some())
+    }
+
     /// Why no points may be spent here now, in words for a till; none where they may.
     pub fn points_are_stopped(&self) -> Option<&'static str> {
         if self.quarantined {
@@ -201,6 +232,8 @@ pub struct StayFacts {
     pub at_lane: Option<LaneId>,
     /// When it was read at the exit where it now stands.
     pub exit_read: Option<UtcMs>,
+    /// When it left, where it has.
+    pub left: Option<UtcMs>,
     /// What else its fee depends on, and what is held for it.
     pub benefits: Known,
     /// Points set aside for it.
@@ -284,7 +317,10 @@ fn dispatch(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
                 Decision { records: vec![Record::ExperienceReset { reason: reason.clone() }], ..Decision::nothing() }
             }
             Input::RulesOffered { .. } => Decision::nothing(),
+            Input::Corrected(correction) => reconsidered(corrections::decide(correction, facts, now), facts, lanes),
+            Input::DayEnded(report) => day_ended(report, facts),
             Input::Started { .. }
+            | Input::VehicleFollowed(_)
             | Input::PlateRead(_)
             | Input::LoopChanged { .. }
             | Input::VehicleSeen { .. }
@@ -301,6 +337,9 @@ fn dispatch(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
             Input::Started { .. } => passage::removed(lane_id, facts),
             // A lane that the settings no longer have: an old queued message, nothing to serve.
             Input::PlateRead(_)
+            | Input::VehicleFollowed(_)
+            | Input::Corrected(_)
+            | Input::DayEnded(_)
             | Input::LoopChanged { .. }
             | Input::VehicleSeen { .. }
             | Input::BarrierAnswered { .. }
@@ -326,6 +365,7 @@ fn dispatch(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
     match input {
         Input::Started { .. } => passage::started(&mut work),
         Input::PlateRead(read) => arrival::read(&mut work, read),
+        Input::VehicleFollowed(read) => tailgate::followed(&mut work, read),
         Input::LoopChanged { role, occupied, .. } => passage::loop_changed(&mut work, *role, *occupied),
         Input::VehicleSeen { sign, .. } => passage::vehicle_seen(&mut work, *sign),
         Input::BarrierAnswered { command, answer, .. } => passage::answered(&mut work, command, answer),
@@ -344,11 +384,37 @@ fn dispatch(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
         | Input::Undo(_)
         | Input::Emergency { .. }
         | Input::ExperienceForgotten { .. }
-        | Input::RulesOffered { .. } => {
+        | Input::RulesOffered { .. }
+        | Input::Corrected(_)
+        | Input::DayEnded(_) => {
             unreachable!("these name no lane")
         }
     }
-    work.finish()
+    reconsidered(work.finish(), facts, lanes)
+}
+
+/// Where bays are counted, or a stay ended by hand, vehicles that wait at an entry are looked at again.
+fn reconsidered(mut decision: Decision, facts: &Facts, lanes: &Lanes) -> Decision {
+    let makes_room = |record: &Record| {
+        matches!(
+            record,
+            Record::StayClosed { .. } | Record::StayVoided { .. } | Record::ZoneLeft { .. } | Record::CountTaken { .. }
+        )
+    };
+    if decision.records.iter().any(makes_room) && facts.counts_matter() {
+        let entries = lanes.iter().filter(|(_, settings)| settings.direction == Direction::Entry);
+        let inputs = entries.map(|(lane, _)| Input::LaneReconsidered { lane: lane.clone() });
+        decision.actions.extend(inputs.map(|input| Action::Then(Box::new(input))));
+    }
+    decision
+}
+
+/// Each day is reported once, and none before one that was.
+fn day_ended(report: &DayReport, facts: &Facts) -> Decision {
+    if facts.last_day.as_ref().is_some_and(|last| *last >= report.date) {
+        return Decision::nothing();
+    }
+    Decision { records: vec![Record::DayReported { report: report.clone() }], ..Decision::nothing() }
 }
 
 /// A decision about one lane while it is being made.
@@ -400,6 +466,11 @@ impl<'a> Work<'a> {
         command
     }
 
+    /// Whether a vehicle stands on the passage loop, and not only a fault of the loop.
+    pub fn passage_is_covered(&self) -> bool {
+        self.lane.passage && !self.lane.covered.is_some_and(|covered| covered.stuck)
+    }
+
     /// Asks to be called again.
     pub fn wake_in(&mut self, ms: u64) {
         self.actions.push(Action::Wake { lane: self.lane_id.clone(), at_uptime_ms: self.now.uptime_ms + ms });
@@ -438,34 +509,5 @@ impl<'a> Work<'a> {
         let raises = decision.actions.iter().filter(|a| matches!(a, Action::Raise { .. })).count();
         assert_eq!(commands, raises, "no barrier moves for a reason that is not on disk");
         decision
-    }
-}
-
-impl Input {
-    /// The lane that an input speaks of.
-    pub fn lane(&self) -> Option<&LaneId> {
-        match self {
-            Input::PlateRead(read) => Some(&read.lane),
-            Input::Staff(act) => Some(&act.lane),
-            Input::Started { lane }
-            | Input::LoopChanged { lane, .. }
-            | Input::VehicleSeen { lane, .. }
-            | Input::BarrierAnswered { lane, .. }
-            | Input::BarrierMoved { lane, .. }
-            | Input::LaneDue { lane }
-            | Input::LaneReconsidered { lane }
-            | Input::LaneEmergency { lane, .. } => Some(lane),
-            Input::Till(_)
-            | Input::TillAct(_)
-            | Input::TillHoldDue { .. }
-            | Input::TerminalChanged(_)
-            | Input::DayClosing(_)
-            | Input::Cloud(_)
-            | Input::Witnessed(_)
-            | Input::Undo(_)
-            | Input::Emergency { .. }
-            | Input::ExperienceForgotten { .. }
-            | Input::RulesOffered { .. } => None,
-        }
     }
 }

@@ -58,6 +58,27 @@ pub struct LaneSettings {
     pub same_vehicle_ms: i64,
     /// What becomes of a vehicle at the exit that has not paid.
     pub unpaid: Unpaid,
+    /// The inner lot into or out of which it leads; none: into or out of the car park itself.
+    pub zone: Option<String>,
+    /// How long a waiting vehicle is remembered that nobody has seen again, in milliseconds, in a lane without an arrival
+    /// loop; 0: for ever.
+    pub forget_ms: u64,
+    /// How long the passage loop may be covered before it counts as stuck, in milliseconds; 0: never.
+    pub stuck_ms: u64,
+    /// What the loops do to a raised barrier.
+    pub detectors: Detectors,
+}
+
+/// What the loops of a lane do to a raise, after the detector modes of HySecurity's operators. Modes 1 and 3 hold and lower
+/// the arm, which its own controller does: a box only ever raises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detectors {
+    /// Mode 2: its own timer may expire.
+    #[default]
+    Timer,
+    /// Mode 4: one vehicle a raise; the next is not let through while the passage loop is covered.
+    OneByOne,
 }
 
 /// What becomes of a vehicle at the exit that has not paid.
@@ -89,6 +110,21 @@ pub struct Lane {
     /// Set while an emergency holds the barrier up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emergency: Option<Emergency>,
+    /// A vehicle that was read behind the last one and then was gone from the arrival loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<PlateRead>,
+    /// Since when the passage loop is covered, by the clock that never jumps, and whether staff were told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covered: Option<Covered>,
+}
+
+/// A passage loop that is covered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Covered {
+    /// Since when, by the clock that never jumps.
+    pub since_ms: u64,
+    /// Whether it counts as stuck: staff were told, and it says nothing about vehicles until it is clear again.
+    pub stuck: bool,
 }
 
 /// A barrier that an emergency holds up.
@@ -138,6 +174,12 @@ pub struct Waiting {
     /// The stays that it may be, the likeliest first, where a guard is to choose.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<PossibleStay>,
+    /// Whether somebody drove over the passage loop meanwhile, which only this vehicle can have been if it is gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub crossed: bool,
+    /// Since when it waits, by the clock that never jumps.
+    #[serde(default)]
+    pub since_ms: u64,
 }
 
 /// A stay that a waiting vehicle may be.
@@ -168,6 +210,16 @@ pub enum WaitReason {
     NoPlate,
     /// Its stay is entering or leaving by another lane at this moment, so one of the two was misread.
     LeavingElsewhere,
+    /// A leave: a list keeps it out.
+    Blocked,
+    /// A free bay.
+    Full,
+    /// The money that earlier stays of its plate owe.
+    DebtsDue,
+    /// An end of its old stay: it is inside by the books.
+    InsideAlready,
+    /// A right to this inner lot.
+    NoZoneRight,
 }
 
 /// A barrier that was commanded up, until the passage.

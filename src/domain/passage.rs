@@ -2,11 +2,12 @@
 
 use super::decide::{Facts, StayFacts, Work};
 use super::event::{
-    Action, ArmPosition, CommandAnswer, CommandId, Decision, Evidence, Fen, Input, LaneId, Record, VehicleSign,
+    Action, ArmPosition, CommandAnswer, CommandId, Decision, Evidence, Fen, Input, LaneId, PlateRead, Record,
+    VehicleSign,
 };
-use super::lane::{Direction, Lane, LoopRole, PassedBy, Phase, Raised, Served};
+use super::lane::{Covered, Detectors, Direction, Lane, LoopRole, PassedBy, Phase, Raised, Served, Waiting};
 use super::stay::StayState;
-use super::{arrival, emergency};
+use super::{arrival, emergency, tailgate, zones};
 
 /// A loop detector changed.
 pub(super) fn loop_changed(work: &mut Work<'_>, role: LoopRole, occupied: bool) {
@@ -24,6 +25,7 @@ pub(super) fn loop_changed(work: &mut Work<'_>, role: LoopRole, occupied: bool) 
 
 fn arrived(work: &mut Work<'_>) {
     work.lane.arrival = true;
+    work.lane.behind = None;
     match &mut work.lane.phase {
         Phase::Idle => {}
         Phase::Waiting(waiting) => waiting.visit.left_at_ms = None,
@@ -48,9 +50,16 @@ fn left(work: &mut Work<'_>) {
 
 fn passage_entered(work: &mut Work<'_>) {
     work.lane.passage = true;
+    if work.settings.stuck_ms > 0 {
+        work.lane.covered = Some(Covered { since_ms: work.now.uptime_ms, stuck: false });
+        work.wake_in(work.settings.stuck_ms);
+    }
     match &mut work.lane.phase {
         Phase::Raised(raised) => raised.on_passage = true,
         Phase::Idle | Phase::Waiting(_) => {
+            if let Phase::Waiting(waiting) = &mut work.lane.phase {
+                waiting.crossed = true;
+            }
             work.records.push(Record::PassageSeen { lane: work.lane_id.clone(), command: None });
             work.alarm("passage_without_raise", format!("A vehicle passed {} without a raise", work.lane_id));
         }
@@ -59,10 +68,24 @@ fn passage_entered(work: &mut Work<'_>) {
 
 fn passage_left(work: &mut Work<'_>) {
     work.lane.passage = false;
-    if let Phase::Raised(raised) = work.lane.phase.clone()
-        && raised.on_passage
-    {
-        passed(work, &raised, Evidence::PassageLoop);
+    work.lane.covered = None;
+    match work.lane.phase.clone() {
+        Phase::Raised(raised) if raised.on_passage => passed(work, &raised, Evidence::PassageLoop),
+        // It was read behind the one before, was gone from the arrival loop then, and somebody has passed since.
+        Phase::Idle if work.lane.behind.is_some() => {
+            let timeout_ms = i64::try_from(work.settings.pass_timeout_ms).unwrap_or(i64::MAX);
+            let now = work.now.utc;
+            let is_fresh = |read: &PlateRead| now.0.saturating_sub(read.captured.0) <= timeout_ms;
+            let read = work.lane.behind.take().filter(is_fresh);
+            work.actions.extend(read.map(|read| Action::Then(Box::new(Input::VehicleFollowed(read)))));
+        }
+        Phase::Idle if work.settings.detectors == Detectors::OneByOne => serve_next(work),
+        Phase::Waiting(mut waiting) if waiting.crossed && work.lane.arrival => {
+            // The one that waits stands there yet.
+            waiting.crossed = false;
+            work.lane.phase = Phase::Waiting(waiting);
+        }
+        Phase::Raised(_) | Phase::Idle | Phase::Waiting(_) => {}
     }
 }
 
@@ -79,9 +102,7 @@ pub(super) fn vehicle_seen(work: &mut Work<'_>, sign: VehicleSign) {
             arrival::withdraw(work, "the camera saw it turn back");
             serve_next(work);
         }
-        (VehicleSign::Tailgated, _) => {
-            work.alarm("tailgated", format!("A second vehicle followed through {}", work.lane_id));
-        }
+        (VehicleSign::Tailgated, _) => tailgate::told(work),
         (VehicleSign::Passed | VehicleSign::TurnedBack, Phase::Idle | Phase::Waiting(_) | Phase::Raised(_)) => {}
     }
 }
@@ -123,11 +144,19 @@ pub(super) fn due(work: &mut Work<'_>) {
         return emergency::due(work);
     }
     let now_ms = work.now.uptime_ms;
+    watch_the_loop(work);
     match work.lane.phase.clone() {
         Phase::Idle => {}
         Phase::Waiting(waiting) => {
-            if waiting.visit.left_at_ms.is_some_and(|left| now_ms >= left + work.settings.back_out_ms) {
+            let is_gone = waiting.visit.left_at_ms.is_some_and(|left| now_ms >= left + work.settings.back_out_ms);
+            if is_gone && waiting.crossed {
+                tailgate::waiting_one_followed(work, &waiting, Evidence::PassageLoop);
+                serve_next(work);
+            } else if is_gone {
                 arrival::withdraw(work, "it left the lane");
+                serve_next(work);
+            } else if is_forgotten(work, &waiting) {
+                arrival::withdraw(work, "nobody has seen it any more");
                 serve_next(work);
             }
         }
@@ -140,6 +169,27 @@ pub(super) fn due(work: &mut Work<'_>) {
                 overdue(work, &raised);
             }
         }
+    }
+}
+
+/// Whether a vehicle waits in a lane without an arrival loop that no camera has seen again for long.
+fn is_forgotten(work: &Work<'_>, waiting: &Waiting) -> bool {
+    let forget_ms = work.settings.forget_ms;
+    forget_ms > 0 && !work.settings.has_arrival_loop && work.now.uptime_ms >= waiting.since_ms + forget_ms
+}
+
+/// A passage loop that stays covered says nothing about vehicles any more, and staff are told once.
+fn watch_the_loop(work: &mut Work<'_>) {
+    let Some(covered) = work.lane.covered.filter(|covered| !covered.stuck) else { return };
+    if work.settings.stuck_ms == 0 || work.now.uptime_ms < covered.since_ms + work.settings.stuck_ms {
+        return;
+    }
+    work.lane.covered = Some(Covered { stuck: true, ..covered });
+    work.alarm("stuck_loop", format!("The passage loop of {} stays covered: look at it", work.lane_id));
+    if let Phase::Raised(raised) = work.lane.phase.clone()
+        && raised.on_passage
+    {
+        passed(work, &raised, Evidence::Unconfirmed);
     }
 }
 
@@ -207,7 +257,8 @@ pub(super) fn passed(work: &mut Work<'_>, raised: &Raised, evidence: Evidence) {
                     work.return_points(&member, &inside.purse, inside.keep);
                 }
             }
-            StayState::Open | StayState::Closed | StayState::Void => {}
+            StayState::Open => zones::passed(work, raised, &inside, evidence),
+            StayState::Closed | StayState::Void => {}
         }
     }
     let plate = raised.visit.as_ref().and_then(|visit| visit.plate.clone());
@@ -244,11 +295,24 @@ impl Unsettled {
 
 /// A stay ends although nobody saw its vehicle pass, and what it still costs is waived; what earlier stays left is owed.
 pub(super) fn let_go(work: &mut Work<'_>, inside: &StayFacts, due: Fen) {
+    end_unpaid(work, inside, due, due, Evidence::Unconfirmed);
+}
+
+/// A vehicle has left without a leave, and its plate owes what is due. Nobody can be asked for it without a plate.
+pub(super) fn escaped(work: &mut Work<'_>, inside: &StayFacts, due: Fen, evidence: Evidence) {
+    let waived = if inside.stay.plate.is_some() { Fen(0) } else { due };
+    end_unpaid(work, inside, due, waived, evidence);
+}
+
+fn end_unpaid(work: &mut Work<'_>, inside: &StayFacts, due: Fen, let_go: Fen, evidence: Evidence) {
     let debts = inside.stay.debts.0;
     let old = due.0.min(debts);
-    let open = Unsettled { waived: Fen(due.0 - old), booked: Fen(0), old: Fen(old), paid_debts: Fen(debts - old) };
-    let (stay, evidence) = (inside.stay.id.clone(), Evidence::Unconfirmed);
-    work.records.push(Record::StayClosed { stay, evidence, waived: open.waived, owed: open.old });
+    let own = due.0 - old;
+    let waived = own.min(let_go.0);
+    let open =
+        Unsettled { waived: Fen(waived), booked: Fen(own - waived), old: Fen(old), paid_debts: Fen(debts - old) };
+    let (stay, owed) = (inside.stay.id.clone(), Fen(open.booked.0 + open.old.0));
+    work.records.push(Record::StayClosed { stay, evidence, waived: open.waived, owed });
     book_debts(work, inside, &open);
 }
 
@@ -295,8 +359,11 @@ pub(super) fn back_out(work: &mut Work<'_>, why: &str) {
 /// The vehicle behind, where it still stands there.
 fn serve_next(work: &mut Work<'_>) {
     let is_there = work.lane.arrival || !work.settings.has_arrival_loop;
-    if let Some(next) = work.lane.next.take().filter(|_| is_there) {
+    let Some(next) = work.lane.next.take() else { return };
+    if is_there {
         work.actions.push(Action::Then(Box::new(Input::PlateRead(next))));
+    } else {
+        work.lane.behind = Some(next);
     }
 }
 
@@ -312,9 +379,17 @@ pub(super) fn started(work: &mut Work<'_>) {
         return emergency::hold(work);
     }
     let now_ms = work.now.uptime_ms;
+    if let Some(covered) = work.lane.covered {
+        work.lane.covered = Some(Covered { since_ms: now_ms, ..covered });
+        work.wake_in(work.settings.stuck_ms);
+    }
     match work.lane.phase.clone() {
         Phase::Idle => return,
         Phase::Waiting(mut waiting) => {
+            waiting.since_ms = now_ms;
+            if work.settings.forget_ms > 0 && !work.settings.has_arrival_loop {
+                work.wake_in(work.settings.forget_ms);
+            }
             if waiting.visit.left_at_ms.is_some() {
                 waiting.visit.left_at_ms = Some(now_ms);
                 work.wake_in(work.settings.back_out_ms);
@@ -341,7 +416,8 @@ fn fits_no_more(work: &Work<'_>) -> bool {
     work.facts.visit_stay.as_ref().is_some_and(|inside| match (inside.stay.state, work.settings.direction) {
         (StayState::PendingEntry, Direction::Entry) | (StayState::PendingExit, Direction::Exit) => false,
         (StayState::PendingEntry, Direction::Exit) | (StayState::PendingExit, Direction::Entry) => true,
-        (StayState::Open | StayState::Closed | StayState::Void, Direction::Entry | Direction::Exit) => true,
+        (StayState::Open, Direction::Entry | Direction::Exit) => work.settings.zone.is_none(),
+        (StayState::Closed | StayState::Void, Direction::Entry | Direction::Exit) => true,
     })
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::admission::Right;
+use super::admission::table::NoEntry;
 use super::event::{Fen, LaneId, MemberId, StayId, UtcMs};
 use super::plate::Plate;
 use super::plate::told::Told;
@@ -28,7 +30,7 @@ pub enum StayState {
 pub struct Stay {
     /// Its id.
     pub id: StayId,
-    /// The plate; none where a guard let an unreadable vehicle in.
+    /// The plate, or the number of its ticket; none where a guard let an unreadable vehicle in.
     pub plate: Option<Plate>,
     /// The member whose plate it is, if the member consented.
     pub member: Option<MemberId>,
@@ -49,9 +51,39 @@ pub struct Stay {
     /// What earlier stays of the plate still owe; added to what this one costs.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub debts: Fen,
+    /// On what right it is inside, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub right: Option<Right>,
+    /// By which rule its entry was assumed, where none was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed: Option<NoEntry>,
+    /// Set where the box's clock was not known to be right at its entry.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untrusted: bool,
+    /// Its parts in inner lots, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<ZoneVisit>,
     /// What the camera at the entry told of it; none where a person let it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry_read: Option<EntryRead>,
+}
+
+impl Stay {
+    /// The same, as if nothing had been paid for it.
+    pub fn unpaid(&self) -> Self {
+        Self { paid: Fen(0), paid_at: None, ..self.clone() }
+    }
+}
+
+/// A part of a stay in an inner lot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneVisit {
+    /// Which lot.
+    pub zone: String,
+    /// When it drove in.
+    pub from: UtcMs,
+    /// When it drove out; none while it is there.
+    pub to: Option<UtcMs>,
 }
 
 /// What a camera told of a vehicle that came in, for the exit to compare.
@@ -65,6 +97,25 @@ pub struct EntryRead {
     /// Where the member's plate is not quite what was read: how it was recognised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recognised: Option<Recognised>,
+}
+
+/// What a vehicle is known by since it was read better.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reread {
+    /// Which stay.
+    pub stay: StayId,
+    /// The plate that all statements together say.
+    pub plate: Plate,
+    /// Whose plate that is, if the member consented.
+    pub member: Option<MemberId>,
+    /// What was told of it.
+    pub entry_read: EntryRead,
+    /// On what right it is inside, where that plate has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub right: Option<Right>,
+    /// What earlier stays of that plate still owe.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub debts: Fen,
 }
 
 /// How a member was recognised by a plate that was read a little wrong.

@@ -420,13 +420,22 @@ fn log(record: &Record) {
         Record::PointsOwed(debt) => info!(points = debt.points.0, "points are owed"),
         Record::EmergencyChanged { active: true, .. } => error!("emergency: every barrier is held up"),
         Record::EmergencyChanged { active: false, .. } => warn!("a call of an emergency has ended"),
+        Record::TailgateSeen { lane, .. } => warn!(%lane, "a vehicle followed another"),
+        Record::StayCorrected(corrected) => {
+            info!(stay = %corrected.stay.id, difference_fen = corrected.difference.0, "a stay was put right");
+        }
+        Record::CountTaken { counted, by_books, .. } => info!(counted, by_books, "vehicles were counted"),
+        Record::DayReported { report } => info!(date = report.date, "the day was looked through"),
         Record::Started { lane } => info!(%lane, "took up a lane in mid-work"),
-        Record::ReadTaken { .. }
+        Record::TicketIssued { .. }
+        | Record::ZoneEntered { .. }
+        | Record::ZoneLeft { .. }
+        | Record::ReadTaken { .. }
         | Record::LaneMoved { .. }
         | Record::StayOpened { .. }
         | Record::StayMatched { .. }
         | Record::ExperienceReset { .. }
-        | Record::StayReread { .. }
+        | Record::StayReread(_)
         | Record::StayExiting { .. }
         | Record::StayResumed { .. }
         | Record::StayVoided { .. }

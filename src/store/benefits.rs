@@ -91,7 +91,8 @@ pub(super) fn known(db: &Connection, rules: &Rules, stay: &Stay) -> anyhow::Resu
     if rules.benefits == Table::default() {
         return Ok(Known::default());
     }
-    let held = held_uses(db, &stay.id)?;
+    // Of a stay that has left, what it used is its own as well: a correction reckons it once more.
+    let held = own_uses(db, &stay.id)?;
     let validations = validations(db, &stay.id)?;
     let mut used = Counters::default();
     // Windows reach back a year at most, and a stay leaves after it has entered.
@@ -170,7 +171,7 @@ fn coupon_row(row: &Row<'_>) -> rusqlite::Result<(HeldCoupon, String)> {
 /// What this box did with a coupon comes before what the cloud last said of it.
 fn state_here(db: &Connection, held: HeldCoupon, word: &str, stay: Option<&StayId>) -> anyhow::Result<HeldCoupon> {
     let sql = "SELECT state FROM benefit_use WHERE instance = ?1 AND state <> 'void' AND source = 'coupon'
-               AND NOT (stay = ?2 AND state = 'held') LIMIT 1";
+               AND stay <> ?2 LIMIT 1";
     let stay = stay.map_or("", StayId::as_str);
     let here: Option<String> =
         db.prepare_cached(sql)?.query_row(params![held.id, stay], |row| row.get(0)).optional()?;
@@ -183,7 +184,14 @@ fn state_here(db: &Connection, held: HeldCoupon, word: &str, stay: Option<&StayI
 }
 
 fn held_uses(db: &Connection, stay: &StayId) -> anyhow::Result<Vec<Use>> {
-    let sql = "SELECT used FROM benefit_use WHERE stay = ?1 AND state = 'held' ORDER BY seq, n";
+    uses(db, "SELECT used FROM benefit_use WHERE stay = ?1 AND state = 'held' ORDER BY seq, n", stay)
+}
+
+fn own_uses(db: &Connection, stay: &StayId) -> anyhow::Result<Vec<Use>> {
+    uses(db, "SELECT used FROM benefit_use WHERE stay = ?1 AND state <> 'void' ORDER BY seq, n", stay)
+}
+
+fn uses(db: &Connection, sql: &str, stay: &StayId) -> anyhow::Result<Vec<Use>> {
     let mut query = db.prepare_cached(sql)?;
     let texts = query.query_map([stay.as_str()], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
     texts.iter().map(|text| serde_json::from_str(text).context("read a stored use")).collect()

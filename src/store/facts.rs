@@ -1,29 +1,28 @@
 //! What a decision needs to know, looked up before anything is decided.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::{Store, benefits, escrow, inside, settlement, tills};
+use super::{Store, benefits, escrow, inside, settlement, stays, tills, vehicle};
 use crate::domain::decide::{Debt, EscrowFacts, Facts, Hold, KnownMember, StayFacts};
 use crate::domain::event::{
-    ArrivalRead, BusinessDay, CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, PlateRead, Points,
-    ReadOutcome, StaffWish, StayId, TillCommit, UtcMs,
+    BusinessDay, CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, Points, StaffWish, StayId,
+    TillCommit, UtcMs,
 };
 use crate::domain::lane::Lane;
-use crate::domain::matching::answer::Verdict;
-use crate::domain::matching::park::Seen;
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Pocket, Purse};
 use crate::domain::rules::Rules;
 use crate::domain::stay::{Stay, StayState};
-use crate::domain::tariff::{Fee, PriorVisit};
+use crate::domain::tariff::{self, Fee, PriorVisit};
 use crate::domain::till::facts::TillFacts;
 
 const STAY_COLUMNS: &str = "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms, debts_fen, \
-     entry_read";
+     right_held, assumed, untrusted, entry_read";
 
 /// Looks up what deciding `input` needs.
 pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
@@ -58,6 +57,15 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
             has_lapsed: store.has_lapsed,
             ..EscrowFacts::default()
         },
+        counts: store.occupants.counts().clone(),
+        on_passes: BTreeMap::new(),
+        tickets: store.tickets,
+        latest: Vec::new(),
+        prior: Vec::new(),
+        open_debts: Vec::new(),
+        first: None,
+        inside_by_plate: None,
+        last_day: store.last_day.clone(),
     };
     if let Some(id) = input.lane() {
         facts.lane = lane(store, id);
@@ -66,7 +74,15 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         }
     }
     match input {
-        Input::PlateRead(read) => look_up_read(store, &mut facts, read)?,
+        Input::PlateRead(read) => vehicle::look_up_read(store, &mut facts, read)?,
+        Input::VehicleFollowed(read) => {
+            if let Some(plate) = &read.plate {
+                look_up_plate(store, &mut facts, plate)?;
+                vehicle::match_plate(store, &mut facts, read, inside::seen(&read.all_reads(), &read.lane))?;
+            }
+        }
+        Input::LaneReconsidered { .. } | Input::LaneDue { .. } => vehicle::look_up_waiting(store, &mut facts)?,
+        Input::Corrected(correction) => vehicle::look_up_correction(store, &mut facts, &correction.what)?,
         Input::Staff(act) => match &act.what {
             StaffWish::Raise { plate, .. } => {
                 let read =
@@ -81,7 +97,11 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
                 facts.found = store.inside.chosen(&act.lane, &facts.lane, stay);
                 find_serving_lane(store, &mut facts);
             }
-            StaffWish::Settle { .. } | StaffWish::CorrectPlate { .. } => {}
+            StaffWish::ChargeWithoutEntry { .. } => vehicle::look_up_waiting(store, &mut facts)?,
+            StaffWish::Settle { .. }
+            | StaffWish::CorrectPlate { .. }
+            | StaffWish::IssueTicket
+            | StaffWish::ShowTicket { .. } => {}
         },
         Input::Till(commit) => look_up_commit(store, &mut facts, commit)?,
         Input::TillAct(act) => tills::look_up_act(store, &mut facts, act)?,
@@ -108,78 +128,24 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         | Input::VehicleSeen { .. }
         | Input::BarrierAnswered { .. }
         | Input::BarrierMoved { .. }
-        | Input::LaneDue { .. }
-        | Input::LaneReconsidered { .. }
         | Input::Emergency { .. }
         | Input::LaneEmergency { .. }
         | Input::ExperienceForgotten { .. }
         | Input::TerminalChanged(_)
-        | Input::RulesOffered { .. } => {}
+        | Input::RulesOffered { .. }
+        | Input::DayEnded(_) => {}
     }
     Ok(facts)
 }
 
-fn look_up_read(store: &Store, facts: &mut Facts, read: &PlateRead) -> anyhow::Result<()> {
-    let sql = "SELECT outcome FROM plate_read WHERE device = ?1 AND event = ?2";
-    let outcome: Option<String> = store
-        .db
-        .prepare_cached(sql)?
-        .query_row(params![read.device.as_str(), read.event], |row| row.get(0))
-        .optional()?;
-    facts.read_before = outcome.map(|name| parse::<ReadOutcome>(&format!("\"{name}\""))).transpose()?;
-    // A vehicle that is being served already needs no search: a new one starts only in an idle lane.
-    let finds = facts.lane.may_find_a_stay();
-    let Some(own) = read.plate.as_ref().filter(|_| finds || facts.lane.may_be_corrected_by(read)) else {
-        return Ok(());
-    };
-    let mut reads = inside::seen(&all_reads(&facts.lane, read), &read.lane);
-    if !finds {
-        // Of two texts that are as likely the last one counts; a stay that is known by one is changed for a better only.
-        reads.reverse();
-    }
-    let plate = store.inside.together(&reads).unwrap_or_else(|| own.clone());
-    look_up_plate(store, facts, &plate)?;
-    if facts.member.is_none()
-        && let Some((id, recognised)) =
-            store.members.recognise(&store.db, &store.inside, &reads, &plate, read.captured)?
-    {
-        let keep = keep_for(store, &id)?;
-        // Only members who agreed are recognised.
-        facts.member = Some(KnownMember { id, consent_plates: true, keep });
-        facts.recognised = Some(recognised);
-        look_up_points(store, facts)?;
-    }
-    facts.read_as = Some(plate);
-    if finds { match_plate(store, facts, read, reads) } else { Ok(()) }
-}
-
-/// What was read of the vehicle before this read, and this.
-fn all_reads(lane: &Lane, read: &PlateRead) -> Vec<ArrivalRead> {
-    let before = lane.visit().filter(|_| read.earlier.is_empty() && lane.is_same_arrival(read));
-    match before {
-        Some(visit) => PlateRead { earlier: visit.reads.clone(), ..read.clone() }.all_reads(),
-        None => read.all_reads(),
-    }
-}
-
-/// Which stay the read is. Where no stay has this very plate and another is certainly meant, that one is named.
-fn match_plate(store: &Store, facts: &mut Facts, read: &PlateRead, reads: Vec<Seen>) -> anyhow::Result<()> {
-    facts.found = store.inside.find(reads, &read.lane, read.captured);
-    let Some(found) = &facts.found else { return Ok(()) };
-    let meant = found.candidates.first().filter(|_| found.verdict == Verdict::Automatic);
-    if let Some(meant) = meant.filter(|_| facts.named_stay.is_none()) {
-        let inside = "stay = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
-        facts.named_stay = stay_where(store, inside, meant.stay.as_str())?;
-        find_serving_lane(store, facts);
-    }
-    Ok(())
-}
-
-fn look_up_plate(store: &Store, facts: &mut Facts, plate: &Plate) -> anyhow::Result<()> {
+pub(super) fn look_up_plate(store: &Store, facts: &mut Facts, plate: &Plate) -> anyhow::Result<()> {
     let inside = "plate = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
     facts.named_stay = stay_where(store, inside, plate.as_str())?;
     find_serving_lane(store, facts);
-    facts.debts = Fen(open_debts(&store.db, plate)?.iter().map(|debt| debt.open.0).sum());
+    facts.open_debts = open_debts(&store.db, plate)?;
+    facts.debts = Fen(facts.open_debts.iter().map(|debt| debt.open.0).sum());
+    let passes = facts.rules.admission.passes_of(plate);
+    facts.on_passes = passes.map(|pass| (pass.clone(), store.occupants.on(&pass))).collect();
     let sql = "SELECT m.member, m.consent_plates, m.home FROM cloud_plate p JOIN cloud_member m USING (member)
                WHERE p.plate = ?1";
     let known = |row: &Row<'_>| known_member(store, row);
@@ -188,7 +154,7 @@ fn look_up_plate(store: &Store, facts: &mut Facts, plate: &Plate) -> anyhow::Res
 }
 
 /// What the member of the plate has here, and usually spends.
-fn look_up_points(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
+pub(super) fn look_up_points(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
     if let Some(member) = &facts.member {
         facts.purse = purse(store, &member.id)?;
         facts.escrow.usual_spend = escrow::usual_spend(store, Some(&member.id))?;
@@ -230,7 +196,7 @@ pub(super) fn look_up_member(store: &Store, facts: &mut Facts, member: &MemberId
 }
 
 /// The lane that serves the named stay now, if any does.
-fn find_serving_lane(store: &Store, facts: &mut Facts) {
+pub(super) fn find_serving_lane(store: &Store, facts: &mut Facts) {
     let Some(inside) = &facts.named_stay else { return };
     if let Some(id) = inside.at_lane.clone() {
         let state = lane(store, &id);
@@ -238,12 +204,13 @@ fn find_serving_lane(store: &Store, facts: &mut Facts) {
     }
 }
 
-fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Option<StayFacts>> {
+pub(super) fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Option<StayFacts>> {
     let sql = format!("SELECT {STAY_COLUMNS} FROM stay WHERE {condition}");
     let mut statement = store.db.prepare_cached(&sql)?;
     let mut rows = statement.query([value])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let stay = stay_of(row)?;
+    let mut stay = stay_of(row)?;
+    stay.zones = stays::zone_visits(&store.db, &stay.id)?;
     let exit_read: Option<i64> = row.get("exit_ms")?;
     let at_lane = match stay.state {
         StayState::PendingEntry => Some(stay.entry_lane.clone()),
@@ -264,7 +231,7 @@ fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Opt
     };
     let rules = rules_of(store, stay.rules)?;
     let prior = match &stay.plate {
-        Some(plate) if rules.tariffs.look_back() => prior_visits(&store.db, plate, stay.entry)?,
+        Some(plate) if rules.tariffs.look_back() => prior_visits(&store.db, plate, stay.entry, &stay.id)?,
         Some(_) | None => Vec::new(),
     };
     Ok(Some(StayFacts {
@@ -273,6 +240,7 @@ fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow::Result<Opt
         prior,
         at_lane,
         exit_read: exit_read.filter(|_| stay.state == StayState::PendingExit).map(UtcMs),
+        left: exit_read.filter(|_| stay.state == StayState::Closed).map(UtcMs),
         hold: open_hold(&store.db, &stay.id)?,
         purse,
         member_has_another: others > is_inside,
@@ -303,6 +271,10 @@ fn stay_of(row: &Row<'_>) -> anyhow::Result<Stay> {
         paid: Fen(row.get("paid_fen")?),
         paid_at: row.get::<_, Option<i64>>("paid_ms")?.map(UtcMs),
         debts: Fen(row.get("debts_fen")?),
+        right: row.get::<_, Option<String>>("right_held")?.map(|text| parse(&text)).transpose()?,
+        assumed: row.get::<_, Option<String>>("assumed")?.map(|text| parse(&text)).transpose()?,
+        untrusted: row.get("untrusted")?,
+        zones: Vec::new(),
         entry_read: entry_read.map(|text| parse(&text)).transpose()?,
     })
 }
@@ -312,6 +284,16 @@ fn open_debts(db: &Connection, plate: &Plate) -> anyhow::Result<Vec<Debt>> {
     let mut statement = db.prepare_cached(sql)?;
     let rows =
         statement.query_map([plate.as_str()], |row| Ok(Debt { op: OpId(row.get(0)?), open: Fen(row.get(1)?) }))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// What the plate of a stay still owes for that very stay.
+pub(super) fn debts_for(db: &Connection, stay: &Stay) -> anyhow::Result<Vec<Debt>> {
+    let Some(plate) = &stay.plate else { return Ok(Vec::new()) };
+    let sql = "SELECT debt, fen - paid_fen FROM debt WHERE plate = ?1 AND paid_fen < fen AND stay = ?2 ORDER BY seq";
+    let mut statement = db.prepare_cached(sql)?;
+    let debt = |row: &Row<'_>| Ok(Debt { op: OpId(row.get(0)?), open: Fen(row.get(1)?) });
+    let rows = statement.query_map([plate.as_str(), stay.id.as_str()], debt)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -345,7 +327,7 @@ fn known_member(store: &Store, row: &Row<'_>) -> rusqlite::Result<KnownMember> {
     Ok(KnownMember { id: MemberId(row.get(0)?), consent_plates: row.get(1)?, keep: kept_at(store, home.as_deref()) })
 }
 
-fn keep_for(store: &Store, member: &MemberId) -> anyhow::Result<Points> {
+pub(super) fn keep_for(store: &Store, member: &MemberId) -> anyhow::Result<Points> {
     let sql = "SELECT home FROM cloud_member WHERE member = ?1";
     let home: Option<Option<String>> =
         store.db.prepare_cached(sql)?.query_row([member.as_str()], |row| row.get(0)).optional()?;
@@ -405,23 +387,40 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> anyhow::Result<T> {
     serde_json::from_str(text).with_context(|| format!("read the stored value {text}"))
 }
 
-/// How far back an earlier visit may have ended: the longest civil day, with room.
-const LOOK_BACK_MS: i64 = 26 * 3600 * 1000;
 /// The most earlier visits of a plate that are looked at.
 const PRIOR_MAX: i64 = 50;
 
-/// Whether an earlier visit is one that a fee of a stay from `entry` may depend on: what the query below asks for.
-pub(super) fn is_prior(visit_entry: UtcMs, visit_exit: UtcMs, entry: UtcMs) -> bool {
-    visit_exit.0 >= entry.0.saturating_sub(LOOK_BACK_MS) && visit_entry.0 <= entry.0
+/// The earlier visits that a stay may depend on whose entry is assumed: a day before its exit at most.
+pub(super) fn look_up_prior(store: &Store, facts: &mut Facts, plate: &Plate, at: UtcMs) -> anyhow::Result<()> {
+    if facts.named_stay.is_none() && facts.rules.tariffs.look_back() {
+        let from = at.0.saturating_sub(tariff::LOOK_BACK_MS).saturating_sub(tariff::LOOK_BACK_MS);
+        facts.prior = visits_between(&store.db, plate, from, at.0, &StayId::from(""))?;
+    }
+    Ok(())
 }
 
-/// The visits of a plate that ended at most a day before `entry`, oldest first.
-pub(super) fn prior_visits(db: &Connection, plate: &Plate, entry: UtcMs) -> anyhow::Result<Vec<PriorVisit>> {
+/// The visits of a plate that ended at most a day before `entry`, oldest first, without the stay `of` itself.
+pub(super) fn prior_visits(
+    db: &Connection,
+    plate: &Plate,
+    entry: UtcMs,
+    of: &StayId,
+) -> anyhow::Result<Vec<PriorVisit>> {
+    visits_between(db, plate, entry.0.saturating_sub(tariff::LOOK_BACK_MS), entry.0, of)
+}
+
+/// The visits of a plate that ended from `from` on and began until `until`.
+fn visits_between(
+    db: &Connection,
+    plate: &Plate,
+    from: i64,
+    until: i64,
+    of: &StayId,
+) -> anyhow::Result<Vec<PriorVisit>> {
     let sql = "SELECT entry_ms, exit_ms, fee FROM stay WHERE plate = ?1 AND state = 'closed' AND exit_ms >= ?2
-               AND entry_ms <= ?3 ORDER BY exit_ms LIMIT ?4";
+               AND entry_ms <= ?3 AND stay <> ?5 ORDER BY exit_ms LIMIT ?4";
     let mut statement = db.prepare_cached(sql)?;
-    let from = entry.0.saturating_sub(LOOK_BACK_MS);
-    let mut rows = statement.query(params![plate.as_str(), from, entry.0, PRIOR_MAX])?;
+    let mut rows = statement.query(params![plate.as_str(), from, until, PRIOR_MAX, of.as_str()])?;
     let mut visits = Vec::new();
     while let Some(row) = rows.next()? {
         let fee: Option<String> = row.get(2)?;

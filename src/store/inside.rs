@@ -16,7 +16,7 @@ use crate::domain::matching::park::{Asked, Inside, Park, Seen};
 use crate::domain::matching::prior::NoEntry;
 use crate::domain::plate::Plate;
 use crate::domain::plate::told::{Stage, Told};
-use crate::domain::stay::{EntryRead, Stay};
+use crate::domain::stay::{EntryRead, Reread, Stay};
 
 /// Who is inside, and what each exit has shown.
 pub(super) struct InsideNow {
@@ -111,7 +111,13 @@ impl InsideNow {
             self.opened(stay);
         } else if let Record::StayClosed { stay, .. } | Record::StayVoided { stay, .. } = record {
             self.park.leave(stay);
-        } else if let Record::StayReread { stay, plate, entry_read, .. } = record {
+        } else if let Record::StayCorrected(corrected) = record {
+            if corrected.exit.is_none() {
+                self.park.leave(&corrected.stay.id);
+                self.opened(&corrected.stay);
+            }
+        } else if let Record::StayReread(reread) = record {
+            let Reread { stay, plate, entry_read, .. } = &**reread;
             if let Some(known) = self.park.inside(stay).cloned() {
                 let (lane, entry) = (LaneId(known.camera), UtcMs(known.entered_s.unwrap_or(0) * 1000));
                 let better = vehicle(plate.clone(), &lane, entry, Some(entry_read.told.clone()));

@@ -2,6 +2,7 @@
 
 mod benefits;
 pub mod copy;
+pub mod day;
 mod escrow;
 mod facts;
 mod inside;
@@ -12,8 +13,10 @@ mod plans;
 pub mod reader;
 pub mod recompute;
 mod settlement;
+mod stays;
 mod tables;
 mod tills;
+mod vehicle;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -23,6 +26,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use crate::domain::capacity::Occupants;
 use crate::domain::decide::{Facts, Lease};
 use crate::domain::emergency::Called;
 use crate::domain::event::{BusinessDay, EpochReason, Input, JournalHead, LaneId, Now, Points, Record, UtcMs};
@@ -38,7 +42,7 @@ pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 
 /// Marks the file as a Gatepost ledger (`GATE` in ASCII).
 const APPLICATION_ID: i32 = 0x4741_5445;
-const SCHEMA_VERSION: i32 = 2;
+const SCHEMA_VERSION: i32 = 3;
 
 /// The first SQLite without the WAL-reset corruption bug, and one later release that was withdrawn.
 const SQLITE_LEAST: i32 = 3_051_003;
@@ -81,6 +85,12 @@ pub struct Store {
     lanes: BTreeMap<LaneId, Lane>,
     /// The vehicles inside, for the matching.
     inside: InsideNow,
+    /// How many vehicles are where, and on what right.
+    occupants: Occupants,
+    /// How many tickets were issued.
+    tickets: u32,
+    /// The newest day that was reported.
+    last_day: Option<String>,
     /// The members' plates, for the entries.
     members: MembersNow,
     in_batch: bool,
@@ -117,6 +127,9 @@ impl Store {
             spends: VecDeque::new(),
             lanes: BTreeMap::new(),
             inside: InsideNow::read(&db).context("read who is inside")?,
+            occupants: stays::occupants(&db).context("count who is inside")?,
+            tickets: 0,
+            last_day: None,
             members: MembersNow::read(&db).context("read the members' plates")?,
             in_batch: false,
             db,
@@ -274,6 +287,7 @@ impl Store {
     fn remember(&mut self, record: &Record) -> anyhow::Result<()> {
         let before = if let Record::LaneMoved { lane, .. } = record { self.lanes.get(lane) } else { None };
         self.inside.follow(record, before);
+        self.occupants.follow(record);
         if let Record::RulesActivated { version, text, .. } = record {
             self.rules.insert(*version, Arc::new(Rules::parse(text)?));
             self.rules_version = *version;
@@ -296,6 +310,10 @@ impl Store {
             if self.spends.len() > SPENDS_KEPT {
                 self.spends.pop_front();
             }
+        } else if let Record::TicketIssued { .. } = record {
+            self.tickets = self.tickets.wrapping_add(1);
+        } else if let Record::DayReported { report } = record {
+            self.last_day = Some(report.date.clone());
         } else if let Record::LaneMoved { lane, state } = record {
             self.lanes.insert(lane.clone(), state.clone());
         }
@@ -342,6 +360,9 @@ impl Store {
         self.doubt = self.fact("quarantined")?.map(|_| why.unwrap_or(EpochReason::Fork));
         self.has_lapsed = self.fact("lease_lapsed")?.is_some();
         self.acknowledged = self.cached("acknowledged")?.unwrap_or(0);
+        self.tickets = self.fact(tables::TICKETS)?.map_or(Ok(0), |text| text.parse())?;
+        let sql = "SELECT date FROM day_report ORDER BY date DESC LIMIT 1";
+        self.last_day = self.db.query_row(sql, (), |row| row.get(0)).optional()?;
         let lease = (self.cached("lease_until")?, self.cached("lease_latest")?);
         if let (Some(until), Some(latest)) = lease {
             let at = |ms: u64| UtcMs(i64::try_from(ms).unwrap_or(i64::MAX));

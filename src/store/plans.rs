@@ -29,12 +29,14 @@ const OF_NOW: [&str; 9] = [
 ];
 
 /// The files with SQL of the daemon's every day. The books and a verification read everything, and are asked for that.
-const SOURCES: [(&str, &str); 12] = [
+const SOURCES: [(&str, &str); 14] = [
     ("benefits.rs", include_str!("benefits.rs")),
     ("mod.rs", include_str!("mod.rs")),
+    ("stays.rs", include_str!("stays.rs")),
     ("escrow.rs", include_str!("escrow.rs")),
     ("facts.rs", include_str!("facts.rs")),
     ("inside.rs", include_str!("inside.rs")),
+    ("settlement.rs", include_str!("settlement.rs")),
     ("tables.rs", include_str!("tables.rs")),
     ("tills.rs", include_str!("tills.rs")),
     ("reader/journal.rs", include_str!("reader/journal.rs")),

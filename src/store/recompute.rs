@@ -11,7 +11,7 @@ use crate::domain::benefit::{self, Known, Moment, RestsOn};
 use crate::domain::event::{Fen, Record, StayId, UtcMs};
 use crate::domain::points::Purse;
 use crate::domain::rules::Rules;
-use crate::domain::stay::Stay;
+use crate::domain::stay::{Stay, ZoneVisit};
 use crate::domain::tariff::{self, Fee, PriorVisit, Question};
 
 /// What computing again found.
@@ -67,8 +67,7 @@ pub fn priced(ledger: &Path, days: i64) -> anyhow::Result<Vec<Priced>> {
     let mut stays: BTreeMap<StayId, Priced> = BTreeMap::new();
     walk(ledger, |_, book, stay, at, fee, _| {
         newest = newest.max(at.0);
-        let class = stay.plate.as_ref().map_or(tariff::ORDINARY, crate::domain::plate::Plate::class).to_owned();
-        let question = Question { class, prior: book.prior(stay), ..Question::of(stay.entry, at) };
+        let question = tariff::question(stay, &book.prior(stay), at);
         stays.insert(stay.id.clone(), Priced { stay: stay.id.clone(), question, fee: fee.clone() });
         Ok(())
     })?;
@@ -84,7 +83,7 @@ struct Book {
     /// The exit and the fee of stays that are over or on their way out.
     exits: BTreeMap<StayId, (UtcMs, Fee)>,
     /// Stays that are over, by plate, in the order of their ends.
-    closed: BTreeMap<String, Vec<PriorVisit>>,
+    closed: BTreeMap<String, Vec<(StayId, PriorVisit)>>,
 }
 
 impl Book {
@@ -94,8 +93,8 @@ impl Book {
         let mut prior: Vec<PriorVisit> = visits
             .into_iter()
             .flatten()
-            .filter(|visit| super::facts::is_prior(visit.entry, visit.exit, stay.entry))
-            .cloned()
+            .filter(|(of, visit)| *of != stay.id && tariff::is_prior(visit, stay.entry))
+            .map(|(_, visit)| visit.clone())
             .collect();
         prior.sort_by_key(|visit| visit.exit);
         prior
@@ -107,9 +106,10 @@ impl Book {
                 .insert(*version, Rules::parse(text).with_context(|| format!("read the rules of version {version}"))?);
         } else if let Record::StayOpened { stay } = record {
             self.stays.insert(stay.id.clone(), stay.clone());
-        } else if let Record::StayReread { stay, plate, member, .. } = record {
-            if let Some(stay) = self.stays.get_mut(stay) {
-                (stay.plate, stay.member) = (Some(plate.clone()), member.clone());
+        } else if let Record::StayReread(reread) = record {
+            if let Some(stay) = self.stays.get_mut(&reread.stay) {
+                (stay.plate, stay.member) = (Some(reread.plate.clone()), reread.member.clone());
+                (stay.right, stay.debts) = (reread.right.clone(), reread.debts);
             }
         } else if let Record::PaymentTaken { stay, fen, at, .. } = record {
             if let Some(stay) = self.stays.get_mut(stay) {
@@ -128,9 +128,38 @@ impl Book {
             && let Some(plate) = &stay.plate
         {
             let visit = PriorVisit { entry: stay.entry, exit, caps: fee.caps };
-            self.closed.entry(plate.as_str().to_owned()).or_default().push(visit);
+            self.closed.entry(plate.as_str().to_owned()).or_default().push((stay.id.clone(), visit));
+        } else if let Record::ZoneEntered { stay, zone, at, .. } = record {
+            if let Some(stay) = self.stays.get_mut(stay) {
+                stay.zones.push(ZoneVisit { zone: zone.clone(), from: *at, to: None });
+            }
+        } else if let Record::ZoneLeft { stay, zone, at, .. } = record {
+            let part = self
+                .stays
+                .get_mut(stay)
+                .and_then(|stay| stay.zones.iter_mut().find(|part| part.zone == *zone && part.to.is_none()));
+            if let Some(part) = part {
+                part.to = Some(UtcMs(at.0.max(part.from.0)));
+            }
+        } else if let Record::StayCorrected(corrected) = record {
+            self.corrected(&corrected.stay, corrected.exit, corrected.fee.as_ref());
         }
         Ok(())
+    }
+}
+
+impl Book {
+    /// A stay that has left is another earlier visit from now on, under its plate as it is now.
+    fn corrected(&mut self, stay: &Stay, exit: Option<UtcMs>, fee: Option<&Fee>) {
+        if let Some(known) = self.stays.get_mut(&stay.id) {
+            *known = stay.clone();
+        }
+        let (Some(exit), Some(fee)) = (exit, fee) else { return };
+        self.closed.values_mut().for_each(|visits| visits.retain(|(of, _)| *of != stay.id));
+        if let Some(plate) = &stay.plate {
+            let visit = PriorVisit { entry: stay.entry, exit, caps: fee.caps.clone() };
+            self.closed.entry(plate.as_str().to_owned()).or_default().push((stay.id.clone(), visit));
+        }
     }
 }
 
@@ -152,6 +181,11 @@ fn walk(
                 && let Some(known) = book.stays.get(stay)
             {
                 show(seq, &book, known, *at, fee, rests_on.as_deref())?;
+            }
+            if let Record::StayCorrected(corrected) = record
+                && let (Some(at), Some(fee)) = (corrected.at, &corrected.fee)
+            {
+                show(seq, &book, &corrected.stay.unpaid(), at, fee, corrected.rests_on.as_deref())?;
             }
             book.take(record)?;
         }

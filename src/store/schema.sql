@@ -25,7 +25,8 @@ CREATE TABLE epoch (
 ) STRICT;
 
 -- What the box knows of itself by name: 'quarantined' (reason), 'quarantined_why', 'lease_lapsed', 'rules_version',
--- 'emergency_by_contact' and 'emergency_by_staff' ('on' or 'off').
+-- 'emergency_by_contact' and 'emergency_by_staff' ('on' or 'off'), 'tickets' (how many were issued), 'drift/<inner lot>'
+-- (vehicles that people counted less those of the books).
 CREATE TABLE fact (
     name   TEXT PRIMARY KEY,
     value  TEXT NOT NULL
@@ -77,7 +78,12 @@ CREATE TABLE stay (
     debts_fen    INTEGER NOT NULL DEFAULT 0 CHECK (debts_fen >= 0),
     owed_fen     INTEGER NOT NULL DEFAULT 0 CHECK (owed_fen >= 0),
     -- What the camera at the entry told besides the text, as JSON.
-    entry_read   TEXT
+    entry_read   TEXT,
+    -- On what right it is inside, and by which rule its entry was assumed, as JSON.
+    right_held   TEXT,
+    assumed      TEXT,
+    untrusted    INTEGER NOT NULL DEFAULT 0,
+    refund_fen   INTEGER NOT NULL DEFAULT 0 CHECK (refund_fen >= 0)
 ) STRICT, WITHOUT ROWID;
 -- One vehicle has one visit at a time.
 CREATE UNIQUE INDEX stay_inside_by_plate ON stay (plate)
@@ -87,6 +93,34 @@ CREATE INDEX stay_inside_by_member ON stay (member)
 -- Two, so that neither list has to read through the other's: years of stays are over, and few are inside.
 CREATE INDEX stay_inside_by_change ON stay (changed_seq DESC) WHERE state IN ('pending_entry', 'open', 'pending_exit');
 CREATE INDEX stay_ended_by_change ON stay (changed_seq DESC) WHERE state IN ('closed', 'void');
+
+-- The parts of stays in inner lots.
+CREATE TABLE zone_visit (
+    stay     TEXT NOT NULL,
+    seq      INTEGER NOT NULL,
+    zone     TEXT NOT NULL,
+    from_ms  INTEGER NOT NULL,
+    to_ms    INTEGER,
+    PRIMARY KEY (stay, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX zone_visit_open ON zone_visit (stay, zone) WHERE to_ms IS NULL;
+
+-- What staff have put right.
+CREATE TABLE correction (
+    op              TEXT PRIMARY KEY,
+    stay            TEXT NOT NULL,
+    difference_fen  INTEGER NOT NULL,
+    operator        TEXT NOT NULL,
+    reason          TEXT NOT NULL,
+    evidence        TEXT NOT NULL,
+    seq             INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What was lost on each business day.
+CREATE TABLE day_report (
+    date    TEXT PRIMARY KEY,
+    report  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Earlier visits of a plate that share a cap of the day.
 CREATE INDEX stay_closed_by_plate ON stay (plate, exit_ms) WHERE state = 'closed';
@@ -326,6 +360,8 @@ CREATE TABLE day_close (
     report     TEXT NOT NULL,
     seq        INTEGER NOT NULL
 ) STRICT;
+
+CREATE INDEX shift_by_day ON shift (day);
 
 -- Tills that staff let in. `token_sha256` is empty where one was shut out again, also one of the settings.
 CREATE TABLE terminal (

@@ -110,14 +110,17 @@ pub(super) fn report(db: &Connection, day: BusinessDay) -> rusqlite::Result<Repo
     exceptions.extend(differences(db, day)?);
     exceptions.extend(listed(db, day, STRANGERS, Mismatch::LaneOnly)?);
     exceptions.extend(listed(db, day, WAIVED, Mismatch::WrittenOff)?);
-    let sql = "SELECT (SELECT count(*) FROM till_book WHERE day = ?1)
-               + (SELECT count(*) FROM day_item WHERE day = ?1 AND kind = 'stay')";
-    let all: u64 = db.prepare_cached(sql)?.query_row([day.0], |row| row.get(0))?;
+    let all = count(db, "SELECT count(*) FROM till_book WHERE day = ?1", day)?
+        + count(db, "SELECT count(*) FROM day_item WHERE day = ?1 AND kind = 'stay'", day)?;
     let different = exceptions.iter().filter(|found| found.state == Mismatch::AmountDiff).count() as u64;
     let more_exceptions = exceptions.len().saturating_sub(EXCEPTIONS_MAX) as u64;
     exceptions.truncate(EXCEPTIONS_MAX);
     let matched = all.saturating_sub(different);
     Ok(Report { tills, owed, stays, matched, exceptions, more_exceptions, head: JournalHead::default() })
+}
+
+fn count(db: &Connection, sql: &str, day: BusinessDay) -> rusqlite::Result<u64> {
+    db.prepare_cached(sql)?.query_row([day.0], |row| row.get(0))
 }
 
 fn till_days(db: &Connection, day: BusinessDay) -> rusqlite::Result<Vec<TillDay>> {
@@ -156,7 +159,8 @@ fn owed(db: &Connection, day: BusinessDay) -> rusqlite::Result<Vec<Owed>> {
 fn stay_sums(db: &Connection, day: BusinessDay) -> rusqlite::Result<StaySums> {
     let sql = "SELECT count(*), coalesce(sum(fee_fen), 0), coalesce(sum(paid_fen), 0), coalesce(sum(waived_fen), 0),
                coalesce(sum(owed_fen), 0),
-               coalesce(sum((SELECT sum(fen) FROM hold WHERE hold.stay = stay.stay AND hold.state = 'spent')), 0),
+               coalesce(sum((SELECT sum(spent.fen) FROM points_entry spent JOIN hold ON hold.op = spent.op
+                             WHERE spent.stay = stay.stay AND spent.kind = 'spent')), 0),
                (SELECT coalesce(sum(face_fen), 0) FROM leg WHERE day = ?1 AND what = 'benefit')
                FROM day_item JOIN stay ON stay.stay = day_item.name WHERE day = ?1 AND kind = 'stay'";
     db.prepare_cached(sql)?.query_row([day.0], |row| {
@@ -201,13 +205,15 @@ fn differences(db: &Connection, day: BusinessDay) -> rusqlite::Result<Vec<Except
 /// have become less after it was paid.
 const UNBALANCED_STAYS: &str = "SELECT stay, missing, 1 FROM (
     SELECT stay.stay AS stay, coalesce(fee_fen, 0) - paid_fen - waived_fen - owed_fen
-        - coalesce((SELECT sum(fen) FROM hold WHERE hold.stay = stay.stay AND hold.state = 'spent'), 0) AS missing
+        - coalesce((SELECT sum(spent.fen) FROM points_entry spent JOIN hold ON hold.op = spent.op
+                    WHERE spent.stay = stay.stay AND spent.kind = 'spent'), 0) AS missing
     FROM day_item JOIN stay ON stay.stay = day_item.name WHERE day = ?1 AND kind = 'stay') WHERE missing > 0";
-/// What the tills' books say that points paid, against the legs of the same entry.
+/// What the tills' books say that points paid, against the legs of the same entry. What goes back is not looked at here:
+/// its money and its points are rounded each for itself.
 const UNBALANCED_LINES: &str = "SELECT op, booked - legs, 1 FROM (
     SELECT op, sale_points_fen + parking_points_fen AS booked,
         coalesce((SELECT sum(face_fen) FROM leg WHERE leg.seq = till_book.seq AND leg.what <> 'benefit'), 0) AS legs
-    FROM till_book WHERE day = ?1) WHERE booked <> legs";
+    FROM till_book WHERE day = ?1 AND what IN ('sale', 'capture')) WHERE booked <> legs";
 /// What the points' ledger says, against the legs.
 const UNBALANCED_SPENDS: &str = "SELECT op, paid - legs, 1 FROM (
     SELECT leg.op AS op, sum(face_fen) AS legs, (SELECT fen FROM points_entry WHERE points_entry.op = leg.op) AS paid

@@ -3,16 +3,16 @@
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::{benefits, settlement, tills};
+use super::{benefits, settlement, stays, tills};
 use crate::domain::event::{
     EmergencySource, FeedChange, Fen, GrantId, LaneId, MemberId, OpId, PlateRead, Points, Record, StayId, Tender, UtcMs,
 };
 use crate::domain::matching::learning::Lesson;
 use crate::domain::points::{self, Lot, Part};
-use crate::domain::stay::Stay;
+use crate::domain::stay::{Reread, Stay};
 
 /// The tables that follow from the journal alone.
-pub(super) const CONSEQUENCES: [&str; 32] = [
+pub(super) const CONSEQUENCES: [&str; 35] = [
     "box",
     "epoch",
     "fact",
@@ -20,6 +20,9 @@ pub(super) const CONSEQUENCES: [&str; 32] = [
     "lane",
     "plate_read",
     "stay",
+    "zone_visit",
+    "correction",
+    "day_report",
     "payment",
     "debt",
     "points_grant",
@@ -51,6 +54,8 @@ pub(super) const CONSEQUENCES: [&str; 32] = [
 pub(super) const EMERGENCY_BY_CONTACT: &str = "emergency_by_contact";
 pub(super) const EMERGENCY_BY_STAFF: &str = "emergency_by_staff";
 pub(super) const ON: &str = "on";
+/// The fact that says how many tickets were issued.
+pub(super) const TICKETS: &str = "tickets";
 
 /// How many entries back a camera's statement is still known as a repeat: weeks of traffic, and a bounded table.
 const READS_KEPT_ENTRIES: u64 = 200_000;
@@ -77,11 +82,13 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
                        WHERE stay = ?1 AND state = 'pending_entry'";
             one(db, sql, params![stay.as_str(), seq, name(evidence)?])?;
         }
-        Record::StayReread { stay, plate, member, entry_read } => {
-            let sql = "UPDATE stay SET plate = ?3, member = ?4, entry_read = ?5, changed_seq = ?2
-                       WHERE stay = ?1 AND state = 'pending_entry'";
-            let member = member.as_ref().map(MemberId::as_str);
-            one(db, sql, params![stay.as_str(), seq, plate.as_str(), member, json(entry_read)?])?;
+        Record::StayReread(reread) => {
+            let Reread { stay, plate, member, entry_read, right, debts } = &**reread;
+            let sql = "UPDATE stay SET plate = ?3, member = ?4, entry_read = ?5, right_held = ?6, debts_fen = ?7,
+                       changed_seq = ?2 WHERE stay = ?1 AND state = 'pending_entry'";
+            let (member, entry_read) = (member.as_ref().map(MemberId::as_str), json(entry_read)?);
+            let right = right.as_ref().map(json).transpose()?;
+            one(db, sql, params![stay.as_str(), seq, plate.as_str(), member, entry_read, right, debts.0])?;
         }
         Record::StayMatched { stay, lane, entry_lane, read, posterior_ppm, none_ppm, by, lesson, second_factor: _ } => {
             let sql = "INSERT INTO stay_match (stay, lane, read, posterior_ppm, none_ppm, matched_by)
@@ -120,6 +127,22 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
             one(db, sql, params![stay.as_str(), seq, reason])?;
             benefits::gone_back(db, stay)?;
         }
+        Record::TicketIssued { .. } => {
+            let sql = "INSERT INTO fact (name, value) VALUES (?1, '1')
+                       ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)";
+            one(db, sql, [TICKETS])?;
+        }
+        Record::ZoneEntered { stay, zone, at, .. } => stays::zone_entered(db, seq, stay, zone, *at)?,
+        Record::ZoneLeft { stay, zone, at, .. } => stays::zone_left(db, stay, zone, *at)?,
+        Record::CountTaken { zone, counted, by_books, .. } => {
+            stays::count_taken(db, zone.as_deref(), *counted, *by_books)?;
+        }
+        Record::TailgateSeen { .. } => {}
+        Record::StayCorrected(corrected) => stays::corrected(db, seq, corrected)?,
+        Record::DayReported { report } => {
+            let sql = "INSERT INTO day_report (date, report) VALUES (?1, ?2)";
+            one(db, sql, params![report.date, json(report)?])?;
+        }
         Record::PaymentTaken { op, stay, fen, tender, at } => payment_taken(db, seq, op, stay, *fen, tender, *at)?,
         Record::BenefitsHeld { stay, uses } => benefits::held(db, seq, stay, uses)?,
         Record::ValidationGiven { op, stay, validation } => benefits::validation_given(db, op, stay, validation)?,
@@ -143,7 +166,7 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
             let movement = Movement::Reversed { of, fen: *fen, stay: stay.as_ref(), parts };
             points_entry(db, seq, op, member, movement, *points)?;
             if let Some(stay) = stay {
-                payment_reversed(db, seq, of, stay, *fen)?;
+                stays::payment_reversed(db, seq, of, stay, *fen)?;
             }
         }
         Record::GrantRequested { request, member, points, standing } => {
@@ -311,15 +334,33 @@ fn learned(db: &Connection, entry: &LaneId, exit: &LaneId, lesson: Option<&Lesso
 }
 
 fn stay_opened(db: &Connection, seq: u64, stay: &Stay) -> anyhow::Result<()> {
-    let sql =
-        "INSERT INTO stay (stay, plate, member, state, entry_lane, entry_ms, rules, changed_seq, debts_fen, entry_read)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let sql = "INSERT INTO stay (stay, plate, member, state, entry_lane, entry_ms, rules, changed_seq, debts_fen,
+               right_held, assumed, untrusted, entry_read)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    let right = stay.right.as_ref().map(json).transpose()?;
+    let assumed = stay.assumed.as_ref().map(json).transpose()?;
+    let entry_read = stay.entry_read.as_ref().map(json).transpose()?;
     let plate = stay.plate.as_ref().map(|plate| plate.as_str());
     let member = stay.member.as_ref().map(MemberId::as_str);
     let state = name(&stay.state)?;
-    let (entry_lane, entry_read) = (stay.entry_lane.as_str(), stay.entry_read.as_ref().map(json).transpose()?);
-    let (entry, debts, id) = (stay.entry.0, stay.debts.0, stay.id.as_str());
-    one(db, sql, params![id, plate, member, state, entry_lane, entry, stay.rules, seq, debts, entry_read])
+    let entry_lane = stay.entry_lane.as_str();
+    let (id, entry, rules, debts) = (stay.id.as_str(), stay.entry.0, stay.rules, stay.debts.0);
+    let row = params![
+        id,
+        plate,
+        member,
+        state,
+        entry_lane,
+        entry,
+        rules,
+        seq,
+        debts,
+        right,
+        assumed,
+        stay.untrusted,
+        entry_read
+    ];
+    one(db, sql, row)
 }
 
 fn payment_taken(
@@ -433,19 +474,7 @@ pub(super) fn points_entry(
     one(db, sql, params![op.as_str(), member.as_str(), kind, points.0, fen, stay, seq, parts, of])
 }
 
-/// What points had paid is paid no more: a vehicle that is inside owes it again, one that has left was let go. Points
-/// that paid at a till are a payment in the entry of their spend; points that were held at a lane are none.
-fn payment_reversed(db: &Connection, seq: u64, of: &OpId, stay: &StayId, fen: Fen) -> anyhow::Result<()> {
-    let sql = "DELETE FROM payment WHERE stay = ?1 AND fen = ?2 AND tender ->> '$.by' = 'points'
-               AND seq = (SELECT seq FROM points_entry WHERE op = ?3)";
-    let was_payment = db.prepare_cached(sql)?.execute(params![stay.as_str(), fen.0, of.as_str()])? > 0;
-    let paid = if was_payment { fen.0 } else { 0 };
-    let sql = "UPDATE stay SET paid_fen = paid_fen - ?3, changed_seq = ?2,
-               waived_fen = waived_fen + CASE state WHEN 'closed' THEN ?4 ELSE 0 END WHERE stay = ?1";
-    one(db, sql, params![stay.as_str(), seq, paid, fen.0])
-}
-
-fn set_fact(db: &Connection, name: &str, value: &str) -> anyhow::Result<()> {
+pub(super) fn set_fact(db: &Connection, name: &str, value: &str) -> anyhow::Result<()> {
     let sql = "INSERT INTO fact (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     one(db, sql, params![name, value])
 }

@@ -101,6 +101,11 @@ impl Identity {
     }
 }
 
+/// A secret of this box for one purpose, the same as long as it has its keys; they are made where there are none yet.
+pub fn derived_secret(file: &Path, purpose: &str) -> anyhow::Result<String> {
+    Ok(Identity::open(file)?.sign(&format!("gatepost-secret\n{purpose}")))
+}
+
 fn seed() -> anyhow::Result<String> {
     let mut seed = [0; KEY_BYTES];
     ring::rand::SystemRandom::new().fill(&mut seed).ok().context("the system has no random numbers")?;

@@ -21,6 +21,7 @@ use crate::site::Handle;
 use crate::store::reader::{Reader, View};
 pub use answer::{Cursor, StoredPage};
 use identity::Identity;
+pub use identity::derived_secret;
 use wire::{Cloud, Failure};
 
 /// Entries in one upload, as `docs/cloud-api.md` allows.

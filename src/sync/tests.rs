@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::clock::Clock;
 use crate::domain::event::{EpochReason, FeedChange, LaneId, Member, Now, PlateRead, Reply, UtcMs};
-use crate::domain::lane::{Direction, LaneSettings, Lanes, PassedBy};
+use crate::domain::lane::{Detectors, Direction, LaneSettings, Lanes, PassedBy};
 use crate::site::{Core, Envelope, activate_rules};
 use crate::store::Store;
 
@@ -285,6 +285,10 @@ fn fill(path: &std::path::Path) {
         back_out_ms: 5_000,
         same_vehicle_ms: 10_000,
         unpaid: crate::domain::lane::Unpaid::Wait,
+        zone: None,
+        forget_ms: 0,
+        stuck_ms: 0,
+        detectors: Detectors::Timer,
     };
     let lanes: Lanes = (1..=3).map(|n| (LaneId(format!("in-{n}")), lane.clone())).collect();
     let mut core = Core::new(store, lanes);

@@ -116,6 +116,12 @@ impl Body {
         self.whole(name, 1, most)?.map(Points).ok_or_else(missing)
     }
 
+    /// A whole number; the field must be there.
+    pub(super) fn needed_number(&self, name: &str, least: i64, most: i64) -> Result<i64, Problem> {
+        let value = self.fields.get(name).and_then(Value::as_i64).filter(|number| (least..=most).contains(number));
+        value.ok_or_else(|| Problem::field(name, format!("a whole number from {least} to {most} is needed")))
+    }
+
     /// Yes or no; the field must be there.
     pub(super) fn needed_truth(&self, name: &str) -> Result<bool, Problem> {
         let value = self.fields.get(name).and_then(Value::as_bool);

@@ -53,7 +53,7 @@ pub(super) async fn look(State(tills): State<Arc<Tills>>, Path(day): Path<String
 /// `POST /staff/business-days/{day}/close`.
 pub(super) async fn close(State(tills): State<Arc<Tills>>, Path(day): Path<String>, body: Given) -> Answer {
     let body = Body::parse(body, &["operator", "pin"])?;
-    let by = tills.operator(body.needed_text("operator", 64)?, body.needed_text("pin", 64)?)?;
+    let by = tills.operator_of(&body)?;
     let day = parse_day(&day)?;
     let late = "the box has not answered yet; look at the day before you close it again";
     tills.decided(Input::DayClosing(Closing { day, by }), late).await

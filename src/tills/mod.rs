@@ -2,6 +2,7 @@
 
 mod access;
 mod body;
+mod care;
 mod days;
 mod holds;
 mod http;
@@ -10,9 +11,11 @@ mod problem;
 mod refs;
 #[cfg(test)]
 mod rig;
+mod rules;
 mod staff;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod transports;
 mod verbs;
 mod wallet;
@@ -62,6 +65,9 @@ pub type Reject = Arc<dyn Fn(&str) + Send + Sync>;
 /// What a stay costs at a moment under the rules of its entry, with what the ledger knows of it.
 pub type QuoteStay = Arc<dyn Fn(&Stay, &[PriorVisit], &Known, UtcMs) -> Option<StayPrice> + Send + Sync>;
 
+/// Reads and proves the rules files of the settings.
+pub type ReadRules = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
 /// What the room needs; `main` puts it together.
 #[derive(Clone)]
 pub struct Settings {
@@ -85,6 +91,10 @@ pub struct Settings {
     pub cloud_is_up: Arc<AtomicBool>,
     /// Told the code of every refused request.
     pub reject: Reject,
+    /// Reads and proves the rules files of the settings, or says what is wrong with them.
+    pub read_rules: ReadRules,
+    /// What this box seals its tickets with.
+    pub ticket_key: Secret,
     /// How long a till waits for the loop, [`ANSWER_TIMEOUT`] at a site.
     pub answer_timeout: Duration,
     /// How many requests a second each till may make, [`MOST_REQUESTS_PER_S`] at a site.
@@ -104,6 +114,8 @@ pub struct Pricing {
     pub quote: QuoteStay,
     /// The points that a sale earns.
     pub earned: Arc<dyn Fn(Fen) -> Points + Send + Sync>,
+    /// The inner lots of the rules in force.
+    pub zones: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The money that so many points pay at most.
     pub worth: Arc<dyn Fn(Points) -> Fen + Send + Sync>,
 }
@@ -174,9 +186,20 @@ fn serve(state: Arc<Tills>) -> Router {
         .route("/staff/lanes/{lane}/stay", post(staff::choose_stay))
         .route("/staff/lanes/{lane}/candidates", get(staff::candidates))
         .route("/staff/lanes/{lane}/plate", post(staff::correct_plate))
+        .route("/staff/lanes/{lane}/ticket", post(tickets::by_guard))
+        .route("/staff/lanes/{lane}/no-entry", post(staff::no_entry))
+        .route("/staff/stays/{stay}/correct", post(care::correct))
+        .route("/staff/stays/{stay}/merge", post(care::merge))
+        .route("/staff/stays/{stay}/split", post(care::split))
+        .route("/staff/stays/{stay}/end", post(care::end))
+        .route("/staff/counts", post(care::count))
+        .route("/staff/days", get(care::days))
+        .route("/tickets", post(tickets::issue))
+        .route("/tickets/scans", post(tickets::scan))
         .route("/staff/reversals", post(staff::reverse))
         .route("/staff/emergency", post(staff::emergency))
-        .route("/staff/rules/rollback", post(staff::roll_back))
+        .route("/staff/rules/activate", post(rules::activate))
+        .route("/staff/rules/rollback", post(rules::roll_back))
         .route("/staff/books", get(staff::books))
         .route("/staff/business-days/{day}", get(days::look))
         .route("/staff/business-days/{day}/close", post(days::close))

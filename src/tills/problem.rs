@@ -44,6 +44,8 @@ pub enum Code {
     BusyAtLane,
     RulesRefused,
     DayOpen,
+    SecondNeeded,
+    NotThatWay,
     HoldExpired,
     BodyTooLarge,
     IdempotencyKeyReused,
@@ -123,6 +125,8 @@ const ROWS: &[Row] = rows! {
     BusyAtLane "busy-at-lane" CONFLICT true "车辆正在车道,请稍后再试" "The vehicle stands at a lane now; try again later";
     RulesRefused "rules-refused" CONFLICT false "规则未生效" "The rules were not put in force";
     DayOpen "day-open" CONFLICT false "这一天还不能日结" "This day cannot be closed yet";
+    SecondNeeded "second-needed" CONFLICT false "金额较大,需要第二人确认" "So much is let go only by two persons";
+    NotThatWay "not-that-way" CONFLICT false "账目不能这样更正" "The books cannot be put right in that way";
     HoldExpired "hold-expired" GONE false "积分预留已超时,请重新操作" "The points are not set aside any more; do it again";
     BodyTooLarge "body-too-large" PAYLOAD_TOO_LARGE false "请求内容过大" "The request is too large";
     IdempotencyKeyReused "idempotency-key-reused" UNPROCESSABLE_ENTITY false "同一幂等键对应了不同内容,请联系技术人员" "One key was used for two different requests; call the technician";
@@ -252,6 +256,8 @@ impl Problem {
             | Code::AmountMismatch
             | Code::SpendElsewhere
             | Code::BusyAtLane
+            | Code::SecondNeeded
+            | Code::NotThatWay
             | Code::BodyTooLarge
             | Code::IdempotencyKeyReused
             | Code::RulesRefused

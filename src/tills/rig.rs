@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::problem::Code;
-use super::{Operator, Pricing, Settings, StayPrice, Terminal, router};
+use super::{Operator, Pricing, Secret, Settings, StayPrice, Terminal, router};
 use crate::domain::event::{BusinessDay, Fen, Input, Points, Reply, StaffRefusal, StaffWish, UtcMs};
+use crate::domain::plate::Plate;
 use crate::domain::tariff::{Fee, FeeLine};
 use crate::photos::{Intake, Photos, sample as photos};
 use crate::site::{Envelope, Handle};
@@ -69,6 +70,8 @@ impl Rig {
             reject: Arc::new(move |code| told.lock().expect("the list").push(code.to_owned())),
             answer_timeout,
             most_requests_per_s: 100_000,
+            read_rules: Arc::new(|| Ok("[bundle]".to_owned())),
+            ticket_key: Secret::from("the box's own"),
         };
         let handle = settings.handle.clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -214,18 +217,27 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         }
         Input::Staff(act) => Reply::Staff(match &act.what {
             StaffWish::Settle { fen } if fen.0 != 800 => Err(StaffRefusal::AmountMismatch { due: Fen(800) }),
+            StaffWish::IssueTicket => return answered(envelope, Reply::Ticket(Plate::of_ticket(7))),
             StaffWish::CorrectPlate { .. } => Err(StaffRefusal::NothingWaiting),
             StaffWish::ChooseStay { stay, .. } if stay.as_str() != "S1-7" => Err(StaffRefusal::NotPossible),
-            StaffWish::Raise { .. } | StaffWish::Settle { .. } | StaffWish::ChooseStay { .. } => {
-                Ok("raised".to_owned())
-            }
+            StaffWish::Raise { .. }
+            | StaffWish::Settle { .. }
+            | StaffWish::ChooseStay { .. }
+            | StaffWish::ShowTicket { .. }
+            | StaffWish::ChargeWithoutEntry { .. } => Ok("raised".to_owned()),
         }),
         Input::Undo(_) => Reply::Staff(Ok("50 points are back".to_owned())),
+        Input::RulesOffered { operator, .. } => {
+            Reply::Staff(Ok(format!("by {}", operator.clone().unwrap_or_default())))
+        }
+        Input::Corrected(_) => Reply::Staff(Ok("put right".to_owned())),
         Input::Witnessed(_) => Reply::Done,
         Input::Emergency { .. } => Reply::Staff(Ok("every barrier is raised".to_owned())),
         Input::Started { .. }
         | Input::LaneEmergency { .. }
         | Input::PlateRead(_)
+        | Input::VehicleFollowed(_)
+        | Input::DayEnded(_)
         | Input::LoopChanged { .. }
         | Input::VehicleSeen { .. }
         | Input::BarrierAnswered { .. }
@@ -233,13 +245,16 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         | Input::LaneDue { .. }
         | Input::LaneReconsidered { .. }
         | Input::ExperienceForgotten { .. }
-        | Input::RulesOffered { .. }
         | Input::TillAct(_)
         | Input::TillHoldDue { .. }
         | Input::TerminalChanged(_)
         | Input::DayClosing(_)
         | Input::Cloud(_) => panic!("no till or guard sent {:?}", envelope.input),
     };
+    answered(envelope, reply);
+}
+
+fn answered(envelope: Envelope, reply: Reply) {
     // A till that hung up has no ear for it.
     let _ = envelope.reply.send(reply);
 }
@@ -273,6 +288,7 @@ fn pricing() -> Pricing {
         rules: Arc::new(|_| None),
         quote: Arc::new(move |_, _, _, _| Some(price.clone())),
         earned: Arc::new(|fen| Points(fen.0 / 100)),
+        zones: Arc::new(|| vec!["vip".to_owned()]),
         worth: Arc::new(|points| Fen(points.0 * 10)),
     }
 }

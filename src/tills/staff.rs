@@ -10,38 +10,41 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::Tills;
 use super::access::text_header;
 use super::body::Body;
 use super::problem::{Code, Problem};
 use super::verbs::unavailable;
+use super::{Tills, tickets};
+use crate::domain::admission::table::NoEntry;
 use crate::domain::event::{
-    EmergencySource, Input, LaneId, OpId, Reply, RulesOffer, StaffAct, StaffRefusal, StaffWish, StayId, Undo,
+    EmergencySource, Input, LaneId, OpId, Reply, StaffAct, StaffRefusal, StaffWish, StayId, Undo,
 };
 use crate::photos::{Arrival, PhotoId};
 use crate::store::reader::BOOKS_TIMEOUT;
 
 /// Longest reason: a sentence or two.
-const MOST_REASON_CHARS: usize = 200;
+pub(super) const MOST_REASON_CHARS: usize = 200;
 /// Longest name of a spend or transaction.
 const MOST_SPEND_CHARS: usize = 128;
 /// Longest operator id and PIN.
-const MOST_NAME_CHARS: usize = 64;
+pub(super) const MOST_NAME_CHARS: usize = 64;
 
 pub(super) type Answer = Result<Json<Value>, Problem>;
 pub(super) type Given = Result<Bytes, BytesRejection>;
 
 /// `POST /staff/lanes/{lane}/raise`.
 pub(super) async fn raise(State(tills): State<Arc<Tills>>, Path(lane): Path<String>, body: Given) -> Answer {
-    let body = Body::parse(body, &["operator", "pin", "reason", "plate", "unpaid"])?;
+    let allowed = ["operator", "pin", "reason", "plate", "unpaid", "second", "second_pin"];
+    let body = Body::parse(body, &allowed)?;
     let operator = tills.operator_of(&body)?;
+    let second = tills.second_of(&body, &operator)?;
     let reason = body.needed_text("reason", MOST_REASON_CHARS)?.to_owned();
     let debt = match body.text("unpaid", MOST_NAME_CHARS)? {
         None | Some("waive") => false,
         Some("debt") => true,
         Some(other) => return Err(Problem::field("unpaid", format!("{other:?}; waive and debt are allowed"))),
     };
-    let what = StaffWish::Raise { reason, plate: body.plate("plate")?, debt };
+    let what = StaffWish::Raise { reason, plate: body.plate("plate")?, debt, second };
     tills.act(&lane, operator, what).await
 }
 
@@ -69,6 +72,19 @@ pub(super) async fn correct_plate(State(tills): State<Arc<Tills>>, Path(lane): P
     let plate = body.plate("plate")?.ok_or_else(|| Problem::field("plate", "missing; the right plate is needed"))?;
     let reason = body.needed_text("reason", MOST_REASON_CHARS)?.to_owned();
     tills.act(&lane, operator, StaffWish::CorrectPlate { plate, reason }).await
+}
+
+/// `POST /staff/lanes/{lane}/no-entry`: what the waiting vehicle pays, whose entry nobody knows.
+pub(super) async fn no_entry(State(tills): State<Arc<Tills>>, Path(lane): Path<String>, body: Given) -> Answer {
+    let body = Body::parse(body, &["operator", "pin", "charge", "reason"])?;
+    let operator = tills.operator_of(&body)?;
+    let how = match body.needed_text("charge", MOST_NAME_CHARS)? {
+        "day_max" => NoEntry::DayMax,
+        "minimum" => NoEntry::Minimum,
+        other => return Err(Problem::field("charge", format!("{other:?}; day_max and minimum are allowed"))),
+    };
+    let reason = body.needed_text("reason", MOST_REASON_CHARS)?.to_owned();
+    tills.act(&lane, operator, StaffWish::ChargeWithoutEntry { how, reason }).await
 }
 
 /// `POST /staff/reversals`.
@@ -161,14 +177,6 @@ pub(super) async fn emergency(State(tills): State<Arc<Tills>>, body: Given) -> A
     tills.decided(Input::Emergency { source: EmergencySource::Staff { operator, reason }, active }, late).await
 }
 
-/// `POST /staff/rules/rollback`: the version before the one in force holds again.
-pub(super) async fn roll_back(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
-    let body = Body::parse(body, &["operator", "pin"])?;
-    let operator = Some(tills.operator_of(&body)?);
-    let late = "the box has not answered yet; look at the rules in force before you do it again";
-    tills.decided(Input::RulesOffered { version: 0, operator, offer: RulesOffer::Before }, late).await
-}
-
 /// `GET /staff/books`.
 pub(super) async fn books(State(tills): State<Arc<Tills>>, headers: HeaderMap) -> Result<Response, Problem> {
     tills.operator_in(&headers)?;
@@ -181,7 +189,16 @@ pub(super) async fn books(State(tills): State<Arc<Tills>>, headers: HeaderMap) -
 }
 
 impl Tills {
-    fn operator_of(&self, body: &Body) -> Result<String, Problem> {
+    /// The second person, where there is one: somebody else than the first.
+    pub(super) fn second_of(&self, body: &Body, operator: &str) -> Result<Option<String>, Problem> {
+        let Some(second) = body.text("second", MOST_NAME_CHARS)? else { return Ok(None) };
+        if second == operator {
+            return Err(Problem::field("second", "the same person; another one is needed"));
+        }
+        self.operator(second, body.needed_text("second_pin", MOST_NAME_CHARS)?).map(Some)
+    }
+
+    pub(super) fn operator_of(&self, body: &Body) -> Result<String, Problem> {
         let operator = body.needed_text("operator", MOST_NAME_CHARS)?;
         self.operator(operator, body.needed_text("pin", MOST_NAME_CHARS)?)
     }
@@ -193,7 +210,7 @@ impl Tills {
         self.operator(operator, text_header(headers, "gatepost-pin").ok_or_else(needed)?)
     }
 
-    async fn act(&self, lane: &str, operator: String, what: StaffWish) -> Answer {
+    pub(super) async fn act(&self, lane: &str, operator: String, what: StaffWish) -> Answer {
         let act = StaffAct { lane: self.lane(lane)?.clone(), operator, what };
         self.decided(Input::Staff(act), "the box has not answered yet; look at the lane before you do it again").await
     }
@@ -220,6 +237,15 @@ impl Tills {
         let reply = tokio::time::timeout(self.settings.answer_timeout, reply).await.map_err(|_| unknown())?;
         match reply.map_err(|_| unknown())? {
             Reply::Staff(Ok(text)) => Ok(Json(json!({"done": true, "text": text}))),
+            Reply::Ticket(ticket) => Ok(tickets::printed(&self.settings.ticket_key, &ticket)),
+            Reply::Staff(Err(StaffRefusal::SecondNeeded { fen })) => {
+                let detail = format!(
+                    "{} fen would be let go: second and second_pin of another operator are needed, or unpaid: debt",
+                    fen.0
+                );
+                Err(Problem::new(Code::SecondNeeded, detail).with("let_go_fen", fen.0))
+            }
+            Reply::Staff(Err(StaffRefusal::NotThatWay { why })) => Err(Problem::new(Code::NotThatWay, why)),
             Reply::Staff(Err(StaffRefusal::NothingWaiting)) => {
                 Err(Problem::new(Code::NothingWaiting, "no vehicle waits in this lane"))
             }

@@ -285,6 +285,51 @@ async fn a_full_or_stopped_loop_is_said_at_once_and_frees_the_key() {
 }
 
 #[tokio::test]
+async fn new_rules_need_two_persons() {
+    let rig = Rig::new().await;
+    let post = |body: Value| rig.client.post(rig.url("staff/rules/activate")).json(&body);
+    rig.check(post(json!({"operator": "li", "pin": "8888"})), "bad-request", 400).await;
+    let same = json!({"operator": "li", "pin": "8888", "second": "li", "second_pin": "8888"});
+    rig.check(post(same), "bad-request", 400).await;
+    let wrong = json!({"operator": "li", "pin": "8888", "second": "zhao", "second_pin": "8888"});
+    rig.check(post(wrong), "operator-unknown", 401).await;
+    let both = json!({"operator": "li", "pin": "8888", "second": "zhao", "second_pin": "6666"});
+    let answer: Value = post(both).send().await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(answer, json!({"done": true, "text": "by li and zhao"}));
+}
+
+#[tokio::test]
+async fn a_kiosk_gives_tickets_and_takes_only_its_own_boxs() {
+    let rig = Rig::new().await;
+    let ticket = rig.till_post("tickets", "k-1", &json!({"lane": "E1"})).expect(200).await;
+    assert_eq!(ticket["ticket"], "临00007");
+    let scan = json!({"lane": "X1", "qr": ticket["qr"]});
+    rig.till_post("tickets/scans", "k-2", &scan).expect(200).await;
+    let Input::Staff(act) = rig.inputs().remove(1) else { panic!("a staff act") };
+    assert_eq!(
+        (act.operator.as_str(), act.what),
+        ("terminal T1", StaffWish::ShowTicket { ticket: Plate::of_ticket(7) })
+    );
+    let forged = json!({"lane": "X1", "qr": "GPT1:临00008:00"});
+    rig.till_post("tickets/scans", "k-3", &forged).problem("bad-request", 400).await;
+}
+
+#[tokio::test]
+async fn the_books_are_put_right_with_a_reason_and_evidence() {
+    let rig = Rig::new().await;
+    let post = |path: &str, body: Value| rig.client.post(rig.url(path)).json(&body);
+    let bare = json!({"operator": "li", "pin": "8888", "plate": "粤B12346", "reason": "misread"});
+    rig.check(post("staff/stays/S1-3/correct", bare.clone()), "bad-request", 400).await;
+    let mut with = bare;
+    with["evidence"] = json!("photo 17");
+    assert_eq!(post("staff/stays/S1-3/correct", with.clone()).send().await.expect("an answer").status(), 200);
+    with["entered_at"] = json!("2026-03-01T09:00:00+08:00");
+    rig.check(post("staff/stays/S1-3/correct", with), "bad-request", 400).await;
+    let count = json!({"operator": "li", "pin": "8888", "reason": "r", "evidence": "e", "vehicles": 3, "zone": "roof"});
+    rig.check(post("staff/counts", count), "bad-request", 400).await;
+}
+
+#[tokio::test]
 async fn staff_acts_reach_the_loop_with_the_operators_name() {
     let rig = Rig::new().await;
     let raise = json!({"operator": "li", "pin": "8888", "reason": "Fee waived", "plate": "粤b12345"});
@@ -298,7 +343,10 @@ async fn staff_acts_reach_the_loop_with_the_operators_name() {
     let Input::Staff(act) = rig.inputs().remove(0) else { panic!("a staff act") };
     let plate: Plate = "粤B12345".parse().expect("a plate");
     assert_eq!((act.lane.as_str(), act.operator.as_str()), ("X1", "li"));
-    assert_eq!(act.what, StaffWish::Raise { reason: "Fee waived".to_owned(), plate: Some(plate), debt: false });
+    assert_eq!(
+        act.what,
+        StaffWish::Raise { reason: "Fee waived".to_owned(), plate: Some(plate), debt: false, second: None }
+    );
 }
 
 #[tokio::test]
@@ -361,7 +409,9 @@ async fn staff_see_what_a_waiting_vehicle_may_be_with_its_pictures() {
     let plate = || "粤A88888".parse::<Plate>().expect("a plate");
     let candidate = PossibleStay { stay: "S1-3".into(), plate: plate(), posterior_ppm: 612_000, second_factor: true };
     let (visit, why) = (visit(Some("粤A8888B"), None), WaitReason::ChoiceOfStay);
-    let state = Waiting { visit, due: None, why, asked_for_points: false, candidates: vec![candidate] };
+    let (asked_for_points, crossed, since_ms) = (false, false, 0);
+    let candidates = vec![candidate];
+    let state = Waiting { visit, due: None, why, asked_for_points, candidates, crossed, since_ms };
     rig.sample(|sample| {
         sample.run("UPDATE stay SET entry_read = ?1 WHERE stay = 'S1-3'", [r#"{"event":"in-3"}"#]);
         sample.lane("X1", &waiting(state));

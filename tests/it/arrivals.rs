@@ -1,6 +1,6 @@
 //! Several reads of one arrival, what cameras tell besides the text, and members whose plates are read a little wrong.
 
-use gatepost::domain::event::{Input, PlateRead};
+use gatepost::domain::event::{Input, PlateRead, StaffWish};
 use gatepost::domain::plate::told::{Candidate, Colour, Stage, Told, VehicleKind};
 
 use crate::story::Story;
@@ -56,6 +56,35 @@ fn a_plate_that_is_read_better_at_a_raised_entry_is_what_the_stay_is_known_by() 
     story.arrival("out", true);
     assert_eq!(story.read("out", "粤B12345"), 1);
     story.drive_through("out");
+}
+
+#[test]
+fn a_right_and_debts_follow_the_plate_that_was_read_better() {
+    let pass = |plate: &str| {
+        format!(
+            "[[passes]]\nid = \"P-{plate}\"\nplates = [\"{plate}\"]\nfrom = \"2026-03-01\"\nuntil = \"2026-03-31\"\n"
+        )
+    };
+    let mut story = crate::stays::with(&pass("粤B12345"));
+    story.enter("in", "粤B1Z345");
+    story.minutes(61);
+    let owe = StaffWish::Raise { reason: "no money".to_owned(), plate: None, debt: true, second: None };
+    story.arrival("out", true);
+    story.read("out", "粤B1Z345");
+    assert_eq!(story.staff("out", owe).0, 1);
+    story.drive_through("out");
+    story.minutes(10);
+    story.arrival("in", true);
+    let quick = PlateRead { told: quick(), ..story.statement("in", "粤B1Z345") };
+    assert_eq!(story.feed(Input::PlateRead(quick.clone())).0, 1);
+    let inside = "SELECT debts_fen || ' ' || coalesce(right_held ->> '$.id', '-') FROM stay WHERE state <> 'closed'";
+    assert_eq!(story.rows(inside), ["1500 -"]);
+    let full = PlateRead { plate: Some("粤B12345".parse().unwrap()), told: blue_car(), ..quick };
+    story.feed(Input::PlateRead(full));
+    assert_eq!(story.rows(inside), ["0 P-粤B12345"]);
+    story.drive_through("in");
+    story.minutes(600);
+    crate::stays::leave_for(&mut story, "粤B12345", 0);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use gatepost::domain::event::LaneId;
-use gatepost::domain::lane::{Direction, LaneSettings, Lanes, PassedBy, Unpaid};
+use gatepost::domain::lane::{Detectors, Direction, LaneSettings, Lanes, PassedBy, Unpaid};
 
 /// A small generator of numbers, so that a seed is the same story for ever (SplitMix64).
 pub struct Dice(pub u64);
@@ -46,6 +46,10 @@ pub fn lanes() -> Lanes {
         back_out_ms: 5_000,
         same_vehicle_ms: 10_000,
         unpaid: Unpaid::Wait,
+        zone: None,
+        forget_ms: 0,
+        stuck_ms: 0,
+        detectors: Detectors::Timer,
     };
     Lanes::from([
         (LaneId::from("in"), lane(Direction::Entry, true, PassedBy::PassageLoop)),

@@ -115,7 +115,8 @@ fn a_barrier_that_does_not_obey_is_told_once() {
         story.seconds(3);
     }
     assert_eq!(story.alarms().iter().filter(|code| *code == "emergency_uncertain").count(), 1);
-    let (raises, reply) = story.staff("out", StaffWish::Raise { reason: "push".to_owned(), plate: None, debt: false });
+    let (raises, reply) =
+        story.staff("out", StaffWish::Raise { reason: "push".to_owned(), plate: None, debt: false, second: None });
     assert_eq!((raises, matches!(reply, Reply::Staff(Ok(_)))), (1, true));
     let (_, reply) = story.staff("out", StaffWish::Settle { fen: Fen(500) });
     assert!(matches!(reply, Reply::Staff(Err(_))), "{reply:?}");

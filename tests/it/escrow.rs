@@ -195,7 +195,7 @@ fn a_debt_is_collected_with_the_next_stay() {
     story.minutes(60);
     story.arrival("out", true);
     assert_eq!(story.read("out", PLATE), 0);
-    let what = StaffWish::Raise { reason: "terminal broken".to_owned(), plate: None, debt: true };
+    let what = StaffWish::Raise { reason: "terminal broken".to_owned(), plate: None, debt: true, second: None };
     assert_eq!(story.staff("out", what).0, 1);
     story.drive_through("out");
     assert_eq!(story.rows("SELECT state || ' ' || waived_fen || ' ' || owed_fen FROM stay"), ["closed 0 1000"]);
@@ -235,7 +235,7 @@ fn a_guard_who_lets_go_lets_go_of_this_stay_only() {
     story.minutes(20);
     story.arrival("out-2", true);
     assert_eq!(story.read("out-2", PLATE), 0);
-    let what = StaffWish::Raise { reason: "goodwill".to_owned(), plate: None, debt: false };
+    let what = StaffWish::Raise { reason: "goodwill".to_owned(), plate: None, debt: false, second: None };
     assert_eq!(story.staff("out-2", what).0, 1);
     story.drive_through("out-2");
     let stays = story.rows("SELECT fee_fen || ' ' || waived_fen || ' ' || owed_fen FROM stay ORDER BY entry_ms");

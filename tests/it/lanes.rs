@@ -286,7 +286,7 @@ fn a_guard_raises_with_a_reason_and_the_debt_is_on_record() {
     story.minutes(25);
     story.arrival("out", true);
     story.read("out", PLATE);
-    let wish = StaffWish::Raise { reason: "till out of order".to_owned(), plate: None, debt: false };
+    let wish = StaffWish::Raise { reason: "till out of order".to_owned(), plate: None, debt: false, second: None };
     assert_eq!(story.staff("out", wish.clone()).0, 1);
     story.drive_through("out");
     assert_eq!(story.stays(), ["粤B12345 closed 500 0 500"]);
@@ -353,7 +353,10 @@ fn a_vehicle_without_a_plate_enters_and_leaves_by_a_guard() {
     let mut story = Story::new();
     story.arrival("in", true);
     assert_eq!(story.read("in", ""), 0);
-    assert_eq!(story.staff("in", StaffWish::Raise { reason: "no plate".to_owned(), plate: None, debt: false }).0, 1);
+    assert_eq!(
+        story.staff("in", StaffWish::Raise { reason: "no plate".to_owned(), plate: None, debt: false, second: None }).0,
+        1
+    );
     story.drive_through("in");
     assert_eq!(story.stays(), ["- open - 0 0"]);
 }

@@ -4,6 +4,7 @@
 mod arrivals;
 mod benefits;
 mod boxed;
+mod corrections;
 mod demo;
 mod dice;
 mod emergency;
@@ -23,6 +24,7 @@ mod random;
 mod recovery;
 mod settlement;
 mod source;
+mod stays;
 mod story;
 mod tidy;
 mod till_lines;

@@ -9,7 +9,12 @@ const PLATE: &str = "粤B12345";
 const OTHER: &str = "粤BD98765";
 
 fn raise(plate: Option<&str>) -> StaffWish {
-    StaffWish::Raise { reason: "seen".to_owned(), plate: plate.map(|plate| plate.parse().unwrap()), debt: false }
+    StaffWish::Raise {
+        reason: "seen".to_owned(),
+        plate: plate.map(|plate| plate.parse().unwrap()),
+        debt: false,
+        second: None,
+    }
 }
 
 #[test]
@@ -240,7 +245,13 @@ fn a_fee_of_an_impossible_stay_asks_for_points_in_bounds() {
     story.arrival("out", true);
     assert_eq!(story.read("out", PLATE), 0);
     assert_eq!(story.phase("out"), "waiting");
-    assert_eq!(story.staff("out", raise(None)).0, 1);
+    let by_two = StaffWish::Raise {
+        reason: "the clock".to_owned(),
+        plate: None,
+        debt: false,
+        second: Some("manager-1".to_owned()),
+    };
+    assert_eq!(story.staff("out", by_two).0, 1);
 }
 
 #[test]

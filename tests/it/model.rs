@@ -12,7 +12,7 @@ use gatepost::domain::event::{
 use gatepost::domain::lane::{Direction, Lane, Lanes, Phase};
 use gatepost::domain::points::Part;
 use gatepost::domain::rules::Rules;
-use gatepost::domain::stay::{Stay, StayState};
+use gatepost::domain::stay::{Reread, Stay, StayState};
 use gatepost::domain::tariff;
 use gatepost::store::journal::Entry;
 use rusqlite::Connection;
@@ -161,10 +161,11 @@ impl Model {
                 let visit = self.stays.get_mut(stay).unwrap();
                 (visit.exit, visit.fee) = (Some(*at), fee.total.0);
             }
-            Record::StayReread { stay, plate, member, .. } => {
+            Record::StayReread(reread) => {
+                let Reread { stay, plate, member, debts, .. } = &**reread;
                 self.go(stay, &[StayState::PendingEntry], StayState::PendingEntry);
                 let known = &mut self.stays.get_mut(stay).unwrap().stay;
-                (known.plate, known.member) = (Some(plate.clone()), member.clone());
+                (known.plate, known.member, known.debts) = (Some(plate.clone()), member.clone(), *debts);
             }
             Record::StayMatched { .. } | Record::ExperienceReset { .. } => {}
             Record::StayResumed { stay } => {
@@ -200,6 +201,12 @@ impl Model {
                 assert!(std::mem::replace(&mut self.has_lapsed, false), "said once");
             }
             Record::WitnessSeen { .. } => {}
+            Record::TicketIssued { .. }
+            | Record::ZoneEntered { .. }
+            | Record::ZoneLeft { .. }
+            | Record::CountTaken { .. }
+            | Record::StayCorrected(_)
+            | Record::DayReported { .. } => panic!("random stories do not tell of {record:?}"),
             Record::StayVoided { stay, .. } => {
                 let from = [StayState::PendingEntry, StayState::Open, StayState::PendingExit];
                 self.go(stay, &from, StayState::Void);
@@ -265,6 +272,7 @@ impl Model {
             | Record::BarrierAnswered { .. }
             | Record::BarrierMoved { .. }
             | Record::PassageSeen { .. }
+            | Record::TailgateSeen { .. }
             | Record::AlarmRaised { .. }
             | Record::RulesActivated { .. } => {}
             Record::Fed { .. } | Record::Acknowledged { .. } | Record::LeaseSeen { .. } => {

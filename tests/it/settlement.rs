@@ -7,6 +7,9 @@ use gatepost::domain::event::{
 use gatepost::domain::points::Lot;
 use gatepost::domain::settlement::{Closing, Mismatch, Report};
 
+use serde_json::{Value, json};
+
+use crate::boxed::{Site, request};
 use crate::story::{MINUTE, Story};
 
 const PLATE: &str = "粤B12345";
@@ -25,14 +28,14 @@ fn what_goes_back_is_owed_the_other_way_round_to_the_fen() {
     let mut story = shopper();
     let transaction = applied(story.commit(sale("k-1", 700)).1);
     let refund = |fen| TillWish::Refund { transaction: transaction.clone(), fen: Fen(fen) };
-    for (key, fen) in [("b-1", 1), ("b-2", 333), ("b-3", 366)] {
+    for (key, fen) in [("b-1", 5), ("b-2", 5), ("b-3", 323), ("b-4", 367)] {
         assert!(matches!(story.ask(key, refund(fen)), TillAnswer::Done { .. }));
     }
     let net = "SELECT CAST(sum(CASE what WHEN 'undone' THEN -face_fen ELSE face_fen END) AS TEXT) FROM leg";
     assert_eq!(story.rows(net), ["0"]);
     let report = close(&mut story);
     let nets: i64 = report.owed.iter().map(|owed| owed.face_fen.0).sum();
-    assert_eq!((nets, report.exceptions), (0, vec![]), "{:?}", report.owed);
+    assert_eq!((nets, differences(&report)), (0, 0), "{:?}", report.owed);
 }
 
 #[test]
@@ -49,7 +52,7 @@ fn a_shops_gift_is_the_shops_debt_once_the_car_has_left() {
     story.drive_through("out");
     assert_eq!(legs(&story), ["benefit Noodle bar parking - 0 500 500"]);
     let report = close(&mut story);
-    assert_eq!((report.stays.count, report.stays.benefit_fen, report.exceptions), (1, Fen(500), vec![]));
+    assert_eq!((report.stays.count, report.stays.benefit_fen, differences(&report)), (1, Fen(500), 0));
 }
 
 #[test]
@@ -69,7 +72,7 @@ fn points_at_the_barrier_are_owed_when_the_car_has_passed_and_not_when_it_backs_
     assert_eq!(legs(&story), ["spend M017 parking A 40 400 400", "spend MALL_MKT parking B 10 100 90"]);
     let report = close(&mut story);
     assert_eq!((report.stays.fee_fen, report.stays.points_fen, report.matched), (Fen(500), Fen(500), 1));
-    assert_eq!(report.exceptions, vec![]);
+    assert_eq!(differences(&report), 0);
 }
 
 #[test]
@@ -122,7 +125,7 @@ fn what_till_lane_and_journal_do_not_say_the_same_of_is_listed() {
     story.member("M1", &[]);
     story.arrival("out-2", true);
     story.read("out-2", PLATE);
-    let raise = StaffWish::Raise { reason: "let go".to_owned(), plate: None, debt: false };
+    let raise = StaffWish::Raise { reason: "let go".to_owned(), plate: None, debt: false, second: None };
     story.staff("out-2", raise);
     story.drive_through("out-2");
     let report = close(&mut story);
@@ -135,6 +138,35 @@ fn what_till_lane_and_journal_do_not_say_the_same_of_is_listed() {
         (Mismatch::WrittenOff, stay[0].as_str(), 500, 1),
     ];
     assert_eq!(listed, expect);
+}
+
+#[test]
+fn staff_look_at_a_day_and_print_a_statement_and_nobody_else_does() {
+    let site = Site::start(crate::till_lines::LANE);
+    let guard = [("Gatepost-Operator", "guard"), ("Gatepost-Pin", "4711")];
+    let ask = |method: &str, path: &str, headers: &[(&str, &str)], body: &str| {
+        request(site.address, method, &format!("/api/v1/staff/business-days/{path}"), headers, body).unwrap()
+    };
+    let day = ask("GET", "2026-03-01", &guard, "");
+    let report: Value = serde_json::from_str(&day.body).unwrap();
+    assert_eq!((day.status, &report["closed_by"], &report["matched"]), (200, &json!(null), &json!(0)), "{report}");
+    let csv = ask("GET", "2026-03-01/statements/cafe", &guard, "");
+    assert_eq!((csv.status, csv.body.lines().count()), (200, 1));
+    assert!(csv.body.starts_with("\u{feff}entry,head,what,"), "{}", csv.body);
+    let page = ask("GET", "2026-03-01/statements/%3Cb%3E?format=html", &guard, "");
+    assert!(page.status == 200 && page.body.contains("&lt;b&gt;") && !page.body.contains("<b>"), "{}", page.body);
+    for (path, expect) in [("2026-03-01", 401), ("2026-03-01/statements/cafe", 401)] {
+        assert_eq!(ask("GET", path, &[], "").status, expect, "{path}");
+    }
+    for path in ["2026-02-30", "2026-03-01/statements/cafe?format=pdf"] {
+        assert_eq!(ask("GET", path, &guard, "").status, 400, "{path}");
+    }
+    let body = json!({"operator": "guard", "pin": "4711"}).to_string();
+    let refused = ask("POST", "2999-01-01/close", &[], &body);
+    assert!(refused.status == 409 && refused.body.contains("day-open"), "{}", refused.body);
+    assert_eq!(ask("POST", "2026-03-01/close", &[], &body).status, 200, "an empty day of the past");
+    let report: Value = serde_json::from_str(&ask("GET", "2026-03-01", &guard, "").body).unwrap();
+    assert_eq!(report["closed_by"], "guard");
 }
 
 /// A member with forty points of a shop's lot, which expire first, and two hundred of the mall's, settled at 90 %.
@@ -204,6 +236,11 @@ fn close(story: &mut Story) -> Report {
     closed(story, day);
     let report = story.rows("SELECT report FROM day_close ORDER BY day DESC LIMIT 1").pop().unwrap();
     serde_json::from_str(&report).unwrap()
+}
+
+/// What does not add up.
+fn differences(report: &Report) -> usize {
+    report.exceptions.iter().filter(|found| found.state == Mismatch::AmountDiff).count()
 }
 
 fn closed(story: &mut Story, day: BusinessDay) {

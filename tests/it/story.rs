@@ -7,7 +7,7 @@ use gatepost::domain::event::{
     Member, MemberId, Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAct,
     TillAnswer, TillCommit, TillMark, TillWish, UtcMs, VehicleSign,
 };
-use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy, Unpaid};
+use gatepost::domain::lane::{Detectors, Direction, LaneSettings, Lanes, LoopRole, PassedBy, Unpaid};
 use gatepost::domain::points::Lot;
 use gatepost::site::{Core, activate_rules};
 use gatepost::store::{Store, journal, recompute};
@@ -376,6 +376,10 @@ fn lanes() -> Lanes {
         back_out_ms: 5_000,
         same_vehicle_ms: 10_000,
         unpaid: Unpaid::Wait,
+        zone: None,
+        forget_ms: 0,
+        stuck_ms: 0,
+        detectors: Detectors::Timer,
     };
     Lanes::from([
         (LaneId::from("in"), lane(Direction::Entry, true, PassedBy::PassageLoop)),

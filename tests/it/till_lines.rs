@@ -133,7 +133,7 @@ fn check(line: &str, report: &Report) {
 }
 
 /// A site has a lane; nobody drives here.
-const LANE: &str = r#"
+pub const LANE: &str = r#"
 [[links]]
 id = "broker"
 kind = "mqtt"

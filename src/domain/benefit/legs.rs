@@ -68,9 +68,11 @@ pub fn payers(table: &Table, used: &Use) -> Vec<(String, Fen)> {
         Source::Coupon => table.coupons.iter().find(|kind| kind.id == used.benefit).map(|kind| &kind.funder),
         Source::Points => return Vec::new(),
     };
-    let funder = match (used.source, funder.and_then(Option::as_deref)) {
-        (Source::Coupon, Some("merchant")) | (Source::Validation, None) => merchant(),
-        (_, funder) => funder.unwrap_or(UNFUNDED),
+    let funder = funder.and_then(Option::as_deref);
+    let funder = match used.source {
+        Source::Validation => funder.unwrap_or_else(merchant),
+        Source::Coupon if funder == Some("merchant") => merchant(),
+        Source::Coupon | Source::Entitlement | Source::Pass | Source::Points => funder.unwrap_or(UNFUNDED),
     };
     let shares = split(table, funder, used.fen.0).into_iter().filter(|(_, fen)| *fen != 0);
     shares.map(|(payer, fen)| (payer.to_owned(), Fen(fen))).collect()

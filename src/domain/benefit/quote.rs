@@ -12,7 +12,7 @@ use crate::domain::event::{Fen, MemberId, UtcMs};
 use crate::domain::points::Purse;
 use crate::domain::rules::{PointsRounding, Rules};
 use crate::domain::stay::Stay;
-use crate::domain::tariff::{self, ORDINARY, PriorVisit, Question};
+use crate::domain::tariff::{self, PriorVisit, Question};
 
 /// Who settles points: the programme, by the lots that the cloud ledger keeps behind its grants.
 const PROGRAMME: &str = "programme";
@@ -78,9 +78,7 @@ pub fn quote(
     purse: &Purse,
     moment: Moment,
 ) -> Outcome {
-    let class = stay.plate.as_ref().map_or(ORDINARY, crate::domain::plate::Plate::class);
-    let plain = Question { class: class.to_owned(), prior: prior.to_vec(), ..Question::of(stay.entry, moment.at) };
-    answer(rules, &plain, stay, known, purse, moment)
+    answer(rules, &tariff::question(stay, prior, moment.at), stay, known, purse, moment)
 }
 
 /// What [`quote`] says of a stay, where the question about its fee is asked in full; without payments, which the stay
@@ -92,7 +90,7 @@ pub fn answer(rules: &Rules, plain: &Question, stay: &Stay, known: &Known, purse
             let (zh, en) = (String::new(), String::new());
             question.free.push(tariff::FreeTime { source: "benefits".to_owned(), seconds, zh, en });
         }
-        tariff::fee(rules, &question)
+        tariff::fee_of(rules, stay, question)
     };
     let (rate, earn) = (rate(rules), earn_rate(rules));
     let grace_minutes = rules.tariffs.grace_minutes(plain);

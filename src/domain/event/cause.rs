@@ -39,6 +39,8 @@ pub enum RaiseCause {
     },
     /// The site lets vehicles go and books what they owe.
     Debt,
+    /// It may drive into or out of an inner lot.
+    Zone,
     /// The vehicle still stands there after an uncertain raise, and a fresh read proves it.
     StillThere,
     /// A fire alarm or a guard's emergency holds every barrier up.

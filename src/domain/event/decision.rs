@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{CommandId, Fen, Input, LaneId, OpId, Points, Record, StayId, TillDone};
+use crate::domain::plate::Plate;
 
 /// What the edges are to do once the records are on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub enum Reply {
     Till(TillAnswer),
     /// For staff.
     Staff(Result<String, StaffRefusal>),
+    /// For a driver without a plate: the number of the ticket.
+    Ticket(Plate),
 }
 
 /// Why a wish of staff was not followed.
@@ -48,6 +51,16 @@ pub enum StaffRefusal {
     },
     /// The vehicle that waits is not known to be that stay.
     NotPossible,
+    /// So much is let go only by two persons.
+    SecondNeeded {
+        /// What would be let go.
+        fen: Fen,
+    },
+    /// The books cannot be put right in that way.
+    NotThatWay {
+        /// Why, and what is allowed.
+        why: String,
+    },
     /// This box's journal holds no such spend: only the cloud ledger can undo it.
     SpentElsewhere,
     /// The spend is of an epoch of this box that has ended: the cloud ledger undoes it.

@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CloudNews, CommandId, DeviceId, Fen, LaneId, MemberId, OpId, Pairing, StayId, TerminalId, TillAct, TillMark, Undo,
-    UtcMs, Witnessed,
+    CloudNews, CommandId, Correction, DeviceId, Fen, LaneId, MemberId, OpId, Pairing, StayId, TerminalId, TillAct,
+    TillMark, Undo, UtcMs, Witnessed,
 };
+use crate::domain::admission::table::NoEntry;
 use crate::domain::benefit::CouponState;
 use crate::domain::lane::LoopRole;
+use crate::domain::losses::DayReport;
 use crate::domain::plate::Plate;
 use crate::domain::plate::told::Told;
 use crate::domain::settlement::Closing;
@@ -147,6 +149,9 @@ pub enum StaffWish {
         /// Whether what is due is booked as a debt against the plate, instead of being let go.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         debt: bool,
+        /// A second person who agrees, already verified; needed where much is let go.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        second: Option<String>,
     },
     /// Take cash for the waiting vehicle.
     Settle {
@@ -158,6 +163,20 @@ pub enum StaffWish {
         /// Which.
         stay: StayId,
         /// How the operator knows.
+        reason: String,
+    },
+    /// Let a waiting vehicle without a readable plate in, under the number of a ticket.
+    IssueTicket,
+    /// The ticket of the vehicle that stands there.
+    ShowTicket {
+        /// Its number.
+        ticket: Plate,
+    },
+    /// Say what the waiting vehicle pays, whose entry nobody knows.
+    ChargeWithoutEntry {
+        /// How.
+        how: NoEntry,
+        /// Why.
         reason: String,
     },
     /// Say which plate the waiting vehicle really has.
@@ -404,8 +423,14 @@ pub enum Input {
         #[serde(skip)]
         offer: RulesOffer,
     },
+    /// A vehicle drove out or in behind another.
+    VehicleFollowed(PlateRead),
     /// A person acts.
     Staff(StaffAct),
+    /// A person puts the books right.
+    Corrected(Correction),
+    /// A business day is over, and somebody has looked through it.
+    DayEnded(DayReport),
     /// A till commits.
     Till(TillCommit),
     /// A till asks something else.
@@ -425,4 +450,35 @@ pub enum Input {
     Witnessed(Witnessed),
     /// A spend of points is to be undone.
     Undo(Undo),
+}
+
+impl Input {
+    /// The lane that an input speaks of.
+    pub fn lane(&self) -> Option<&LaneId> {
+        match self {
+            Input::PlateRead(read) | Input::VehicleFollowed(read) => Some(&read.lane),
+            Input::Staff(act) => Some(&act.lane),
+            Input::Started { lane }
+            | Input::LoopChanged { lane, .. }
+            | Input::VehicleSeen { lane, .. }
+            | Input::BarrierAnswered { lane, .. }
+            | Input::BarrierMoved { lane, .. }
+            | Input::LaneDue { lane }
+            | Input::LaneReconsidered { lane }
+            | Input::LaneEmergency { lane, .. } => Some(lane),
+            Input::Till(_)
+            | Input::TillAct(_)
+            | Input::TillHoldDue { .. }
+            | Input::TerminalChanged(_)
+            | Input::DayClosing(_)
+            | Input::Cloud(_)
+            | Input::Witnessed(_)
+            | Input::Undo(_)
+            | Input::Emergency { .. }
+            | Input::ExperienceForgotten { .. }
+            | Input::RulesOffered { .. }
+            | Input::Corrected(_)
+            | Input::DayEnded(_) => None,
+        }
+    }
 }

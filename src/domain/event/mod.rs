@@ -1,6 +1,7 @@
 //! The one language of the house: what comes in, what was decided, what is to be done.
 
 mod cause;
+mod correction;
 mod decision;
 mod escrow;
 mod input;
@@ -10,6 +11,7 @@ mod till;
 use serde::{Deserialize, Serialize};
 
 pub use cause::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Tender};
+pub use correction::{Corrected, Correction, Wrong};
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};
 pub use escrow::{CloudNews, EpochReason, Given, JournalHead, Undo, Witnessed};
 pub use input::{

@@ -3,17 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Answered, ArmPosition, Booking, CommandAnswer, CommandId, EmergencySource, EpochReason, Evidence, FeedChange, Fen,
-    GrantId, HoldEnd, JournalHead, LaneId, MatchedBy, MemberId, OpId, Pairing, PaymentVoid, PlateRead, Points,
-    PointsDebt, RaiseCause, ReadOutcome, Sale, ShiftEnd, ShiftStart, StayId, TakenBack, Tender, TillHold, UtcMs,
+    Answered, ArmPosition, Booking, CommandAnswer, CommandId, Corrected, EmergencySource, EpochReason, Evidence,
+    FeedChange, Fen, GrantId, HoldEnd, JournalHead, LaneId, MatchedBy, MemberId, OpId, Pairing, PaymentVoid, PlateRead,
+    Points, PointsDebt, RaiseCause, ReadOutcome, Sale, ShiftEnd, ShiftStart, StayId, TakenBack, Tender, TillHold,
+    UtcMs,
 };
 use crate::domain::benefit::{RestsOn, Use, Validation};
 use crate::domain::lane::Lane;
+use crate::domain::losses::DayReport;
 use crate::domain::matching::learning::Lesson;
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Part};
 use crate::domain::settlement::{Closed, Posting};
-use crate::domain::stay::{EntryRead, Stay};
+use crate::domain::stay::{Reread, Stay};
 use crate::domain::tariff::Fee;
 
 /// What was decided: a line of the journal and, applied, the tables.
@@ -94,16 +96,7 @@ pub enum Record {
     },
     /// The camera read a vehicle better after its barrier was raised at the entry; only what its stay is known by
     /// changes.
-    StayReread {
-        /// Which stay.
-        stay: StayId,
-        /// The plate that all statements together say.
-        plate: Plate,
-        /// Whose plate that is, if the member consented.
-        member: Option<MemberId>,
-        /// What was told of it.
-        entry_read: EntryRead,
-    },
+    StayReread(Box<Reread>),
     /// The vehicle went back inside from the exit.
     StayResumed {
         /// Which stay.
@@ -150,6 +143,68 @@ pub enum Record {
         /// Why.
         reason: String,
     },
+    /// A vehicle without a readable plate has a ticket, whose number stands for its plate.
+    TicketIssued {
+        /// Where.
+        lane: LaneId,
+        /// Its number.
+        ticket: Plate,
+    },
+    /// A vehicle drove into an inner lot.
+    ZoneEntered {
+        /// Which stay.
+        stay: StayId,
+        /// Which lot.
+        zone: String,
+        /// By which lane.
+        lane: LaneId,
+        /// When it was read there.
+        at: UtcMs,
+        /// How it is known that it passed.
+        evidence: Evidence,
+    },
+    /// A vehicle drove out of an inner lot.
+    ZoneLeft {
+        /// Which stay.
+        stay: StayId,
+        /// Which lot.
+        zone: String,
+        /// By which lane.
+        lane: LaneId,
+        /// When it was read there.
+        at: UtcMs,
+        /// How it is known that it passed.
+        evidence: Evidence,
+    },
+    /// A person has counted the vehicles inside.
+    CountTaken {
+        /// The inner lot; none: the car park outside of its inner lots.
+        zone: Option<String>,
+        /// How many were counted.
+        counted: u32,
+        /// How many the books say.
+        by_books: u32,
+        /// Who counted.
+        operator: String,
+    },
+    /// A vehicle followed another through one raise.
+    TailgateSeen {
+        /// Which lane.
+        lane: LaneId,
+        /// Its plate, where it was read.
+        plate: Option<Plate>,
+        /// Its stay, where it is known.
+        stay: Option<StayId>,
+        /// How that is known.
+        evidence: Evidence,
+    },
+    /// A stay was put right by a person. What it cost is computed again under the rules of its entry.
+    StayCorrected(Box<Corrected>),
+    /// What was lost on a business day.
+    DayReported {
+        /// The report.
+        report: DayReport,
+    },
     /// Money was taken for a stay.
     PaymentTaken {
         /// The effect's id.
@@ -163,8 +218,7 @@ pub enum Record {
         /// When.
         at: UtcMs,
     },
-    /// What a stay uses up of benefits, in place of what was held for it before: posted when the vehicle has left, void
-    /// where it goes back inside unpaid.
+    /// What a stay uses up of benefits, in place of what was held before: posted when it has left, void where it stays.
     BenefitsHeld {
         /// Which stay.
         stay: StayId,

@@ -46,6 +46,8 @@ pub enum Class {
     CivilAviation,
     /// Fire and rescue, 应急 at the end.
     Emergency,
+    /// A temporary paper plate, or the number of a ticket: 临 at an end.
+    Temporary,
     /// One of the extra formats of the settings.
     Listed,
     /// None of these.
@@ -120,7 +122,8 @@ impl Class {
             | Self::ArmedPolice
             | Self::Military
             | Self::CivilAviation
-            | Self::Emergency => true,
+            | Self::Emergency
+            | Self::Temporary => true,
         }
     }
 }
@@ -146,6 +149,8 @@ fn by_its_ends(chars: &[char]) -> Option<Class> {
         '学' => Class::Learner,
         '试' => Class::Trial,
         '超' => Class::Oversize,
+        '临' => Class::Temporary,
+        _ if chars.first() == Some(&'临') => Class::Temporary,
         _ if chars.first() == Some(&'使') => Class::Embassy,
         _ => return None,
     };
@@ -221,6 +226,8 @@ mod tests {
             ("空A12345", Class::Military),
             ("民航A1234", Class::CivilAviation),
             ("粤B1234应急", Class::Emergency),
+            ("粤B1234临", Class::Temporary),
+            ("临00042", Class::Temporary),
             ("AB1234", Class::Listed),
             ("12345", Class::Unknown),
         ] {

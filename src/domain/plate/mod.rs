@@ -39,7 +39,22 @@ pub enum NotAPlate {
     NoDigit,
 }
 
+/// The first character of the number that stands for the plate of a vehicle without one.
+const TICKET: char = '临';
+
 impl Plate {
+    /// The number of a ticket, which stands for the plate of a vehicle without a readable one: `临` and five digits or
+    /// more. After 999,999,999 they begin anew.
+    pub fn of_ticket(number: u32) -> Self {
+        Self(format!("{TICKET}{:05}", number % 1_000_000_000))
+    }
+
+    /// Whether it is the number of a ticket.
+    pub fn is_ticket(&self) -> bool {
+        let mut chars = self.0.chars();
+        chars.next() == Some(TICKET) && chars.all(|c| c.is_ascii_digit())
+    }
+
     /// The plate's text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -48,7 +63,7 @@ impl Plate {
     /// The class of vehicle that the plate itself tells: green plates of electric vehicles have eight characters, a
     /// province and seven letters or digits (GA 36).
     pub fn class(&self) -> &'static str {
-        let has_province = self.0.chars().next().is_some_and(|c| !c.is_ascii());
+        let has_province = self.0.chars().next().is_some_and(|c| !c.is_ascii() && c != TICKET);
         let is_electric = has_province && self.0.chars().count() == 8 && self.0.chars().skip(1).all(|c| c.is_ascii());
         if is_electric { "nev" } else { "car" }
     }

@@ -5,6 +5,8 @@ use toml::Spanned;
 
 use super::golden::Golden;
 use super::{BadRules, EarnRate, GrantSize, PointsRate, Rules};
+use crate::domain::admission::Admission;
+use crate::domain::admission::table::{List, Policy, WrittenPass};
 use crate::domain::benefit;
 use crate::domain::event::UtcMs;
 use crate::domain::tariff::Tariffs;
@@ -25,6 +27,12 @@ struct Bundle {
     #[serde(default)]
     zones: Vec<InnerLot>,
     tariffs: Vec<Tariff>,
+    #[serde(default)]
+    stays: Policy,
+    #[serde(default)]
+    lists: Vec<List>,
+    #[serde(default)]
+    passes: Vec<WrittenPass>,
     #[serde(default)]
     benefits: benefit::Table,
     points: PointsRate,
@@ -89,6 +97,9 @@ pub(super) fn read(text: &str) -> Result<(Rules, Vec<Spanned<Golden>>), BadRules
         let wrong = format!("{} [[golden]] cases; a bundle proves itself with at least one", bundle.golden.len());
         return Err(BadRules::whole(wrong, format!("1 to {GOLDEN_MAX}")));
     }
+    let zone = &calendar.zone;
+    let admission = Admission::of(bundle.stays, bundle.lists, bundle.passes, &bundle.zones, zone)
+        .map_err(|(span, wrong)| BadRules::at(text, span, wrong, "what docs/stays.md describes"))?;
     let tariffs = Tariffs::of(calendar, bundle.zones, bundle.tariffs)
         .map_err(|(span, wrong)| BadRules::at(text, span, wrong, "what docs/tariffs.md describes"))?;
     benefit::check(&bundle.benefits).map_err(|wrong| {
@@ -101,6 +112,7 @@ pub(super) fn read(text: &str) -> Result<(Rules, Vec<Spanned<Golden>>), BadRules
         effective_from,
         overridable: bundle.bundle.overridable,
         tariffs,
+        admission,
         benefits: bundle.benefits,
         points: bundle.points,
         earn: bundle.earn,

@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
+use super::admission::Admission;
 use super::benefit;
 use super::event::{Fen, Points, UtcMs};
 use super::points::POINTS_MAX;
@@ -30,6 +31,8 @@ pub struct Rules {
     pub overridable: Vec<String>,
     /// What stays cost.
     pub tariffs: Tariffs,
+    /// Who is let in, and what the site does where a stay is not as it should be.
+    pub admission: Admission,
     /// What drivers need not pay, and why.
     pub benefits: benefit::Table,
     /// What points are worth when they pay for parking.

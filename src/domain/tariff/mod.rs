@@ -15,9 +15,11 @@ mod words;
 
 use serde::{Deserialize, Serialize};
 
+use super::admission::Right;
+use super::admission::table::NoEntry;
 use super::event::{Fen, UtcMs};
 use super::rules::Rules;
-use super::stay::Stay;
+use super::stay::{Stay, ZoneVisit};
 
 pub use pricing::Tariffs;
 pub use probe::Probe;
@@ -176,22 +178,85 @@ pub fn total(rules: &Rules, question: &Question) -> Fen {
 /// What `stay` costs if it leaves at `at`, less what has been paid. Inside the grace after a payment nothing more is
 /// due. `prior` are the earlier visits of the same plate that may share a cap with it.
 pub fn quote(rules: &Rules, stay: &Stay, prior: &[PriorVisit], at: UtcMs) -> Quote {
-    let class = stay.plate.as_ref().map_or(ORDINARY, super::plate::Plate::class);
     // Debts are paid first; the grace after a payment is for what was paid for this stay.
     let paid = Fen((stay.paid.0 - stay.debts.0).max(0));
-    let mut fee = fee(
-        rules,
-        &Question {
-            class: class.to_owned(),
-            prior: prior.to_vec(),
-            paid,
-            paid_at: stay.paid_at.filter(|_| paid.0 > 0),
-            ..Question::of(stay.entry, at)
-        },
-    );
+    let question = Question { paid, paid_at: stay.paid_at.filter(|_| paid.0 > 0), ..question(stay, prior, at) };
+    let mut fee = fee_of(rules, stay, question);
     add_debts(&mut fee, stay.debts);
     let due = Fen((fee.total.0 - stay.paid.0).max(0));
     Quote { fee, due }
+}
+
+/// How far back an earlier visit may have ended: the longest civil day, with room.
+pub const LOOK_BACK_MS: i64 = 26 * 3600 * 1000;
+
+/// Whether an earlier visit is one that the fee of a stay from `entry` may depend on.
+pub fn is_prior(visit: &PriorVisit, entry: UtcMs) -> bool {
+    visit.exit.0 >= entry.0.saturating_sub(LOOK_BACK_MS) && visit.entry.0 <= entry.0
+}
+
+/// Answers a question about a stay: what its list or pass covers costs nothing, and what was assumed is said.
+pub fn fee_of(rules: &Rules, stay: &Stay, mut question: Question) -> Fee {
+    let exit = question.exit;
+    let covered = stay.right.as_ref().map(|right| (right, rules.admission.covered_until(right, stay.entry, exit)));
+    let mut fee = match &covered {
+        Some((_, until)) if *until >= exit => Fee::default(),
+        Some((_, until)) => {
+            question.entry = *until;
+            fee(rules, &question)
+        }
+        None => fee(rules, &question),
+    };
+    if let Some((right, until)) = covered {
+        fee.lines.insert(0, right_line(right, stay.entry, until));
+    }
+    if let Some(assumed) = stay.assumed {
+        fee.lines.insert(0, assumed_line(assumed));
+    }
+    fee
+}
+
+/// What is asked about a stay that leaves at `at`, with its parts in inner lots, without payments and rights.
+pub fn question(stay: &Stay, prior: &[PriorVisit], at: UtcMs) -> Question {
+    let class = stay.plate.as_ref().map_or(ORDINARY, super::plate::Plate::class);
+    let part = |part: &ZoneVisit| ZonePart { zone: part.zone.clone(), from: part.from, to: part.to.unwrap_or(at) };
+    Question {
+        class: class.to_owned(),
+        prior: prior.to_vec(),
+        zones: stay.zones.iter().map(part).collect(),
+        ..Question::of(stay.entry, at)
+    }
+}
+
+/// The least that a stay costs which is not free, in whole minutes from its entry; none where everything is free.
+pub fn shortest_charged(rules: &Rules, class: &str, entry: UtcMs) -> Option<i64> {
+    let costs = |minutes: i64| {
+        let question = Question { class: class.to_owned(), ..Question::of(entry, UtcMs(entry.0 + minutes * 60_000)) };
+        total(rules, &question).0 > 0
+    };
+    (1..=24 * 60).find(|minutes| costs(*minutes))
+}
+
+/// What a list or a pass covers is a line of its own, so that nobody wonders about the time.
+fn right_line(right: &Right, entry: UtcMs, until: UtcMs) -> FeeLine {
+    let minutes = (until.0 - entry.0).max(0) / 60_000;
+    let (zh, en) = match right {
+        Right::List { id } => (format!("白名单{id}，免费"), format!("list {id}: free")),
+        Right::Pass { id } => {
+            (format!("月卡{id}，前{minutes}分钟免费"), format!("pass {id}: the first {minutes} min are free"))
+        }
+    };
+    FeeLine { rule: right.rule(), fen: Fen(0), zh, en }
+}
+
+/// An entry that nobody read is said to be assumed.
+fn assumed_line(assumed: NoEntry) -> FeeLine {
+    let (rule, zh, en) = match assumed {
+        NoEntry::Guard => ("no_entry.guard", "无入场记录，由岗亭确定入场时间", "no entry found; a guard set its time"),
+        NoEntry::DayMax => ("no_entry.day_max", "无入场记录，按24小时计费", "no entry found; charged as 24 hours"),
+        NoEntry::Minimum => ("no_entry.minimum", "无入场记录，按最低收费", "no entry found; charged the least fee"),
+    };
+    FeeLine { rule: rule.to_owned(), fen: Fen(0), zh: zh.to_owned(), en: en.to_owned() }
 }
 
 /// What earlier stays of the plate left unpaid is a line of its own.

@@ -112,6 +112,16 @@ impl Tariffs {
         self.plans.iter().map(|plan| &plan.tariff)
     }
 
+    /// The inner lots.
+    pub fn lots(&self) -> impl Iterator<Item = &InnerLot> {
+        self.lots.iter()
+    }
+
+    /// The inner lot of that name.
+    pub fn lot(&self, name: &str) -> Option<&InnerLot> {
+        self.lots.iter().find(|lot| lot.id.get_ref() == name)
+    }
+
     /// The numbers for a question.
     pub fn price(&self, question: &Question) -> Priced<'_> {
         let entry = question.entry.0.div_euclid(1000).clamp(*ENTRY_S.start(), *ENTRY_S.end());

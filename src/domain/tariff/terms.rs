@@ -4,6 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::calendar::{DAY_S, DayKind};
+use crate::domain::admission::table::{Spaces, WhenFull};
 
 pub use super::amounts::{Amounts, Factor, Grace, Minutes, Price, TimeOfDay};
 
@@ -373,6 +374,25 @@ pub struct InnerLot {
     pub id: Spanned<String>,
     /// Whether the car park's own clock runs on meanwhile.
     pub outer: OuterClock,
+    /// Who may drive in.
+    #[serde(default)]
+    pub access: ZoneAccess,
+    /// Its bays; left out: they are not counted.
+    pub spaces: Option<Spaces>,
+    /// What happens at its entry when none is free.
+    #[serde(default)]
+    pub full: WhenFull,
+}
+
+/// Who may drive into an inner lot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ZoneAccess {
+    /// Everyone.
+    #[default]
+    Everyone,
+    /// Those whose list or pass names it, and whom a guard lets in.
+    Entitled,
 }
 
 /// What the car park's own clock does while a vehicle is in an inner lot.

@@ -235,6 +235,10 @@ fn stay() -> Stay {
         paid: Fen(0),
         paid_at: None,
         debts: Fen(0),
+        right: None,
+        assumed: None,
+        untrusted: false,
+        zones: Vec::new(),
         entry_read: None,
     }
 }

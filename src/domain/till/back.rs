@@ -196,6 +196,8 @@ struct Back {
     sale: Fen,
     sale_points_fen: Fen,
     sale_points: Points,
+    /// What the points that go back had paid: a function of their number alone, so that it adds up whatever the split.
+    reversed_fen: Fen,
     parking_points: Points,
     with_parking: bool,
     earned: Points,
@@ -215,6 +217,7 @@ impl Back {
             sale,
             sale_points_fen: Fen(before.points_fen.0 - after.points_fen.0),
             sale_points: Points((before.points.0 - after.points.0).min(left(false))),
+            reversed_fen: Fen(before.spent_fen.0 - after.spent_fen.0),
             parking_points: Points(if with_parking { left(true) } else { 0 }),
             with_parking,
             earned: Points(before.earned.0 - after.earned.0),
@@ -252,6 +255,8 @@ impl Back {
 struct Kept {
     points_fen: Fen,
     points: Points,
+    /// What those points had paid.
+    spent_fen: Fen,
     earned: Points,
 }
 
@@ -265,7 +270,8 @@ impl Kept {
             Some(_) => booked.rules.points_earned(Fen(left.0 - points_fen)).min(booked.booking.earned),
             None => Points(0),
         };
-        Self { points_fen: Fen(points_fen), points: Points(points), earned }
+        let spent_fen = Fen(share(sale_points_fen.0, points, sale_points.0));
+        Self { points_fen: Fen(points_fen), points: Points(points), spent_fen, earned }
     }
 }
 
@@ -282,7 +288,7 @@ fn give_points(decision: &mut Decision, booked: &Booked, back: &Back, act: &Till
     let mut n = REVERSED;
     for spend in &booked.spends {
         let (points, fen) = match &spend.stay {
-            None => (back.sale_points, back.sale_points_fen),
+            None => (back.sale_points, Fen(back.reversed_fen.0.min(spend.fen.0))),
             Some(_) => (back.parking_points, spend.fen),
         };
         if points.0 <= 0 {

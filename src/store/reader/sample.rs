@@ -116,7 +116,7 @@ impl Sample {
             ("daily-cap", -1400, "每日最高 ¥50.00", "at most ¥50.00 a day"),
         ]);
         let sql = "INSERT INTO stay VALUES (?1, ?2, ?3, ?4, 'E1', ?5, ?6, ?7, 1, ?8, ?9, ?10, ?11, ?12, \
-                   'passage_loop', ?13, ?14, ?15, 0, 0, NULL)";
+                   'passage_loop', ?13, ?14, ?15, 0, 0, NULL, NULL, NULL, 0, 0)";
         let none = None::<&str>;
         self.run(
             sql,
@@ -208,6 +208,8 @@ impl Sample {
             why: WaitReason::FeeDue,
             candidates: Vec::new(),
             asked_for_points: false,
+            crossed: false,
+            since_ms: 0,
         };
         self.lane("X1", &waiting(due));
         let sql = "INSERT INTO plate_read VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";

@@ -3,7 +3,9 @@
 use rusqlite::{Params, Row};
 
 use super::{ReadError, View, from_json, from_word, unsigned};
+use crate::domain::capacity::Counts;
 use crate::domain::event::{Evidence, Fen, LaneId, MemberId, Points, StayId, Tender, UtcMs};
+use crate::domain::losses::DayReport;
 use crate::domain::plate::Plate;
 use crate::domain::stay::{Stay, StayState};
 use crate::domain::tariff::{Fee, PriorVisit};
@@ -21,6 +23,8 @@ pub struct StayRow {
     pub waived: Fen,
     /// What its plate still owes for it and for stays before it.
     pub owed: Fen,
+    /// What corrections give back to its driver.
+    pub refund: Fen,
     /// How the box knows that it came in.
     pub entry_evidence: Option<Evidence>,
     /// How the box knows that it left.
@@ -51,7 +55,7 @@ pub struct StayPoints {
 
 const COLUMNS: &str = "stay, plate, member, state, entry_lane, entry_ms, exit_lane, exit_ms, rules, fee, paid_fen, \
                        paid_ms, waived_fen, entry_evidence, exit_evidence, void_reason, changed_seq, debts_fen, owed_fen, \
-                       entry_read";
+                       right_held, assumed, untrusted, refund_fen, entry_read";
 const INSIDE: &str = "state IN ('pending_entry', 'open', 'pending_exit')";
 
 impl View<'_> {
@@ -88,18 +92,18 @@ impl View<'_> {
     /// The stay of that id.
     pub fn stay(&self, id: &StayId) -> Result<Option<StayRow>, ReadError> {
         let sql = format!("SELECT {COLUMNS} FROM stay WHERE stay = ?1");
-        Ok(self.stays(&sql, [id.as_str()])?.pop())
+        self.with_zones(self.stays(&sql, [id.as_str()])?.pop())
     }
 
     /// The stay of a plate that is inside now.
     pub fn stay_inside_by_plate(&self, plate: &Plate) -> Result<Option<StayRow>, ReadError> {
         let sql = format!("SELECT {COLUMNS} FROM stay WHERE plate = ?1 AND {INSIDE}");
-        Ok(self.stays(&sql, [plate.as_str()])?.pop())
+        self.with_zones(self.stays(&sql, [plate.as_str()])?.pop())
     }
 
     /// The visits of a plate that ended at most a day before `entry`, for fees that depend on them.
-    pub fn prior_visits(&self, plate: &Plate, entry: UtcMs) -> Result<Vec<PriorVisit>, ReadError> {
-        crate::store::facts::prior_visits(&self.tx, plate, entry)
+    pub fn prior_visits(&self, plate: &Plate, entry: UtcMs, of: &StayId) -> Result<Vec<PriorVisit>, ReadError> {
+        crate::store::facts::prior_visits(&self.tx, plate, entry, of)
             .map_err(|error| ReadError::Foreign { what: "stay.fee", why: error.to_string() })
     }
 
@@ -123,6 +127,24 @@ impl View<'_> {
         Ok(Fen(self.tx.prepare_cached(sql)?.query_row((stay.as_str(), seq), |row| row.get(0))?))
     }
 
+    /// How many vehicles are where.
+    pub fn counts(&self) -> Result<Counts, ReadError> {
+        crate::store::stays::occupants(&self.tx)
+            .map(|occupants| occupants.counts().clone())
+            .map_err(|error| ReadError::Foreign { what: "stay.right_held", why: error.to_string() })
+    }
+
+    /// What was lost on the last business days, the newest first.
+    pub fn day_reports(&self, most: usize) -> Result<Vec<DayReport>, ReadError> {
+        let mut query = self.tx.prepare_cached("SELECT report FROM day_report ORDER BY date DESC LIMIT ?1")?;
+        let mut rows = query.query([i64::try_from(most).unwrap_or(i64::MAX)])?;
+        let mut reports = Vec::new();
+        while let Some(row) = rows.next()? {
+            reports.push(from_json("day_report.report", &row.get::<_, String>(0)?)?);
+        }
+        Ok(reports)
+    }
+
     /// How many debts are open, and what they come to.
     pub fn open_debts(&self) -> Result<(u64, Fen), ReadError> {
         let sql = "SELECT count(*), coalesce(sum(fen - paid_fen), 0) FROM debt WHERE paid_fen < fen";
@@ -142,6 +164,12 @@ impl View<'_> {
             .prepare_cached(sql)?
             .query_row([stay.as_str()], |row| Ok(StayPoints { points: Points(row.get(0)?), fen: Fen(row.get(1)?) }))?;
         Ok(row)
+    }
+
+    fn with_zones(&self, row: Option<StayRow>) -> Result<Option<StayRow>, ReadError> {
+        let Some(mut row) = row else { return Ok(None) };
+        row.stay.zones = crate::store::stays::zone_visits(&self.tx, &row.stay.id)?;
+        Ok(Some(row))
     }
 
     fn stays(&self, sql: &str, params: impl Params) -> Result<Vec<StayRow>, ReadError> {
@@ -172,6 +200,10 @@ fn stay_row(row: &Row<'_>) -> Result<StayRow, ReadError> {
         paid: Fen(row.get("paid_fen")?),
         paid_at: row.get::<_, Option<i64>>("paid_ms")?.map(UtcMs),
         debts: Fen(row.get("debts_fen")?),
+        right: from_text("stay.right_held", row.get("right_held")?)?,
+        assumed: from_text("stay.assumed", row.get("assumed")?)?,
+        untrusted: row.get("untrusted")?,
+        zones: Vec::new(),
         entry_read: entry_read.as_deref().map(|text| from_json("stay.entry_read", text)).transpose()?,
     };
     Ok(StayRow {
@@ -180,11 +212,16 @@ fn stay_row(row: &Row<'_>) -> Result<StayRow, ReadError> {
         exit: row.get::<_, Option<i64>>("exit_ms")?.map(UtcMs),
         waived: Fen(row.get("waived_fen")?),
         owed: Fen(row.get("owed_fen")?),
+        refund: Fen(row.get("refund_fen")?),
         entry_evidence: evidence("stay.entry_evidence", row.get("entry_evidence")?)?,
         exit_evidence: evidence("stay.exit_evidence", row.get("exit_evidence")?)?,
         void_reason: row.get("void_reason")?,
         changed_seq: unsigned("stay.changed_seq", row.get("changed_seq")?)?,
     })
+}
+
+fn from_text<T: serde::de::DeserializeOwned>(what: &'static str, text: Option<String>) -> Result<Option<T>, ReadError> {
+    text.as_deref().map(|text| from_json(what, text)).transpose()
 }
 
 fn evidence(what: &'static str, word: Option<String>) -> Result<Option<Evidence>, ReadError> {

@@ -18,6 +18,7 @@ use super::body::Body;
 use super::problem::{Code, Problem};
 use crate::domain::event::TillMark;
 
+pub(super) use quote::MOST_STAY_CHARS;
 pub(super) use write::unavailable;
 
 /// What a till may ask.

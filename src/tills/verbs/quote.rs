@@ -15,7 +15,7 @@ use crate::tills::problem::{Code, Problem};
 use crate::tills::{Tills, local_time};
 
 /// Longest stay id that a box makes, with room.
-pub(super) const MOST_STAY_CHARS: usize = 64;
+pub(in crate::tills) const MOST_STAY_CHARS: usize = 64;
 
 enum Which {
     Stay(StayId),
@@ -46,7 +46,7 @@ impl Tills {
                 None => Points(0),
             };
             let prior = match &row.stay.plate {
-                Some(plate) => view.prior_visits(plate, row.stay.entry)?,
+                Some(plate) => view.prior_visits(plate, row.stay.entry, &row.stay.id)?,
                 None => Vec::new(),
             };
             let known = match rules(row.stay.rules) {

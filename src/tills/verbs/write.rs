@@ -110,7 +110,7 @@ impl Tills {
         let reply = tokio::time::timeout(self.settings.answer_timeout, told).await.map_err(|_| Problem::late(key))?;
         match reply {
             Ok(Ok(Reply::Till(answer))) => Ok(answer),
-            Ok(Ok(Reply::Done | Reply::Staff(_))) => {
+            Ok(Ok(Reply::Done | Reply::Staff(_) | Reply::Ticket(_))) => {
                 tracing::error!("the loop answered a till with another's reply");
                 Err(Problem::new(Code::Internal, "the box gave no answer for a till").with_unknown_outcome())
             }

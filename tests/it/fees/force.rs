@@ -87,7 +87,7 @@ fn answer(reply: Reply) -> Result<String, String> {
         Reply::Staff(Ok(text)) => Ok(text),
         Reply::Staff(Err(StaffRefusal::RulesRefused { why })) => Err(why),
         Reply::Staff(Err(other)) => panic!("{other:?}"),
-        Reply::Done | Reply::Till(_) => panic!("{reply:?}"),
+        Reply::Done | Reply::Till(_) | Reply::Ticket(_) => panic!("{reply:?}"),
     }
 }
 

@@ -8,7 +8,7 @@ use gatepost::domain::event::{
     CloudNews, DeviceId, FeedChange, Fen, GrantId, Input, JournalHead, LaneId, Member, MemberId, Now, PlateRead,
     Record, Reply, StaffAct, StaffWish, StayId, TerminalId, TillCommit, TillMark, UtcMs, VehicleSign, Witnessed,
 };
-use gatepost::domain::lane::{Direction, LaneSettings, Lanes, PassedBy, Unpaid};
+use gatepost::domain::lane::{Detectors, Direction, LaneSettings, Lanes, PassedBy, Unpaid};
 use gatepost::domain::plate::told::Told;
 use gatepost::domain::points::Part;
 use gatepost::site::{Core, activate_rules};
@@ -167,7 +167,7 @@ impl Site {
     }
 
     pub fn guard_raises(&mut self, lane: &str) {
-        let what = StaffWish::Raise { reason: "seen".to_owned(), plate: None, debt: false };
+        let what = StaffWish::Raise { reason: "seen".to_owned(), plate: None, debt: false, second: None };
         let act = StaffAct { lane: LaneId::from(lane), operator: "guard-1".to_owned(), what };
         self.step(Input::Staff(act));
     }
@@ -346,6 +346,10 @@ fn lanes() -> Lanes {
         back_out_ms: 5_000,
         same_vehicle_ms: 10_000,
         unpaid: Unpaid::Wait,
+        zone: None,
+        forget_ms: 0,
+        stuck_ms: 0,
+        detectors: Detectors::Timer,
     };
     Lanes::from([(LaneId::from("in"), lane(Direction::Entry)), (LaneId::from("out"), lane(Direction::Exit))])
 }
