@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CommandId, Fen, Input, LaneId, OpId, Points, Record, StayId, TillDone};
+use super::{BusinessDay, CommandId, Fen, Input, LaneId, OpId, Points, Record, StayId, TillDone};
 use crate::domain::plate::Plate;
 
 /// What the edges are to do once the records are on disk.
@@ -74,8 +74,8 @@ pub enum StaffRefusal {
     },
     /// The day is not closed.
     DayRefused {
-        /// Why, and what is allowed.
-        why: String,
+        /// The day that has to be closed before it; none: it is not over itself.
+        first: Option<BusinessDay>,
     },
 }
 
