@@ -14,7 +14,7 @@ use super::access::text_header;
 use super::body::Body;
 use super::problem::{Code, Problem};
 use super::verbs::unavailable;
-use super::{Tills, tickets};
+use super::{Tills, date, tickets};
 use crate::domain::admission::table::NoEntry;
 use crate::domain::event::{
     EmergencySource, Input, LaneId, OpId, Reply, StaffAct, StaffRefusal, StaffWish, StayId, Undo,
@@ -273,7 +273,13 @@ impl Tills {
                 Err(Problem::new(Code::BusyAtLane, detail))
             }
             Reply::Staff(Err(StaffRefusal::RulesRefused { why })) => Err(Problem::new(Code::RulesRefused, why)),
-            Reply::Staff(Err(StaffRefusal::DayRefused { why })) => Err(Problem::new(Code::DayOpen, why)),
+            Reply::Staff(Err(StaffRefusal::DayRefused { first: None })) => {
+                Err(Problem::new(Code::DayOpen, "day: it is not over; a day of the past can be closed"))
+            }
+            Reply::Staff(Err(StaffRefusal::DayRefused { first: Some(first) })) => {
+                let detail = format!("day: {} is not closed yet; the days are closed one after the other", date(first));
+                Err(Problem::new(Code::DayOpen, detail))
+            }
             Reply::Done | Reply::Till(_) => {
                 tracing::error!("the loop answered staff with another's reply");
                 Err(Problem::new(Code::Internal, "the box gave no answer for staff").with_unknown_outcome())

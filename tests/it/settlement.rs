@@ -81,12 +81,12 @@ fn a_day_is_closed_when_it_is_over_in_its_turn_and_once() {
     let mut story = shopper();
     applied(story.commit(sale("k-1", 700)).1);
     let first = today(&story);
-    assert!(refusal(&mut story, first).contains("not over"));
+    assert_eq!(refusal(&mut story, first), None, "it is not over");
     story.minutes(DAY);
     applied(story.commit(sale("k-2", 100)).1);
     story.minutes(DAY);
     let second = BusinessDay(first.0 + 1);
-    assert!(refusal(&mut story, second).contains("one after the other"));
+    assert_eq!(refusal(&mut story, second), Some(first), "one after the other");
     closed(&mut story, first);
     let before = story.rows("SELECT report FROM day_close");
     let entries = story.rows("SELECT CAST(count(*) AS TEXT) FROM journal");
@@ -249,9 +249,9 @@ fn closed(story: &mut Story, day: BusinessDay) {
     assert!(matches!(&reply, Reply::Staff(Ok(_))), "{reply:?}");
 }
 
-fn refusal(story: &mut Story, day: BusinessDay) -> String {
+fn refusal(story: &mut Story, day: BusinessDay) -> Option<BusinessDay> {
     match story.feed(Input::DayClosing(Closing { day, by: "guard-1".to_owned() })).1 {
-        Reply::Staff(Err(StaffRefusal::DayRefused { why })) => why,
+        Reply::Staff(Err(StaffRefusal::DayRefused { first })) => first,
         other => panic!("{other:?}"),
     }
 }
