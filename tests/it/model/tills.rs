@@ -154,6 +154,8 @@ impl Model {
 
     fn book(&mut self, booking: &Booking) {
         assert_eq!(booking.shift, self.tills.shift(), "{} is booked in the open shift", booking.op);
+        assert!(self.closed_day.is_none_or(|closed| booking.day > closed), "{:?} is closed", booking.day);
+        self.days.insert(booking.day);
         self.tills.lines.push(booking.clone());
         let Some(of) = &booking.of else {
             let booking = booking.clone();
