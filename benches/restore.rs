@@ -12,7 +12,7 @@ use cloud_ledger::members::Profile;
 use cloud_ledger::{Ledger, Tokens};
 use gatepost::clock::Clock;
 use gatepost::domain::event::{DeviceId, Input, LaneId, Now, PlateRead, UtcMs, VehicleSign};
-use gatepost::domain::lane::{Direction, LaneSettings, Lanes, PassedBy, Unpaid};
+use gatepost::domain::lane::{Detectors, Direction, LaneSettings, Lanes, PassedBy, Unpaid};
 use gatepost::domain::plate::told::Told;
 use gatepost::site::{Core, activate_rules};
 use gatepost::store::Store;
@@ -154,6 +154,10 @@ fn lanes() -> Lanes {
         back_out_ms: 5_000,
         same_vehicle_ms: 10_000,
         unpaid: Unpaid::Wait,
+        zone: None,
+        forget_ms: 0,
+        stuck_ms: 0,
+        detectors: Detectors::Timer,
     };
     Lanes::from([(LaneId::from("in"), lane(Direction::Entry)), (LaneId::from("out"), lane(Direction::Exit))])
 }

@@ -19,7 +19,7 @@ use crate::photos;
 use crate::profile::Catalogue;
 use crate::profile::mistake::{Mistake, Source};
 use crate::sync::CloudConfig;
-use crate::tills::{Operator, Terminal};
+use crate::tills::{MOST_REQUESTS_PER_S, Operator, Terminal, TillLine};
 
 /// The settings as they are written.
 #[derive(Clone, Debug, Deserialize)]
@@ -50,6 +50,8 @@ struct File {
     #[serde(default)]
     terminals: Vec<Terminal>,
     #[serde(default)]
+    till_lines: Vec<TillLine>,
+    #[serde(default)]
     operators: Vec<Operator>,
 }
 
@@ -71,6 +73,8 @@ struct SiteConfig {
     timezone: Spanned<String>,
     /// Shapes of plates that are usual here besides those of GA 36.
     plate_formats: Vec<Spanned<String>>,
+    /// When a business day begins, such as `04:00`.
+    day_begins: Spanned<String>,
 }
 
 /// `[ledger]`: the file that holds the journal.
@@ -88,6 +92,8 @@ struct LedgerConfig {
 struct HttpConfig {
     /// Address and port; other machines reach the page only if this is not a loopback address.
     listen: SocketAddr,
+    /// How many requests a second one till may make.
+    till_requests_per_s: Spanned<u32>,
 }
 
 /// `[rules]`: tariff and points.
@@ -139,8 +145,12 @@ impl Default for PhotosConfig {
 
 impl Default for SiteConfig {
     fn default() -> Self {
-        let timezone = Spanned::new(0..0, "Asia/Shanghai".to_owned());
-        Self { name: "Gatepost".to_owned(), timezone, plate_formats: Vec::new() }
+        Self {
+            name: "Gatepost".to_owned(),
+            timezone: Spanned::new(0..0, "Asia/Shanghai".to_owned()),
+            plate_formats: Vec::new(),
+            day_begins: Spanned::new(0..0, "04:00".to_owned()),
+        }
     }
 }
 
@@ -152,7 +162,10 @@ impl Default for LedgerConfig {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            till_requests_per_s: Spanned::new(0..0, MOST_REQUESTS_PER_S),
+        }
     }
 }
 
@@ -167,6 +180,8 @@ pub struct Settings {
     pub zone: jiff::tz::TimeZone,
     /// Shapes of plates that are usual here besides those of GA 36.
     pub plate_formats: Vec<Format>,
+    /// The minute of the day at which a business day begins.
+    pub day_begins_min: u16,
     /// Where the ledger is.
     pub ledger: PathBuf,
     /// Where the file is that remembers how far the journal has been, if the site has one.
@@ -175,6 +190,8 @@ pub struct Settings {
     pub key_file: PathBuf,
     /// Where the page and the tills' interface listen.
     pub listen: SocketAddr,
+    /// How many requests a second one till may make.
+    pub till_requests_per_s: u32,
     /// The settings file itself.
     pub path: PathBuf,
     /// The rules' text, already proved.
@@ -195,6 +212,8 @@ pub struct Settings {
     pub signs: Vec<LaneSign>,
     /// The tills.
     pub terminals: Vec<Terminal>,
+    /// Tills that do not speak HTTP.
+    pub till_lines: Vec<TillLine>,
     /// The people.
     pub operators: Vec<Operator>,
 }
@@ -235,6 +254,14 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
         mistakes.push(source.mistake(file.site.timezone.span(), error.to_string(), allowed));
         jiff::tz::TimeZone::UTC
     });
+    let day_begins_min = minute_of(file.site.day_begins.get_ref()).unwrap_or_else(|| {
+        let wrong = format!("{:?} is no time of the night", file.site.day_begins.get_ref());
+        mistakes.push(source.mistake(file.site.day_begins.span(), wrong, "00:00 to 11:59"));
+        0
+    });
+    if *file.http.till_requests_per_s.get_ref() == 0 {
+        mistakes.push(source.mistake(file.http.till_requests_per_s.span(), "0 requests a second", "1 or more"));
+    }
     let rules = read_rules(path, &source, &file.rules).unwrap_or_else(|mistake| {
         mistakes.push(mistake);
         String::new()
@@ -257,11 +284,13 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             site: file.site.name,
             zone,
             plate_formats,
+            day_begins_min,
             key_file: key_file(&file.ledger.file, file.cloud.as_ref()),
             devices: devices.remembering_in(file.ledger.file.with_extension("told.toml")),
             ledger: file.ledger.file,
             witness: file.ledger.witness,
             listen: file.http.listen,
+            till_requests_per_s: *file.http.till_requests_per_s.get_ref(),
             path: path.to_owned(),
             rules,
             two_persons: file.rules.two_persons,
@@ -271,6 +300,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             lanes,
             signs,
             terminals: file.terminals,
+            till_lines: file.till_lines,
             operators: file.operators,
         }),
         Ok(_) | Err(()) => Err(mistakes),
@@ -286,6 +316,17 @@ pub fn hatch_of(ledger: &Path) -> PathBuf {
 fn key_file(ledger: &Path, cloud: Option<&CloudConfig>) -> PathBuf {
     let beside = || ledger.with_extension("key");
     cloud.and_then(|cloud| cloud.key_file.clone()).unwrap_or_else(beside)
+}
+
+/// A time of the first half of the day as its minute: a business day is named after the day on which it begins.
+fn minute_of(text: &str) -> Option<u16> {
+    let (hour, minute) = text.split_once(':')?;
+    let is_two = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_two(hour) || !is_two(minute) {
+        return None;
+    }
+    let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
+    (hour < 12 && minute < 60).then_some(hour * 60 + minute)
 }
 
 const NAME_ALLOWED: &str = "1 to 40 letters, digits, hyphens and underscores";
@@ -444,75 +485,4 @@ fn people(file: &File, source: &Source<'_>, mistakes: &mut Vec<Mistake>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SETTINGS: &str = include_str!("../examples/gatepost.toml");
-
-    #[test]
-    fn every_mistake_has_a_place_and_says_what_is_allowed() {
-        check("id = \"example-1\"", "id = \"\"", ":5:6: \"\" cannot name a box; allowed: 1 to 40 letters");
-        check(
-            "name = \"Harbour Mall\"",
-            "nmae = \"x\"",
-            ":8:1: unknown field `nmae` (did you mean `name`?); allowed: `name`, `timezone`, `plate_formats`",
-        );
-        check("name = \"Harbour Mall\"", "timezone = \"Mars/Base\"", ":8:12: ");
-        check(
-            "name = \"Harbour Mall\"",
-            "plate_formats = [\"AA-99\"]",
-            ":8:18: the format \"AA-99\"; allowed are 5 to 9",
-        );
-        check("file = \"../systemd/rules.toml\"", "file = \"no.toml\"", "no.toml cannot be read");
-        check(
-            "direction = \"entry\"",
-            "direction = \"sideways\"",
-            "unknown variant `sideways`; allowed: `entry` or `exit`",
-        );
-        check("camera = \"camera-in\"", "camera = \"camera-9\"", "allowed: camera-in, camera-out");
-        check("id = \"guard-1\"", "id = \"no guard\"", "\"no guard\" is no operator's name");
-        check(
-            "[[operators]]",
-            "[[terminals]]\nid = \"till-1\"\ntoken = \"b\"\n[[operators]]",
-            "two terminals have the name",
-        );
-        check(
-            "[[operators]]",
-            "[emergency]\ndevice = \"camera-in\"\ninput = 0\n[[operators]]",
-            "input 0 of camera-in already belongs to lane entry-1",
-        );
-        check(
-            "passage_loop = { device = \"camera-in\", input = 1 }",
-            "passed_by = \"passage_loop\"",
-            "this lane has no passage_loop",
-        );
-        check("[rules]", "[photos]\nkeep_days = 900\n[rules]", ":14:13: keep_days is 900; allowed: 0 (none");
-        check("[rules]", "[photos]\nmax_mb = 1\n[rules]", ":14:10: max_mb is 1; allowed: 16 to");
-        check("[rules]", "[photos]\nkeep = 9\n[rules]", ":14:1: unknown field `keep`; allowed: `directory`");
-        check(
-            "direction = \"entry\"",
-            "direction = \"entry\"\nphotos.blur = [600, 0, 500, 100]",
-            "the area does not lie in the picture; allowed: left, top, width, height in thousandths",
-        );
-    }
-
-    fn check(from: &str, to: &str, expect: &str) {
-        assert!(SETTINGS.contains(from), "{from} is in the settings");
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::create_dir(folder.path().join("site")).expect("a folder");
-        std::fs::create_dir(folder.path().join("systemd")).expect("a folder");
-        std::fs::write(folder.path().join("systemd/rules.toml"), include_str!("../systemd/rules.toml")).expect("rules");
-        let path = folder.path().join("site/gatepost.toml");
-        std::fs::write(&path, SETTINGS).expect("settings");
-        assert!(load(&path).is_ok(), "right as they stand");
-        std::fs::write(&path, SETTINGS.replacen(from, to, 1)).expect("settings");
-        let found: Vec<String> = load(&path).expect_err(to).iter().map(ToString::to_string).collect();
-        let all = found.join("\n");
-        assert!(all.contains(expect), "{all}\nshould say\n{expect}");
-        let has_place = |mistake: &String| {
-            let after = mistake.split_once("gatepost.toml:").map(|(_, after)| after);
-            after.is_some_and(|after| after.starts_with(|c: char| c.is_ascii_digit()))
-        };
-        assert!(found.iter().all(has_place), "a mistake without its line:\n{all}");
-    }
-}
+mod tests;

@@ -117,6 +117,7 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
     let rooms = Rooms { handle, reader, metrics, photos, clock, version, cloud_is_up };
     let head = watch::Sender::new(store.head());
     let core = Core::new(store, settings.lanes.clone()).in_zone(settings.zone.clone());
+    let core = core.with_day_begin(settings.day_begins_min);
     let ticket_key = sync::derived_secret(&settings.key_file, "tickets").context("read the box's keys")?;
     let app = rooms.pages(&settings, &core.book(), &tills::Secret::from(ticket_key.as_str()));
     let outputs = Outputs {
@@ -363,11 +364,12 @@ impl Rooms {
             terminals: settings.terminals.clone(),
             operators: settings.operators.clone(),
             lanes: settings.lanes.keys().cloned().collect::<Vec<LaneId>>(),
-            pricing: self.pricing(book),
+            pricing: self.pricing(settings, book),
             zone: settings.zone.clone(),
             cloud_is_up: Arc::clone(&self.cloud_is_up),
             reject: Arc::new(move |code| reject.rejected("tills", code)),
             answer_timeout: tills::ANSWER_TIMEOUT,
+            most_requests_per_s: settings.till_requests_per_s,
             read_rules: read_rules(settings.path.clone()),
             ticket_key: ticket_key.clone(),
         };
@@ -385,18 +387,20 @@ impl Rooms {
         let reader = self.reader.clone();
         let text = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
         Router::new()
-            .merge(tills::router(tills))
+            .merge(tills::open(tills, settings.till_lines.clone()))
             .merge(console::router(console))
             .route("/metrics", get(async move || (text, exposing(&reader, &metrics).await.text())))
             .route("/metrics/plate-to-raise.json", get(async move || axum::Json(samples.latency_samples_us())))
     }
 
-    fn pricing(&self, book: &RulesBook) -> tills::Pricing {
-        let clock = self.clock.clone();
+    fn pricing(&self, settings: &Settings, book: &RulesBook) -> tills::Pricing {
+        let (clock, today) = (self.clock.clone(), self.clock.clone());
+        let (zone, day_begins_min) = (settings.zone.clone(), settings.day_begins_min);
         let (of_version, of_stay) = (book.clone(), book.clone());
         let (of_sale, of_points, of_zones) = (book.clone(), book.clone(), book.clone());
         tills::Pricing {
             now: Arc::new(move || clock.utc()),
+            today: Arc::new(move || site::business_day(&zone, day_begins_min, today.utc())),
             rules: Arc::new(move |version| of_version.version(version)),
             quote: Arc::new(move |stay, prior, known, at| {
                 let rules = of_stay.version(stay.rules)?;

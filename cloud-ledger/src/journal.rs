@@ -19,7 +19,7 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 43] = [
+const KEPT_KINDS: [&str; 53] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
@@ -28,6 +28,8 @@ const KEPT_KINDS: [&str; 43] = [
     "card_read",
     "count_taken",
     "coupon_shown",
+    "day_closed",
+    "day_posted",
     "day_reported",
     "emergency_changed",
     "epoch_began",
@@ -43,10 +45,14 @@ const KEPT_KINDS: [&str; 43] = [
     "operation_answered",
     "passage_seen",
     "payment_taken",
+    "payment_voided",
+    "points_owed",
     "quarantined",
     "read_taken",
     "rules_activated",
     "sale_committed",
+    "shift_closed",
+    "shift_opened",
     "started",
     "stay_closed",
     "stay_corrected",
@@ -58,7 +64,11 @@ const KEPT_KINDS: [&str; 43] = [
     "stay_resumed",
     "stay_voided",
     "tailgate_seen",
+    "terminal_changed",
     "ticket_issued",
+    "till_booked",
+    "till_hold_ended",
+    "till_hold_placed",
     "validation_given",
     "witness_seen",
     "zone_entered",
@@ -210,7 +220,8 @@ impl Reader<'_> {
                 member: self.text("member")?,
                 points: self.points("points")?,
             },
-            "points_spent" => Fact::PointsSpent(self.movement()?),
+            // What was earned too much leaves the box and the member as a spend does; nobody is paid for it.
+            "points_spent" | "points_taken_back" => Fact::PointsSpent(self.movement()?),
             "points_earned" => Fact::PointsEarned {
                 op: self.text("op")?,
                 member: self.text("member")?,
@@ -315,7 +326,7 @@ mod tests {
         for kind in KEPT_KINDS {
             assert!(kinds.contains(&kind), "{kind} is not on the page");
         }
-        assert_eq!(kinds.len(), KEPT_KINDS.len() + 7, "seven kinds are applied: {kinds:?}");
+        assert_eq!(kinds.len(), KEPT_KINDS.len() + 8, "eight kinds are applied: {kinds:?}");
         assert!(KEPT_KINDS.is_sorted(), "a kind is found by halving");
     }
 

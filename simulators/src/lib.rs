@@ -8,6 +8,7 @@ pub mod barrier;
 pub mod books;
 pub mod camera;
 pub mod clock;
+pub mod conformance;
 mod driver;
 pub mod guard;
 pub mod line;

@@ -102,10 +102,10 @@ struct TillArgs {
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     base: String,
     /// The terminal's id in the box's settings.
-    #[arg(long)]
+    #[arg(long, default_value = "till-1")]
     terminal: String,
-    /// The terminal's token.
-    #[arg(long)]
+    /// The terminal's token, where it speaks HTTP.
+    #[arg(long, default_value = "")]
     token: String,
     #[command(subcommand)]
     verb: Verb,
@@ -161,6 +161,8 @@ enum Verb {
         #[arg(long)]
         key: String,
     },
+    /// Ask a box for everything that it promises a till, over any of its lines, with the line cut where it hurts.
+    Conformance(simulators::conformance::Options),
 }
 
 #[derive(Args)]
@@ -300,6 +302,14 @@ fn change_board(board: &mut RelayBoard, line: &str) {
 }
 
 async fn till(args: TillArgs) -> Result<()> {
+    if let Verb::Conformance(options) = args.verb {
+        let (base, terminal, token) = (args.base, args.terminal, args.token);
+        let asking =
+            tokio::task::spawn_blocking(move || simulators::conformance::run(&options, &base, &terminal, &token));
+        let report = asking.await.context("run the suite")??;
+        say(&report.to_string());
+        return if report.is_good() { Ok(()) } else { bail!("the box does not keep every promise") };
+    }
     let till = Till::new(TillSettings { base: args.base, terminal: args.terminal, token: args.token })?;
     match args.verb {
         Verb::Lookup { code: Some(code), .. } => say(&format!("{:#?}", till.lookup_code(&code).await?)),
@@ -328,6 +338,7 @@ async fn till(args: TillArgs) -> Result<()> {
             Operation::InProgress => say("in progress"),
             Operation::NotFound => say("not found"),
         },
+        Verb::Conformance(_) => unreachable!("done above"),
     }
     Ok(())
 }

@@ -61,6 +61,7 @@ name = "Gatepost demo mall"
 file = "{ledger}"
 [http]
 listen = "{listen}"
+till_requests_per_s = 1000
 [rules]
 file = "rules.toml"
 [cloud]

@@ -8,8 +8,8 @@ use super::benefit::{HeldCoupon, Known};
 use super::capacity::Counts;
 use super::emergency::Called;
 use super::event::{
-    Action, CommandId, Decision, EpochReason, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId, Now, OpId,
-    Points, RaiseCause, ReadOutcome, Record, Reply, StayId, UtcMs,
+    Action, BusinessDay, CommandId, Decision, EpochReason, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId,
+    Now, OpId, Points, RaiseCause, ReadOutcome, Record, Reply, StayId, UtcMs,
 };
 use super::lane::{Direction, Lane, LaneSettings, Lanes, PossibleStay};
 use super::losses::DayReport;
@@ -20,7 +20,8 @@ use super::points::{self, Part, Purse, Till};
 use super::rules::Rules;
 use super::stay::{Recognised, Stay, StayState};
 use super::tariff::PriorVisit;
-use super::{access, arrival, card, corrections, emergency, escrow, passage, sale, tailgate};
+use super::till::facts::TillFacts;
+use super::{access, arrival, card, corrections, emergency, escrow, passage, sale, settlement, tailgate, till};
 
 /// What the store looked up for one input, before anything is decided.
 #[derive(Clone, Debug)]
@@ -69,8 +70,12 @@ pub struct Facts {
     pub civil: (u8, u16),
     /// What the plate that the input names still owes for earlier stays.
     pub debts: Fen,
+    /// The business day.
+    pub day: BusinessDay,
     /// What decisions about the escrow rest on besides.
     pub escrow: EscrowFacts,
+    /// What tills' requests rest on besides.
+    pub tills: TillFacts,
     /// How many vehicles are where.
     pub counts: Counts,
     /// How many vehicles are inside on each pass of the plate that the input names.
@@ -155,17 +160,19 @@ pub struct SpendFacts {
     pub op: OpId,
     /// Whose points.
     pub member: MemberId,
-    /// How many.
+    /// How many were taken.
+    pub taken: Points,
+    /// How many of them are not undone.
     pub points: Points,
-    /// What they paid.
+    /// What those paid.
     pub fen: Fen,
-    /// From which grants.
+    /// From which grants those are.
     pub parts: Vec<Part>,
     /// For which stay, if any.
     pub stay: Option<StayId>,
     /// The state of that stay.
     pub stay_state: Option<StayState>,
-    /// Whether it was undone before.
+    /// Whether all of it was undone before.
     pub is_reversed: bool,
     /// Whether its grants are of the epoch in which this box now works.
     pub is_of_this_epoch: bool,
@@ -287,11 +294,21 @@ pub struct StoredOperation {
     pub answer: super::event::TillAnswer,
 }
 
-/// Decides one input.
+/// Decides one input. What of it belongs to the day's accounts is posted with it.
 pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
+    let mut decision = dispatch(input, facts, lanes, now);
+    settlement::post(&mut decision, facts);
+    decision
+}
+
+fn dispatch(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
     let Some(lane_id) = input.lane() else {
         return match input {
             Input::Till(commit) => sale::commit(commit, facts, now),
+            Input::TillAct(act) => till::act(act, facts, now),
+            Input::TillHoldDue { hold } => till::due(hold, facts, now),
+            Input::TerminalChanged(pairing) => till::pair(pairing),
+            Input::DayClosing(closing) => settlement::close(closing, facts),
             Input::Cloud(news) => escrow::cloud(news, facts, now),
             Input::Witnessed(seen) => escrow::witnessed(seen, facts),
             Input::Undo(undo) => escrow::undo(undo, facts),
@@ -334,6 +351,10 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
             | Input::LaneEmergency { .. }
             | Input::Staff(_)
             | Input::Till(_)
+            | Input::TillAct(_)
+            | Input::TillHoldDue { .. }
+            | Input::TerminalChanged(_)
+            | Input::DayClosing(_)
             | Input::Cloud(_)
             | Input::Witnessed(_)
             | Input::Undo(_)
@@ -357,6 +378,10 @@ pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision
         Input::LaneEmergency { active, .. } => emergency::lane_told(&mut work, *active),
         Input::Staff(act) => access::staff(&mut work, act),
         Input::Till(_)
+        | Input::TillAct(_)
+        | Input::TillHoldDue { .. }
+        | Input::TerminalChanged(_)
+        | Input::DayClosing(_)
         | Input::Cloud(_)
         | Input::Witnessed(_)
         | Input::Undo(_)
@@ -487,33 +512,5 @@ impl<'a> Work<'a> {
         let raises = decision.actions.iter().filter(|a| matches!(a, Action::Raise { .. })).count();
         assert_eq!(commands, raises, "no barrier moves for a reason that is not on disk");
         decision
-    }
-}
-
-impl Input {
-    /// The lane that an input speaks of.
-    pub fn lane(&self) -> Option<&LaneId> {
-        match self {
-            Input::PlateRead(read) | Input::VehicleFollowed(read) => Some(&read.lane),
-            Input::Staff(act) => Some(&act.lane),
-            Input::Started { lane }
-            | Input::LoopChanged { lane, .. }
-            | Input::VehicleSeen { lane, .. }
-            | Input::BarrierAnswered { lane, .. }
-            | Input::BarrierMoved { lane, .. }
-            | Input::CardRead { lane, .. }
-            | Input::LaneDue { lane }
-            | Input::LaneReconsidered { lane }
-            | Input::LaneEmergency { lane, .. } => Some(lane),
-            Input::Till(_)
-            | Input::Cloud(_)
-            | Input::Witnessed(_)
-            | Input::Undo(_)
-            | Input::Emergency { .. }
-            | Input::ExperienceForgotten { .. }
-            | Input::RulesOffered { .. }
-            | Input::Corrected(_)
-            | Input::DayEnded(_) => None,
-        }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::decide::{EscrowFacts, Facts, Hold, Place};
 use super::event::{
-    Action, CloudNews, Decision, EpochReason, Given, Input, JournalHead, MemberId, Now, OpId, Points, Record, Reply,
-    StaffRefusal, StayId, Tender, Undo, UtcMs, Witnessed,
+    Action, CloudNews, Decision, EpochReason, Given, HoldEnd, Input, JournalHead, MemberId, Now, OpId, Points, Record,
+    Reply, StaffRefusal, StayId, Tender, Undo, UtcMs, Witnessed,
 };
 use super::points::{self, POINTS_MAX, Part, Pocket, Purse};
 use super::stay::StayState;
@@ -219,6 +219,10 @@ fn close_epoch(decision: &mut Decision, facts: &Facts, news: &CloudNews, epoch: 
         for (stay, hold) in &facts.escrow.holds {
             spend_now(decision, stay, hold, op(), now);
         }
+        for hold in &facts.tills.open_holds {
+            decision.records.push(Record::TillHoldEnded { op: hold.op.clone(), why: HoldEnd::EpochEnded });
+            decision.records.push(returned(op(), &hold.member, hold.parts.clone()));
+        }
         for (member, purse) in &facts.escrow.purses {
             decision.records.push(returned(op(), member, points::all(purse)));
         }
@@ -251,6 +255,9 @@ fn begin_epoch(decision: &mut Decision, facts: &Facts, epoch: u32, why: EpochRea
     for (_, hold) in &facts.escrow.holds {
         let reason = "the journal that holds its points was rewound".to_owned();
         decision.records.push(Record::HoldVoided { op: hold.op.clone(), reason });
+    }
+    for hold in &facts.tills.open_holds {
+        decision.records.push(Record::TillHoldEnded { op: hold.op.clone(), why: HoldEnd::EpochEnded });
     }
     if !why.is_whole() {
         let text = format!("The box works with a new epoch, {epoch}; what it held before stays with the cloud ledger");
@@ -313,9 +320,8 @@ fn undo_spends(decision: &mut Decision, undo: &Undo, facts: &Facts) -> Result<St
     if spends.iter().any(|spend| !spend.is_reversed && is_at_lane(spend.stay_state)) {
         return Err(StaffRefusal::BusyAtLane);
     }
-    let mut total = 0;
+    let total: i64 = spends.iter().map(|spend| spend.taken.0).sum();
     for (n, spend) in (0..).zip(spends) {
-        total += spend.points.0;
         if !spend.is_reversed {
             decision.records.push(Record::PointsReversed {
                 op: facts.ids.op(n),

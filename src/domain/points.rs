@@ -72,6 +72,11 @@ pub struct Till<'a> {
 }
 
 impl Lot {
+    /// Whether nothing is known of the lot, so that its points may be spent anywhere at any time.
+    pub fn is_unrestricted(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether the lot's points may be spent there and then.
     pub fn is_valid(&self, till: &Till<'_>) -> bool {
         let is_here = self.places.is_empty() || self.places.iter().any(|place| place == till.box_id);
@@ -209,6 +214,16 @@ pub fn all(purse: &Purse) -> Vec<Part> {
 pub fn beyond(purse: &Purse, keep: Points) -> Vec<Part> {
     let spare = usable(purse).0 - keep.0.max(0);
     if spare > 0 { take(purse, Points(spare)).unwrap_or_default() } else { Vec::new() }
+}
+
+/// Parts without others that were taken from them.
+pub fn less(parts: &mut Vec<Part>, gone: &[Part]) {
+    for gone in gone {
+        if let Some(part) = parts.iter_mut().find(|part| part.grant == gone.grant) {
+            part.points.0 -= gone.points.0;
+        }
+    }
+    parts.retain(|part| part.points.0 > 0);
 }
 
 /// What parts add up to.

@@ -3,15 +3,16 @@
 use super::benefit::{self, Moment, Outcome, Use};
 use super::decide::Facts;
 use super::event::{
-    Action, Decision, Fen, Input, MemberId, Now, OpId, Points, Record, Reply, StayId, Tender, TillAnswer, TillCommit,
+    Action, Booking, BookingKind, Decision, Fen, HoldEnd, Input, MemberId, Now, OpId, Points, Record, Reply, Sale,
+    StayId, TakenBack, Tender, TillAnswer, TillCommit, TillHold,
 };
-use super::gift;
-use super::points::{self, Pocket, Purse};
+use super::points::{self, Part, Pocket, Purse};
+use super::{gift, till};
 
 /// Decides a till's commit.
 pub(super) fn commit(commit: &TillCommit, facts: &Facts, now: Now) -> Decision {
     if let Some(stored) = &facts.operation {
-        return reply(repeat(commit, stored));
+        return Decision { reply: Reply::Till(till::repeat(&commit.fingerprint, stored)), ..Decision::nothing() };
     }
     let mut decision = Decision::nothing();
     let answer = match &commit.gift {
@@ -21,13 +22,8 @@ pub(super) fn commit(commit: &TillCommit, facts: &Facts, now: Now) -> Decision {
             Err(refusal) => refusal,
         },
     };
-    decision.records.push(Record::OperationAnswered {
-        terminal: commit.terminal.clone(),
-        key: commit.key.clone(),
-        fingerprint: commit.fingerprint.clone(),
-        answer: answer.clone(),
-    });
-    decision.reply = Reply::Till(answer);
+    let TillCommit { terminal, key, fingerprint, mark, .. } = commit;
+    till::answered(&mut decision, facts, terminal, key, fingerprint, mark, answer);
     decision
 }
 
@@ -38,6 +34,8 @@ struct Plan {
     uses: Option<Vec<Use>>,
     /// Points for parking and points for the sale, each a spend of its own.
     spends: Vec<Spend>,
+    /// Points that were set aside for it, which are free again before anything is spent.
+    hold: Option<TillHold>,
 }
 
 /// Points that a commit will spend.
@@ -49,22 +47,6 @@ struct Spend {
     stay: Option<StayId>,
 }
 
-fn reply(answer: TillAnswer) -> Decision {
-    Decision { reply: Reply::Till(answer), ..Decision::nothing() }
-}
-
-fn repeat(commit: &TillCommit, stored: &super::decide::StoredOperation) -> TillAnswer {
-    if stored.fingerprint != commit.fingerprint {
-        return refuse("idempotency-key-reused", "this key was used with another body".to_owned());
-    }
-    match stored.answer.clone() {
-        TillAnswer::Applied { transaction, earned, spent, usable, stay, .. } => {
-            TillAnswer::Applied { transaction, earned, spent, usable, stay, replayed: true }
-        }
-        TillAnswer::Refused { code, detail } => TillAnswer::Refused { code, detail },
-    }
-}
-
 fn refuse(code: &str, detail: String) -> TillAnswer {
     TillAnswer::Refused { code: code.to_owned(), detail }
 }
@@ -72,7 +54,12 @@ fn refuse(code: &str, detail: String) -> TillAnswer {
 /// The most that one amount of a commit may be, ¥1,000,000: far above any receipt, far below where sums could overflow.
 const FEN_MAX: i64 = 100_000_000;
 
+/// How long before this box's clock a sale that spends points may have happened: a till's clock may be some minutes off,
+/// and a spend that was stored while the till was cut off would be older. A late sale that only earns is welcome.
+const LATE_SPEND_MS: i64 = 10 * 60_000;
+
 fn check(commit: &TillCommit, facts: &Facts, now: Now) -> Result<Plan, TillAnswer> {
+    till::check_shift(&commit.mark, facts).map_err(|(code, detail)| refuse(code, detail))?;
     for (name, fen) in [("sale", commit.sale), ("cash", commit.cash), ("points", commit.points_cover)] {
         if !(0..=FEN_MAX).contains(&fen.0) {
             return Err(refuse("bad-request", format!("{name}: {} fen; allowed are 0 to {FEN_MAX} fen", fen.0)));
@@ -104,8 +91,38 @@ fn check(commit: &TillCommit, facts: &Facts, now: Now) -> Result<Plan, TillAnswe
             inside.map(|inside| outcome.uses_with_points(&inside.stay, commit.member.as_ref(), by_points))
         }
     };
-    let spends = if commit.points_cover.0 > 0 { plan_spends(commit, facts, stay.as_ref(), now)? } else { Vec::new() };
-    Ok(Plan { stay, uses, spends })
+    let hold = match &commit.hold {
+        None => None,
+        Some(_) => Some(held_for(commit, facts, now)?),
+    };
+    if commit.points_cover.0 == 0 {
+        return Ok(Plan { stay, uses, spends: Vec::new(), hold });
+    }
+    check_not_late(commit, now)?;
+    let spends = plan_spends(commit, facts, stay.as_ref(), hold.as_ref(), now)?;
+    Ok(Plan { stay, uses, spends, hold })
+}
+
+fn held_for(commit: &TillCommit, facts: &Facts, now: Now) -> Result<TillHold, TillAnswer> {
+    let hold = till::find_hold(&commit.terminal, facts, now).map_err(|(code, detail)| refuse(code, detail))?;
+    if Some(&hold.member) != commit.member.as_ref() {
+        return Err(refuse("hold-unknown", "hold: these points belong to another member".to_owned()));
+    }
+    Ok(hold.clone())
+}
+
+fn check_not_late(commit: &TillCommit, now: Now) -> Result<(), TillAnswer> {
+    let late = commit.occurred.map_or(0, |at| now.utc.0.saturating_sub(at.0));
+    if now.trusted && late > LATE_SPEND_MS {
+        let most = LATE_SPEND_MS / 60_000;
+        let detail = format!(
+            "occurred_at: {} minutes before this box's clock; points are spent at most {most} minutes late, and another \
+             tender is allowed",
+            late / 60_000
+        );
+        return Err(refuse("late-redemption", detail));
+    }
+    Ok(())
 }
 
 fn due_of(facts: &Facts, id: &StayId, now: Now) -> Result<Outcome, TillAnswer> {
@@ -126,6 +143,7 @@ fn plan_spends(
     commit: &TillCommit,
     facts: &Facts,
     stay: Option<&(StayId, Fen)>,
+    hold: Option<&TillHold>,
     now: Now,
 ) -> Result<Vec<Spend>, TillAnswer> {
     let Some(member) = &facts.member else {
@@ -136,7 +154,10 @@ fn plan_spends(
     }
     let for_parking = stay.map_or(0, |(_, due)| due.0.min(commit.points_cover.0));
     let shares = [(Fen(for_parking), stay.map(|(id, _)| id.clone())), (Fen(commit.points_cover.0 - for_parking), None)];
-    let valid = facts.purse.valid(&facts.till(now));
+    let mut valid = facts.purse.valid(&facts.till(now));
+    if let Some(hold) = hold {
+        till::put_back(&mut valid, &hold.parts, 0);
+    }
     let mut purse = valid.clone();
     let mut spends = Vec::new();
     for (fen, stay) in shares.into_iter().filter(|(fen, _)| fen.0 > 0) {
@@ -158,6 +179,10 @@ fn plan_spends(
 fn apply(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: Plan, now: Now) -> TillAnswer {
     let transaction = facts.ids.op(0);
     let mut purse = facts.purse.clone();
+    if let Some(hold) = &plan.hold {
+        decision.records.push(Record::TillHoldEnded { op: hold.op.clone(), why: HoldEnd::Captured });
+        till::put_back(&mut purse, &hold.parts, facts.ids.seq);
+    }
     let spent = spend(decision, facts, &plan.spends, &mut purse);
     let parking = plan.stay.as_ref().map_or(Fen(0), |(_, due)| *due);
     pay_parking(decision, commit, facts, &plan, parking, now);
@@ -171,15 +196,16 @@ fn apply(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: Plan
     let sale_by_points = (commit.points_cover.0 - parking.0).max(0);
     let earned = earn(decision, commit, facts, Fen(commit.sale.0 - sale_by_points), &mut purse);
     if commit.sale.0 > 0 {
-        decision.records.push(Record::SaleCommitted {
+        decision.records.push(Record::SaleCommitted(Sale {
             op: transaction.clone(),
             terminal: commit.terminal.clone(),
             receipt: commit.receipt.clone(),
             member: commit.member.clone(),
             total_fen: commit.sale,
             at_ms: commit.occurred.unwrap_or(now.utc),
-        });
+        }));
     }
+    decision.records.push(Record::TillBooked(booking(commit, facts, &plan, parking, earned, now)));
     give_back(decision, facts, &mut purse);
     if let Some((lane, _)) = facts.serving.as_ref().filter(|_| plan.stay.is_some()) {
         decision.actions.push(Action::Then(Box::new(Input::LaneReconsidered { lane: lane.clone() })));
@@ -187,6 +213,44 @@ fn apply(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: Plan
     let stay = plan.stay.map(|(id, _)| (id, Fen(0)));
     TillAnswer::Applied { transaction, earned, spent, usable: points::usable(&purse), stay, replayed: false }
 }
+
+/// The line in the tills' books, with everything that a return of goods needs to know later.
+fn booking(commit: &TillCommit, facts: &Facts, plan: &Plan, parking: Fen, earned: Points, now: Now) -> Booking {
+    let points = |is_parking: bool| {
+        let spends = plan.spends.iter().filter(|spend| spend.stay.is_some() == is_parking);
+        spends.fold((0, 0), |(fen, points), spend| (fen + spend.fen.0, points + spend.points.0))
+    };
+    let ((sale_points_fen, sale_points), (parking_points_fen, parking_points)) = (points(false), points(true));
+    Booking {
+        op: facts.ids.op(0),
+        what: BookingKind::Sale,
+        of: None,
+        terminal: commit.terminal.clone(),
+        shift: facts.tills.shift,
+        day: facts.day,
+        merchant: commit.mark.merchant.clone(),
+        receipt: commit.receipt.clone(),
+        member: commit.member.clone(),
+        stay: plan.stay.as_ref().map(|(stay, _)| stay.clone()),
+        sale_fen: commit.sale,
+        sale_points_fen: Fen(sale_points_fen),
+        sale_points: Points(sale_points),
+        parking_fen: parking,
+        parking_points_fen: Fen(parking_points_fen),
+        parking_points: Points(parking_points),
+        earned,
+        earning: (earned.0 > 0).then(|| facts.ids.op(EARNING)),
+        rules: facts.rules.version,
+        at: commit.occurred.unwrap_or(now.utc),
+    }
+}
+
+/// The earning's place among a commit's effects.
+const EARNING: u32 = 4;
+/// Where what earlier earnings took too much begins among them.
+const REPAID: u32 = 8;
+/// The most debts of points that one earning pays, so that their places stay apart from others'.
+const REPAID_MAX: usize = 40;
 
 fn spend(decision: &mut Decision, facts: &Facts, spends: &[Spend], purse: &mut Purse) -> Points {
     for (n, spend) in (6..).zip(spends) {
@@ -222,12 +286,35 @@ fn earn(decision: &mut Decision, commit: &TillCommit, facts: &Facts, fen: Fen, p
     let Some(member) = &commit.member else { return Points(0) };
     let points = facts.rules.points_earned(fen);
     if points.0 > 0 {
-        let op = facts.ids.op(4);
+        let op = facts.ids.op(EARNING);
         let lot = points::Lot::default();
         purse.add(Pocket { grant: points::born(&op), remaining: points, lot, since: facts.ids.seq });
-        decision.records.push(Record::PointsEarned { op, member: member.clone(), points });
+        decision.records.push(Record::PointsEarned { op: op.clone(), member: member.clone(), points });
+        repay(decision, facts, member, &op, points, purse);
     }
     points
+}
+
+/// Points that were earned too much before are taken from what is earned now, the oldest first.
+fn repay(decision: &mut Decision, facts: &Facts, member: &MemberId, earning: &OpId, earned: Points, purse: &mut Purse) {
+    let mut left = earned.0;
+    for (n, owed) in (REPAID..).zip(facts.tills.debts.iter().take(REPAID_MAX)) {
+        let points = Points(left.min(owed.open.0));
+        if points.0 == 0 {
+            break;
+        }
+        left -= points.0;
+        let parts = vec![Part { grant: points::born(earning), points }];
+        points::lower(purse, &parts);
+        decision.records.push(Record::PointsTakenBack(TakenBack {
+            op: facts.ids.op(n),
+            of: owed.of.clone(),
+            member: member.clone(),
+            points,
+            parts,
+            debt: Some(owed.debt.clone()),
+        }));
+    }
 }
 
 /// A member without a vehicle here needs nothing reserved here, besides what is kept between visits. A box in doubt

@@ -10,8 +10,8 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 use crate::domain::decide::decide;
 use crate::domain::event::{
-    Action, CloudNews, CommandAnswer, CommandId, EpochReason, Input, JournalHead, LaneId, Now, Record, Reply, UtcMs,
-    Witnessed,
+    Action, BusinessDay, CloudNews, CommandAnswer, CommandId, EpochReason, Input, JournalHead, LaneId, Now, Record,
+    Reply, UtcMs, Witnessed,
 };
 use crate::domain::lane::Lanes;
 use crate::store::Store;
@@ -95,6 +95,8 @@ pub struct Core {
     store: Store,
     lanes: Lanes,
     zone: TimeZone,
+    /// The minute of the day at which a business day begins.
+    day_begins_min: u16,
     book: RulesBook,
 }
 
@@ -114,12 +116,17 @@ impl Core {
     pub fn new(store: Store, lanes: Lanes) -> Self {
         let book = RulesBook::default();
         book.show(&store);
-        Self { store, lanes, zone: TimeZone::UTC, book }
+        Self { store, lanes, zone: TimeZone::UTC, day_begins_min: 0, book }
     }
 
     /// The same at a site with a time zone of its own.
     pub fn in_zone(self, zone: TimeZone) -> Self {
         Self { zone, ..self }
+    }
+
+    /// The same where a business day begins at another minute than midnight.
+    pub fn with_day_begin(self, day_begins_min: u16) -> Self {
+        Self { day_begins_min, ..self }
     }
 
     /// Where the journal stands.
@@ -148,6 +155,8 @@ impl Core {
             }
             let mut facts = self.store.facts(&input)?;
             facts.civil = civil(&self.zone, now.utc);
+            // Also where a clock was put back: what comes now belongs to the first day that is not closed.
+            facts.day = business_day(&self.zone, self.day_begins_min, now.utc).max(self.store.first_open_day()?);
             let decision = decide(&input, &facts, &self.lanes, now);
             if !decision.records.is_empty() {
                 self.store.append(&input, &decision.records, now)?;
@@ -195,6 +204,15 @@ fn civil(zone: &TimeZone, at: UtcMs) -> (u8, u16) {
     let there = zone.to_datetime(moment);
     let minute = u16::from(there.hour().unsigned_abs()) * 60 + u16::from(there.minute().unsigned_abs());
     (there.date().weekday().to_monday_one_offset().unsigned_abs(), minute)
+}
+
+/// The business day of a moment: the calendar day at the site, less the part of the night that belongs to the day before.
+pub fn business_day(zone: &TimeZone, begins_min: u16, at: UtcMs) -> BusinessDay {
+    let at = at.0.saturating_sub(i64::from(begins_min) * 60_000);
+    let Ok(moment) = jiff::Timestamp::from_millisecond(at) else { return BusinessDay::default() };
+    let first = jiff::civil::date(1970, 1, 1);
+    let days = zone.to_datetime(moment).date().since(first).map(|span| span.get_days());
+    BusinessDay(days.unwrap_or_default())
 }
 
 /// The loop and what it needs.
@@ -388,6 +406,18 @@ fn log(record: &Record) {
         Record::DebtBooked { stay, fen, .. } => info!(%stay, fen = fen.0, "left unpaid; booked as a debt"),
         Record::DebtPaid { debt, fen, .. } => info!(%debt, fen = fen.0, "a debt was paid"),
         Record::PointsReversed { of, points, .. } => info!(%of, points = points.0, "a spend was undone"),
+        Record::ShiftClosed(shift) => {
+            info!(terminal = %shift.terminal, shift = shift.shift, cash_fen = shift.totals.cash().0, "a shift is closed");
+        }
+        Record::TerminalChanged(pairing) => {
+            let may_ask = pairing.token_sha256.is_some();
+            info!(terminal = %pairing.terminal, by = pairing.by, may_ask, "a till was let in or shut out");
+        }
+        Record::DayClosed(closed) => {
+            let (day, to_see) = (closed.day.0, closed.report.exceptions.len());
+            info!(day, by = closed.by, to_see, "a business day is closed");
+        }
+        Record::PointsOwed(debt) => info!(points = debt.points.0, "points are owed"),
         Record::EmergencyChanged { active: true, .. } => error!("emergency: every barrier is held up"),
         Record::EmergencyChanged { active: false, .. } => warn!("a call of an emergency has ended"),
         Record::TailgateSeen { lane, .. } => warn!(%lane, "a vehicle followed another"),
@@ -411,6 +441,7 @@ fn log(record: &Record) {
         | Record::StayVoided { .. }
         | Record::BenefitsHeld { .. }
         | Record::ValidationGiven { .. }
+        | Record::DayPosted(_)
         | Record::CouponShown { .. }
         | Record::HoldPlaced { .. }
         | Record::HoldVoided { .. }
@@ -419,6 +450,12 @@ fn log(record: &Record) {
         | Record::GrantAccepted { .. }
         | Record::GrantRefused { .. }
         | Record::SaleCommitted { .. }
+        | Record::TillBooked { .. }
+        | Record::TillHoldPlaced { .. }
+        | Record::TillHoldEnded { .. }
+        | Record::PaymentVoided { .. }
+        | Record::PointsTakenBack { .. }
+        | Record::ShiftOpened { .. }
         | Record::OperationAnswered { .. }
         | Record::BarrierCommanded { .. }
         | Record::BarrierAnswered { .. }

@@ -7,7 +7,7 @@ use super::Store;
 use super::facts::{hold_of, look_up_member, parse, pocket_of, purse};
 use crate::domain::decide::{Facts, Hold, Place, SpendFacts};
 use crate::domain::event::{CloudNews, Fen, GrantId, MemberId, OpId, Points, StayId, Undo};
-use crate::domain::points::{self, Purse};
+use crate::domain::points::{self, Part, Purse};
 
 /// Members whose points one entry gives back when an epoch ends: some 100 KB of journal.
 const PURSES_OF_AN_ENTRY: usize = 500;
@@ -103,26 +103,38 @@ pub(super) fn look_up_spends(store: &Store, facts: &mut Facts, undo: &Undo) -> a
     Ok(())
 }
 
-fn spend(store: &Store, op: &str) -> anyhow::Result<Option<SpendFacts>> {
-    let sql = "SELECT e.op, e.member, e.points, e.fen, e.parts, e.stay, s.state,
-                      (SELECT count(*) FROM points_entry r WHERE r.of = e.op), j.epoch
+/// A spend with what is left of it: goods come back in parts, and staff may undo the rest.
+pub(super) fn spend(store: &Store, op: &str) -> anyhow::Result<Option<SpendFacts>> {
+    let sql = "SELECT e.op, e.member, e.points, e.fen, e.parts, e.stay, s.state, j.epoch
                FROM points_entry e JOIN journal j ON j.entry = e.seq LEFT JOIN stay s ON s.stay = e.stay
                WHERE e.op = ?1 AND e.kind = 'spent'";
     let mut statement = store.db.prepare_cached(sql)?;
     let mut rows = statement.query([op])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let state: Option<String> = row.get(6)?;
-    Ok(Some(SpendFacts {
+    let mut spend = SpendFacts {
         op: OpId(row.get(0)?),
         member: MemberId(row.get(1)?),
+        taken: Points(row.get(2)?),
         points: Points(row.get(2)?),
         fen: Fen(row.get(3)?),
         parts: parse(&row.get::<_, String>(4)?)?,
         stay: row.get::<_, Option<String>>(5)?.map(StayId),
         stay_state: state.map(|state| parse(&format!("\"{state}\""))).transpose()?,
-        is_reversed: row.get::<_, u32>(7)? > 0,
-        is_of_this_epoch: row.get::<_, u32>(8)? == store.epoch,
-    }))
+        is_reversed: false,
+        is_of_this_epoch: row.get::<_, u32>(7)? == store.epoch,
+    };
+    let sql = "SELECT points, fen, parts FROM points_entry WHERE of = ?1 AND kind = 'reversed'";
+    let mut statement = store.db.prepare_cached(sql)?;
+    let mut rows = statement.query([op])?;
+    while let Some(row) = rows.next()? {
+        let parts: Vec<Part> = parse(&row.get::<_, String>(2)?)?;
+        spend.points.0 -= row.get::<_, i64>(0)?;
+        spend.fen.0 -= row.get::<_, i64>(1)?;
+        points::less(&mut spend.parts, &parts);
+    }
+    spend.is_reversed = spend.points.0 == 0;
+    Ok(Some(spend))
 }
 
 fn purse_of_grant(store: &Store, grant: &GrantId) -> anyhow::Result<Vec<(MemberId, Purse)>> {

@@ -7,11 +7,11 @@ use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::{Store, benefits, escrow, inside, stays, vehicle};
-use crate::domain::decide::{Debt, EscrowFacts, Facts, Hold, KnownMember, StayFacts, StoredOperation};
+use super::{Store, benefits, escrow, inside, settlement, stays, tills, vehicle};
+use crate::domain::decide::{Debt, EscrowFacts, Facts, Hold, KnownMember, StayFacts};
 use crate::domain::event::{
-    CardNumber, CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, Points, StaffWish, StayId,
-    TillCommit, UtcMs,
+    BusinessDay, CardNumber, CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, Points, StaffWish,
+    StayId, TillCommit, UtcMs,
 };
 use crate::domain::lane::Lane;
 use crate::domain::plate::Plate;
@@ -19,6 +19,7 @@ use crate::domain::points::{Lot, Pocket, Purse};
 use crate::domain::rules::Rules;
 use crate::domain::stay::{Stay, StayState};
 use crate::domain::tariff::{self, Fee, PriorVisit};
+use crate::domain::till::facts::TillFacts;
 
 const STAY_COLUMNS: &str = "stay, plate, member, state, entry_lane, entry_ms, rules, fee, paid_fen, paid_ms, exit_lane, exit_ms, debts_fen, \
      right_held, assumed, untrusted, entry_read";
@@ -48,6 +49,8 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         acknowledged: store.acknowledged,
         civil: (1, 0),
         debts: Fen(0),
+        day: BusinessDay::default(),
+        tills: TillFacts::default(),
         escrow: EscrowFacts {
             doubt: store.doubt,
             lease: store.lease,
@@ -101,6 +104,9 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
             | StaffWish::ShowTicket { .. } => {}
         },
         Input::Till(commit) => look_up_commit(store, &mut facts, commit)?,
+        Input::TillAct(act) => tills::look_up_act(store, &mut facts, act)?,
+        Input::TillHoldDue { hold } => tills::look_up_hold(store, &mut facts, hold)?,
+        Input::DayClosing(closing) => settlement::look_up(store, &mut facts, closing)?,
         Input::Cloud(CloudNews::Granted { request, member, grants, .. }) => {
             look_up_member(store, &mut facts, member)?;
             facts.request_is_open = request_is_open(&store.db, request, member)?;
@@ -111,7 +117,10 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
             }
             facts.waiting_lanes = lanes_waiting_for(&store.db, member)?;
         }
-        Input::Cloud(news) => escrow::look_up_news(store, &mut facts, news)?,
+        Input::Cloud(news) => {
+            escrow::look_up_news(store, &mut facts, news)?;
+            tills::look_up_epoch(store, &mut facts, news)?;
+        }
         Input::Witnessed(seen) => facts.escrow.place = escrow::place(store, seen.head.epoch, seen.head.seq)?,
         Input::Undo(undo) => escrow::look_up_spends(store, &mut facts, undo)?,
         Input::CardRead { card, .. } => look_up_card(store, &mut facts, card)?,
@@ -123,6 +132,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         | Input::Emergency { .. }
         | Input::LaneEmergency { .. }
         | Input::ExperienceForgotten { .. }
+        | Input::TerminalChanged(_)
         | Input::RulesOffered { .. }
         | Input::DayEnded(_) => {}
     }
@@ -163,18 +173,17 @@ pub(super) fn look_up_points(store: &Store, facts: &mut Facts) -> anyhow::Result
 }
 
 fn look_up_commit(store: &Store, facts: &mut Facts, commit: &TillCommit) -> anyhow::Result<()> {
-    let sql = "SELECT fingerprint, answer FROM operation WHERE terminal = ?1 AND key = ?2";
-    let stored: Option<(String, String)> = store
-        .db
-        .prepare_cached(sql)?
-        .query_row(params![commit.terminal.as_str(), commit.key], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some((fingerprint, answer)) = stored {
-        facts.operation = Some(StoredOperation { fingerprint, answer: parse(&answer)? });
+    facts.operation = tills::operation(store, &commit.terminal, &commit.key)?;
+    if facts.operation.is_some() {
         return Ok(());
+    }
+    tills::look_up_till(store, facts, &commit.terminal)?;
+    if let Some(hold) = &commit.hold {
+        facts.tills.hold = tills::hold(store, hold)?;
     }
     if let Some(member) = &commit.member {
         look_up_member(store, facts, member)?;
+        facts.tills.debts = tills::points_debts(store, member)?;
     }
     if let Some(stay) = &commit.stay {
         let inside = "stay = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
@@ -251,7 +260,7 @@ pub(super) fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow:
     }))
 }
 
-fn rules_of(store: &Store, version: u32) -> anyhow::Result<Arc<Rules>> {
+pub(super) fn rules_of(store: &Store, version: u32) -> anyhow::Result<Arc<Rules>> {
     store.rules.get(&version).cloned().with_context(|| format!("find the rules of version {version}"))
 }
 

@@ -12,9 +12,11 @@ mod members;
 mod plans;
 pub mod reader;
 pub mod recompute;
+mod settlement;
 pub mod spare;
 mod stays;
 mod tables;
+mod tills;
 mod vehicle;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,7 +30,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use crate::domain::capacity::Occupants;
 use crate::domain::decide::{Facts, Lease};
 use crate::domain::emergency::Called;
-use crate::domain::event::{EpochReason, Input, JournalHead, LaneId, Now, Points, Record, UtcMs};
+use crate::domain::event::{BusinessDay, EpochReason, Input, JournalHead, LaneId, Now, Points, Record, UtcMs};
 use crate::domain::lane::Lane;
 use crate::domain::matching::learning::Experience;
 use crate::domain::plate::class::Format;
@@ -185,6 +187,12 @@ impl Store {
     pub fn tidy_up(&self) -> anyhow::Result<()> {
         let sql = "PRAGMA wal_checkpoint(PASSIVE)";
         self.db.query_row(sql, (), |_| Ok(())).context("checkpoint the ledger")
+    }
+
+    /// The first business day that is not closed; the very first where none is.
+    pub fn first_open_day(&self) -> anyhow::Result<BusinessDay> {
+        let last = settlement::last_closed(&self.db).context("look for the last closed day")?;
+        Ok(last.map_or(BusinessDay(i32::MIN), |last| BusinessDay(last.0.saturating_add(1))))
     }
 
     /// Where the journal stands: the epoch, the newest entry's number in it, and the head after it.

@@ -2,11 +2,21 @@
 
 use rusqlite::Connection;
 
-/// Tables that stay small: a row for each lane, version of the rules, name, or pair of signs of a pair of lanes.
-const SMALL: [&str; 9] =
-    ["box", "epoch", "fact", "rules", "lane", "cloud_campaign", "cloud_cursor", "camera_pair", "camera_pair_signs"];
+/// Tables that stay small: a row for each lane, till, version of the rules, name, or pair of signs of a pair of lanes.
+const SMALL: [&str; 10] = [
+    "box",
+    "epoch",
+    "fact",
+    "rules",
+    "lane",
+    "cloud_campaign",
+    "cloud_cursor",
+    "camera_pair",
+    "camera_pair_signs",
+    "terminal",
+];
 /// Indexes that hold only what is going on now.
-const OF_NOW: [&str; 7] = [
+const OF_NOW: [&str; 9] = [
     "stay_inside_by_plate",
     "stay_inside_by_member",
     "stay_inside_by_change",
@@ -14,21 +24,26 @@ const OF_NOW: [&str; 7] = [
     "hold_by_stay",
     "points_grant_by_member",
     "debt_open",
+    "points_debt_open",
+    "till_hold_open",
 ];
 
 /// The files with SQL of the daemon's every day. The books and a verification read everything, and are asked for that.
-const SOURCES: [(&str, &str); 11] = [
+const SOURCES: [(&str, &str); 14] = [
     ("benefits.rs", include_str!("benefits.rs")),
     ("mod.rs", include_str!("mod.rs")),
     ("stays.rs", include_str!("stays.rs")),
     ("escrow.rs", include_str!("escrow.rs")),
     ("facts.rs", include_str!("facts.rs")),
     ("inside.rs", include_str!("inside.rs")),
+    ("settlement.rs", include_str!("settlement.rs")),
     ("tables.rs", include_str!("tables.rs")),
+    ("tills.rs", include_str!("tills.rs")),
     ("reader/journal.rs", include_str!("reader/journal.rs")),
     ("reader/lanes.rs", include_str!("reader/lanes.rs")),
     ("reader/members.rs", include_str!("reader/members.rs")),
     ("reader/stays.rs", include_str!("reader/stays.rs")),
+    ("reader/tills.rs", include_str!("reader/tills.rs")),
 ];
 
 #[test]

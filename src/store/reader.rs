@@ -7,9 +7,11 @@ pub mod lanes;
 pub mod members;
 #[cfg(test)]
 pub mod sample;
+pub mod settlement;
 pub mod stays;
 #[cfg(test)]
 mod tests;
+pub mod tills;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -133,6 +133,11 @@ impl Book {
                 stay.paid = Fen(stay.paid.0 + fen.0);
                 stay.paid_at = Some(*at);
             }
+        } else if let Record::PaymentVoided(void) = record {
+            if let Some(stay) = self.stays.get_mut(&void.stay) {
+                stay.paid = Fen(stay.paid.0 - void.fen.0);
+                stay.paid_at = stay.paid_at.filter(|_| stay.paid.0 > 0);
+            }
         } else if let Record::StayExiting { stay, at, fee, .. } = record {
             self.exits.insert(stay.clone(), (*at, fee.clone()));
         } else if let Record::StayClosed { stay, .. } = record

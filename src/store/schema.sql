@@ -184,7 +184,7 @@ CREATE INDEX hold_by_stay ON hold (stay) WHERE state = 'held';
 CREATE TABLE points_entry (
     op      TEXT PRIMARY KEY,
     member  TEXT NOT NULL,
-    kind    TEXT NOT NULL CHECK (kind IN ('spent', 'earned', 'returned', 'reversed')),
+    kind    TEXT NOT NULL CHECK (kind IN ('spent', 'earned', 'returned', 'reversed', 'taken_back')),
     points  INTEGER NOT NULL CHECK (points > 0),
     fen     INTEGER,
     stay    TEXT,
@@ -195,7 +195,8 @@ CREATE TABLE points_entry (
 CREATE INDEX points_entry_by_stay ON points_entry (stay) WHERE stay IS NOT NULL;
 CREATE INDEX points_spent_by_seq ON points_entry (seq) WHERE kind = 'spent';
 CREATE INDEX points_spent_by_member ON points_entry (member, seq) WHERE kind = 'spent';
-CREATE UNIQUE INDEX points_reversed ON points_entry (of) WHERE of IS NOT NULL;
+-- Goods come back in parts, so a spend may be undone in parts.
+CREATE INDEX points_reversed ON points_entry (of) WHERE of IS NOT NULL;
 
 -- What stays use up of benefits: held while the vehicle is inside, used when it has left, void where it went back.
 CREATE TABLE benefit_use (
@@ -248,13 +249,126 @@ CREATE TABLE sale (
     at_ms     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- `number` is the till's own count; a hole in it within a shift is a request that did not arrive.
 CREATE TABLE operation (
     terminal     TEXT NOT NULL,
     key          TEXT NOT NULL,
     fingerprint  TEXT NOT NULL,
     answer       TEXT NOT NULL,
     seq          INTEGER NOT NULL,
+    number       INTEGER,
+    shift        INTEGER NOT NULL,
+    day          INTEGER NOT NULL,
     PRIMARY KEY (terminal, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX operation_by_number ON operation (terminal, shift, number) WHERE number IS NOT NULL;
+CREATE INDEX operation_by_day ON operation (day, terminal, number) WHERE number IS NOT NULL;
+
+-- The tills' books: what each commit, capture, void and refund did. No amount is negative; `what` says which way it went.
+CREATE TABLE till_book (
+    op                  TEXT PRIMARY KEY,
+    what                TEXT NOT NULL CHECK (what IN ('sale', 'capture', 'void', 'refund')),
+    of                  TEXT,
+    terminal            TEXT NOT NULL,
+    shift               INTEGER NOT NULL,
+    day                 INTEGER NOT NULL,
+    merchant            TEXT,
+    member              TEXT,
+    stay                TEXT,
+    sale_fen            INTEGER NOT NULL CHECK (sale_fen >= 0),
+    sale_points_fen     INTEGER NOT NULL CHECK (sale_points_fen BETWEEN 0 AND sale_fen),
+    sale_points         INTEGER NOT NULL CHECK (sale_points >= 0),
+    parking_fen         INTEGER NOT NULL CHECK (parking_fen >= 0),
+    parking_points_fen  INTEGER NOT NULL CHECK (parking_points_fen BETWEEN 0 AND parking_fen),
+    parking_points      INTEGER NOT NULL CHECK (parking_points >= 0),
+    earned              INTEGER NOT NULL CHECK (earned >= 0),
+    line                TEXT NOT NULL,
+    seq                 INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX till_book_by_shift ON till_book (terminal, shift);
+CREATE INDEX till_book_by_day ON till_book (day, merchant);
+CREATE INDEX till_book_by_original ON till_book (of) WHERE of IS NOT NULL;
+
+-- Points set aside for tills. `ended` says why they are free again; none: they are not.
+CREATE TABLE till_hold (
+    op          TEXT PRIMARY KEY,
+    terminal    TEXT NOT NULL,
+    expires_ms  INTEGER NOT NULL,
+    hold        TEXT NOT NULL,
+    ended       TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX till_hold_open ON till_hold (expires_ms) WHERE ended IS NULL;
+
+-- Points that were earned too much and were not here any more.
+CREATE TABLE points_debt (
+    debt    TEXT PRIMARY KEY,
+    of      TEXT NOT NULL,
+    member  TEXT NOT NULL,
+    points  INTEGER NOT NULL CHECK (points > 0),
+    paid    INTEGER NOT NULL DEFAULT 0 CHECK (paid >= 0 AND paid <= points),
+    seq     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX points_debt_open ON points_debt (member, seq) WHERE paid < points;
+
+-- A terminal's shifts, counted from 1. One that nobody opened begins with its first line in the books.
+CREATE TABLE shift (
+    terminal    TEXT NOT NULL,
+    shift       INTEGER NOT NULL CHECK (shift >= 1),
+    day         INTEGER NOT NULL,
+    operator    TEXT,
+    opened_seq  INTEGER NOT NULL,
+    closed_seq  INTEGER,
+    totals      TEXT,
+    PRIMARY KEY (terminal, shift)
+) STRICT, WITHOUT ROWID;
+
+-- Who owes whom: a leg for each lot of each spend of points, and for each benefit that lowered a fee. No amount is
+-- negative; `what` says which way it goes. `face_fen` is what the customer had of it, `fen` what is owed after the lot's rate.
+CREATE TABLE leg (
+    seq       INTEGER NOT NULL,
+    n         INTEGER NOT NULL,
+    day       INTEGER NOT NULL,
+    what      TEXT NOT NULL CHECK (what IN ('spend', 'undone', 'benefit')),
+    op        TEXT,
+    stay      TEXT,
+    payer     TEXT NOT NULL,
+    acceptor  TEXT NOT NULL,
+    lot       TEXT,
+    points    INTEGER NOT NULL CHECK (points >= 0),
+    face_fen  INTEGER NOT NULL CHECK (face_fen >= 0),
+    fen       INTEGER NOT NULL CHECK (fen BETWEEN 0 AND face_fen),
+    PRIMARY KEY (seq, n)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX leg_by_day ON leg (day, payer, acceptor);
+CREATE INDEX leg_by_op ON leg (op) WHERE op IS NOT NULL;
+
+-- What else belongs to a business day: stays that ended, and lanes ('stranger') where a vehicle without one passed.
+CREATE TABLE day_item (
+    seq   INTEGER NOT NULL,
+    n     INTEGER NOT NULL,
+    day   INTEGER NOT NULL,
+    kind  TEXT NOT NULL CHECK (kind IN ('stay', 'stranger')),
+    name  TEXT NOT NULL,
+    PRIMARY KEY (seq, n)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX day_item_by_day ON day_item (day, kind);
+
+-- Days that are closed: nothing is posted to them again.
+CREATE TABLE day_close (
+    day        INTEGER PRIMARY KEY,
+    closed_by  TEXT NOT NULL,
+    report     TEXT NOT NULL,
+    seq        INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX shift_by_day ON shift (day);
+
+-- Tills that staff let in. `token_sha256` is empty where one was shut out again, also one of the settings.
+CREATE TABLE terminal (
+    terminal      TEXT PRIMARY KEY,
+    merchant      TEXT,
+    token_sha256  TEXT,
+    seq           INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE barrier_command (

@@ -7,7 +7,7 @@ use super::facts::parse;
 use super::tables::{json, one, set_fact};
 use crate::domain::admission::Right;
 use crate::domain::capacity::Occupants;
-use crate::domain::event::{Corrected, Fen, StayId, UtcMs};
+use crate::domain::event::{Corrected, Fen, OpId, StayId, UtcMs};
 use crate::domain::stay::{Stay, ZoneVisit};
 use crate::domain::tariff::Fee;
 
@@ -100,4 +100,16 @@ fn reprice(db: &Connection, stay: &Stay, fee: &Fee, difference: Fen, refund: Fen
     let sql = "UPDATE stay SET fee = ?2, fee_fen = ?3, owed_fen = owed_fen + ?4, waived_fen = waived_fen + ?5,
                refund_fen = refund_fen + ?6 WHERE stay = ?1";
     one(db, sql, params![stay.id.as_str(), json(fee)?, fee.total.0, owed, waived, refund.0])
+}
+
+/// What points had paid is paid no more: a vehicle that is inside owes it again, one that has left was let go. Points
+/// that paid at a till are a payment in the entry of their spend; points that were held at a lane are none.
+pub(super) fn payment_reversed(db: &Connection, seq: u64, of: &OpId, stay: &StayId, fen: Fen) -> anyhow::Result<()> {
+    let sql = "DELETE FROM payment WHERE stay = ?1 AND fen = ?2 AND tender ->> '$.by' = 'points'
+               AND seq = (SELECT seq FROM points_entry WHERE op = ?3)";
+    let was_payment = db.prepare_cached(sql)?.execute(params![stay.as_str(), fen.0, of.as_str()])? > 0;
+    let paid = if was_payment { fen.0 } else { 0 };
+    let sql = "UPDATE stay SET paid_fen = paid_fen - ?3, changed_seq = ?2,
+               waived_fen = waived_fen + CASE state WHEN 'closed' THEN ?4 ELSE 0 END WHERE stay = ?1";
+    one(db, sql, params![stay.as_str(), seq, paid, fen.0])
 }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::{benefits, stays};
+use super::{benefits, settlement, stays, tills};
 use crate::domain::event::{
     EmergencySource, FeedChange, Fen, GrantId, LaneId, MemberId, OpId, PlateRead, Points, Record, StayId, Tender, UtcMs,
 };
@@ -12,7 +12,7 @@ use crate::domain::points::{self, Lot, Part};
 use crate::domain::stay::{Reread, Stay};
 
 /// The tables that follow from the journal alone.
-pub(super) const CONSEQUENCES: [&str; 27] = [
+pub(super) const CONSEQUENCES: [&str; 35] = [
     "box",
     "epoch",
     "fact",
@@ -40,6 +40,14 @@ pub(super) const CONSEQUENCES: [&str; 27] = [
     "stay_match",
     "camera_pair",
     "camera_pair_signs",
+    "till_book",
+    "till_hold",
+    "points_debt",
+    "shift",
+    "terminal",
+    "leg",
+    "day_item",
+    "day_close",
 ];
 
 /// The facts that say who has called an emergency, and the value of one that is on.
@@ -155,9 +163,10 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
         }
         Record::PointsReversed { op, of, member, points, fen, parts, stay, .. } => {
             put_into_grants(db, parts)?;
-            points_entry(db, seq, op, member, Movement::Reversed { of, fen: *fen, stay: stay.as_ref() }, *points)?;
+            let movement = Movement::Reversed { of, fen: *fen, stay: stay.as_ref(), parts };
+            points_entry(db, seq, op, member, movement, *points)?;
             if let Some(stay) = stay {
-                payment_reversed(db, seq, of, stay, *fen)?;
+                stays::payment_reversed(db, seq, of, stay, *fen)?;
             }
         }
         Record::GrantRequested { request, member, points, standing } => {
@@ -198,15 +207,19 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
         Record::LeaseRenewed { .. } => {
             db.prepare_cached("DELETE FROM fact WHERE name = 'lease_lapsed'")?.execute(())?;
         }
-        Record::SaleCommitted { op, terminal, receipt, member, total_fen, at_ms } => {
-            let sql = "INSERT INTO sale (op, terminal, receipt, member, fen, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-            let member = member.as_ref().map(MemberId::as_str);
-            one(db, sql, params![op.as_str(), terminal.as_str(), receipt, member, total_fen.0, at_ms.0])?;
-        }
-        Record::OperationAnswered { terminal, key, fingerprint, answer } => {
-            let sql = "INSERT INTO operation (terminal, key, fingerprint, answer, seq) VALUES (?1, ?2, ?3, ?4, ?5)";
-            one(db, sql, params![terminal.as_str(), key, fingerprint, json(answer)?, seq])?;
-        }
+        Record::SaleCommitted(_)
+        | Record::OperationAnswered(_)
+        | Record::TillBooked(_)
+        | Record::TillHoldPlaced(_)
+        | Record::TillHoldEnded { .. }
+        | Record::PaymentVoided(_)
+        | Record::PointsTakenBack(_)
+        | Record::PointsOwed(_)
+        | Record::ShiftOpened(_)
+        | Record::ShiftClosed(_)
+        | Record::TerminalChanged(_) => tills::apply(db, seq, record)?,
+        Record::DayPosted(posting) => settlement::post(db, seq, posting)?,
+        Record::DayClosed(closed) => settlement::close(db, seq, closed)?,
         Record::BarrierCommanded { lane, command, cause, stay } => {
             let sql = "INSERT INTO barrier_command (command, lane, cause, stay, seq) VALUES (?1, ?2, ?3, ?4, ?5)";
             let stay = stay.as_ref().map(StayId::as_str);
@@ -366,7 +379,7 @@ fn payment_taken(
 }
 
 /// Lowers what the grants have left; the table's own check refuses to go below zero.
-fn take_from_grants(db: &Connection, parts: &[Part]) -> anyhow::Result<()> {
+pub(super) fn take_from_grants(db: &Connection, parts: &[Part]) -> anyhow::Result<()> {
     for part in parts {
         let sql = "UPDATE points_grant SET remaining = remaining - ?2 WHERE grant_id = ?1";
         one(db, sql, params![part.grant.as_str(), part.points.0])?;
@@ -374,7 +387,7 @@ fn take_from_grants(db: &Connection, parts: &[Part]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn put_into_grants(db: &Connection, parts: &[Part]) -> anyhow::Result<()> {
+pub(super) fn put_into_grants(db: &Connection, parts: &[Part]) -> anyhow::Result<()> {
     for part in parts {
         let sql = "UPDATE points_grant SET remaining = remaining + ?2 WHERE grant_id = ?1";
         one(db, sql, params![part.grant.as_str(), part.points.0])?;
@@ -430,14 +443,15 @@ fn new_pocket(
 }
 
 /// What moved points.
-enum Movement<'a> {
+pub(super) enum Movement<'a> {
     Spent { fen: Fen, stay: Option<&'a StayId>, parts: &'a [Part] },
     Earned,
     Returned,
-    Reversed { of: &'a OpId, fen: Fen, stay: Option<&'a StayId> },
+    Reversed { of: &'a OpId, fen: Fen, stay: Option<&'a StayId>, parts: &'a [Part] },
+    TakenBack { of: &'a OpId },
 }
 
-fn points_entry(
+pub(super) fn points_entry(
     db: &Connection,
     seq: u64,
     op: &OpId,
@@ -449,24 +463,15 @@ fn points_entry(
         Movement::Spent { fen, stay, parts } => ("spent", Some(fen.0), stay, Some(json(&parts)?), None),
         Movement::Earned => ("earned", None, None, None, None),
         Movement::Returned => ("returned", None, None, None, None),
-        Movement::Reversed { of, fen, stay } => ("reversed", Some(fen.0), stay, None, Some(of.as_str())),
+        Movement::Reversed { of, fen, stay, parts } => {
+            ("reversed", Some(fen.0), stay, Some(json(&parts)?), Some(of.as_str()))
+        }
+        Movement::TakenBack { of } => ("taken_back", None, None, None, Some(of.as_str())),
     };
     let sql = "INSERT INTO points_entry (op, member, kind, points, fen, stay, seq, parts, of)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let stay = stay.map(StayId::as_str);
     one(db, sql, params![op.as_str(), member.as_str(), kind, points.0, fen, stay, seq, parts, of])
-}
-
-/// What points had paid is paid no more: a vehicle that is inside owes it again, one that has left was let go. Points
-/// that paid at a till are a payment in the entry of their spend; points that were held at a lane are none.
-fn payment_reversed(db: &Connection, seq: u64, of: &OpId, stay: &StayId, fen: Fen) -> anyhow::Result<()> {
-    let sql = "DELETE FROM payment WHERE stay = ?1 AND fen = ?2 AND tender ->> '$.by' = 'points'
-               AND seq = (SELECT seq FROM points_entry WHERE op = ?3)";
-    let was_payment = db.prepare_cached(sql)?.execute(params![stay.as_str(), fen.0, of.as_str()])? > 0;
-    let paid = if was_payment { fen.0 } else { 0 };
-    let sql = "UPDATE stay SET paid_fen = paid_fen - ?3, changed_seq = ?2,
-               waived_fen = waived_fen + CASE state WHEN 'closed' THEN ?4 ELSE 0 END WHERE stay = ?1";
-    one(db, sql, params![stay.as_str(), seq, paid, fen.0])
 }
 
 pub(super) fn set_fact(db: &Connection, name: &str, value: &str) -> anyhow::Result<()> {

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::problem::{Code, Problem};
-use crate::domain::event::{Fen, UtcMs};
+use super::wallet;
+use crate::domain::event::{Fen, Points, UtcMs};
 use crate::domain::plate::Plate;
 
 /// Largest amount of one field, ¥1,000,000: far above any receipt, far below where sums could overflow.
@@ -22,10 +23,7 @@ pub(super) struct Body {
 impl Body {
     /// The object in `bytes`; a field that is not in `allowed` is refused.
     pub(super) fn parse(bytes: Result<Bytes, BytesRejection>, allowed: &[&str]) -> Result<Self, Problem> {
-        let bytes = bytes.map_err(unreadable)?;
-        let value: Value = serde_json::from_slice(&bytes)
-            .map_err(|e| Problem::new(Code::BadRequest, format!("body: {e}; a JSON object is allowed")))?;
-        Self::of(value, "body", allowed)
+        Self::of(Value::Object(object(bytes)?), "body", allowed)
     }
 
     /// The object in `value`, which stands in the field `name`.
@@ -39,16 +37,28 @@ impl Body {
         Ok(Self { fields })
     }
 
-    /// SHA-256 in hex of the body with its fields in order, so that spacing and order do not make another request.
-    pub(super) fn fingerprint(&self) -> String {
-        let canonical = serde_json::to_vec(&self.fields).expect("a map of JSON values is always JSON");
+    /// SHA-256 in hex of what is asked and of the body with its fields in order, so that spacing and order do not make
+    /// another request.
+    pub(super) fn fingerprint_of(&self, verb: &str) -> String {
+        let canonical = serde_json::to_vec(&(verb, &self.fields)).expect("a map of JSON values is always JSON");
         hex::encode(Sha256::digest(canonical))
     }
 
-    /// The same for a request that names a part of what it asks in its address.
-    pub(super) fn fingerprint_with(&self, address: &str) -> String {
-        let canonical = serde_json::to_vec(&(address, &self.fields)).expect("a map of JSON values is always JSON");
-        hex::encode(Sha256::digest(canonical))
+    /// Refuses a body in which a card number stands. Codes are looked at where they are used: there they may also be
+    /// payment codes.
+    pub(super) fn refuse_cards(&self) -> Result<(), Problem> {
+        let mut waiting: Vec<(&str, &Value)> = Vec::new();
+        waiting.extend(self.fields.iter().map(|(name, value)| (name.as_str(), value)));
+        while let Some((name, value)) = waiting.pop() {
+            match value {
+                Value::String(text) if !matches!(name, "code" | "member_ref") => wallet::refuse_card(name, text)?,
+                Value::Number(number) => wallet::refuse_card(name, &number.to_string())?,
+                Value::Array(items) => waiting.extend(items.iter().map(|item| (name, item))),
+                Value::Object(fields) => waiting.extend(fields.iter().map(|(name, value)| (name.as_str(), value))),
+                Value::Null | Value::Bool(_) | Value::String(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Whether the field is there.
@@ -87,6 +97,23 @@ impl Body {
     /// The same, where the field must be there.
     pub(super) fn needed_fen(&self, name: &str) -> Result<Fen, Problem> {
         self.fen(name)?.ok_or_else(|| Problem::field(name, "missing; a whole number of fen is needed"))
+    }
+
+    /// A whole number between two limits.
+    pub(super) fn whole(&self, name: &str, least: i64, most: i64) -> Result<Option<i64>, Problem> {
+        let Some(value) = self.fields.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
+        match value.as_i64() {
+            Some(number) if (least..=most).contains(&number) => Ok(Some(number)),
+            Some(_) | None => {
+                Err(Problem::field(name, format!("{value}; a whole number from {least} to {most} is allowed")))
+            }
+        }
+    }
+
+    /// A positive number of points; the field must be there.
+    pub(super) fn needed_points(&self, name: &str, most: i64) -> Result<Points, Problem> {
+        let missing = || Problem::field(name, "missing; a whole number of points is needed");
+        self.whole(name, 1, most)?.map(Points).ok_or_else(missing)
     }
 
     /// A whole number; the field must be there.
@@ -129,6 +156,22 @@ impl Body {
     }
 }
 
+/// A body as a JSON object; nothing at all is an empty one.
+pub(super) fn object(bytes: Result<Bytes, BytesRejection>) -> Result<Map<String, Value>, Problem> {
+    let bytes = bytes.map_err(unreadable)?;
+    if bytes.is_empty() {
+        return Ok(Map::new());
+    }
+    let value: Value = serde_json::from_slice(&bytes)
+        .map_err(|e| Problem::new(Code::BadRequest, format!("body: {e}; a JSON object is allowed")))?;
+    match value {
+        Value::Object(fields) => Ok(fields),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(Problem::field("body", "not a JSON object; an object is allowed"))
+        }
+    }
+}
+
 fn unreadable(rejection: BytesRejection) -> Problem {
     let is_too_large = rejection.into_response().status() == StatusCode::PAYLOAD_TOO_LARGE;
     if is_too_large {
@@ -146,8 +189,9 @@ mod tests {
         let one = parse(r#"{"receipt_no":"A","sale_fen":5,"tenders":[{"kind":"cash","fen":5}]}"#);
         let two = parse(r#"{ "tenders":[ {"fen":5,"kind":"cash"} ], "sale_fen":5, "receipt_no":"A" }"#);
         let other = parse(r#"{"receipt_no":"A","sale_fen":6,"tenders":[{"kind":"cash","fen":5}]}"#);
-        assert_eq!(one.fingerprint(), two.fingerprint());
-        assert_ne!(one.fingerprint(), other.fingerprint());
+        assert_eq!(one.fingerprint_of("COMMIT"), two.fingerprint_of("COMMIT"));
+        assert_ne!(one.fingerprint_of("COMMIT"), other.fingerprint_of("COMMIT"));
+        assert_ne!(one.fingerprint_of("COMMIT"), one.fingerprint_of("REFUND"));
     }
 
     #[test]

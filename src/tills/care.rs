@@ -11,8 +11,8 @@ use super::Tills;
 use super::access::text_header;
 use super::body::Body;
 use super::problem::{Code, Problem};
-use super::quote::MOST_STAY_CHARS;
 use super::staff::{Answer, Given, MOST_NAME_CHARS, MOST_REASON_CHARS};
+use super::verbs::MOST_STAY_CHARS;
 use crate::domain::event::{Correction, Input, StayId, UtcMs, Wrong};
 
 /// Longest evidence: a photo's name, or who saw what.

@@ -3,24 +3,25 @@
 mod access;
 mod body;
 mod care;
-mod gift;
-mod lookup;
+mod days;
+mod holds;
+mod http;
+mod pairing;
 mod problem;
-mod quote;
-mod receipt;
 mod refs;
 #[cfg(test)]
 mod rig;
 mod rules;
 mod staff;
-mod status;
 #[cfg(test)]
 mod tests;
 mod tickets;
-mod transaction;
+mod transports;
+mod verbs;
+mod wallet;
 mod witness;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -30,9 +31,10 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
+use tokio::sync::OnceCell;
 
 use crate::domain::benefit::{Known, NotUsed};
-use crate::domain::event::{Fen, LaneId, Points, UtcMs};
+use crate::domain::event::{BusinessDay, Fen, LaneId, Pairing, Points, TerminalId, UtcMs};
 use crate::domain::rules::Rules;
 use crate::domain::stay::Stay;
 use crate::domain::tariff::{Fee, PriorVisit};
@@ -42,14 +44,20 @@ use crate::store::reader::Reader;
 
 pub use access::{Operator, Secret, Terminal};
 pub use problem::{Code, Problem};
+pub use transports::{Charset, TillLine};
 
-use access::Attempts;
+use access::{Attempts, Pace};
+use pairing::Waiting;
 use refs::MemberRefs;
 
 /// Largest body taken. A commit is under 1 KiB; this leaves room and still cannot fill the box's memory.
 const MOST_BODY_BYTES: usize = 64 * 1024;
 /// How long a till waits for the loop before it hears that the outcome is unknown.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many requests a second one till may make: a queue of stored sales goes out in seconds, and a till that has lost
+/// its mind takes no more than its share.
+pub const MOST_REQUESTS_PER_S: u32 = 50;
 
 /// Told the code of every refused request, for the metrics.
 pub type Reject = Arc<dyn Fn(&str) + Send + Sync>;
@@ -89,6 +97,8 @@ pub struct Settings {
     pub ticket_key: Secret,
     /// How long a till waits for the loop, [`ANSWER_TIMEOUT`] at a site.
     pub answer_timeout: Duration,
+    /// How many requests a second each till may make, [`MOST_REQUESTS_PER_S`] at a site.
+    pub most_requests_per_s: u32,
 }
 
 /// What things cost, from the rules; `main` ties it to the domain.
@@ -96,6 +106,8 @@ pub struct Settings {
 pub struct Pricing {
     /// Civil time now.
     pub now: Arc<dyn Fn() -> UtcMs + Send + Sync>,
+    /// The business day now.
+    pub today: Arc<dyn Fn() -> BusinessDay + Send + Sync>,
     /// The rules of a version.
     pub rules: Arc<dyn Fn(u32) -> Option<Arc<Rules>> + Send + Sync>,
     /// What a stay costs at a moment under the rules of its entry; `None` where those rules are not there.
@@ -129,21 +141,46 @@ struct Tills {
     refs: Mutex<MemberRefs>,
     in_flight: Mutex<BTreeSet<(String, String)>>,
     attempts: Mutex<Attempts>,
+    pace: Mutex<Pace>,
+    waiting: Mutex<Waiting>,
+    paired: OnceCell<Mutex<BTreeMap<TerminalId, Pairing>>>,
+}
+
+impl Tills {
+    fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            refs: Mutex::default(),
+            in_flight: Mutex::default(),
+            attempts: Mutex::default(),
+            pace: Mutex::default(),
+            waiting: Mutex::default(),
+            paired: OnceCell::new(),
+        })
+    }
 }
 
 /// The requests of `docs/till-api.md`, below `/api/v1`.
 pub fn router(settings: Settings) -> Router {
-    let reject = settings.reject.clone();
-    let state =
-        Arc::new(Tills { settings, refs: Mutex::default(), in_flight: Mutex::default(), attempts: Mutex::default() });
-    let api = Router::new()
-        .route("/member-lookups", post(lookup::look_up))
-        .route("/quotes", post(quote::quote))
-        .route("/transactions", post(transaction::commit))
-        .route("/stays/{stay}/validations", post(gift::validate))
-        .route("/stays/{stay}/coupons", post(gift::show_coupon))
-        .route("/operations/{key}", get(transaction::operation))
-        .route("/status", get(status::status))
+    serve(Tills::new(settings))
+}
+
+/// The same, with the tills on other lines than HTTP, and with the clock that ends what they forget. Needs a runtime.
+pub fn open(settings: Settings, lines: Vec<TillLine>) -> Router {
+    let Settings { reader, handle, pricing, .. } = settings.clone();
+    tokio::spawn(holds::keep(reader, handle, pricing.now));
+    let tills = Tills::new(settings);
+    transports::serve(&tills, lines);
+    serve(tills)
+}
+
+fn serve(state: Arc<Tills>) -> Router {
+    let reject = state.settings.reject.clone();
+    let api = http::routes()
+        .route("/pairings", post(pairing::begin))
+        .route("/pairings/{pairing}", get(pairing::poll))
+        .route("/staff/pairings", post(pairing::let_in))
+        .route("/staff/terminals/{terminal}/revocation", post(pairing::shut_out))
         .route("/staff/lanes/{lane}/raise", post(staff::raise))
         .route("/staff/lanes/{lane}/settle", post(staff::settle))
         .route("/staff/lanes/{lane}/stay", post(staff::choose_stay))
@@ -159,12 +196,14 @@ pub fn router(settings: Settings) -> Router {
         .route("/staff/days", get(care::days))
         .route("/tickets", post(tickets::issue))
         .route("/tickets/scans", post(tickets::scan))
-        .route("/reversals", post(staff::reverse_at_till))
         .route("/staff/reversals", post(staff::reverse))
         .route("/staff/emergency", post(staff::emergency))
         .route("/staff/rules/activate", post(rules::activate))
         .route("/staff/rules/rollback", post(rules::roll_back))
         .route("/staff/books", get(staff::books))
+        .route("/staff/business-days/{day}", get(days::look))
+        .route("/staff/business-days/{day}/close", post(days::close))
+        .route("/staff/business-days/{day}/statements/{party}", get(days::statement))
         .route("/staff/photos/{id}", get(staff::photo))
         .fallback(no_such_request)
         .method_not_allowed_fallback(no_such_method)
@@ -197,4 +236,16 @@ fn local_time(at: UtcMs, zone: &jiff::tz::TimeZone) -> String {
         Ok(moment) => moment.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
         Err(_) => String::new(),
     }
+}
+
+/// A business day as a till reads it, `2026-03-01`.
+fn date(day: BusinessDay) -> String {
+    let date = jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(day.0));
+    date.map_or_else(|_| String::new(), |date| date.to_string())
+}
+
+/// The business day of such a text.
+fn day_of(text: &str) -> Option<BusinessDay> {
+    let days = text.parse::<jiff::civil::Date>().ok()?.since(jiff::civil::date(1970, 1, 1)).ok()?.get_days();
+    Some(BusinessDay(days))
 }

@@ -13,6 +13,8 @@ use crate::store::reader::ReadError;
 pub enum Code {
     IdempotencyKeyMissing,
     BadRequest,
+    CardNumber,
+    PaymentCode,
     TerminalRevoked,
     OperatorUnknown,
     ConsentMissing,
@@ -20,6 +22,9 @@ pub enum Code {
     StayUnknown,
     BenefitUnknown,
     LaneUnknown,
+    HoldUnknown,
+    TransactionUnknown,
+    PairingUnknown,
     PhotoUnknown,
     NotFound,
     MethodNotAllowed,
@@ -30,14 +35,23 @@ pub enum Code {
     Quarantined,
     NothingWaiting,
     AmountMismatch,
+    HoldEnded,
+    NotReversible,
+    ShiftClosed,
+    Tombstoned,
+    StaleRequest,
     SpendElsewhere,
     BusyAtLane,
     RulesRefused,
+    DayOpen,
     SecondNeeded,
     NotThatWay,
+    HoldExpired,
     BodyTooLarge,
     IdempotencyKeyReused,
+    LateRedemption,
     TooManyAttempts,
+    TooManyRequests,
     Internal,
     Busy,
     AnswerLate,
@@ -80,6 +94,8 @@ macro_rules! rows {
 const ROWS: &[Row] = rows! {
     IdempotencyKeyMissing "idempotency-key-missing" BAD_REQUEST false "收银程序缺少幂等键,请联系技术人员" "The till sent no idempotency key; call the technician";
     BadRequest "bad-request" BAD_REQUEST false "请求内容有误,请检查后再试" "Something in the request is wrong; check and try again";
+    CardNumber "card-number" BAD_REQUEST false "请不要发送银行卡号" "A card number must not be sent to this box";
+    PaymentCode "payment-code" BAD_REQUEST false "这是付款码,请扫会员码" "This is a payment code; scan the member code";
     TerminalRevoked "terminal-revoked" UNAUTHORIZED false "本收银机未登记或已停用" "This till is not registered or was switched off";
     OperatorUnknown "operator-unknown" UNAUTHORIZED false "工号或密码不对" "Operator or PIN is wrong";
     ConsentMissing "consent-missing" FORBIDDEN false "会员未同意车牌识别,请扫会员码" "The member has not agreed to plate matching; scan the member code";
@@ -87,6 +103,9 @@ const ROWS: &[Row] = rows! {
     StayUnknown "stay-unknown" NOT_FOUND false "场内没有这辆车" "This car is not inside";
     BenefitUnknown "benefit-unknown" NOT_FOUND false "没有这种优惠,或本店不可发放" "No such benefit, or this shop may not give it";
     LaneUnknown "lane-unknown" NOT_FOUND false "没有这条车道" "No such lane";
+    HoldUnknown "hold-unknown" NOT_FOUND false "没有这笔积分预留" "This till has set no points aside by that name";
+    TransactionUnknown "transaction-unknown" NOT_FOUND false "本机没有这笔交易" "This box has no such transaction";
+    PairingUnknown "pairing-unknown" NOT_FOUND false "配对码不对或已过期" "The pairing code is wrong or its time is over";
     PhotoUnknown "photo-unknown" NOT_FOUND false "没有这张照片,可能已过保存期" "No such picture; it may be older than pictures are kept";
     NotFound "not-found" NOT_FOUND false "没有这个接口" "No such request";
     MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED false "请求方法不对" "Wrong method";
@@ -97,14 +116,23 @@ const ROWS: &[Row] = rows! {
     Quarantined "quarantined" CONFLICT false "本机暂停使用积分,请改用其他方式付款" "This box may not spend points now; take another tender";
     NothingWaiting "nothing-waiting" CONFLICT false "该车道没有等待的车辆" "No vehicle waits in this lane";
     AmountMismatch "amount-mismatch" CONFLICT false "收款金额与应付金额不符" "The money taken is not what is due";
+    HoldEnded "hold-ended" CONFLICT false "这笔积分预留已经结束" "These points are not set aside any more";
+    NotReversible "not-reversible" CONFLICT false "这笔交易不能整单撤销" "This transaction cannot be taken back as a whole";
+    ShiftClosed "shift-closed" CONFLICT false "班次已结束,请重新开班" "The shift is closed; open a new one";
+    Tombstoned "tombstoned" CONFLICT false "该请求已被收银机放弃,请重新录入" "The till gave this request up; enter it again";
+    StaleRequest "stale-request" CONFLICT false "请求已过时,请重新操作" "The request is too old; do it again";
     SpendElsewhere "spend-elsewhere" CONFLICT false "本机没有这笔积分使用记录,无法撤销" "This box has no such spend and cannot undo it";
     BusyAtLane "busy-at-lane" CONFLICT true "车辆正在车道,请稍后再试" "The vehicle stands at a lane now; try again later";
     RulesRefused "rules-refused" CONFLICT false "规则未生效" "The rules were not put in force";
+    DayOpen "day-open" CONFLICT false "这一天还不能日结" "This day cannot be closed yet";
     SecondNeeded "second-needed" CONFLICT false "金额较大,需要第二人确认" "So much is let go only by two persons";
     NotThatWay "not-that-way" CONFLICT false "账目不能这样更正" "The books cannot be put right in that way";
+    HoldExpired "hold-expired" GONE false "积分预留已超时,请重新操作" "The points are not set aside any more; do it again";
     BodyTooLarge "body-too-large" PAYLOAD_TOO_LARGE false "请求内容过大" "The request is too large";
     IdempotencyKeyReused "idempotency-key-reused" UNPROCESSABLE_ENTITY false "同一幂等键对应了不同内容,请联系技术人员" "One key was used for two different requests; call the technician";
+    LateRedemption "late-redemption" UNPROCESSABLE_ENTITY false "补录的交易不能使用积分" "A sale that is sent late cannot spend points";
     TooManyAttempts "too-many-attempts" TOO_MANY_REQUESTS true "密码错误次数过多,请一分钟后再试" "Too many wrong PINs; try again in a minute";
+    TooManyRequests "too-many-requests" TOO_MANY_REQUESTS true "请求过于频繁,请稍候" "This till asks too often; wait a second";
     Internal "internal" INTERNAL_SERVER_ERROR true "本机出错,请稍后再试" "The box had a fault; try again";
     Busy "busy" SERVICE_UNAVAILABLE true "系统繁忙,请再试一次" "The box is busy; try again";
     AnswerLate "answer-late" GATEWAY_TIMEOUT true "结果未知,请先查询再决定" "The outcome is unknown; ask before you try again";
@@ -126,6 +154,12 @@ impl Code {
     }
 }
 
+/// Every code as it is written.
+#[cfg(test)]
+pub(super) fn names() -> Vec<&'static str> {
+    ROWS.iter().map(|row| row.name).collect()
+}
+
 /// A refusal, RFC 9457.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -133,12 +167,13 @@ pub struct Problem {
     detail: String,
     outcome: Outcome,
     more: Map<String, Value>,
+    is_replayed: bool,
 }
 
 impl Problem {
     /// A refusal that did nothing; `detail` says what is wrong and what is allowed.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), outcome: Outcome::None, more: Map::new() }
+        Self { code, detail: detail.into(), outcome: Outcome::None, more: Map::new(), is_replayed: false }
     }
 
     /// A field of the body that is wrong.
@@ -155,6 +190,21 @@ impl Problem {
     /// The same, when nobody can say what became of it.
     pub fn with_unknown_outcome(self) -> Self {
         Self { outcome: Outcome::Unknown, ..self }
+    }
+
+    /// The same, where it was said before for the same key.
+    pub fn replayed(self) -> Self {
+        Self { is_replayed: true, ..self }
+    }
+
+    /// Whether it was said before for the same key.
+    pub fn is_replayed(&self) -> bool {
+        self.is_replayed
+    }
+
+    /// The code.
+    pub fn code(&self) -> Code {
+        self.code
     }
 
     /// The same, with one more member.
@@ -184,7 +234,7 @@ impl Problem {
 
     fn retry_after(&self) -> Option<&'static str> {
         match self.code {
-            Code::Busy | Code::IdempotencyKeyInProgress | Code::AnswerLate => Some("1"),
+            Code::Busy | Code::IdempotencyKeyInProgress | Code::AnswerLate | Code::TooManyRequests => Some("1"),
             Code::TooManyAttempts => Some("60"),
             Code::IdempotencyKeyMissing
             | Code::BadRequest
@@ -211,6 +261,19 @@ impl Problem {
             | Code::BodyTooLarge
             | Code::IdempotencyKeyReused
             | Code::RulesRefused
+            | Code::DayOpen
+            | Code::CardNumber
+            | Code::PaymentCode
+            | Code::HoldUnknown
+            | Code::TransactionUnknown
+            | Code::PairingUnknown
+            | Code::HoldEnded
+            | Code::NotReversible
+            | Code::ShiftClosed
+            | Code::Tombstoned
+            | Code::StaleRequest
+            | Code::HoldExpired
+            | Code::LateRedemption
             | Code::Internal => None,
         }
     }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::problem::Code;
 use super::{Operator, Pricing, Secret, Settings, StayPrice, Terminal, router};
-use crate::domain::event::{Fen, Input, Points, Reply, StaffRefusal, StaffWish, UtcMs};
+use crate::domain::event::{BusinessDay, Fen, Input, Points, Reply, StaffRefusal, StaffWish, UtcMs};
 use crate::domain::plate::Plate;
 use crate::domain::tariff::{Fee, FeeLine};
 use crate::photos::{Intake, Photos, sample as photos};
@@ -69,6 +69,7 @@ impl Rig {
             cloud_is_up: cloud_is_up.clone(),
             reject: Arc::new(move |code| told.lock().expect("the list").push(code.to_owned())),
             answer_timeout,
+            most_requests_per_s: 100_000,
             read_rules: Arc::new(|| Ok("[bundle]".to_owned())),
             ticket_key: Secret::from("the box's own"),
         };
@@ -245,6 +246,10 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         | Input::LaneDue { .. }
         | Input::LaneReconsidered { .. }
         | Input::ExperienceForgotten { .. }
+        | Input::TillAct(_)
+        | Input::TillHoldDue { .. }
+        | Input::TerminalChanged(_)
+        | Input::DayClosing(_)
         | Input::Cloud(_) => panic!("no till or guard sent {:?}", envelope.input),
     };
     answered(envelope, reply);
@@ -280,6 +285,7 @@ fn pricing() -> Pricing {
     };
     Pricing {
         now: Arc::new(|| UtcMs(NOON_MS + LATER_MS)),
+        today: Arc::new(|| BusinessDay(20_513)),
         rules: Arc::new(|_| None),
         quote: Arc::new(move |_, _, _, _| Some(price.clone())),
         earned: Arc::new(|fen| Points(fen.0 / 100)),

@@ -10,11 +10,11 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::access::{idempotency_key, text_header};
+use super::access::text_header;
 use super::body::Body;
 use super::problem::{Code, Problem};
-use super::transaction::unavailable;
-use super::{Tills, tickets};
+use super::verbs::unavailable;
+use super::{Tills, date, tickets};
 use crate::domain::admission::table::NoEntry;
 use crate::domain::event::{
     EmergencySource, Input, LaneId, OpId, Reply, StaffAct, StaffRefusal, StaffWish, StayId, Undo,
@@ -91,14 +91,6 @@ pub(super) async fn no_entry(State(tills): State<Arc<Tills>>, Path(lane): Path<S
 pub(super) async fn reverse(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
     let body = Body::parse(body, &["operator", "pin", "spend", "reason"])?;
     let by = tills.operator_of(&body)?;
-    tills.undo(&body, by).await
-}
-
-/// `POST /reversals`.
-pub(super) async fn reverse_at_till(State(tills): State<Arc<Tills>>, headers: HeaderMap, body: Given) -> Answer {
-    let by = tills.terminal(&headers)?.id.to_string();
-    idempotency_key(&headers)?;
-    let body = Body::parse(body, &["spend", "reason"])?;
     tills.undo(&body, by).await
 }
 
@@ -211,7 +203,7 @@ impl Tills {
         self.operator(operator, body.needed_text("pin", MOST_NAME_CHARS)?)
     }
 
-    fn operator_in(&self, headers: &HeaderMap) -> Result<String, Problem> {
+    pub(super) fn operator_in(&self, headers: &HeaderMap) -> Result<String, Problem> {
         let needed =
             || Problem::new(Code::OperatorUnknown, "the headers Gatepost-Operator and Gatepost-Pin are needed");
         let operator = text_header(headers, "gatepost-operator").ok_or_else(needed)?;
@@ -281,6 +273,13 @@ impl Tills {
                 Err(Problem::new(Code::BusyAtLane, detail))
             }
             Reply::Staff(Err(StaffRefusal::RulesRefused { why })) => Err(Problem::new(Code::RulesRefused, why)),
+            Reply::Staff(Err(StaffRefusal::DayRefused { first: None })) => {
+                Err(Problem::new(Code::DayOpen, "day: it is not over; a day of the past can be closed"))
+            }
+            Reply::Staff(Err(StaffRefusal::DayRefused { first: Some(first) })) => {
+                let detail = format!("day: {} is not closed yet; the days are closed one after the other", date(first));
+                Err(Problem::new(Code::DayOpen, detail))
+            }
             Reply::Done | Reply::Till(_) => {
                 tracing::error!("the loop answered staff with another's reply");
                 Err(Problem::new(Code::Internal, "the box gave no answer for staff").with_unknown_outcome())

@@ -81,7 +81,7 @@ async fn a_commit_reaches_the_loop_once_and_a_repeat_hears_the_same() {
     assert_eq!(query, json!({"status": "applied", "answer": first}));
 
     let [Input::Till(commit)] = &rig.inputs()[..] else { panic!("one commit, not {:?}", rig.inputs()) };
-    let TillCommit { terminal, key, receipt, occurred, member, sale, stay, cash, points_cover, fingerprint, gift: _ } =
+    let TillCommit { terminal, key, receipt, occurred, member, sale, stay, cash, points_cover, fingerprint, .. } =
         commit;
     assert_eq!((terminal.as_str(), key.as_str(), receipt.as_str()), ("T1", "k-1", "A-17"));
     assert_eq!((*occurred, *sale, *cash, *points_cover), (Some(UtcMs(NOON_MS)), Fen(12800), Fen(13100), Fen(500)));
@@ -107,7 +107,7 @@ async fn a_repeat_is_answered_even_when_the_members_name_is_forgotten() {
         json!({"receipt_no": "A", "member_ref": "m-forgotten", "sale_fen": 5, "tenders": [{"kind": "cash", "fen": 5}]});
     rig.till_post("transactions", "k-1", &body).problem("member-unknown", 404).await;
     let parsed = super::body::Body::of(body.clone(), "body", &["receipt_no", "member_ref", "sale_fen", "tenders"]);
-    let fingerprint = parsed.map_err(|_| ()).expect("a body").fingerprint();
+    let fingerprint = parsed.map_err(|_| ()).expect("a body").fingerprint_of("COMMIT");
     rig.sample(|sample| sample.operation("T1", "k-1", &fingerprint, &applied()));
     assert_eq!(rig.till_post("transactions", "k-1", &body).expect(200).await["earned_points"], 128);
     assert!(rig.inputs().is_empty());
@@ -439,7 +439,7 @@ async fn the_status_tells_the_cashier_what_still_works() {
 #[tokio::test]
 async fn an_address_that_is_not_there_is_a_problem_too() {
     let rig = Rig::new().await;
-    rig.check(rig.client.get(rig.url("holds")), "not-found", 404).await;
+    rig.check(rig.client.get(rig.url("hold")), "not-found", 404).await;
     rig.check(rig.client.get(rig.url("quotes")), "method-not-allowed", 405).await;
 }
 

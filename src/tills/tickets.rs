@@ -22,7 +22,7 @@ const MOST_SCAN_CHARS: usize = 200;
 
 /// `POST /tickets`: a kiosk at an entry wants a ticket for the vehicle that waits there without a plate.
 pub(super) async fn issue(State(tills): State<Arc<Tills>>, headers: HeaderMap, body: Given) -> Answer {
-    let by = format!("terminal {}", tills.terminal(&headers)?.id);
+    let by = format!("terminal {}", tills.terminal(&headers).await?.id);
     idempotency_key(&headers)?;
     let body = Body::parse(body, &["lane"])?;
     let lane = body.needed_text("lane", MOST_NAME_CHARS)?;
@@ -31,7 +31,7 @@ pub(super) async fn issue(State(tills): State<Arc<Tills>>, headers: HeaderMap, b
 
 /// `POST /tickets/scans`: a kiosk at an exit has read a ticket.
 pub(super) async fn scan(State(tills): State<Arc<Tills>>, headers: HeaderMap, body: Given) -> Answer {
-    let by = format!("terminal {}", tills.terminal(&headers)?.id);
+    let by = format!("terminal {}", tills.terminal(&headers).await?.id);
     idempotency_key(&headers)?;
     let body = Body::parse(body, &["lane", "qr"])?;
     let ticket = ticket_of(&tills.settings.ticket_key, body.needed_text("qr", MOST_SCAN_CHARS)?)

@@ -22,7 +22,7 @@ const HEAD_CHARS: usize = 64;
 /// till that has shown its token is heard: anybody else could stop this box from spending points.
 pub(super) async fn hear(State(tills): State<Arc<Tills>>, request: Request, next: Next) -> Response {
     if let Some(head) = text_header(request.headers(), WITNESS.as_str()).and_then(parse)
-        && let Ok(terminal) = tills.terminal(request.headers())
+        && let Ok(terminal) = tills.terminal(request.headers()).await
         && tills.is_news(&head).await
     {
         let seen = Input::Witnessed(Witnessed { by: terminal.id.to_string(), head });

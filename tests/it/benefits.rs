@@ -218,7 +218,7 @@ fn a_stopped_campaign_gives_nothing_from_the_next_car_on() {
     assert_eq!(lines(&story, PLATE), ["standard.unit 500"]);
 }
 
-fn story() -> Story {
+pub fn story() -> Story {
     Story::with(format!("{}{BENEFITS}", include_str!("../../systemd/rules.toml")))
 }
 
@@ -242,7 +242,9 @@ fn refused(answer: TillAnswer, expect: &str) {
 fn due(answer: &TillAnswer) -> i64 {
     match answer {
         TillAnswer::Applied { stay: Some((_, due)), .. } => due.0,
-        TillAnswer::Applied { stay: None, .. } | TillAnswer::Refused { .. } => panic!("{answer:?}"),
+        TillAnswer::Applied { stay: None, .. } | TillAnswer::Done { .. } | TillAnswer::Refused { .. } => {
+            panic!("{answer:?}")
+        }
     }
 }
 

@@ -247,6 +247,7 @@ id = "box-1"
 file = "{folder}/ledger.db"
 [http]
 listen = "127.0.0.1:0"
+till_requests_per_s = 100000
 [rules]
 file = "rules.toml"
 [[terminals]]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gatepost::clock::Clock;
-use gatepost::domain::event::{Fen, Input, LaneId, Reply, TerminalId, TillAnswer, TillCommit};
+use gatepost::domain::event::{Fen, Input, LaneId, Reply, TerminalId, TillAnswer, TillCommit, TillMark};
 use gatepost::domain::lane::Lanes;
 use gatepost::site::{Core, Deadlines, Envelope, Handle, Outputs, Site, Unavailable, activate_rules};
 use gatepost::store::Store;
@@ -110,5 +110,7 @@ fn sale(n: usize) -> Input {
         cash: Fen(1000),
         points_cover: Fen(0),
         gift: None,
+        hold: None,
+        mark: TillMark::default(),
     })
 }

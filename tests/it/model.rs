@@ -1,10 +1,13 @@
 //! A naive account of what a journal says, kept beside the product's own tables: it shares no code with them.
 
+mod tills;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use gatepost::domain::event::{
-    CloudNews, CommandId, Fen, GrantId, Input, LaneId, MemberId, OpId, Points, RaiseCause, Record, StayId, UtcMs,
+    BusinessDay, CloudNews, CommandId, Fen, GrantId, Input, LaneId, MemberId, OpId, Points, RaiseCause, Record, StayId,
+    UtcMs,
 };
 use gatepost::domain::lane::{Direction, Lane, Lanes, Phase};
 use gatepost::domain::points::Part;
@@ -33,6 +36,13 @@ pub struct Model {
     granted: BTreeSet<OpId>,
     debts: BTreeMap<OpId, (String, i64)>,
     pub spends: BTreeMap<OpId, Spend>,
+    /// What points have paid, less what was undone, and what the legs say of it.
+    paid_by_points: (i64, i64),
+    /// Business days with something in them, of which none is closed yet.
+    pub days: BTreeSet<BusinessDay>,
+    closed_day: Option<BusinessDay>,
+    /// What the tills did.
+    pub tills: tills::Tills,
     /// How often each kind of record came.
     pub kinds: BTreeMap<String, u32>,
     db: Option<Connection>,
@@ -47,12 +57,11 @@ pub struct Visit {
     owed: i64,
 }
 
-/// A spend, whether it counts as a payment of its stay, and whether it was undone.
+/// What is left of a spend, and whether it counts as a payment of its stay.
 pub struct Spend {
     fen: i64,
     parts: Vec<Part>,
     is_payment: bool,
-    is_reversed: bool,
 }
 
 pub struct Pocket {
@@ -241,6 +250,18 @@ impl Model {
             | Record::PointsReturned { .. }
             | Record::PointsReversed { .. }
             | Record::GrantAccepted { .. } => self.take_points(input, record),
+            Record::TillBooked(_)
+            | Record::TillHoldPlaced(_)
+            | Record::TillHoldEnded { .. }
+            | Record::PaymentVoided(_)
+            | Record::PointsTakenBack(_)
+            | Record::PointsOwed(_)
+            | Record::ShiftOpened(_)
+            | Record::ShiftClosed(_)
+            | Record::TerminalChanged(_)
+            | Record::OperationAnswered(_) => self.take_till(record),
+            Record::DayPosted(posting) => self.take_posting(posting),
+            Record::DayClosed(closed) => self.take_closed(closed),
             Record::Started { .. }
             | Record::BenefitsHeld { .. }
             | Record::ValidationGiven { .. }
@@ -248,7 +269,6 @@ impl Model {
             | Record::EmergencyChanged { .. }
             | Record::ReadTaken { .. }
             | Record::SaleCommitted { .. }
-            | Record::OperationAnswered { .. }
             | Record::BarrierAnswered { .. }
             | Record::BarrierMoved { .. }
             | Record::PassageSeen { .. }
@@ -284,6 +304,7 @@ impl Model {
                 }
             }
             Record::PointsSpent { op, points, parts, fen, stay, .. } => {
+                self.paid_by_points.0 += fen.0;
                 if let Some((held_for, held)) = self.holds.remove(op) {
                     assert_eq!((&held, Some(&held_for)), (parts, stay.as_ref()));
                     // At the end of an epoch what is held becomes a payment.
@@ -305,8 +326,15 @@ impl Model {
             Record::PointsReversed { op, of, points, fen, parts, stay, .. } => {
                 self.once(op);
                 let spend = self.spends.get_mut(of).expect("a spend of this journal");
-                assert!(!std::mem::replace(&mut spend.is_reversed, true), "{of} is undone once");
-                assert_eq!((fen.0, parts), (spend.fen, &spend.parts));
+                assert!(!parts.is_empty() && fen.0 <= spend.fen, "{of} is undone once");
+                self.paid_by_points.0 -= fen.0;
+                spend.fen -= fen.0;
+                for part in parts {
+                    let left = spend.parts.iter_mut().find(|left| left.grant == part.grant);
+                    let left = &mut left.unwrap_or_else(|| panic!("{of} took nothing from {}", part.grant)).points.0;
+                    *left -= part.points.0;
+                    assert!(*left >= 0, "{of} is undone once");
+                }
                 let is_payment = spend.is_payment;
                 if let Some(stay) = stay {
                     let visit = self.stays.get_mut(stay).unwrap();
@@ -379,6 +407,8 @@ impl Model {
                 "{id} is kept for {member}, who has no vehicle here"
             );
         }
+        self.check_tills();
+        assert_eq!(self.paid_by_points.0, self.paid_by_points.1, "what points paid is what the legs say");
         let mut served = BTreeMap::new();
         for (id, lane) in &self.lanes {
             let Some(stay) = lane.stay() else { continue };
@@ -423,7 +453,7 @@ impl Model {
 
 impl Spend {
     fn of(fen: &Fen, parts: &[Part], is_payment: bool) -> Self {
-        Self { fen: fen.0, parts: parts.to_vec(), is_payment, is_reversed: false }
+        Self { fen: fen.0, parts: parts.to_vec(), is_payment }
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use gatepost::domain::event::{
     Action, CloudNews, CommandAnswer, CommandId, DeviceId, FeedChange, Fen, Gift, Given, GrantId, Input, LaneId,
-    Member, MemberId, Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAnswer,
-    TillCommit, UtcMs, VehicleSign,
+    Member, MemberId, Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAct,
+    TillAnswer, TillCommit, TillMark, TillWish, UtcMs, VehicleSign,
 };
 use gatepost::domain::lane::{Detectors, Direction, LaneSettings, Lanes, LoopRole, PassedBy, Unpaid};
 use gatepost::domain::plate::class::Format;
@@ -263,6 +263,8 @@ impl Story {
             cash: Fen(cash),
             points_cover: Fen(points),
             gift: None,
+            hold: None,
+            mark: TillMark::default(),
         };
         self.commit(commit)
     }
@@ -281,12 +283,27 @@ impl Story {
             cash: Fen(0),
             points_cover: Fen(0),
             gift: Some(gift),
+            hold: None,
+            mark: TillMark::default(),
         })
     }
 
-    fn commit(&mut self, commit: TillCommit) -> (usize, TillAnswer) {
+    pub fn commit(&mut self, commit: TillCommit) -> (usize, TillAnswer) {
         match self.feed(Input::Till(commit)) {
             (raises, Reply::Till(answer)) => (raises, answer),
+            (_, other) => panic!("a till got {other:?}"),
+        }
+    }
+
+    /// What a till asks besides.
+    pub fn ask(&mut self, key: &str, wish: TillWish) -> TillAnswer {
+        self.ask_as(key, TillMark::default(), wish)
+    }
+
+    pub fn ask_as(&mut self, key: &str, mark: TillMark, wish: TillWish) -> TillAnswer {
+        let (terminal, fingerprint) = (TerminalId::from("till-1"), format!("{wish:?}"));
+        match self.feed(Input::TillAct(TillAct { terminal, key: key.to_owned(), fingerprint, mark, wish })) {
+            (_, Reply::Till(answer)) => answer,
             (_, other) => panic!("a till got {other:?}"),
         }
     }

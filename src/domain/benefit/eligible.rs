@@ -13,7 +13,7 @@ use crate::domain::event::{Fen, UtcMs};
 /// The merchant that the car park itself is, for a pass.
 const PARKING: &str = "parking";
 /// Who pays for a benefit that names nobody; the lint of the bundle tells of each.
-const UNFUNDED: &str = "site";
+pub const UNFUNDED: &str = "site";
 /// A campaign's news is fresh for an hour after the cloud was heard; after that the local share of the budget counts.
 const FRESH_MS: i64 = 3_600_000;
 const HOUR_MS: i64 = 3_600_000;

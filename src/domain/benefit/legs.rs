@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::eligible::Candidate;
+use super::eligible::{Candidate, UNFUNDED};
+use super::facts::{Source, Use};
 use super::plan::Plan;
 use super::points::Offer;
 use super::table::Table;
@@ -55,6 +56,26 @@ pub(super) fn legs(
     legs.push(leg(DRIVER, "cash", None, total.0 - by_points, 10_000));
     legs.retain(|leg| leg.fen.0 != 0);
     legs
+}
+
+/// Who pays for one use of a benefit, and how much of it, under the rules by which it was used.
+pub fn payers(table: &Table, used: &Use) -> Vec<(String, Fen)> {
+    let merchant = || used.merchant.as_deref().unwrap_or(UNFUNDED);
+    let funder = match used.source {
+        Source::Entitlement => table.entitlements.iter().find(|rule| rule.id == used.benefit).map(|r| &r.funder),
+        Source::Validation => table.validations.iter().find(|kind| kind.id == used.benefit).map(|kind| &kind.funder),
+        Source::Pass => table.passes.iter().find(|kind| kind.id == used.benefit).map(|kind| &kind.funder),
+        Source::Coupon => table.coupons.iter().find(|kind| kind.id == used.benefit).map(|kind| &kind.funder),
+        Source::Points => return Vec::new(),
+    };
+    let funder = funder.and_then(Option::as_deref);
+    let funder = match used.source {
+        Source::Validation => funder.unwrap_or_else(merchant),
+        Source::Coupon if funder == Some("merchant") => merchant(),
+        Source::Coupon | Source::Entitlement | Source::Pass | Source::Points => funder.unwrap_or(UNFUNDED),
+    };
+    let shares = split(table, funder, used.fen.0).into_iter().filter(|(_, fen)| *fen != 0);
+    shares.map(|(payer, fen)| (payer.to_owned(), Fen(fen))).collect()
 }
 
 /// The shares of an amount, each rounded down, and the rest to the holder of the remainder.

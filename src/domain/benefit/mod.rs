@@ -24,11 +24,12 @@ use serde::{Deserialize, Serialize};
 
 pub use check::check;
 pub use earn::{EarnRate, Earned, earn};
+pub use eligible::UNFUNDED;
 pub use facts::{
     CampaignNews, Count, CountKey, Counters, CouponState, Facts, HeldCoupon, HeldPass, Lot, MemberFacts, Source, Use,
     Validation, first_day,
 };
-pub use legs::Leg;
+pub use legs::{Leg, payers};
 pub use lint::{Finding, lint};
 pub use points::{LotPart, Offer, Rate};
 pub use quote::{Known, Moment, RestsOn, answer, civil, quote, rate};

@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{BusinessDay, CommandId, Fen, Input, LaneId, OpId, Points, Record, StayId, TillDone};
 use crate::domain::plate::Plate;
-
-use super::{CommandId, Fen, Input, LaneId, OpId, Points, Record, StayId};
 
 /// What the edges are to do once the records are on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +72,11 @@ pub enum StaffRefusal {
         /// Why, and what is allowed.
         why: String,
     },
+    /// The day is not closed.
+    DayRefused {
+        /// The day that has to be closed before it; none: it is not over itself.
+        first: Option<BusinessDay>,
+    },
 }
 
 /// A till's answer: stored, and given again for the same key.
@@ -91,6 +95,14 @@ pub enum TillAnswer {
         usable: Points,
         /// The stay and what it still owes.
         stay: Option<(StayId, Fen)>,
+        /// Set when it is the stored answer for a repeated key.
+        #[serde(skip)]
+        replayed: bool,
+    },
+    /// Something else than a commit is done.
+    Done {
+        /// What.
+        done: TillDone,
         /// Set when it is the stored answer for a repeated key.
         #[serde(skip)]
         replayed: bool,

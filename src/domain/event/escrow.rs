@@ -6,7 +6,7 @@ use super::{FeedChange, GrantId, MemberId, OpId, Points, UtcMs};
 use crate::domain::points::Lot;
 
 /// Where a journal stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalHead {
     /// The epoch.
     pub epoch: u32,

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CardNumber, CloudNews, CommandId, Correction, DeviceId, Fen, LaneId, MemberId, StayId, TerminalId, Undo, UtcMs,
-    Witnessed,
+    CardNumber, CloudNews, CommandId, Correction, DeviceId, Fen, LaneId, MemberId, OpId, Pairing, StayId, TerminalId,
+    TillAct, TillMark, Undo, UtcMs, Witnessed,
 };
 use crate::domain::admission::table::NoEntry;
 use crate::domain::benefit::CouponState;
@@ -12,6 +12,7 @@ use crate::domain::lane::LoopRole;
 use crate::domain::losses::DayReport;
 use crate::domain::plate::Plate;
 use crate::domain::plate::told::Told;
+use crate::domain::settlement::Closing;
 
 /// One statement of one camera about one vehicle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,6 +211,12 @@ pub struct TillCommit {
     pub cash: Fen,
     /// Money to be covered with points.
     pub points_cover: Fen,
+    /// Points that were set aside for it before, and are used first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<OpId>,
+    /// Where it stands in the till's own books.
+    #[serde(default)]
+    pub mark: TillMark,
     /// What is given to the stay besides money; then nothing is sold or paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gift: Option<Gift>,
@@ -435,10 +442,53 @@ pub enum Input {
     DayEnded(DayReport),
     /// A till commits.
     Till(TillCommit),
+    /// A till asks something else.
+    TillAct(TillAct),
+    /// The time of points that were set aside for a till is over.
+    TillHoldDue {
+        /// Which hold.
+        hold: OpId,
+    },
+    /// Staff let a till in, or shut it out.
+    TerminalChanged(Pairing),
+    /// Staff close a business day.
+    DayClosing(Closing),
     /// The cloud speaks.
     Cloud(CloudNews),
     /// Somebody outside remembers how far this box's journal has been.
     Witnessed(Witnessed),
     /// A spend of points is to be undone.
     Undo(Undo),
+}
+
+impl Input {
+    /// The lane that an input speaks of.
+    pub fn lane(&self) -> Option<&LaneId> {
+        match self {
+            Input::PlateRead(read) | Input::VehicleFollowed(read) => Some(&read.lane),
+            Input::Staff(act) => Some(&act.lane),
+            Input::Started { lane }
+            | Input::LoopChanged { lane, .. }
+            | Input::VehicleSeen { lane, .. }
+            | Input::BarrierAnswered { lane, .. }
+            | Input::BarrierMoved { lane, .. }
+            | Input::CardRead { lane, .. }
+            | Input::LaneDue { lane }
+            | Input::LaneReconsidered { lane }
+            | Input::LaneEmergency { lane, .. } => Some(lane),
+            Input::Till(_)
+            | Input::TillAct(_)
+            | Input::TillHoldDue { .. }
+            | Input::TerminalChanged(_)
+            | Input::DayClosing(_)
+            | Input::Cloud(_)
+            | Input::Witnessed(_)
+            | Input::Undo(_)
+            | Input::Emergency { .. }
+            | Input::ExperienceForgotten { .. }
+            | Input::RulesOffered { .. }
+            | Input::Corrected(_)
+            | Input::DayEnded(_) => None,
+        }
+    }
 }

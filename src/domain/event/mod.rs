@@ -7,6 +7,7 @@ mod decision;
 mod escrow;
 mod input;
 mod record;
+mod till;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,10 @@ pub use input::{
     Member, PhotoHashes, PhotoKind, PlateRead, RulesOffer, StaffAct, StaffWish, TillCommit, VehicleSign,
 };
 pub use record::Record;
+pub use till::{
+    Answered, Booking, BookingKind, BusinessDay, GivenBack, HoldEnd, Pairing, PaymentVoid, PointsDebt, Reversal, Sale,
+    ShiftEnd, ShiftStart, TakenBack, Tally, TillAct, TillDone, TillHold, TillMark, TillWish, Totals,
+};
 
 macro_rules! text_id {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(

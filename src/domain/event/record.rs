@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArmPosition, CommandAnswer, CommandId, Corrected, EmergencySource, EpochReason, Evidence, FeedChange, Fen, GrantId,
-    JournalHead, LaneId, MatchedBy, MemberId, OpId, PlateRead, Points, RaiseCause, ReadOutcome, ShownCard, StayId,
-    Tender, TerminalId, TillAnswer, UtcMs,
+    Answered, ArmPosition, Booking, CommandAnswer, CommandId, Corrected, EmergencySource, EpochReason, Evidence,
+    FeedChange, Fen, GrantId, HoldEnd, JournalHead, LaneId, MatchedBy, MemberId, OpId, Pairing, PaymentVoid, PlateRead,
+    Points, PointsDebt, RaiseCause, ReadOutcome, Sale, ShiftEnd, ShiftStart, ShownCard, StayId, TakenBack, Tender,
+    TillHold, UtcMs,
 };
 use crate::domain::benefit::{RestsOn, Use, Validation};
 use crate::domain::lane::Lane;
@@ -13,6 +14,7 @@ use crate::domain::losses::DayReport;
 use crate::domain::matching::learning::Lesson;
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Part};
+use crate::domain::settlement::{Closed, Posting};
 use crate::domain::stay::{Reread, Stay};
 use crate::domain::tariff::Fee;
 
@@ -216,8 +218,7 @@ pub enum Record {
         /// When.
         at: UtcMs,
     },
-    /// What a stay uses up of benefits, in place of what was held for it before: posted when the vehicle has left, void
-    /// where it goes back inside unpaid.
+    /// What a stay uses up of benefits, in place of what was held before: posted when it has left, void where it stays.
     BenefitsHeld {
         /// Which stay.
         stay: StayId,
@@ -341,7 +342,7 @@ pub enum Record {
         /// How many.
         points: Points,
         /// What they may be spent on.
-        #[serde(default, skip_serializing_if = "is_unrestricted")]
+        #[serde(default, skip_serializing_if = "Lot::is_unrestricted")]
         lot: Lot,
     },
     /// The cloud had nothing to give.
@@ -350,31 +351,36 @@ pub enum Record {
         request: OpId,
     },
     /// A till's sale.
-    SaleCommitted {
-        /// The effect's id.
-        op: OpId,
-        /// At which terminal.
-        terminal: TerminalId,
-        /// The till's receipt.
-        receipt: String,
-        /// Who bought.
-        member: Option<MemberId>,
-        /// For how much.
-        total_fen: Fen,
-        /// When.
-        at_ms: UtcMs,
-    },
+    SaleCommitted(Sale),
     /// A till's answer, kept for a repeat of its key.
-    OperationAnswered {
-        /// Which terminal.
-        terminal: TerminalId,
-        /// Which key.
-        key: String,
-        /// SHA-256 of the canonical body, in hex.
-        fingerprint: String,
-        /// What was answered.
-        answer: TillAnswer,
+    OperationAnswered(Answered),
+    /// A line of the tills' books.
+    TillBooked(Booking),
+    /// Points are set aside for a till.
+    TillHoldPlaced(TillHold),
+    /// Points are not set aside for a till any more: they are back in their grants.
+    TillHoldEnded {
+        /// Which hold.
+        op: OpId,
+        /// Why.
+        why: HoldEnd,
     },
+    /// Money that a till took for parking is given back.
+    PaymentVoided(PaymentVoid),
+    /// Earned points are taken back.
+    PointsTakenBack(TakenBack),
+    /// Earned points that are not here any more are owed.
+    PointsOwed(PointsDebt),
+    /// A till's shift begins.
+    ShiftOpened(ShiftStart),
+    /// A till's shift is over.
+    ShiftClosed(ShiftEnd),
+    /// A till is let in, or shut out.
+    TerminalChanged(Pairing),
+    /// What of this entry belongs to a business day: who owes whom, which stays ended.
+    DayPosted(Posting),
+    /// A business day is closed.
+    DayClosed(Closed),
     /// A barrier is to be raised.
     BarrierCommanded {
         /// Which lane.
@@ -498,10 +504,6 @@ pub enum Record {
 
 fn is_zero(fen: &Fen) -> bool {
     fen.0 == 0
-}
-
-fn is_unrestricted(lot: &Lot) -> bool {
-    *lot == Lot::default()
 }
 
 fn is_none_passed_over(records: &u64) -> bool {

@@ -80,7 +80,7 @@ impl Sample {
     pub fn operation(&self, terminal: &str, key: &str, fingerprint: &str, answer: &Value) -> i64 {
         let seq = self.entry();
         let row = (terminal, key, fingerprint, answer.to_string(), seq);
-        self.run("INSERT INTO operation VALUES (?1, ?2, ?3, ?4, ?5)", row);
+        self.run("INSERT INTO operation VALUES (?1, ?2, ?3, ?4, ?5, NULL, 1, 20513)", row);
         seq
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use gatepost::clock::Clock;
 use gatepost::domain::event::{
     CloudNews, DeviceId, FeedChange, Fen, GrantId, Input, JournalHead, LaneId, Member, MemberId, Now, PlateRead,
-    Record, Reply, StaffAct, StaffWish, StayId, TerminalId, TillCommit, UtcMs, VehicleSign, Witnessed,
+    Record, Reply, StaffAct, StaffWish, StayId, TerminalId, TillCommit, TillMark, UtcMs, VehicleSign, Witnessed,
 };
 use gatepost::domain::lane::{Detectors, Direction, LaneSettings, Lanes, PassedBy, Unpaid};
 use gatepost::domain::plate::told::Told;
@@ -192,6 +192,8 @@ impl Site {
             cash: Fen(fen - by_points),
             points_cover: Fen(by_points),
             gift: None,
+            hold: None,
+            mark: TillMark::default(),
         }))
     }
 

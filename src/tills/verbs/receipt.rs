@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::event::{Fen, OpId, Points, StayId};
+use crate::domain::event::{Fen, GivenBack, OpId, Points, Reversal, StayId, Tally, TillDone, Totals};
+use crate::tills::{date, local_time};
 
 /// A transaction that was applied, with the journal entry that holds it.
 pub(super) struct Applied<'a> {
@@ -13,9 +14,21 @@ pub(super) struct Applied<'a> {
     pub(super) stay: Option<&'a (StayId, Fen)>,
     /// What the stay has been paid in all.
     pub(super) stay_paid: Option<Fen>,
+    pub(super) place: Place<'a>,
+}
+
+/// The journal entry that holds what was done.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
     pub(super) epoch: u32,
     pub(super) seq: u64,
     pub(super) head: &'a str,
+}
+
+impl Place<'_> {
+    fn to_json(self) -> Value {
+        json!({"epoch": self.epoch, "seq": self.seq, "head": self.head})
+    }
 }
 
 impl Applied<'_> {
@@ -27,7 +40,7 @@ impl Applied<'_> {
             "spent_points": self.spent,
             "balance_usable": self.usable,
             "assurance": "grant",
-            "journal": {"epoch": self.epoch, "seq": self.seq, "head": self.head},
+            "journal": self.place.to_json(),
             "receipt_lines": {"zh": self.lines_zh(), "en": self.lines_en()},
         });
         if let Some((stay, due)) = self.stay {
@@ -81,6 +94,100 @@ impl Applied<'_> {
     }
 }
 
+/// What else was done, as a till hears it.
+pub(super) fn done(done: &TillDone, zone: &jiff::tz::TimeZone, place: &Place<'_>) -> Value {
+    let mut answer = match done {
+        TillDone::Held { hold, points, fen, expires, usable } => json!({
+            "hold": hold,
+            "points": points,
+            "fen": fen,
+            "expires_at": local_time(*expires, zone),
+            "balance_usable": usable,
+        }),
+        TillDone::Captured { transaction, hold, points, fen, released, usable } => json!({
+            "transaction": transaction,
+            "hold": hold,
+            "spent_points": points,
+            "fen": fen,
+            "released_points": released,
+            "balance_usable": usable,
+        }),
+        TillDone::Released { hold, points, usable } => {
+            json!({"hold": hold, "released_points": points, "balance_usable": usable})
+        }
+        TillDone::GivenBack(back) => given_back(back),
+        TillDone::Reversed { original_key, result, back } => {
+            let mut answer = json!({"original_key": original_key, "result": word(*result)});
+            if let Some(back) = back {
+                answer["given_back"] = given_back(back);
+            }
+            answer
+        }
+        TillDone::ShiftOpened { shift, day } => json!({"shift": shift, "business_date": date(*day)}),
+        TillDone::ShiftClosed { shift, day, totals: closed } => {
+            let mut answer = totals(closed);
+            answer["shift"] = json!(shift);
+            answer["business_date"] = json!(date(*day));
+            answer["closed"] = json!(true);
+            answer
+        }
+    };
+    answer["journal"] = place.to_json();
+    answer
+}
+
+fn word(result: Reversal) -> &'static str {
+    match result {
+        Reversal::Reversed => "reversed",
+        Reversal::Tombstoned => "tombstoned",
+        Reversal::NothingToUndo => "nothing_to_undo",
+        Reversal::Kept => "kept",
+    }
+}
+
+fn given_back(back: &GivenBack) -> Value {
+    let mut answer = json!({
+        "given_back": back.back,
+        "transaction": back.transaction,
+        "sale_fen": back.sale_fen,
+        "cash_fen": back.cash_fen,
+        "points_fen": back.points_fen,
+        "restored_points": back.points,
+        "taken_back_points": back.taken,
+        "owed_points": back.owed,
+        "balance_usable": back.usable,
+    });
+    if let Some(stay) = &back.stay {
+        answer["stay"] = json!(stay);
+    }
+    answer
+}
+
+/// Totals as a till prints them.
+pub(super) fn totals(totals: &Totals) -> Value {
+    json!({
+        "cash_fen": totals.cash(),
+        "sales": tally(&totals.sales),
+        "captures": tally(&totals.captures),
+        "voids": tally(&totals.voids),
+        "refunds": tally(&totals.refunds),
+        "open_holds": totals.open_holds,
+        "missing_numbers": totals.missing_numbers,
+    })
+}
+
+fn tally(tally: &Tally) -> Value {
+    json!({
+        "count": tally.count,
+        "sale_fen": tally.sale_fen,
+        "sale_points_fen": tally.sale_points_fen,
+        "parking_fen": tally.parking_fen,
+        "parking_points_fen": tally.parking_points_fen,
+        "points_spent": tally.points_spent,
+        "points_earned": tally.points_earned,
+    })
+}
+
 /// Fen as yuan, `¥12.30`.
 fn yuan(fen: Fen) -> String {
     format!("¥{}.{:02}", fen.0 / 100, fen.0 % 100)
@@ -101,9 +208,7 @@ mod tests {
             usable: Points(1480),
             stay: Some(&stay),
             stay_paid: Some(Fen(500)),
-            epoch: 1,
-            seq: 9,
-            head: "00",
+            place: Place { epoch: 1, seq: 9, head: "00" },
         };
         let answer = applied.to_json();
         let zh = ["停车费尚欠 ¥3.50", "获得积分 1280", "本场可用积分 1480", "交易号 demo-1/1/9/0"];

@@ -1,54 +1,40 @@
 //! Quote: what a stay costs now and why, or what a sale would earn, before anything is decided.
 
-use std::sync::Arc;
-
-use axum::Json;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::access::{Terminal, idempotency_key};
-use super::body::Body;
 use super::lookup::{member_gone, resolve};
-use super::problem::{Code, Problem};
-use super::{Tills, local_time};
 use crate::domain::benefit::Known;
 use crate::domain::event::{Fen, Points, StayId};
 use crate::domain::plate::Plate;
 use crate::domain::stay::StayState;
 use crate::store::reader::stays::StayRow;
 use crate::store::reader::{ReadError, View};
+use crate::tills::access::Terminal;
+use crate::tills::body::Body;
+use crate::tills::problem::{Code, Problem};
+use crate::tills::{Tills, local_time};
 
 /// Longest stay id that a box makes, with room.
-pub(super) const MOST_STAY_CHARS: usize = 64;
+pub(in crate::tills) const MOST_STAY_CHARS: usize = 64;
 
 enum Which {
     Stay(StayId),
     Plate(Plate),
 }
 
-/// `POST /quotes`.
-pub(super) async fn quote(
-    State(tills): State<Arc<Tills>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Value>, Problem> {
-    let terminal = tills.terminal(&headers)?;
-    idempotency_key(&headers)?;
-    let body = Body::parse(body, &["stay", "plate", "sale_fen", "member_ref"])?;
-    let stay = body.text("stay", MOST_STAY_CHARS)?.map(StayId::from);
-    match (stay, body.plate("plate")?, body.fen("sale_fen")?) {
-        (Some(stay), None, None) => tills.stay_quote(&body, Which::Stay(stay)).await,
-        (None, Some(plate), None) => tills.stay_quote(&body, Which::Plate(plate)).await,
-        (None, None, Some(sale)) => tills.sale_quote(terminal, &body, sale).await,
-        _ => Err(Problem::field("stay", "exactly one of stay, plate and sale_fen is allowed")),
-    }
-}
-
 impl Tills {
-    async fn stay_quote(&self, body: &Body, which: Which) -> Result<Json<Value>, Problem> {
+    /// What a stay costs now and why, or what a sale would earn.
+    pub(super) async fn quote(&self, terminal: &Terminal, body: &Body) -> Result<Value, Problem> {
+        let stay = body.text("stay", MOST_STAY_CHARS)?.map(StayId::from);
+        match (stay, body.plate("plate")?, body.fen("sale_fen")?) {
+            (Some(stay), None, None) => self.stay_quote(body, Which::Stay(stay)).await,
+            (None, Some(plate), None) => self.stay_quote(body, Which::Plate(plate)).await,
+            (None, None, Some(sale)) => self.sale_quote(terminal, body, sale).await,
+            _ => Err(Problem::field("stay", "exactly one of stay, plate and sale_fen is allowed")),
+        }
+    }
+
+    async fn stay_quote(&self, body: &Body, which: Which) -> Result<Value, Problem> {
         if body.has("member_ref") {
             return Err(Problem::field("member_ref", "allowed beside sale_fen only"));
         }
@@ -80,7 +66,7 @@ impl Tills {
             tracing::error!(stay = %stay.id, rules = stay.rules, "the rules of a stay are missing");
             Problem::new(Code::Internal, format!("rules version {} of this stay are not on this box", stay.rules))
         })?;
-        Ok(Json(json!({
+        Ok(json!({
             "stay": stay.id,
             "plate_masked": stay.plate.as_ref().map(Plate::masked),
             "entered_at": local_time(stay.entry, &self.settings.zone),
@@ -93,13 +79,13 @@ impl Tills {
             "points_usable": usable,
             "points_cap_fen": price.points_cap,
             "not_used": price.not_used,
-        })))
+        }))
     }
 
-    async fn sale_quote(&self, terminal: &Terminal, body: &Body, sale: Fen) -> Result<Json<Value>, Problem> {
+    async fn sale_quote(&self, terminal: &Terminal, body: &Body, sale: Fen) -> Result<Value, Problem> {
         let pricing = &self.settings.pricing;
         let Some(member_ref) = self.member_ref(terminal, body)? else {
-            return Ok(Json(json!({"earn_points": 0, "points_usable": 0, "max_points_fen": 0})));
+            return Ok(json!({"earn_points": 0, "points_usable": 0, "max_points_fen": 0}));
         };
         let look = self.settings.reader.look(move |view| {
             let Some(member) = resolve(view, &member_ref)? else { return Ok(None) };
@@ -107,7 +93,7 @@ impl Tills {
         });
         let usable = look.await?.ok_or_else(member_gone)?;
         let most = (pricing.worth)(usable).min(sale);
-        Ok(Json(json!({"earn_points": (pricing.earned)(sale), "points_usable": usable, "max_points_fen": most})))
+        Ok(json!({"earn_points": (pricing.earned)(sale), "points_usable": usable, "max_points_fen": most}))
     }
 }
 

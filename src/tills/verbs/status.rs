@@ -1,16 +1,13 @@
 //! Status: what a till should tell its cashier about the box, cheap enough to be asked every few seconds.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use axum::Json;
-use axum::extract::State;
-use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::Tills;
-use super::problem::Problem;
 use crate::store::reader::{ReadError, View};
+use crate::tills::access::Terminal;
+use crate::tills::problem::Problem;
+use crate::tills::{Tills, date};
 
 /// What the box can do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,28 +40,31 @@ impl Mode {
     }
 }
 
-/// `GET /status`.
-pub(super) async fn status(State(tills): State<Arc<Tills>>, headers: HeaderMap) -> Result<Json<Value>, Problem> {
-    tills.terminal(&headers)?;
-    let cloud_is_up = tills.cloud_is_up();
-    let look = tills.settings.reader.look(move |view| {
-        Ok((mode(view, cloud_is_up)?, view.head()?, view.unacknowledged()?, view.fact("rules_version")?))
-    });
-    let (mode, head, unacknowledged, rules) = look.await?;
-    let (zh, en) = mode.staff_text();
-    Ok(Json(json!({
-        "mode": mode.word(),
-        "unacknowledged_entries": unacknowledged,
-        "staff_text": {"zh": zh, "en": en},
-        "box": head.box_id,
-        "rules_version": rules.and_then(|text| text.parse::<u32>().ok()),
-        "journal": {"epoch": head.epoch, "seq": head.seq, "head": head.head},
-    })))
-}
-
 impl Tills {
+    /// What a till should tell its cashier.
+    pub(super) async fn status(&self, terminal: &Terminal) -> Result<Value, Problem> {
+        let (cloud_is_up, till) = (self.cloud_is_up(), terminal.id.clone());
+        let look = self.settings.reader.look(move |view| {
+            let mode = mode(view, cloud_is_up)?;
+            let shift = view.current_shift(&till)?;
+            Ok((mode, view.head()?, view.unacknowledged()?, view.fact("rules_version")?, shift))
+        });
+        let (mode, head, unacknowledged, rules, shift) = look.await?;
+        let (zh, en) = mode.staff_text();
+        Ok(json!({
+            "mode": mode.word(),
+            "unacknowledged_entries": unacknowledged,
+            "staff_text": {"zh": zh, "en": en},
+            "box": head.box_id,
+            "rules_version": rules.and_then(|text| text.parse::<u32>().ok()),
+            "shift": shift,
+            "business_date": date(self.today()),
+            "journal": {"epoch": head.epoch, "seq": head.seq, "head": head.head},
+        }))
+    }
+
     /// Whether the line to the cloud is up.
-    pub(super) fn cloud_is_up(&self) -> bool {
+    pub(in crate::tills) fn cloud_is_up(&self) -> bool {
         self.settings.cloud_is_up.load(Ordering::Relaxed)
     }
 }

@@ -1,0 +1,97 @@
+//! The till's end of HTTP: one connection for each request, so that each can be cut.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+
+use super::{Ask, Cut, Heard, Verb};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+pub(super) struct Line {
+    host: String,
+    terminal: String,
+    token: String,
+}
+
+impl Line {
+    pub(super) fn new(base: &str, terminal: &str, token: &str) -> Result<Self> {
+        let host = base.strip_prefix("http://").context("a box speaks plain HTTP: --base http://…")?;
+        Ok(Self { host: host.trim_end_matches('/').to_owned(), terminal: terminal.to_owned(), token: token.to_owned() })
+    }
+
+    pub(super) fn ask(&mut self, ask: &Ask<'_>) -> Result<Heard> {
+        let text = self.request(ask);
+        let mut stream = TcpStream::connect(&self.host).with_context(|| format!("connect to {}", self.host))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let bytes = if ask.cut == Cut::InRequest { &text.as_bytes()[..text.len() - 3] } else { text.as_bytes() };
+        stream.write_all(bytes).context("send the request")?;
+        if matches!(ask.cut, Cut::InRequest | Cut::AfterRequest) {
+            return Ok(Heard::Nothing);
+        }
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).context("read the answer")?;
+        if ask.cut == Cut::BeforeAnswer {
+            return Ok(Heard::Nothing);
+        }
+        let (head, body) = answer.split_once("\r\n\r\n").context("read the answer's head")?;
+        let status = head.split(' ').nth(1).unwrap_or_default();
+        let body: Value = serde_json::from_str(body).with_context(|| format!("read the answer {body:?}"))?;
+        if status != "200" {
+            return Ok(Heard::Refused(body["code"].as_str().unwrap_or("none").to_owned()));
+        }
+        let replayed = head.lines().any(|line| line.eq_ignore_ascii_case("idempotency-replayed: true"));
+        Ok(Heard::Done(body, replayed))
+    }
+
+    fn request(&self, ask: &Ask<'_>) -> String {
+        let mut fields = ask.fields.clone();
+        let key = |number: &Value| json!(format!("s{}-{number}", ask.shift));
+        if let Some(original) = fields.remove("original") {
+            let name = if ask.verb == Verb::Reverse { "original_key" } else { "key" };
+            fields.insert(name.to_owned(), key(&original));
+        }
+        let (method, path) = address(ask, &mut fields);
+        let Self { host, terminal, token } = self;
+        let mut head = format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nGatepost-Terminal: {terminal}\r\n\
+             Authorization: Bearer {token}\r\n"
+        );
+        if method == "GET" {
+            return head + "\r\n";
+        }
+        let name = if ask.verb.writes() { "s" } else { "ask" };
+        head.push_str(&format!("Idempotency-Key: {name}{}-{}\r\n", ask.shift, ask.number));
+        if ask.verb.writes() {
+            head.push_str(&format!("Gatepost-Seq: {}\r\nGatepost-Shift: {}\r\n", ask.number, ask.shift));
+        }
+        let body = Value::Object(fields).to_string();
+        format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    }
+}
+
+/// Where the verb is; what stands in the address leaves the body.
+fn address(ask: &Ask<'_>, fields: &mut Map<String, Value>) -> (&'static str, String) {
+    let mut part = |name: &str| {
+        let value = fields.remove(name).unwrap_or_default();
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        text.replace('%', "%25").replace('/', "%2F")
+    };
+    match ask.verb {
+        Verb::Status => ("GET", "/status".to_owned()),
+        Verb::Lookup => ("POST", "/member-lookups".to_owned()),
+        Verb::Hold => ("POST", "/holds".to_owned()),
+        Verb::Capture => ("POST", format!("/holds/{}/capture", part("hold"))),
+        Verb::Commit => ("POST", "/transactions".to_owned()),
+        Verb::Void => ("POST", format!("/transactions/{}/voids", part("transaction"))),
+        Verb::Refund => ("POST", format!("/transactions/{}/refunds", part("transaction"))),
+        Verb::Reverse => ("POST", "/reversals".to_owned()),
+        Verb::Query => ("GET", format!("/operations/{}", part("key"))),
+        Verb::Totals => ("GET", format!("/shifts/{}/totals", part("shift"))),
+        Verb::Close => ("POST", format!("/shifts/{}/close", part("shift"))),
+    }
+}

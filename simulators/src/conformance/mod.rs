@@ -1,0 +1,195 @@
+//! Asks a box, over any of its lines, for what `docs/till-api.md` promises a till: nothing twice, nothing lost.
+
+mod files;
+mod http;
+mod serial;
+mod suite;
+mod text;
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value};
+
+pub use suite::Report;
+
+/// How the till speaks to the box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Transport {
+    /// HTTP and JSON.
+    Http,
+    /// STX, fields, ETX, check byte, on a serial port.
+    SerialClassic,
+    /// COBS and CRC-32, on a serial port.
+    SerialStrong,
+    /// Files in a folder.
+    Files,
+}
+
+/// Which box, over which line, and how long.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// How the till speaks to the box.
+    #[arg(long, value_enum)]
+    pub transport: Transport,
+    /// The serial port.
+    #[arg(long)]
+    pub port: Option<PathBuf>,
+    /// What the classic check byte begins with.
+    #[arg(long, default_value_t = 0)]
+    pub check_seed: u8,
+    /// Whether STX is reckoned into it.
+    #[arg(long)]
+    pub check_with_stx: bool,
+    /// The folder of files.
+    #[arg(long)]
+    pub folder: Option<PathBuf>,
+    /// A code of a member who has at least 100 points at the box, to set some of them aside.
+    #[arg(long)]
+    pub member_code: Option<String>,
+    /// How many sales the storm of cut lines makes.
+    #[arg(long, default_value_t = 60)]
+    pub storm: u32,
+    /// Where the storm begins; the same seed is the same storm.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Where the line is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// Nowhere.
+    Never,
+    /// In the middle of the request.
+    InRequest,
+    /// When the request is out; nobody hears the answer.
+    AfterRequest,
+    /// When the answer is in: the till dies with it.
+    BeforeAnswer,
+}
+
+/// What a till asks.
+struct Ask<'a> {
+    verb: Verb,
+    /// In the till's own count; questions have one too, which the box does not count.
+    number: u64,
+    shift: u64,
+    fields: &'a Map<String, Value>,
+    cut: Cut,
+}
+
+/// What a till heard.
+#[derive(Clone, Debug, PartialEq)]
+enum Heard {
+    /// Done, or found; and whether it was done before.
+    Done(Value, bool),
+    /// Refused, with the code.
+    Refused(String),
+    /// Nothing.
+    Nothing,
+}
+
+/// The verbs that the suite uses, with name, number and address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Status,
+    Lookup,
+    Hold,
+    Capture,
+    Commit,
+    Void,
+    Refund,
+    Reverse,
+    Query,
+    Totals,
+    Close,
+}
+
+impl Verb {
+    fn name(self) -> &'static str {
+        match self {
+            Verb::Status => "STATUS",
+            Verb::Lookup => "LOOKUP",
+            Verb::Hold => "HOLD",
+            Verb::Capture => "CAPTURE",
+            Verb::Commit => "COMMIT",
+            Verb::Void => "VOID",
+            Verb::Refund => "REFUND",
+            Verb::Reverse => "REVERSE",
+            Verb::Query => "QUERY",
+            Verb::Totals => "TOTALS_X",
+            Verb::Close => "TOTALS_Z",
+        }
+    }
+
+    fn number(self) -> u8 {
+        match self {
+            Verb::Status => 2,
+            Verb::Lookup => 3,
+            Verb::Hold => 5,
+            Verb::Capture => 6,
+            Verb::Commit => 8,
+            Verb::Void => 9,
+            Verb::Refund => 10,
+            Verb::Reverse => 11,
+            Verb::Query => 12,
+            Verb::Totals => 13,
+            Verb::Close => 14,
+        }
+    }
+
+    fn writes(self) -> bool {
+        match self {
+            Verb::Status | Verb::Lookup | Verb::Query | Verb::Totals => false,
+            Verb::Hold | Verb::Capture | Verb::Commit | Verb::Void | Verb::Refund | Verb::Reverse | Verb::Close => true,
+        }
+    }
+}
+
+/// A line to a box.
+enum Wire {
+    Http(http::Line),
+    Classic(serial::Classic),
+    Strong(serial::Strong),
+    Files(files::Folder),
+}
+
+impl Wire {
+    fn ask(&mut self, ask: &Ask<'_>) -> Result<Heard> {
+        match self {
+            Wire::Http(line) => line.ask(ask),
+            Wire::Classic(line) => line.ask(ask),
+            Wire::Strong(line) => line.ask(ask),
+            Wire::Files(folder) => folder.ask(ask),
+        }
+    }
+}
+
+/// Runs the suite against a box that listens where `options` says. HTTP also needs the base address and the token.
+pub fn run(options: &Options, base: &str, terminal: &str, token: &str) -> Result<Report> {
+    let port = || options.port.clone().context("a serial line needs --port");
+    let wire = match options.transport {
+        Transport::Http => Wire::Http(http::Line::new(base, terminal, token)?),
+        Transport::SerialClassic => Wire::Classic(serial::Classic::new(serial::open(&port()?)?, options)),
+        Transport::SerialStrong => Wire::Strong(serial::Strong::new(serial::open(&port()?)?)),
+        Transport::Files => Wire::Files(files::Folder::new(options.folder.clone().context("files need --folder")?)?),
+    };
+    suite::run(wire, options)
+}
+
+/// Runs the suite over the till's end of a pseudo-terminal, of which the box has opened the other end.
+pub fn run_over(options: &Options, line: OwnedFd) -> Result<Report> {
+    let wire = match options.transport {
+        Transport::SerialClassic => Wire::Classic(serial::Classic::new(line, options)),
+        Transport::SerialStrong => Wire::Strong(serial::Strong::new(line)),
+        Transport::Http | Transport::Files => bail!("this transport has no serial line"),
+    };
+    suite::run(wire, options)
+}
+
+/// Both ends of a pseudo-terminal, to be kept while it is used, and the path of the end that a box opens.
+pub fn pseudo_terminal() -> Result<(OwnedFd, OwnedFd, PathBuf)> {
+    crate::relay_board::open_line()
+}

@@ -1,0 +1,364 @@
+//! The suite: each promise is asked for by name, and a storm of cut lines ends with books that agree to the fen.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Map, Value, json};
+
+use super::{Ask, Cut, Heard, Options, Verb, Wire};
+
+/// What a sale of the suite costs.
+const SALE_FEN: i64 = 1_250;
+/// Questions are numbered far above what the till writes.
+const QUESTIONS: u64 = 1_000_000_000;
+/// What a till is told that shall send the same again in a moment: it asks too often, or its first try, on a line that
+/// broke, has only just arrived.
+const LATER: [&str; 2] = ["too-many-requests", "idempotency-key-in-progress"];
+/// How long such a till waits.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How often an unknown outcome is asked for.
+const MOST_ATTEMPTS: u32 = 20;
+
+/// What the suite found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Each promise and whether it was kept; a broken one says how.
+    pub checks: Vec<(&'static str, Result<(), String>)>,
+}
+
+impl Report {
+    /// Whether every promise was kept.
+    pub fn is_good(&self) -> bool {
+        self.checks.iter().all(|(_, outcome)| outcome.is_ok())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, outcome) in &self.checks {
+            match outcome {
+                Ok(()) => writeln!(f, "ok      {name}")?,
+                Err(how) => writeln!(f, "BROKEN  {name}: {how}")?,
+            }
+        }
+        let kept = self.checks.iter().filter(|(_, outcome)| outcome.is_ok()).count();
+        write!(f, "{kept} of {} promises kept", self.checks.len())
+    }
+}
+
+/// What is asked for one promise; an error says how it is broken.
+type Check = fn(&mut Till) -> Result<()>;
+
+/// Asks for every promise. A line that cannot be used at all is an error; a promise that is broken is in the report.
+pub(super) fn run(wire: Wire, options: &Options) -> Result<Report> {
+    let mut till = Till::begin(wire, options)?;
+    let mut report = Report::default();
+    let checks: [(&'static str, Check); 9] = [
+        ("a sale is done once, and a repeat hears the same", repeat),
+        ("one key is never two requests", reuse),
+        ("a key that nobody used is not found", unknown),
+        ("a cut line never leaves a sale half done", cuts),
+        ("a request that was given up is undone, or refused should it still come", give_up),
+        ("a void takes back the whole and a refund what came back", back),
+        ("points that are set aside are spent, in part, or free again", holds),
+        ("a card number is refused", card),
+        ("a storm of cut lines loses nothing and does nothing twice", storm),
+    ];
+    for (name, check) in checks {
+        report.checks.push((name, check(&mut till).map_err(|error| format!("{error:#}"))));
+    }
+    let name = "the Z slip says what the till did, and its shift is over";
+    report.checks.push((name, close(&mut till).map_err(|error| format!("{error:#}"))));
+    Ok(report)
+}
+
+/// A till and what it believes to have done in this shift.
+struct Till {
+    wire: Wire,
+    shift: u64,
+    number: u64,
+    questions: u64,
+    dice: u64,
+    storm: u32,
+    member_code: Option<String>,
+    sales: i64,
+    sold_fen: i64,
+    voids: i64,
+    refunded_fen: i64,
+}
+
+impl Till {
+    /// Begins with a shift of its own, so that what others did does not count.
+    fn begin(wire: Wire, options: &Options) -> Result<Self> {
+        let (dice, storm, member_code) = (options.seed, options.storm, options.member_code.clone());
+        let mut till = Self {
+            wire,
+            shift: 0,
+            number: 0,
+            questions: QUESTIONS,
+            dice,
+            storm,
+            member_code,
+            sales: 0,
+            sold_fen: 0,
+            voids: 0,
+            refunded_fen: 0,
+        };
+        till.shift = till.look_for_shift()?;
+        till.write(Verb::Close, &json!({"shift": till.shift}), Cut::Never)?.done().context("close the shift before")?;
+        till.shift = till.look_for_shift()?;
+        Ok(till)
+    }
+
+    fn look_for_shift(&mut self) -> Result<u64> {
+        let status = self.question(Verb::Status, &json!({}))?.done().context("ask for the status")?;
+        status["shift"].as_u64().context("the status names no shift")
+    }
+
+    /// A request with a number of its own.
+    fn write(&mut self, verb: Verb, fields: &Value, cut: Cut) -> Result<Heard> {
+        self.number += 1;
+        self.write_as(self.number, verb, fields, cut)
+    }
+
+    fn write_as(&mut self, number: u64, verb: Verb, fields: &Value, cut: Cut) -> Result<Heard> {
+        let fields = object(fields);
+        for _ in 0..MOST_ATTEMPTS {
+            let heard = self.wire.ask(&Ask { verb, number, shift: self.shift, fields: &fields, cut })?;
+            match &heard {
+                Heard::Refused(code) if LATER.contains(&code.as_str()) => std::thread::park_timeout(PAUSE),
+                Heard::Refused(_) | Heard::Done(..) | Heard::Nothing => return Ok(heard),
+            }
+        }
+        anyhow::bail!("the box told the till to ask later, and later, and later")
+    }
+
+    fn question(&mut self, verb: Verb, fields: &Value) -> Result<Heard> {
+        self.questions += 1;
+        self.write_as(self.questions, verb, fields, Cut::Never)
+    }
+
+    /// What became of a number: its answer, or none where it was never seen.
+    fn outcome(&mut self, number: u64) -> Result<Option<Value>> {
+        for _ in 0..MOST_ATTEMPTS {
+            let found = self.question(Verb::Query, &json!({"original": number}))?.done().context("ask for a key")?;
+            match found["status"].as_str() {
+                Some("applied") => return Ok(Some(found["answer"].clone())),
+                Some("not_found") => return Ok(None),
+                Some("in_progress") => {}
+                _ => anyhow::bail!("a query answers {found}"),
+            }
+        }
+        anyhow::bail!("{number} is still in progress")
+    }
+
+    /// Sells something, whatever becomes of the line: asks, and sends the same again where it never arrived.
+    fn sell(&mut self, cut: Cut) -> Result<Value> {
+        let sale = sale(SALE_FEN);
+        let heard = self.write(Verb::Commit, &sale, cut)?;
+        let number = self.number;
+        let answer = match heard {
+            Heard::Done(answer, _) => answer,
+            Heard::Refused(code) => anyhow::bail!("a sale is refused: {code}"),
+            Heard::Nothing => match self.outcome(number)? {
+                Some(answer) => answer,
+                None => self.write_as(number, Verb::Commit, &sale, Cut::Never)?.done().context("send it again")?,
+            },
+        };
+        (self.sales, self.sold_fen) = (self.sales + 1, self.sold_fen + SALE_FEN);
+        Ok(answer)
+    }
+
+    fn roll(&mut self, n: u64) -> u64 {
+        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.dice >> 33) % n
+    }
+
+    /// What the box says of this shift, against what the till believes.
+    fn compare(&self, totals: &Value) -> Result<()> {
+        let count = |what: &str| totals[what]["count"].as_i64().unwrap_or(-1);
+        let fen = |what: &str| totals[what]["sale_fen"].as_i64().unwrap_or(-1);
+        ensure!(count("sales") == self.sales, "{} sales, not {}", count("sales"), self.sales);
+        ensure!(fen("sales") == self.sold_fen, "{} fen sold, not {}", fen("sales"), self.sold_fen);
+        ensure!(count("voids") == self.voids, "{} voids, not {}", count("voids"), self.voids);
+        ensure!(fen("refunds") == self.refunded_fen, "{} fen refunded, not {}", fen("refunds"), self.refunded_fen);
+        let cash = self.sold_fen - self.voids * SALE_FEN - self.refunded_fen;
+        ensure!(totals["cash_fen"] == cash, "{} fen in the drawer, not {cash}", totals["cash_fen"]);
+        Ok(())
+    }
+}
+
+impl Heard {
+    fn done(self) -> Result<Value> {
+        match self {
+            Heard::Done(value, _) => Ok(value),
+            Heard::Refused(code) => anyhow::bail!("refused: {code}"),
+            Heard::Nothing => anyhow::bail!("no answer"),
+        }
+    }
+
+    fn expect(self, code: &str) -> Result<()> {
+        ensure!(self == Heard::Refused(code.to_owned()), "{self:?}, not a refusal with {code}");
+        Ok(())
+    }
+}
+
+fn repeat(till: &mut Till) -> Result<()> {
+    let first = till.sell(Cut::Never)?;
+    let number = till.number;
+    let again = till.write_as(number, Verb::Commit, &sale(SALE_FEN), Cut::Never)?;
+    let Heard::Done(again, true) = again else { anyhow::bail!("a repeat hears {again:?}") };
+    ensure!(again == first, "a repeat hears {again}, the first {first}");
+    ensure!(till.outcome(number)? == Some(first), "a query tells something else");
+    Ok(())
+}
+
+fn reuse(till: &mut Till) -> Result<()> {
+    till.sell(Cut::Never)?;
+    let number = till.number;
+    till.write_as(number, Verb::Commit, &sale(SALE_FEN + 1), Cut::Never)?.expect("idempotency-key-reused")
+}
+
+fn unknown(till: &mut Till) -> Result<()> {
+    let number = till.number + 500;
+    ensure!(till.outcome(number)?.is_none(), "an unused key has an answer");
+    Ok(())
+}
+
+fn cuts(till: &mut Till) -> Result<()> {
+    for cut in [Cut::InRequest, Cut::AfterRequest, Cut::BeforeAnswer] {
+        till.sell(cut).with_context(|| format!("cut {cut:?}"))?;
+    }
+    Ok(())
+}
+
+fn give_up(till: &mut Till) -> Result<()> {
+    let reverse = |till: &mut Till, number: u64, cut: Cut| -> Result<String> {
+        let fields = json!({"original": number});
+        let heard = till.write(Verb::Reverse, &fields, cut)?;
+        let answer = if heard == Heard::Nothing {
+            let number = till.number;
+            till.write_as(number, Verb::Reverse, &fields, Cut::Never)?.done()?
+        } else {
+            heard.done()?
+        };
+        Ok(answer["result"].as_str().unwrap_or("none").to_owned())
+    };
+    till.sell(Cut::AfterRequest)?;
+    let number = till.number;
+    for (cut, result) in [(Cut::BeforeAnswer, "reversed"), (Cut::Never, "nothing_to_undo")] {
+        let found = reverse(till, number, cut)?;
+        ensure!(found == result, "a reversal is {found}, not {result}");
+    }
+    till.voids += 1;
+    // The reversal overtakes its original.
+    let early = till.number + 2;
+    let found = reverse(till, early, Cut::AfterRequest)?;
+    ensure!(found == "tombstoned", "a reversal before its original is {found}");
+    till.write_as(early, Verb::Commit, &sale(SALE_FEN), Cut::Never)?.expect("tombstoned")?;
+    till.number = early;
+    ensure!(till.outcome(early)?.is_none(), "a request that was given up has an answer");
+    Ok(())
+}
+
+fn back(till: &mut Till) -> Result<()> {
+    let sold = till.sell(Cut::Never)?;
+    let void = json!({"transaction": sold["transaction"]});
+    let back = till.write(Verb::Void, &void, Cut::Never)?.done()?;
+    ensure!(back["cash_fen"] == SALE_FEN, "a void gives back {back}");
+    till.voids += 1;
+    till.write(Verb::Void, &void, Cut::Never)?.expect("not-reversible")?;
+    let sold = till.sell(Cut::Never)?;
+    for fen in [1, 1_000, SALE_FEN - 1_001] {
+        let refund = json!({"transaction": sold["transaction"], "fen": fen});
+        let back = till.write(Verb::Refund, &refund, Cut::Never)?.done()?;
+        ensure!(back["cash_fen"] == fen, "a refund of {fen} fen gives back {back}");
+        till.refunded_fen += fen;
+    }
+    let refund = json!({"transaction": sold["transaction"], "fen": 1});
+    till.write(Verb::Refund, &refund, Cut::Never)?.expect("amount-mismatch")
+}
+
+/// Without a member's code only what needs none is asked.
+fn holds(till: &mut Till) -> Result<()> {
+    let fields = json!({"hold": "nobody/1/1/0"});
+    till.write(Verb::Capture, &fields, Cut::Never)?.expect("hold-unknown")?;
+    let Some(code) = till.member_code.clone() else { return Ok(()) };
+    let member = till.question(Verb::Lookup, &json!({"code": code}))?.done().context("look the member up")?;
+    let points = member["points_usable"].as_i64().unwrap_or(0);
+    ensure!(points >= 100, "the member has {points} points here");
+    let hold = json!({"member_ref": member["member_ref"], "points": 100});
+    let held = till.write(Verb::Hold, &hold, Cut::Never)?.done()?;
+    ensure!(held["balance_usable"] == points - 100, "{held}");
+    let capture = json!({"hold": held["hold"], "fen": 500});
+    let heard = till.write(Verb::Capture, &capture, Cut::AfterRequest)?;
+    ensure!(heard == Heard::Nothing, "{heard:?}");
+    let number = till.number;
+    let captured = match till.outcome(number)? {
+        Some(answer) => answer,
+        None => till.write_as(number, Verb::Capture, &capture, Cut::Never)?.done()?,
+    };
+    ensure!(captured["spent_points"] == 50 && captured["released_points"] == 50, "{captured}");
+    till.write(Verb::Capture, &capture, Cut::Never)?.expect("hold-ended")
+}
+
+fn card(till: &mut Till) -> Result<()> {
+    let mut sale = sale(SALE_FEN);
+    sale["receipt_no"] = json!("4111 1111 1111 1111");
+    till.write(Verb::Commit, &sale, Cut::Never)?.expect("card-number")
+}
+
+/// Sales over a line that is cut anywhere; some are given up instead, with a line that is cut too.
+fn storm(till: &mut Till) -> Result<()> {
+    for _ in 0..till.storm {
+        let cut = [Cut::Never, Cut::InRequest, Cut::AfterRequest, Cut::BeforeAnswer]
+            [usize::try_from(till.roll(4)).unwrap_or(0)];
+        if till.roll(3) > 0 {
+            till.sell(cut)?;
+            continue;
+        }
+        let heard = till.write(Verb::Commit, &sale(SALE_FEN), cut)?;
+        ensure!(!matches!(heard, Heard::Refused(_)), "a sale is refused: {heard:?}");
+        let number = till.number;
+        let fields = json!({"original": number});
+        let heard = till.write(Verb::Reverse, &fields, cut)?;
+        let answer = if heard == Heard::Nothing {
+            let reversal = till.number;
+            till.write_as(reversal, Verb::Reverse, &fields, Cut::Never)?.done()?
+        } else {
+            heard.done()?
+        };
+        match answer["result"].as_str() {
+            // It had arrived, and counts on both sides.
+            Some("reversed") => {
+                (till.sales, till.sold_fen, till.voids) = (till.sales + 1, till.sold_fen + SALE_FEN, till.voids + 1);
+            }
+            Some("tombstoned") => {}
+            other => anyhow::bail!("a reversal is {other:?}"),
+        }
+    }
+    let totals = till.question(Verb::Totals, &json!({"shift": till.shift}))?.done()?;
+    till.compare(&totals)
+}
+
+fn close(till: &mut Till) -> Result<()> {
+    let fields = json!({"shift": till.shift});
+    let heard = till.write(Verb::Close, &fields, Cut::AfterRequest)?;
+    ensure!(heard == Heard::Nothing, "{heard:?}");
+    let number = till.number;
+    let slip = match till.outcome(number)? {
+        Some(slip) => slip,
+        None => till.write_as(number, Verb::Close, &fields, Cut::Never)?.done()?,
+    };
+    till.compare(&slip)?;
+    till.write(Verb::Commit, &sale(SALE_FEN), Cut::Never)?.expect("shift-closed")
+}
+
+fn sale(fen: i64) -> Value {
+    json!({"receipt_no": "conformance", "sale_fen": fen, "tenders": [{"kind": "cash", "fen": fen}]})
+}
+
+fn object(fields: &Value) -> Map<String, Value> {
+    fields.as_object().cloned().unwrap_or_default()
+}

@@ -1,0 +1,69 @@
+//! The settings, and what a mistake in them is told as.
+
+use super::*;
+
+const SETTINGS: &str = include_str!("../../examples/gatepost.toml");
+
+#[test]
+fn every_mistake_has_a_place_and_says_what_is_allowed() {
+    check("id = \"example-1\"", "id = \"\"", ":5:6: \"\" cannot name a box; allowed: 1 to 40 letters");
+    check(
+        "name = \"Harbour Mall\"",
+        "nmae = \"x\"",
+        ":8:1: unknown field `nmae` (did you mean `name`?); allowed: `name`, `timezone`, `plate_formats`, `day_begins`",
+    );
+    check("name = \"Harbour Mall\"", "day_begins = \"4 am\"", ":8:14: \"4 am\" is no time of the night");
+    check("name = \"Harbour Mall\"", "timezone = \"Mars/Base\"", ":8:12: ");
+    check("name = \"Harbour Mall\"", "plate_formats = [\"AA-99\"]", ":8:18: the format \"AA-99\"; allowed are 5 to 9");
+    check("file = \"../systemd/rules.toml\"", "file = \"no.toml\"", "no.toml cannot be read");
+    check(
+        "direction = \"entry\"",
+        "direction = \"sideways\"",
+        "unknown variant `sideways`; allowed: `entry` or `exit`",
+    );
+    check("camera = \"camera-in\"", "camera = \"camera-9\"", "allowed: camera-in, camera-out");
+    check("id = \"guard-1\"", "id = \"no guard\"", "\"no guard\" is no operator's name");
+    check(
+        "[[operators]]",
+        "[[terminals]]\nid = \"till-1\"\ntoken = \"b\"\n[[operators]]",
+        "two terminals have the name",
+    );
+    check(
+        "[[operators]]",
+        "[emergency]\ndevice = \"camera-in\"\ninput = 0\n[[operators]]",
+        "input 0 of camera-in already belongs to lane entry-1",
+    );
+    check(
+        "passage_loop = { device = \"camera-in\", input = 1 }",
+        "passed_by = \"passage_loop\"",
+        "this lane has no passage_loop",
+    );
+    check("[rules]", "[photos]\nkeep_days = 900\n[rules]", ":14:13: keep_days is 900; allowed: 0 (none");
+    check("[rules]", "[photos]\nmax_mb = 1\n[rules]", ":14:10: max_mb is 1; allowed: 16 to");
+    check("[rules]", "[photos]\nkeep = 9\n[rules]", ":14:1: unknown field `keep`; allowed: `directory`");
+    check(
+        "direction = \"entry\"",
+        "direction = \"entry\"\nphotos.blur = [600, 0, 500, 100]",
+        "the area does not lie in the picture; allowed: left, top, width, height in thousandths",
+    );
+}
+
+fn check(from: &str, to: &str, expect: &str) {
+    assert!(SETTINGS.contains(from), "{from} is in the settings");
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("site")).expect("a folder");
+    std::fs::create_dir(folder.path().join("systemd")).expect("a folder");
+    std::fs::write(folder.path().join("systemd/rules.toml"), include_str!("../../systemd/rules.toml")).expect("rules");
+    let path = folder.path().join("site/gatepost.toml");
+    std::fs::write(&path, SETTINGS).expect("settings");
+    assert!(load(&path).is_ok(), "right as they stand");
+    std::fs::write(&path, SETTINGS.replacen(from, to, 1)).expect("settings");
+    let found: Vec<String> = load(&path).expect_err(to).iter().map(ToString::to_string).collect();
+    let all = found.join("\n");
+    assert!(all.contains(expect), "{all}\nshould say\n{expect}");
+    let has_place = |mistake: &String| {
+        let after = mistake.split_once("gatepost.toml:").map(|(_, after)| after);
+        after.is_some_and(|after| after.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    assert!(found.iter().all(has_place), "a mistake without its line:\n{all}");
+}

@@ -1,0 +1,138 @@
+//! Legs: each spend of points names, lot by lot, who is to be paid, and each benefit who pays for it.
+
+use super::{Leg, LegKind, Posting};
+use crate::domain::benefit::{self, ACCEPTOR, UNFUNDED};
+use crate::domain::decide::Facts;
+use crate::domain::event::{Decision, Fen, OpId, Points, Record, StayId};
+use crate::domain::points::Part;
+
+/// Adds to a decision what of it belongs to the day's accounts. No decision goes without.
+pub(in crate::domain) fn post(decision: &mut Decision, facts: &Facts) {
+    let posting = posting(&decision.records, facts);
+    if !posting.legs.is_empty() || !posting.stays.is_empty() || !posting.strangers.is_empty() {
+        decision.records.push(Record::DayPosted(posting));
+    }
+}
+
+fn posting(records: &[Record], facts: &Facts) -> Posting {
+    let mut posting = Posting { day: facts.day, ..Posting::default() };
+    let shop = shop(records);
+    let has_stay = records.iter().any(|r| matches!(r, Record::StayEntered { .. } | Record::StayClosed { .. }));
+    for record in records {
+        if let Record::PointsSpent { op, fen, parts, stay, .. } = record {
+            let acceptor =
+                if stay.is_some() { ACCEPTOR.to_owned() } else { shop.clone().unwrap_or(UNFUNDED.to_owned()) };
+            let leg = |part: &Part, fen| of_part(LegKind::Spend, op, stay, Some(acceptor.clone()), part, fen);
+            posting.legs.extend(parts.iter().zip(shares(*fen, parts)).map(|(part, fen)| leg(part, fen)));
+        }
+        if let Record::PointsReversed { op, of, fen, parts, stay, .. } = record {
+            let leg =
+                |part: &Part, fen| Leg { of: Some(of.clone()), ..of_part(LegKind::Undone, op, stay, None, part, fen) };
+            posting.legs.extend(parts.iter().zip(shares(*fen, parts)).map(|(part, fen)| leg(part, fen)));
+        }
+        if let Record::StayClosed { stay, .. } = record {
+            posting.stays.push(stay.clone());
+            posting.legs.extend(of_benefits(records, facts, stay));
+        }
+        if let Record::PassageSeen { lane, .. } = record
+            && !has_stay
+        {
+            posting.strangers.push(lane.clone());
+        }
+    }
+    posting
+}
+
+/// Where points were accepted for goods: the till's shop, or the till where it stands in none.
+fn shop(records: &[Record]) -> Option<String> {
+    records.iter().find_map(|record| {
+        let Record::TillBooked(line) = record else { return None };
+        Some(line.merchant.clone().unwrap_or_else(|| line.terminal.0.clone()))
+    })
+}
+
+fn of_part(what: LegKind, op: &OpId, stay: &Option<StayId>, acceptor: Option<String>, part: &Part, fen: Fen) -> Leg {
+    Leg {
+        what,
+        op: Some(op.clone()),
+        of: None,
+        stay: stay.clone(),
+        payer: None,
+        acceptor,
+        grant: Some(part.grant.clone()),
+        points: part.points,
+        fen,
+    }
+}
+
+/// What benefits took off the fee of a stay that ends: as this decision says, or as it was held before.
+fn of_benefits(records: &[Record], facts: &Facts, stay: &StayId) -> Vec<Leg> {
+    let known = [&facts.visit_stay, &facts.named_stay].into_iter().flatten().find(|known| known.stay.id == *stay);
+    let Some(known) = known else { return Vec::new() };
+    let now = records.iter().rev().find_map(|record| {
+        let Record::BenefitsHeld { stay: of, uses } = record else { return None };
+        (of == stay).then_some(uses)
+    });
+    let uses = now.unwrap_or(&known.benefits.held).iter();
+    let payers = uses.flat_map(|used| benefit::payers(&known.rules.benefits, used));
+    let leg = |(payer, fen)| Leg {
+        what: LegKind::Benefit,
+        op: None,
+        of: None,
+        stay: Some(stay.clone()),
+        payer: Some(payer),
+        acceptor: Some(ACCEPTOR.to_owned()),
+        grant: None,
+        points: Points(0),
+        fen,
+    };
+    payers.map(leg).collect()
+}
+
+/// What each part paid of an amount, by its points; whole fen that add up to the amount, whatever the parts.
+fn shares(fen: Fen, parts: &[Part]) -> Vec<Fen> {
+    let all: i128 = parts.iter().map(|part| i128::from(part.points.0)).sum();
+    let (mut points, mut given) = (0_i128, 0_i64);
+    let share = |part: &Part| {
+        points += i128::from(part.points.0);
+        let so_far = if all == 0 { 0 } else { i128::from(fen.0) * points / all };
+        let so_far = i64::try_from(so_far).expect("it is never more than the whole amount");
+        let share = so_far - given;
+        given = so_far;
+        Fen(share)
+    };
+    parts.iter().map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_shares_of_an_amount_are_the_amount(
+            fen in 0_i64..=100_000_000,
+            points in proptest::collection::vec(1_i64..=1_000_000_000, 1..9),
+        ) {
+            let parts: Vec<Part> =
+                points.iter().map(|points| Part { grant: "G".into(), points: Points(*points) }).collect();
+            let shares = shares(Fen(fen), &parts);
+            prop_assert_eq!(shares.iter().map(|share| share.0).sum::<i64>(), fen);
+            let all: i128 = points.iter().map(|points| i128::from(*points)).sum();
+            for (share, points) in shares.iter().zip(points) {
+                let exact = i128::from(fen) * i128::from(points) / all;
+                prop_assert!((i128::from(share.0) - exact).abs() <= 1, "{} is {exact} or a fen beside", share.0);
+            }
+        }
+    }
+
+    /// The example of the design: seventy points of two lots pay ¥7.00.
+    #[test]
+    fn two_lots_pay_what_their_points_are_worth() {
+        let part = |grant: &str, points| Part { grant: grant.into(), points: Points(points) };
+        assert_eq!(shares(Fen(700), &[part("A", 40), part("B", 30)]), [Fen(400), Fen(300)]);
+        assert_eq!(shares(Fen(1), &[part("A", 1), part("B", 1)]), [Fen(0), Fen(1)]);
+    }
+}

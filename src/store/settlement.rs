@@ -1,0 +1,303 @@
+//! The day's accounts in the ledger file: legs, what belongs to which day, days that are closed, and what they came to.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::facts::parse;
+use super::reader::tills::Scope;
+use super::tables::{json, name, one};
+use super::{Store, tills};
+use crate::domain::benefit::UNFUNDED;
+use crate::domain::decide::Facts;
+use crate::domain::event::{BusinessDay, Fen, GrantId, JournalHead, LaneId, OpId, Points, StayId, TerminalId};
+use crate::domain::points::Lot;
+use crate::domain::settlement::{
+    Closed, Closing, EXCEPTIONS_MAX, Exception, Leg, LegKind, Mismatch, Owed, Posting, Report, StaySums, TillDay,
+};
+
+/// A whole, in basis points.
+const WHOLE_BPS: i64 = 10_000;
+
+/// Writes what of an entry belongs to a day.
+pub(super) fn post(db: &Connection, seq: u64, posting: &Posting) -> anyhow::Result<()> {
+    for (n, leg) in (0_u32..).zip(&posting.legs) {
+        write_leg(db, seq, n, posting.day, leg)?;
+    }
+    let stays = posting.stays.iter().map(StayId::as_str).map(|stay| ("stay", stay));
+    let strangers = posting.strangers.iter().map(LaneId::as_str).map(|lane| ("stranger", lane));
+    for (n, (kind, item)) in (0_u32..).zip(stays.chain(strangers)) {
+        let sql = "INSERT INTO day_item (seq, n, day, kind, name) VALUES (?1, ?2, ?3, ?4, ?5)";
+        one(db, sql, params![seq, n, posting.day.0, kind, item])?;
+    }
+    Ok(())
+}
+
+fn write_leg(db: &Connection, seq: u64, n: u32, day: BusinessDay, leg: &Leg) -> anyhow::Result<()> {
+    let lot = match &leg.grant {
+        Some(grant) => lot_of(db, grant)?,
+        None => Lot::default(),
+    };
+    let named = [&lot.funder, &lot.issuer].into_iter().find(|party| !party.is_empty()).cloned();
+    let payer = leg.payer.clone().or(named).unwrap_or_else(|| UNFUNDED.to_owned());
+    let acceptor = match (&leg.acceptor, &leg.of) {
+        (Some(acceptor), _) => acceptor.clone(),
+        (None, Some(of)) => {
+            let sql = "SELECT acceptor FROM leg WHERE op = ?1 LIMIT 1";
+            let found = db.prepare_cached(sql)?.query_row([of.as_str()], |row| row.get(0)).optional()?;
+            found.unwrap_or_else(|| UNFUNDED.to_owned())
+        }
+        (None, None) => UNFUNDED.to_owned(),
+    };
+    let rate = lot.settle_bps.map_or(WHOLE_BPS, |bps| i64::from(bps).min(WHOLE_BPS));
+    let fen = i64::try_from(i128::from(leg.fen.0) * i128::from(rate) / i128::from(WHOLE_BPS))?;
+    let sql = "INSERT INTO leg (seq, n, day, what, op, stay, payer, acceptor, lot, points, face_fen, fen)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    let values = params![
+        seq,
+        n,
+        day.0,
+        name(&leg.what)?,
+        leg.op.as_ref().map(OpId::as_str),
+        leg.stay.as_ref().map(StayId::as_str),
+        payer,
+        acceptor,
+        lot.id,
+        leg.points.0,
+        leg.fen.0,
+        fen
+    ];
+    one(db, sql, values)
+}
+
+/// The terms of a grant; those of points that were born here are the usual ones.
+fn lot_of(db: &Connection, grant: &GrantId) -> anyhow::Result<Lot> {
+    let sql = "SELECT lot FROM points_grant WHERE grant_id = ?1";
+    let lot: Option<Option<String>> =
+        db.prepare_cached(sql)?.query_row([grant.as_str()], |row| row.get(0)).optional()?;
+    lot.flatten().map_or_else(|| Ok(Lot::default()), |lot| parse(&lot))
+}
+
+/// Writes that a day is closed.
+pub(super) fn close(db: &Connection, seq: u64, closed: &Closed) -> anyhow::Result<()> {
+    let sql = "INSERT INTO day_close (day, closed_by, report, seq) VALUES (?1, ?2, ?3, ?4)";
+    one(db, sql, params![closed.day.0, closed.by, json(&closed.report)?, seq])
+}
+
+/// The newest day that is closed.
+pub(super) fn last_closed(db: &Connection) -> rusqlite::Result<Option<BusinessDay>> {
+    db.prepare_cached("SELECT max(day) FROM day_close")?
+        .query_row((), |row| Ok(row.get::<_, Option<i32>>(0)?.map(BusinessDay)))
+}
+
+/// Looks up what closing a day needs.
+pub(super) fn look_up(store: &Store, facts: &mut Facts, closing: &Closing) -> anyhow::Result<()> {
+    let last = last_closed(&store.db)?;
+    let sql = "SELECT min(day) FROM (SELECT min(day) AS day FROM till_book WHERE day > ?1
+               UNION ALL SELECT min(day) FROM leg WHERE day > ?1
+               UNION ALL SELECT min(day) FROM day_item WHERE day > ?1)";
+    let after = last.map_or(i32::MIN, |last| last.0);
+    let oldest: Option<i32> = store.db.prepare_cached(sql)?.query_row([after], |row| row.get(0))?;
+    let head = JournalHead { epoch: store.epoch, seq: facts.ids.seq.saturating_sub(1), head: hex::encode(store.head) };
+    facts.tills.closing.last = last;
+    facts.tills.closing.oldest = oldest.map(BusinessDay);
+    facts.tills.closing.report = Report { head, ..report(&store.db, closing.day)? };
+    Ok(())
+}
+
+/// What a day has come to. Of one that is not over it is what it has come to so far.
+pub(super) fn report(db: &Connection, day: BusinessDay) -> rusqlite::Result<Report> {
+    let (tills, owed, stays) = (till_days(db, day)?, owed(db, day)?, stay_sums(db, day)?);
+    let mut exceptions = unfinished(&tills);
+    exceptions.extend(differences(db, day)?);
+    exceptions.extend(listed(db, day, STRANGERS, Mismatch::LaneOnly)?);
+    exceptions.extend(listed(db, day, WAIVED, Mismatch::WrittenOff)?);
+    let all = count(db, "SELECT count(*) FROM till_book WHERE day = ?1", day)?
+        + count(db, "SELECT count(*) FROM day_item WHERE day = ?1 AND kind = 'stay'", day)?;
+    let different = exceptions.iter().filter(|found| found.state == Mismatch::AmountDiff).count() as u64;
+    let more_exceptions = exceptions.len().saturating_sub(EXCEPTIONS_MAX) as u64;
+    exceptions.truncate(EXCEPTIONS_MAX);
+    let matched = all.saturating_sub(different);
+    Ok(Report { tills, owed, stays, matched, exceptions, more_exceptions, head: JournalHead::default() })
+}
+
+fn count(db: &Connection, sql: &str, day: BusinessDay) -> rusqlite::Result<u64> {
+    db.prepare_cached(sql)?.query_row([day.0], |row| row.get(0))
+}
+
+fn till_days(db: &Connection, day: BusinessDay) -> rusqlite::Result<Vec<TillDay>> {
+    let sql = "SELECT terminal FROM till_book WHERE day = ?1 UNION SELECT terminal FROM shift WHERE day = ?1
+               UNION SELECT terminal FROM operation WHERE day = ?1 AND number IS NOT NULL ORDER BY terminal";
+    let mut statement = db.prepare_cached(sql)?;
+    let terminals: Vec<TerminalId> =
+        statement.query_map([day.0], |row| Ok(TerminalId(row.get(0)?)))?.collect::<Result<_, _>>()?;
+    let mut open =
+        db.prepare_cached("SELECT count(*) FROM shift WHERE terminal = ?1 AND day = ?2 AND closed_seq IS NULL")?;
+    let mut days = Vec::new();
+    for terminal in terminals {
+        let totals = tills::totals(db, &Scope::TerminalDay(terminal.clone(), day))?;
+        let open_shifts = open.query_row(params![terminal.as_str(), day.0], |row| row.get(0))?;
+        days.push(TillDay { terminal, totals, open_shifts });
+    }
+    Ok(days)
+}
+
+fn owed(db: &Connection, day: BusinessDay) -> rusqlite::Result<Vec<Owed>> {
+    let sql = "SELECT payer, acceptor, sum(points * way), sum(face_fen * way), sum(fen * way)
+               FROM (SELECT *, CASE what WHEN 'undone' THEN -1 ELSE 1 END AS way FROM leg WHERE day = ?1)
+               GROUP BY payer, acceptor ORDER BY payer, acceptor";
+    let owed = |row: &Row<'_>| {
+        Ok(Owed {
+            payer: row.get(0)?,
+            acceptor: row.get(1)?,
+            points: Points(row.get(2)?),
+            face_fen: Fen(row.get(3)?),
+            fen: Fen(row.get(4)?),
+        })
+    };
+    db.prepare_cached(sql)?.query_map([day.0], owed)?.collect()
+}
+
+fn stay_sums(db: &Connection, day: BusinessDay) -> rusqlite::Result<StaySums> {
+    let sql = "SELECT count(*), coalesce(sum(fee_fen), 0), coalesce(sum(paid_fen), 0), coalesce(sum(waived_fen), 0),
+               coalesce(sum(owed_fen), 0),
+               coalesce(sum((SELECT sum(spent.fen) FROM points_entry spent JOIN hold ON hold.op = spent.op
+                             WHERE spent.stay = stay.stay AND spent.kind = 'spent')), 0),
+               (SELECT coalesce(sum(face_fen), 0) FROM leg WHERE day = ?1 AND what = 'benefit')
+               FROM day_item JOIN stay ON stay.stay = day_item.name WHERE day = ?1 AND kind = 'stay'";
+    db.prepare_cached(sql)?.query_row([day.0], |row| {
+        Ok(StaySums {
+            count: row.get(0)?,
+            fee_fen: Fen(row.get(1)?),
+            paid_fen: Fen(row.get(2)?),
+            waived_fen: Fen(row.get(3)?),
+            owed_fen: Fen(row.get(4)?),
+            points_fen: Fen(row.get(5)?),
+            benefit_fen: Fen(row.get(6)?),
+        })
+    })
+}
+
+/// What a till has not finished, and what it counted and never arrived.
+fn unfinished(tills: &[TillDay]) -> Vec<Exception> {
+    let found = |state, till: &TillDay, count| {
+        let about = till.terminal.0.clone();
+        (count > 0).then_some(Exception { state, about, fen: Fen(0), count })
+    };
+    let of = |till: &TillDay| {
+        let TillDay { totals, open_shifts, .. } = till;
+        [
+            found(Mismatch::TillOnly, till, totals.missing_numbers),
+            found(Mismatch::BoxOnly, till, totals.open_holds + open_shifts),
+        ]
+    };
+    tills.iter().flat_map(of).flatten().collect()
+}
+
+/// Stays whose money does not add up to their fee, entries whose lines of the books and legs differ, and spends whose
+/// legs are not what the points paid.
+fn differences(db: &Connection, day: BusinessDay) -> rusqlite::Result<Vec<Exception>> {
+    let mut found = listed(db, day, UNBALANCED_STAYS, Mismatch::AmountDiff)?;
+    found.extend(listed(db, day, UNBALANCED_LINES, Mismatch::AmountDiff)?);
+    found.extend(listed(db, day, UNBALANCED_SPENDS, Mismatch::AmountDiff)?);
+    Ok(found)
+}
+
+/// What a vehicle's stay was paid, let go and left owing, against its fee. More than the fee is not wrong: a fee may
+/// have become less after it was paid.
+const UNBALANCED_STAYS: &str = "SELECT stay, missing, 1 FROM (
+    SELECT stay.stay AS stay, coalesce(fee_fen, 0) - paid_fen - waived_fen - owed_fen
+        - coalesce((SELECT sum(spent.fen) FROM points_entry spent JOIN hold ON hold.op = spent.op
+                    WHERE spent.stay = stay.stay AND spent.kind = 'spent'), 0) AS missing
+    FROM day_item JOIN stay ON stay.stay = day_item.name WHERE day = ?1 AND kind = 'stay') WHERE missing > 0";
+/// What the tills' books say that points paid, against the legs of the same entry. What goes back is not looked at here:
+/// its money and its points are rounded each for itself.
+const UNBALANCED_LINES: &str = "SELECT op, booked - legs, 1 FROM (
+    SELECT op, sale_points_fen + parking_points_fen AS booked,
+        coalesce((SELECT sum(face_fen) FROM leg WHERE leg.seq = till_book.seq AND leg.what <> 'benefit'), 0) AS legs
+    FROM till_book WHERE day = ?1 AND what IN ('sale', 'capture')) WHERE booked <> legs";
+/// What the points' ledger says, against the legs.
+const UNBALANCED_SPENDS: &str = "SELECT op, paid - legs, 1 FROM (
+    SELECT leg.op AS op, sum(face_fen) AS legs, (SELECT fen FROM points_entry WHERE points_entry.op = leg.op) AS paid
+    FROM leg WHERE day = ?1 AND leg.op IS NOT NULL GROUP BY leg.op) WHERE paid IS NOT legs";
+const STRANGERS: &str =
+    "SELECT name, 0, count(*) FROM day_item WHERE day = ?1 AND kind = 'stranger' GROUP BY name ORDER BY name";
+const WAIVED: &str = "SELECT stay, waived_fen, 1 FROM day_item JOIN stay ON stay.stay = day_item.name
+    WHERE day = ?1 AND kind = 'stay' AND waived_fen > 0 ORDER BY stay";
+
+fn listed(db: &Connection, day: BusinessDay, sql: &str, state: Mismatch) -> rusqlite::Result<Vec<Exception>> {
+    let exception = |row: &Row<'_>| {
+        let fen = Fen(row.get::<_, Option<i64>>(1)?.unwrap_or(0));
+        Ok(Exception { state, about: row.get(0)?, fen, count: row.get(2)? })
+    };
+    db.prepare_cached(sql)?.query_map([day.0], exception)?.collect()
+}
+
+/// A leg with what proves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The journal's entry.
+    pub entry: u64,
+    /// The head after it, in hex.
+    pub head: String,
+    /// Why.
+    pub what: LegKind,
+    /// The spend, or what undid it.
+    pub op: Option<String>,
+    /// The stay.
+    pub stay: Option<String>,
+    /// The till's receipt.
+    pub receipt: Option<String>,
+    /// The till.
+    pub terminal: Option<String>,
+    /// The ledger's name of the lot.
+    pub lot: Option<String>,
+    /// Who pays.
+    pub payer: String,
+    /// Who is paid.
+    pub acceptor: String,
+    /// How many points; negative where they went back.
+    pub points: Points,
+    /// What they were worth to the customer.
+    pub face_fen: Fen,
+    /// What is owed for it.
+    pub fen: Fen,
+}
+
+/// The legs of a day in which a party pays or is paid, in the order of the journal.
+pub(super) fn statement(db: &Connection, day: BusinessDay, party: &str) -> rusqlite::Result<Vec<Evidence>> {
+    let sql =
+        "SELECT leg.seq, hex(journal.head), what, leg.op, leg.stay, book.receipt, book.terminal, lot, payer, acceptor,
+               points, face_fen, fen FROM leg JOIN journal ON journal.entry = leg.seq
+               LEFT JOIN (SELECT seq, terminal, line ->> '$.receipt' AS receipt FROM till_book WHERE day = ?1) book
+               ON book.seq = leg.seq
+               WHERE day = ?1 AND (payer = ?2 OR acceptor = ?2) ORDER BY leg.seq, leg.n";
+    let evidence = |row: &Row<'_>| {
+        let what = match row.get::<_, String>(2)?.as_str() {
+            "spend" => LegKind::Spend,
+            "undone" => LegKind::Undone,
+            _ => LegKind::Benefit,
+        };
+        let way = if what == LegKind::Undone { -1 } else { 1 };
+        Ok(Evidence {
+            entry: row.get(0)?,
+            head: row.get::<_, String>(1)?.to_lowercase(),
+            what,
+            op: row.get(3)?,
+            stay: row.get(4)?,
+            receipt: row.get(5)?,
+            terminal: row.get(6)?,
+            lot: row.get(7)?,
+            payer: row.get(8)?,
+            acceptor: row.get(9)?,
+            points: Points(way * row.get::<_, i64>(10)?),
+            face_fen: Fen(way * row.get::<_, i64>(11)?),
+            fen: Fen(way * row.get::<_, i64>(12)?),
+        })
+    };
+    db.prepare_cached(sql)?.query_map(params![day.0, party], evidence)?.collect()
+}
+
+/// Who closed a day, and what it came to, as JSON; none where it is not closed.
+pub(super) fn closed(db: &Connection, day: BusinessDay) -> rusqlite::Result<Option<(String, String)>> {
+    let sql = "SELECT closed_by, report FROM day_close WHERE day = ?1";
+    db.prepare_cached(sql)?.query_row([day.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+}

@@ -1,0 +1,391 @@
+//! The tills' tables: what their records write, and what deciding their requests needs to know.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::facts::{look_up_member, parse, rules_of};
+use super::reader::tills::Scope;
+use super::tables::{Movement, json, name, one, points_entry, put_into_grants, take_from_grants};
+use super::{Store, escrow};
+use crate::domain::decide::{Facts, StoredOperation};
+use crate::domain::event::{
+    Answered, Booking, BookingKind, CloudNews, Fen, MemberId, OpId, PaymentVoid, Points, Record, Sale, ShiftEnd,
+    ShiftStart, StayId, TakenBack, Tally, TerminalId, TillAct, TillAnswer, TillDone, TillHold, TillWish, Totals,
+};
+use crate::domain::points;
+use crate::domain::till::facts::{Booked, Held, OpenDebt};
+
+/// The spends of a transaction and the money that it took for parking, by their places among its effects.
+const SPENDS: [&str; 2] = ["/6", "/7"];
+const PAYMENT: &str = "/3";
+
+/// Writes what a till's record means.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the caller passes the tills' kinds")]
+pub(super) fn apply(db: &Connection, seq: u64, record: &Record) -> anyhow::Result<()> {
+    match record {
+        Record::SaleCommitted(sale) => sold(db, sale),
+        Record::OperationAnswered(answered) => keep_answer(db, seq, answered),
+        Record::TillBooked(booking) => book(db, seq, booking),
+        Record::TillHoldPlaced(hold) => {
+            take_from_grants(db, &hold.parts)?;
+            let sql = "INSERT INTO till_hold (op, terminal, expires_ms, hold) VALUES (?1, ?2, ?3, ?4)";
+            one(db, sql, params![hold.op.as_str(), hold.terminal.as_str(), hold.expires.0, json(hold)?])
+        }
+        Record::TillHoldEnded { op, why } => {
+            let sql = "SELECT hold FROM till_hold WHERE op = ?1 AND ended IS NULL";
+            let hold: String = db.prepare_cached(sql)?.query_row([op.as_str()], |row| row.get(0))?;
+            put_into_grants(db, &parse::<TillHold>(&hold)?.parts)?;
+            let sql = "UPDATE till_hold SET ended = ?2 WHERE op = ?1 AND ended IS NULL";
+            one(db, sql, params![op.as_str(), name(why)?])
+        }
+        Record::PaymentVoided(void) => void_payment(db, seq, void),
+        Record::PointsTakenBack(taken) => take_back(db, seq, taken),
+        Record::PointsOwed(debt) => {
+            let sql = "INSERT INTO points_debt (debt, of, member, points, seq) VALUES (?1, ?2, ?3, ?4, ?5)";
+            one(db, sql, params![debt.debt.as_str(), debt.of.as_str(), debt.member.as_str(), debt.points.0, seq])
+        }
+        Record::ShiftOpened(start) => open_shift(db, seq, start),
+        Record::ShiftClosed(end) => close_shift(db, seq, end),
+        Record::TerminalChanged(pairing) => {
+            let sql = "INSERT INTO terminal (terminal, merchant, token_sha256, seq) VALUES (?1, ?2, ?3, ?4)
+                       ON CONFLICT (terminal) DO UPDATE SET merchant = excluded.merchant,
+                       token_sha256 = excluded.token_sha256, seq = excluded.seq";
+            one(db, sql, params![pairing.terminal.as_str(), pairing.merchant, pairing.token_sha256, seq])
+        }
+        _ => unreachable!("the caller passes the tills' kinds"),
+    }
+}
+
+fn sold(db: &Connection, sale: &Sale) -> anyhow::Result<()> {
+    let sql = "INSERT INTO sale (op, terminal, receipt, member, fen, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let Sale { op, terminal, receipt, member, total_fen, at_ms } = sale;
+    let member = member.as_ref().map(MemberId::as_str);
+    one(db, sql, params![op.as_str(), terminal.as_str(), receipt, member, total_fen.0, at_ms.0])
+}
+
+fn keep_answer(db: &Connection, seq: u64, answered: &Answered) -> anyhow::Result<()> {
+    let sql = "INSERT INTO operation (terminal, key, fingerprint, answer, seq, number, shift, day)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let Answered { terminal, key, fingerprint, number, shift, day, answer } = answered;
+    one(db, sql, params![terminal.as_str(), key, fingerprint, json(answer)?, seq, number, shift, day.0])
+}
+
+fn book(db: &Connection, seq: u64, line: &Booking) -> anyhow::Result<()> {
+    let sql = "INSERT INTO till_book (op, what, of, terminal, shift, day, merchant, member, stay, sale_fen,
+               sale_points_fen, sale_points, parking_fen, parking_points_fen, parking_points, earned, line, seq)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+    let values = params![
+        line.op.as_str(),
+        name(&line.what)?,
+        line.of.as_ref().map(OpId::as_str),
+        line.terminal.as_str(),
+        line.shift,
+        line.day.0,
+        line.merchant,
+        line.member.as_ref().map(MemberId::as_str),
+        line.stay.as_ref().map(StayId::as_str),
+        line.sale_fen.0,
+        line.sale_points_fen.0,
+        line.sale_points.0,
+        line.parking_fen.0,
+        line.parking_points_fen.0,
+        line.parking_points.0,
+        line.earned.0,
+        json(line)?,
+        seq
+    ];
+    one(db, sql, values)?;
+    begin_shift(db, seq, &line.terminal, line.shift, line.day.0, None)
+}
+
+/// A payment that is given back is paid no more; where nothing is paid any more, no grace runs from it.
+fn void_payment(db: &Connection, seq: u64, void: &PaymentVoid) -> anyhow::Result<()> {
+    let sql = "DELETE FROM payment WHERE op = ?1 AND stay = ?2 AND fen = ?3";
+    one(db, sql, params![void.of.as_str(), void.stay.as_str(), void.fen.0])?;
+    let sql = "UPDATE stay SET paid_fen = paid_fen - ?3, changed_seq = ?2,
+               paid_ms = CASE paid_fen WHEN ?3 THEN NULL ELSE paid_ms END WHERE stay = ?1";
+    one(db, sql, params![void.stay.as_str(), seq, void.fen.0])
+}
+
+fn take_back(db: &Connection, seq: u64, taken: &TakenBack) -> anyhow::Result<()> {
+    take_from_grants(db, &taken.parts)?;
+    if let Some(debt) = &taken.debt {
+        let sql = "UPDATE points_debt SET paid = paid + ?2 WHERE debt = ?1";
+        one(db, sql, params![debt.as_str(), taken.points.0])?;
+    }
+    points_entry(db, seq, &taken.op, &taken.member, Movement::TakenBack { of: &taken.of }, taken.points)
+}
+
+fn open_shift(db: &Connection, seq: u64, start: &ShiftStart) -> anyhow::Result<()> {
+    begin_shift(db, seq, &start.terminal, start.shift, start.day.0, start.operator.as_deref())
+}
+
+fn begin_shift(
+    db: &Connection,
+    seq: u64,
+    terminal: &TerminalId,
+    shift: u32,
+    day: i32,
+    operator: Option<&str>,
+) -> anyhow::Result<()> {
+    let sql = "INSERT INTO shift (terminal, shift, day, operator, opened_seq) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (terminal, shift) DO UPDATE SET operator = coalesce(excluded.operator, operator)";
+    one(db, sql, params![terminal.as_str(), shift, day, operator, seq])
+}
+
+fn close_shift(db: &Connection, seq: u64, end: &ShiftEnd) -> anyhow::Result<()> {
+    begin_shift(db, seq, &end.terminal, end.shift, end.day.0, None)?;
+    let sql = "UPDATE shift SET closed_seq = ?3, totals = ?4 WHERE terminal = ?1 AND shift = ?2 AND closed_seq IS NULL";
+    one(db, sql, params![end.terminal.as_str(), end.shift, seq, json(&end.totals)?])
+}
+
+/// Looks up what deciding a till's request needs.
+pub(super) fn look_up_act(store: &Store, facts: &mut Facts, act: &TillAct) -> anyhow::Result<()> {
+    facts.operation = operation(store, &act.terminal, &act.key)?;
+    if facts.operation.is_some() {
+        return Ok(());
+    }
+    look_up_till(store, facts, &act.terminal)?;
+    match &act.wish {
+        TillWish::Hold { member, .. } => look_up_member(store, facts, member),
+        TillWish::Capture { hold, .. } | TillWish::Release { hold } => look_up_hold(store, facts, hold),
+        TillWish::Void { transaction } | TillWish::Refund { transaction, .. } => {
+            look_up_transaction(store, facts, transaction)
+        }
+        TillWish::Reverse { original_key } => {
+            facts.tills.original = operation(store, &act.terminal, original_key)?;
+            look_up_original(store, facts)
+        }
+        TillWish::OpenShift { .. } => Ok(()),
+        TillWish::CloseShift { shift } => {
+            facts.tills.totals = totals(&store.db, &Scope::Shift(act.terminal.clone(), *shift))?;
+            Ok(())
+        }
+    }
+}
+
+fn look_up_original(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
+    match facts.tills.original.as_ref().map(|original| original.answer.clone()) {
+        Some(TillAnswer::Applied { transaction, .. })
+        | Some(TillAnswer::Done { done: TillDone::Captured { transaction, .. }, .. }) => {
+            look_up_transaction(store, facts, &transaction)
+        }
+        Some(TillAnswer::Done { done: TillDone::Held { hold, .. }, .. }) => look_up_hold(store, facts, &hold),
+        Some(TillAnswer::Done { .. } | TillAnswer::Refused { .. }) | None => Ok(()),
+    }
+}
+
+/// The hold that is meant, and its member's purse.
+pub(super) fn look_up_hold(store: &Store, facts: &mut Facts, op: &OpId) -> anyhow::Result<()> {
+    facts.tills.hold = hold(store, op)?;
+    match facts.tills.hold.as_ref().map(|held| held.hold.member.clone()) {
+        Some(member) => look_up_member(store, facts, &member),
+        None => Ok(()),
+    }
+}
+
+/// Every open hold, where an epoch ends or begins.
+pub(super) fn look_up_epoch(store: &Store, facts: &mut Facts, news: &CloudNews) -> anyhow::Result<()> {
+    if !matches!(news, CloudNews::EpochGiven { .. } | CloudNews::EpochBegins { .. }) {
+        return Ok(());
+    }
+    let mut statement =
+        store.db.prepare_cached("SELECT hold FROM till_hold WHERE ended IS NULL ORDER BY expires_ms, op")?;
+    let mut rows = statement.query(())?;
+    while let Some(row) = rows.next()? {
+        facts.tills.open_holds.push(parse(&row.get::<_, String>(0)?)?);
+    }
+    Ok(())
+}
+
+/// What is stored under a till's key.
+pub(super) fn operation(store: &Store, terminal: &TerminalId, key: &str) -> anyhow::Result<Option<StoredOperation>> {
+    let sql = "SELECT fingerprint, answer FROM operation WHERE terminal = ?1 AND key = ?2";
+    let stored: Option<(String, String)> = store
+        .db
+        .prepare_cached(sql)?
+        .query_row(params![terminal.as_str(), key], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    stored.map(|(fingerprint, answer)| Ok(StoredOperation { fingerprint, answer: parse(&answer)? })).transpose()
+}
+
+/// A terminal's open shift and where its own count stands.
+pub(super) fn look_up_till(store: &Store, facts: &mut Facts, terminal: &TerminalId) -> anyhow::Result<()> {
+    facts.tills.shift = current_shift(&store.db, terminal.as_str())?;
+    let sql = "SELECT max(number) FROM operation WHERE terminal = ?1 AND shift = ?2 AND number IS NOT NULL";
+    let mut last = store.db.prepare_cached(sql)?;
+    facts.tills.last_number = last.query_row(params![terminal.as_str(), facts.tills.shift], |row| row.get(0))?;
+    if facts.tills.last_number.is_none() && facts.tills.shift > 1 {
+        // The count goes on through the shifts.
+        facts.tills.last_number =
+            last.query_row(params![terminal.as_str(), facts.tills.shift - 1], |row| row.get(0))?;
+    }
+    Ok(())
+}
+
+/// The shift after the last one that was closed.
+pub(super) fn current_shift(db: &Connection, terminal: &str) -> rusqlite::Result<u32> {
+    let sql = "SELECT coalesce(max(shift), 0) + 1 FROM shift WHERE terminal = ?1 AND closed_seq IS NOT NULL";
+    db.prepare_cached(sql)?.query_row([terminal], |row| row.get(0))
+}
+
+/// A hold and whether it is over.
+pub(super) fn hold(store: &Store, op: &OpId) -> anyhow::Result<Option<Held>> {
+    let sql = "SELECT hold, ended FROM till_hold WHERE op = ?1";
+    let found: Option<(String, Option<String>)> =
+        store.db.prepare_cached(sql)?.query_row([op.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    found.map(|(hold, ended)| Ok(Held { hold: parse(&hold)?, ended })).transpose()
+}
+
+/// What a member owes of points that were earned too much.
+pub(super) fn points_debts(store: &Store, member: &MemberId) -> anyhow::Result<Vec<OpenDebt>> {
+    let sql = "SELECT debt, of, points - paid FROM points_debt WHERE member = ?1 AND paid < points ORDER BY seq";
+    let mut statement = store.db.prepare_cached(sql)?;
+    let rows = statement.query_map([member.as_str()], |row| {
+        Ok(OpenDebt { debt: OpId(row.get(0)?), of: OpId(row.get(1)?), open: Points(row.get(2)?) })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn look_up_transaction(store: &Store, facts: &mut Facts, op: &OpId) -> anyhow::Result<()> {
+    let sql = "SELECT line FROM till_book WHERE op = ?1 AND what IN ('sale', 'capture')";
+    let line: Option<String> = store.db.prepare_cached(sql)?.query_row([op.as_str()], |row| row.get(0)).optional()?;
+    let Some(line) = line else { return Ok(()) };
+    let booking: Booking = parse(&line)?;
+    let sql = "SELECT coalesce(sum(sale_fen), 0), coalesce(max(what = 'void'), 0) FROM till_book WHERE of = ?1";
+    let (refunded, is_void) =
+        store.db.prepare_cached(sql)?.query_row([op.as_str()], |row| Ok((Fen(row.get(0)?), row.get(1)?)))?;
+    let effect = |n: &str| op.0.strip_suffix("/0").map(|transaction| format!("{transaction}{n}"));
+    let mut spends = Vec::new();
+    for spend in SPENDS.into_iter().filter_map(effect) {
+        spends.extend(escrow::spend(store, &spend)?);
+    }
+    let payment = match effect(PAYMENT) {
+        Some(payment) => payment_of(&store.db, &payment)?,
+        None => None,
+    };
+    let stay_state = match &booking.stay {
+        None => None,
+        Some(stay) => {
+            let sql = "SELECT state FROM stay WHERE stay = ?1";
+            let state: String = store.db.prepare_cached(sql)?.query_row([stay.as_str()], |row| row.get(0))?;
+            Some(parse(&format!("\"{state}\""))?)
+        }
+    };
+    let born = match &booking.earning {
+        None => Points(0),
+        Some(earning) => {
+            let sql = "SELECT remaining FROM points_grant WHERE grant_id = ?1 AND epoch = ?2";
+            let born = points::born(earning);
+            let mut statement = store.db.prepare_cached(sql)?;
+            let left = statement.query_row(params![born.as_str(), store.epoch], |row| row.get(0)).optional()?;
+            Points(left.unwrap_or(0))
+        }
+    };
+    if let Some(member) = &booking.member {
+        look_up_member(store, facts, member)?;
+    }
+    let rules = rules_of(store, booking.rules)?;
+    facts.tills.booked = Some(Booked { booking, refunded, is_void, spends, payment, stay_state, born, rules });
+    Ok(())
+}
+
+fn payment_of(db: &Connection, op: &str) -> anyhow::Result<Option<(OpId, Fen)>> {
+    let sql = "SELECT op, fen FROM payment WHERE op = ?1";
+    Ok(db.prepare_cached(sql)?.query_row([op], |row| Ok((OpId(row.get(0)?), Fen(row.get(1)?)))).optional()?)
+}
+
+/// What a shift, a terminal or a day has done.
+pub(super) fn totals(db: &Connection, scope: &Scope) -> rusqlite::Result<Totals> {
+    let mut totals = Totals::default();
+    for (what, tally) in tallies(db, scope)? {
+        match what {
+            BookingKind::Sale => totals.sales = tally,
+            BookingKind::Capture => totals.captures = tally,
+            BookingKind::Void => totals.voids = tally,
+            BookingKind::Refund => totals.refunds = tally,
+        }
+    }
+    totals.open_holds = open_holds(db, scope)?;
+    totals.missing_numbers = missing_numbers(db, scope)?;
+    Ok(totals)
+}
+
+fn open_holds(db: &Connection, scope: &Scope) -> rusqlite::Result<u64> {
+    match scope {
+        Scope::Shift(terminal, _) | Scope::TerminalDay(terminal, _) => {
+            let sql = "SELECT count(*) FROM till_hold WHERE ended IS NULL AND terminal = ?1";
+            db.prepare_cached(sql)?.query_row([terminal.as_str()], |row| row.get(0))
+        }
+        Scope::Day(_) => {
+            let sql = "SELECT count(*) FROM till_hold WHERE ended IS NULL";
+            db.prepare_cached(sql)?.query_row((), |row| row.get(0))
+        }
+    }
+}
+
+/// Holes in the tills' own counts.
+fn missing_numbers(db: &Connection, scope: &Scope) -> rusqlite::Result<u64> {
+    match scope {
+        Scope::Shift(terminal, shift) => {
+            let sql = "SELECT coalesce(max(number) - min(number) + 1 - count(DISTINCT number), 0) FROM operation
+                       WHERE terminal = ?1 AND shift = ?2 AND number IS NOT NULL";
+            db.prepare_cached(sql)?.query_row(params![terminal.as_str(), shift], |row| row.get(0))
+        }
+        Scope::TerminalDay(terminal, day) => {
+            let sql = "SELECT coalesce(max(number) - min(number) + 1 - count(DISTINCT number), 0) FROM operation
+                       WHERE day = ?2 AND terminal = ?1 AND number IS NOT NULL";
+            db.prepare_cached(sql)?.query_row(params![terminal.as_str(), day.0], |row| row.get(0))
+        }
+        Scope::Day(day) => {
+            let sql = "SELECT coalesce(sum(n), 0) FROM (
+                       SELECT max(number) - min(number) + 1 - count(DISTINCT number) AS n FROM operation
+                       WHERE day = ?1 AND number IS NOT NULL GROUP BY terminal)";
+            db.prepare_cached(sql)?.query_row([day.0], |row| row.get(0))
+        }
+    }
+}
+
+fn tallies(db: &Connection, scope: &Scope) -> rusqlite::Result<Vec<(BookingKind, Tally)>> {
+    let sql = match scope {
+        Scope::Shift(..) => {
+            "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
+             sum(sale_points + parking_points), sum(earned) FROM till_book
+             WHERE terminal = ?1 AND shift = ?2 GROUP BY what"
+        }
+        Scope::TerminalDay(..) => {
+            "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
+             sum(sale_points + parking_points), sum(earned) FROM till_book
+             WHERE day = ?2 AND terminal = ?1 GROUP BY what"
+        }
+        Scope::Day(_) => {
+            "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
+             sum(sale_points + parking_points), sum(earned) FROM till_book WHERE day = ?1 GROUP BY what"
+        }
+    };
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = match scope {
+        Scope::Shift(terminal, shift) => statement.query(params![terminal.as_str(), shift])?,
+        Scope::TerminalDay(terminal, day) => statement.query(params![terminal.as_str(), day.0])?,
+        Scope::Day(day) => statement.query([day.0])?,
+    };
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let what = match row.get::<_, String>(0)?.as_str() {
+            "sale" => BookingKind::Sale,
+            "capture" => BookingKind::Capture,
+            "void" => BookingKind::Void,
+            _ => BookingKind::Refund,
+        };
+        let tally = Tally {
+            count: row.get(1)?,
+            sale_fen: Fen(row.get(2)?),
+            sale_points_fen: Fen(row.get(3)?),
+            parking_fen: Fen(row.get(4)?),
+            parking_points_fen: Fen(row.get(5)?),
+            points_spent: Points(row.get(6)?),
+            points_earned: Points(row.get(7)?),
+        };
+        found.push((what, tally));
+    }
+    Ok(found)
+}

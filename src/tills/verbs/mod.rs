@@ -1,0 +1,214 @@
+//! What a till may ask, once, whichever line it asks over: a verb, a key, a body; and an answer or a problem.
+
+mod lookup;
+mod parse;
+mod quote;
+mod receipt;
+mod status;
+mod totals;
+mod write;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Tills;
+use super::access::Terminal;
+use super::body::Body;
+use super::problem::{Code, Problem};
+use crate::domain::event::TillMark;
+
+pub(super) use quote::MOST_STAY_CHARS;
+pub(super) use write::unavailable;
+
+/// What a till may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// A cashier begins.
+    Hello,
+    /// What the box can do now.
+    Status,
+    /// Which member this is.
+    Lookup,
+    /// What a stay costs or a sale earns.
+    Quote,
+    /// Set points aside.
+    Hold,
+    /// Spend what was set aside.
+    Capture,
+    /// Free what was set aside.
+    Release,
+    /// Book a sale.
+    Commit,
+    /// Take back a whole transaction of the day.
+    Void,
+    /// Take goods back.
+    Refund,
+    /// Give up a request whose answer never came.
+    Reverse,
+    /// What became of a key.
+    Query,
+    /// What a shift or a day has done: the X slip.
+    Totals,
+    /// End a shift: the Z slip.
+    Close,
+    /// A merchant gives time or money to a stay.
+    Validate,
+    /// A coupon is shown for a stay.
+    Coupon,
+}
+
+/// One verb: its name, its number on a serial line, whether it changes anything, the fields that its body may have.
+struct Row {
+    verb: Verb,
+    name: &'static str,
+    number: u8,
+    writes: bool,
+    fields: &'static [&'static str],
+}
+
+/// Every verb, in the order of [`Verb`].
+#[rustfmt::skip]
+const ROWS: [Row; 16] = [
+    row(Verb::Hello, "HELLO", 1, true, &["operator"]),
+    row(Verb::Status, "STATUS", 2, false, &[]),
+    row(Verb::Lookup, "LOOKUP", 3, false, &["code", "plate"]),
+    row(Verb::Quote, "QUOTE", 4, false, &["stay", "plate", "sale_fen", "member_ref"]),
+    row(Verb::Hold, "HOLD", 5, true, &["member_ref", "points", "ttl_s"]),
+    row(Verb::Capture, "CAPTURE", 6, true, &["hold", "fen", "receipt_no"]),
+    row(Verb::Release, "RELEASE", 7, true, &["hold"]),
+    row(Verb::Commit, "COMMIT", 8, true, &["receipt_no", "occurred_at", "member_ref", "sale_fen", "stay", "tenders", "hold"]),
+    row(Verb::Void, "VOID", 9, true, &["transaction"]),
+    row(Verb::Refund, "REFUND", 10, true, &["transaction", "fen"]),
+    row(Verb::Reverse, "REVERSE", 11, true, &["original_key"]),
+    row(Verb::Query, "QUERY", 12, false, &["key"]),
+    row(Verb::Totals, "TOTALS_X", 13, false, &["shift", "day", "scope"]),
+    row(Verb::Close, "TOTALS_Z", 14, true, &["shift"]),
+    row(Verb::Validate, "VALIDATE_PARKING", 15, true, &["stay", "kind", "receipt_no", "spend_fen"]),
+    row(Verb::Coupon, "COUPON_USE", 16, true, &["stay", "coupon", "receipt_no"]),
+];
+
+const fn row(verb: Verb, name: &'static str, number: u8, writes: bool, fields: &'static [&'static str]) -> Row {
+    Row { verb, name, number, writes, fields }
+}
+
+impl Verb {
+    /// Every verb.
+    pub fn all() -> impl Iterator<Item = Verb> {
+        ROWS.iter().map(|row| row.verb)
+    }
+
+    /// Its name on every line but HTTP, which has addresses.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// The verb of a name, in capitals or not.
+    pub fn named(name: &str) -> Option<Verb> {
+        ROWS.iter().find(|row| row.name.eq_ignore_ascii_case(name)).map(|row| row.verb)
+    }
+
+    /// Its number in a frame of the strong serial line.
+    #[cfg(test)]
+    fn number(self) -> u8 {
+        self.row().number
+    }
+
+    /// The verb of a number.
+    pub fn numbered(number: u8) -> Option<Verb> {
+        ROWS.iter().find(|row| row.number == number).map(|row| row.verb)
+    }
+
+    /// Whether it changes anything, so that it needs a key and its answer is kept.
+    pub fn writes(self) -> bool {
+        self.row().writes
+    }
+
+    /// The fields that its body may have.
+    pub fn fields(self) -> &'static [&'static str] {
+        self.row().fields
+    }
+
+    fn row(self) -> &'static Row {
+        ROWS.iter().find(|row| row.verb == self).expect("a test walks over every verb and finds its row")
+    }
+}
+
+/// A request of a till that has shown who it is.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What it asks.
+    pub verb: Verb,
+    /// The idempotency key, already checked; a verb that writes needs one.
+    pub key: Option<String>,
+    /// Its number in the till's own count.
+    pub number: Option<u64>,
+    /// The shift that the till believes to be open.
+    pub shift: Option<u32>,
+    /// The fields.
+    pub body: Map<String, Value>,
+}
+
+/// What a till hears.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The fields.
+    pub body: Value,
+    /// Whether it was given before, for the same key.
+    pub replayed: bool,
+}
+
+impl From<Value> for Answer {
+    fn from(body: Value) -> Self {
+        Self { body, replayed: false }
+    }
+}
+
+impl Tills {
+    /// Answers a till, over whichever line it asked.
+    pub(super) async fn ask(self: &Arc<Self>, terminal: &Terminal, request: Request) -> Result<Answer, Problem> {
+        self.slow_down(terminal)?;
+        let Request { verb, key, number, shift, body } = request;
+        let body = Body::of(Value::Object(body), "body", verb.fields())?;
+        body.refuse_cards()?;
+        if verb.writes() {
+            let missing = || Problem::new(Code::IdempotencyKeyMissing, "this verb needs an idempotency key");
+            let mark = TillMark { number, shift, merchant: terminal.merchant.clone() };
+            return self.write(terminal, verb, key.ok_or_else(missing)?, mark, &body).await;
+        }
+        Ok(match verb {
+            Verb::Lookup => self.look_up(terminal, &body).await?,
+            Verb::Quote => self.quote(terminal, &body).await?,
+            Verb::Query => self.query(terminal, &body).await?,
+            Verb::Totals => self.totals(terminal, &body).await?,
+            Verb::Status => self.status(terminal).await?,
+            Verb::Hello
+            | Verb::Hold
+            | Verb::Capture
+            | Verb::Release
+            | Verb::Commit
+            | Verb::Void
+            | Verb::Refund
+            | Verb::Reverse
+            | Verb::Close
+            | Verb::Validate
+            | Verb::Coupon => unreachable!("these write"),
+        }
+        .into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_has_one_name_and_one_number() {
+        let in_order: Vec<usize> = Verb::all().map(|verb| verb as usize).collect();
+        assert_eq!(in_order, (0..=Verb::Coupon as usize).collect::<Vec<_>>(), "one row each, in the order of the enum");
+        for verb in Verb::all() {
+            assert_eq!(Verb::named(&verb.name().to_lowercase()), Some(verb));
+            assert_eq!(Verb::numbered(verb.number()), Some(verb));
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The bodies of requests that change something, as the wishes that the loop decides.
+
+use super::Verb;
+use super::quote::MOST_STAY_CHARS;
+use crate::domain::event::{Fen, Gift, MemberId, OpId, StayId, TillCommit, TillMark, TillWish};
+use crate::tills::access::{Terminal, check_key};
+use crate::tills::body::{Body, MOST_FEN};
+use crate::tills::problem::Problem;
+
+/// Longest receipt number.
+const MOST_RECEIPT_CHARS: usize = 64;
+/// Most tenders of one receipt: real ones have two or three.
+const MOST_TENDERS: usize = 16;
+/// Longest name of a transaction or a hold.
+const MOST_OP_CHARS: usize = 128;
+/// Longest name of a cashier.
+const MOST_OPERATOR_CHARS: usize = 64;
+/// Longest key.
+const MOST_KEY_CHARS: usize = 128;
+/// How long points are set aside where the till does not say: a payment at a terminal takes that long at most.
+const HOLD_S: i64 = 300;
+/// The longest that a till may say. Who needs longer has forgotten the hold.
+const MOST_HOLD_S: i64 = 900;
+/// The most points that one hold sets aside.
+const MOST_POINTS: i64 = 1_000_000_000;
+
+/// A commit.
+pub(super) fn commit(
+    body: &Body,
+    terminal: &Terminal,
+    key: &str,
+    fingerprint: String,
+    mark: TillMark,
+    member: Option<MemberId>,
+) -> Result<TillCommit, Problem> {
+    let receipt = body.needed_text("receipt_no", MOST_RECEIPT_CHARS)?.to_owned();
+    let (sale, stay) = (body.fen("sale_fen")?, body.text("stay", MOST_STAY_CHARS)?.map(StayId::from));
+    if sale.is_none() && stay.is_none() {
+        return Err(Problem::field("sale_fen", "at least one of sale_fen and stay is needed"));
+    }
+    let (cash, points_cover) = tenders(body)?;
+    if points_cover.0 > 0 && !body.has("member_ref") {
+        return Err(Problem::field("member_ref", "missing; a points tender needs the member whose points they are"));
+    }
+    let hold = body.text("hold", MOST_OP_CHARS)?.map(OpId::from);
+    if hold.is_some() && points_cover.0 == 0 {
+        return Err(Problem::field("hold", "allowed beside a points tender only"));
+    }
+    Ok(TillCommit {
+        terminal: terminal.id.clone(),
+        key: key.to_owned(),
+        fingerprint,
+        receipt,
+        occurred: body.moment("occurred_at")?,
+        member,
+        sale: sale.unwrap_or_default(),
+        stay,
+        cash,
+        points_cover,
+        hold,
+        mark,
+        gift: None,
+    })
+}
+
+/// What is given to a stay besides money. The merchant is the terminal's own.
+pub(super) fn gift(
+    verb: Verb,
+    body: &Body,
+    terminal: &Terminal,
+    key: &str,
+    fingerprint: String,
+    mark: TillMark,
+) -> Result<TillCommit, Problem> {
+    let gift = if verb == Verb::Validate {
+        Gift::Validation {
+            kind: body.needed_text("kind", MOST_OP_CHARS)?.to_owned(),
+            merchant: terminal.merchant.clone().unwrap_or_else(|| terminal.id.0.clone()),
+            spend: body.fen("spend_fen")?.unwrap_or_default(),
+        }
+    } else {
+        Gift::Coupon { code: body.needed_text("coupon", MOST_OP_CHARS)?.to_owned() }
+    };
+    Ok(TillCommit {
+        terminal: terminal.id.clone(),
+        key: key.to_owned(),
+        fingerprint,
+        receipt: body.text("receipt_no", MOST_RECEIPT_CHARS)?.unwrap_or_default().to_owned(),
+        occurred: None,
+        member: None,
+        sale: Fen(0),
+        stay: Some(StayId(body.needed_text("stay", MOST_STAY_CHARS)?.to_owned())),
+        cash: Fen(0),
+        points_cover: Fen(0),
+        hold: None,
+        mark,
+        gift: Some(gift),
+    })
+}
+
+/// Anything else that changes something.
+pub(super) fn wish(verb: Verb, body: &Body, member: Option<MemberId>) -> Result<TillWish, Problem> {
+    let op = |name: &str| body.needed_text(name, MOST_OP_CHARS).map(OpId::from);
+    Ok(match verb {
+        Verb::Hello => TillWish::OpenShift { operator: body.text("operator", MOST_OPERATOR_CHARS)?.map(str::to_owned) },
+        Verb::Hold => TillWish::Hold {
+            member: member.ok_or_else(|| Problem::field("member_ref", "missing; whose points are set aside?"))?,
+            points: body.needed_points("points", MOST_POINTS)?,
+            ttl_ms: body.whole("ttl_s", 1, MOST_HOLD_S)?.unwrap_or(HOLD_S) * 1000,
+        },
+        Verb::Capture => TillWish::Capture {
+            hold: op("hold")?,
+            fen: body.fen("fen")?,
+            receipt: body.text("receipt_no", MOST_RECEIPT_CHARS)?.unwrap_or_default().to_owned(),
+        },
+        Verb::Release => TillWish::Release { hold: op("hold")? },
+        Verb::Void => TillWish::Void { transaction: op("transaction")? },
+        Verb::Refund => TillWish::Refund { transaction: op("transaction")?, fen: body.needed_fen("fen")? },
+        Verb::Reverse => {
+            let original_key = body.needed_text("original_key", MOST_KEY_CHARS)?;
+            TillWish::Reverse { original_key: check_key(original_key)?.to_owned() }
+        }
+        Verb::Close => {
+            let shift = body.whole("shift", 1, i64::from(u32::MAX))?;
+            let shift = shift.ok_or_else(|| Problem::field("shift", "missing; GET /status says which is open"))?;
+            TillWish::CloseShift { shift: u32::try_from(shift).expect("the limit above is what fits") }
+        }
+        Verb::Commit
+        | Verb::Validate
+        | Verb::Coupon
+        | Verb::Status
+        | Verb::Lookup
+        | Verb::Quote
+        | Verb::Query
+        | Verb::Totals => {
+            unreachable!("no wish of its own")
+        }
+    })
+}
+
+/// What is paid with money and what with points.
+fn tenders(body: &Body) -> Result<(Fen, Fen), Problem> {
+    let (mut cash, mut points) = (0, 0);
+    for tender in body.objects("tenders", MOST_TENDERS, &["kind", "fen"])? {
+        let fen = tender.needed_fen("fen")?.0;
+        match tender.needed_text("kind", 16)? {
+            "cash" => cash += fen,
+            "points" => points += fen,
+            other => return Err(Problem::field("kind", format!("{other:?}; cash and points are allowed"))),
+        }
+    }
+    if cash + points > MOST_FEN {
+        return Err(Problem::field("tenders", format!("more than {MOST_FEN} fen in all")));
+    }
+    Ok((Fen(cash), Fen(points)))
+}

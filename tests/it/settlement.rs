@@ -1,0 +1,257 @@
+//! The day's accounts: who owes whom for every spend and gift, and a day that is closed once and never edited.
+
+use gatepost::domain::event::{
+    BusinessDay, CloudNews, Fen, Gift, Given, GrantId, Input, MemberId, OpId, Points, Reply, StaffRefusal, StaffWish,
+    TerminalId, TillAnswer, TillCommit, TillMark, TillWish, UtcMs,
+};
+use gatepost::domain::points::Lot;
+use gatepost::domain::settlement::{Closing, Mismatch, Report};
+
+use serde_json::{Value, json};
+
+use crate::boxed::{Site, request};
+use crate::story::{MINUTE, Story};
+
+const PLATE: &str = "粤B12345";
+const GUEST: &str = "粤BD98765";
+const DAY: i64 = 24 * 60;
+
+#[test]
+fn points_of_two_lots_are_owed_by_those_who_gave_them_at_their_rate() {
+    let mut story = shopper();
+    applied(story.commit(sale("k-1", 700)).1);
+    let expect = ["spend M017 cafe A 40 400 400", "spend MALL_MKT cafe B 30 300 270"];
+    assert_eq!(legs(&story), expect, "each fen of the sale has a payer, and the rate is the lot's");
+}
+
+#[test]
+fn what_goes_back_is_owed_the_other_way_round_to_the_fen() {
+    let mut story = shopper();
+    let transaction = applied(story.commit(sale("k-1", 700)).1);
+    let refund = |fen| TillWish::Refund { transaction: transaction.clone(), fen: Fen(fen) };
+    for (key, fen) in [("b-1", 5), ("b-2", 5), ("b-3", 323), ("b-4", 367)] {
+        assert!(matches!(story.ask(key, refund(fen)), TillAnswer::Done { .. }));
+    }
+    let net = "SELECT CAST(sum(CASE what WHEN 'undone' THEN -face_fen ELSE face_fen END) AS TEXT) FROM leg";
+    assert_eq!(story.rows(net), ["0"]);
+    let report = close(&mut story);
+    let nets: i64 = report.owed.iter().map(|owed| owed.face_fen.0).sum();
+    assert_eq!((nets, differences(&report)), (0, 0), "{:?}", report.owed);
+}
+
+#[test]
+fn a_shops_gift_is_the_shops_debt_once_the_car_has_left() {
+    let mut story = crate::benefits::story();
+    story.enter("in", PLATE);
+    story.minutes(25);
+    story.arrival("out", true);
+    story.read("out", PLATE);
+    let stay = story.stay_of(PLATE);
+    let lunch = Gift::Validation { kind: "lunch".to_owned(), merchant: "Noodle bar".to_owned(), spend: Fen(5000) };
+    story.give("k-1", &stay, lunch);
+    assert_eq!(legs(&story), Vec::<String>::new(), "the barrier is up, and nobody has passed");
+    story.drive_through("out");
+    assert_eq!(legs(&story), ["benefit Noodle bar parking - 0 500 500"]);
+    let report = close(&mut story);
+    assert_eq!((report.stays.count, report.stays.benefit_fen, differences(&report)), (1, Fen(500), 0));
+}
+
+#[test]
+fn points_at_the_barrier_are_owed_when_the_car_has_passed_and_not_when_it_backs_out() {
+    let mut story = shopper();
+    story.minutes(25);
+    story.arrival("out", true);
+    assert_eq!(story.read("out", PLATE), 1);
+    assert_eq!(legs(&story), Vec::<String>::new());
+    story.arrival("out", false);
+    story.seconds(6);
+    assert_eq!(legs(&story), Vec::<String>::new(), "it backed out");
+    story.minutes(1);
+    story.arrival("out", true);
+    assert_eq!(story.read("out", PLATE), 1);
+    story.drive_through("out");
+    assert_eq!(legs(&story), ["spend M017 parking A 40 400 400", "spend MALL_MKT parking B 10 100 90"]);
+    let report = close(&mut story);
+    assert_eq!((report.stays.fee_fen, report.stays.points_fen, report.matched), (Fen(500), Fen(500), 1));
+    assert_eq!(differences(&report), 0);
+}
+
+#[test]
+fn a_day_is_closed_when_it_is_over_in_its_turn_and_once() {
+    let mut story = shopper();
+    applied(story.commit(sale("k-1", 700)).1);
+    let first = today(&story);
+    assert_eq!(refusal(&mut story, first), None, "it is not over");
+    story.minutes(DAY);
+    applied(story.commit(sale("k-2", 100)).1);
+    story.minutes(DAY);
+    let second = BusinessDay(first.0 + 1);
+    assert_eq!(refusal(&mut story, second), Some(first), "one after the other");
+    closed(&mut story, first);
+    let before = story.rows("SELECT report FROM day_close");
+    let entries = story.rows("SELECT CAST(count(*) AS TEXT) FROM journal");
+    closed(&mut story, first);
+    assert_eq!(story.rows("SELECT CAST(count(*) AS TEXT) FROM journal"), entries, "asking again changes nothing");
+    closed(&mut story, second);
+    assert_eq!(story.rows("SELECT report FROM day_close ORDER BY day LIMIT 1"), before);
+}
+
+#[test]
+fn nothing_reaches_a_closed_day_even_where_the_clock_is_put_back() {
+    let mut story = shopper();
+    applied(story.commit(sale("k-1", 700)).1);
+    let first = today(&story);
+    story.minutes(DAY);
+    closed(&mut story, first);
+    story.minutes(-DAY);
+    applied(story.commit(sale("k-2", 300)).1);
+    let days = story.rows("SELECT CAST(day AS TEXT) FROM till_book ORDER BY seq");
+    assert_eq!(days, [first.0.to_string(), (first.0 + 1).to_string()]);
+    let sums = "SELECT report ->> '$.owed[0].face_fen' FROM day_close";
+    assert_eq!(story.rows(&format!("SELECT CAST(({sums}) AS TEXT)")), ["400"]);
+}
+
+#[test]
+fn what_till_lane_and_journal_do_not_say_the_same_of_is_listed() {
+    let mut story = shopper();
+    let counted = |key: &str, number| TillCommit {
+        mark: TillMark { number: Some(number), merchant: Some("cafe".to_owned()), ..TillMark::default() },
+        ..sale(key, 100)
+    };
+    applied(story.commit(counted("k-1", 1)).1);
+    applied(story.commit(counted("k-4", 4)).1);
+    story.enter("in", GUEST);
+    story.minutes(25);
+    story.passage("in-2", true);
+    story.passage("in-2", false);
+    story.arrival("out-2", true);
+    assert_eq!(story.read("out-2", GUEST), 0);
+    let raise = StaffWish::Raise { reason: "let go".to_owned(), plate: None, debt: false, second: None };
+    story.staff("out-2", raise);
+    story.drive_through("out-2");
+    let report = close(&mut story);
+    let listed: Vec<_> = report.exceptions.iter().map(|e| (e.state, e.about.as_str(), e.fen.0, e.count)).collect();
+    let stay = story.rows(&format!("SELECT stay FROM stay WHERE plate = '{GUEST}'"));
+    let expect = [
+        (Mismatch::TillOnly, "till-1", 0, 2),
+        (Mismatch::BoxOnly, "till-1", 0, 1),
+        (Mismatch::LaneOnly, "in-2", 0, 1),
+        (Mismatch::WrittenOff, stay[0].as_str(), 500, 1),
+    ];
+    assert_eq!(listed, expect);
+}
+
+#[test]
+fn staff_look_at_a_day_and_print_a_statement_and_nobody_else_does() {
+    let site = Site::start(crate::till_lines::LANE);
+    let guard = [("Gatepost-Operator", "guard"), ("Gatepost-Pin", "4711")];
+    let ask = |method: &str, path: &str, headers: &[(&str, &str)], body: &str| {
+        request(site.address, method, &format!("/api/v1/staff/business-days/{path}"), headers, body).unwrap()
+    };
+    let day = ask("GET", "2026-03-01", &guard, "");
+    let report: Value = serde_json::from_str(&day.body).unwrap();
+    assert_eq!((day.status, &report["closed_by"], &report["matched"]), (200, &json!(null), &json!(0)), "{report}");
+    let csv = ask("GET", "2026-03-01/statements/cafe", &guard, "");
+    assert_eq!((csv.status, csv.body.lines().count()), (200, 1));
+    assert!(csv.body.starts_with("\u{feff}entry,head,what,"), "{}", csv.body);
+    let page = ask("GET", "2026-03-01/statements/%3Cb%3E?format=html", &guard, "");
+    assert!(page.status == 200 && page.body.contains("&lt;b&gt;") && !page.body.contains("<b>"), "{}", page.body);
+    for (path, expect) in [("2026-03-01", 401), ("2026-03-01/statements/cafe", 401)] {
+        assert_eq!(ask("GET", path, &[], "").status, expect, "{path}");
+    }
+    for path in ["2026-02-30", "2026-03-01/statements/cafe?format=pdf"] {
+        assert_eq!(ask("GET", path, &guard, "").status, 400, "{path}");
+    }
+    let body = json!({"operator": "guard", "pin": "4711"}).to_string();
+    let refused = ask("POST", "2999-01-01/close", &[], &body);
+    assert!(refused.status == 409 && refused.body.contains("day-open"), "{}", refused.body);
+    assert_eq!(ask("POST", "2026-03-01/close", &[], &body).status, 200, "an empty day of the past");
+    let report: Value = serde_json::from_str(&ask("GET", "2026-03-01", &guard, "").body).unwrap();
+    assert_eq!(report["closed_by"], "guard");
+}
+
+/// A member with forty points of a shop's lot, which expire first, and two hundred of the mall's, settled at 90 %.
+fn shopper() -> Story {
+    let mut story = Story::new();
+    story.member("M1", &[PLATE]);
+    story.enter("in", PLATE);
+    let request = story.rows("SELECT request FROM grant_request WHERE state = 'open'").pop().unwrap();
+    let lot = |grant: &str, points, lot| Given { grant: GrantId::from(grant), points: Points(points), lot };
+    let soon = UtcMs(story.now().0 + 100 * DAY * MINUTE);
+    let (id, funder) = (Some("A".to_owned()), "M017".to_owned());
+    let of_shop = Lot { id, funder, expires_ms: Some(soon), ..Lot::default() };
+    let (id, funder) = (Some("B".to_owned()), "MALL_MKT".to_owned());
+    let of_mall = Lot { id, funder, settle_bps: Some(9_000), ..Lot::default() };
+    story.feed(Input::Cloud(CloudNews::Granted {
+        request: OpId(request),
+        member: MemberId::from("M1"),
+        epoch: 1,
+        grants: vec![lot("G-A", 40, of_shop), lot("G-B", 200, of_mall)],
+    }));
+    assert_eq!(story.usable(), 240);
+    story
+}
+
+/// A sale that points pay, at a till of the café.
+fn sale(key: &str, fen: i64) -> TillCommit {
+    TillCommit {
+        terminal: TerminalId::from("till-1"),
+        key: key.to_owned(),
+        fingerprint: key.to_owned(),
+        receipt: format!("R-{key}"),
+        occurred: None,
+        member: Some(MemberId::from("M1")),
+        sale: Fen(fen),
+        stay: None,
+        cash: Fen(0),
+        points_cover: Fen(fen),
+        gift: None,
+        hold: None,
+        mark: TillMark { merchant: Some("cafe".to_owned()), ..TillMark::default() },
+    }
+}
+
+fn applied(answer: TillAnswer) -> OpId {
+    let TillAnswer::Applied { transaction, .. } = answer else { panic!("{answer:?}") };
+    transaction
+}
+
+/// Every leg as `what payer acceptor lot points face owed`.
+fn legs(story: &Story) -> Vec<String> {
+    story.rows(
+        "SELECT what || ' ' || payer || ' ' || acceptor || ' ' || coalesce(lot, '-') || ' ' || points || ' '
+         || face_fen || ' ' || fen FROM leg ORDER BY seq, n",
+    )
+}
+
+/// The newest day that has something in it.
+fn today(story: &Story) -> BusinessDay {
+    let days = "SELECT CAST(max(day) AS TEXT) FROM (SELECT day FROM leg UNION SELECT day FROM day_item)";
+    BusinessDay(story.rows(days)[0].parse().unwrap())
+}
+
+/// Closes the day of now, on the next one.
+fn close(story: &mut Story) -> Report {
+    let day = today(story);
+    story.minutes(DAY);
+    closed(story, day);
+    let report = story.rows("SELECT report FROM day_close ORDER BY day DESC LIMIT 1").pop().unwrap();
+    serde_json::from_str(&report).unwrap()
+}
+
+/// What does not add up.
+fn differences(report: &Report) -> usize {
+    report.exceptions.iter().filter(|found| found.state == Mismatch::AmountDiff).count()
+}
+
+fn closed(story: &mut Story, day: BusinessDay) {
+    let reply = story.feed(Input::DayClosing(Closing { day, by: "guard-1".to_owned() })).1;
+    assert!(matches!(&reply, Reply::Staff(Ok(_))), "{reply:?}");
+}
+
+fn refusal(story: &mut Story, day: BusinessDay) -> Option<BusinessDay> {
+    match story.feed(Input::DayClosing(Closing { day, by: "guard-1".to_owned() })).1 {
+        Reply::Staff(Err(StaffRefusal::DayRefused { first })) => first,
+        other => panic!("{other:?}"),
+    }
+}
