@@ -10,6 +10,7 @@ use crate::store::reader::ReadError;
 /// Every code of `docs/till-api.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "docs/till-api.md says what each means")]
+#[allow(clippy::enum_variant_names, reason = "a wallet's payment code is called so")]
 pub enum Code {
     IdempotencyKeyMissing,
     BadRequest,

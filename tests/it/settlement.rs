@@ -250,8 +250,7 @@ fn closed(story: &mut Story, day: BusinessDay) {
 }
 
 fn refusal(story: &mut Story, day: BusinessDay) -> Option<BusinessDay> {
-    match story.feed(Input::DayClosing(Closing { day, by: "guard-1".to_owned() })).1 {
-        Reply::Staff(Err(StaffRefusal::DayRefused { first })) => first,
-        other => panic!("{other:?}"),
-    }
+    let reply = story.feed(Input::DayClosing(Closing { day, by: "guard-1".to_owned() })).1;
+    let Reply::Staff(Err(StaffRefusal::DayRefused { first })) = reply else { panic!("{reply:?}") };
+    first
 }
