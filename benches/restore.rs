@@ -12,7 +12,7 @@ use cloud_ledger::members::Profile;
 use cloud_ledger::{Ledger, Tokens};
 use gatepost::clock::Clock;
 use gatepost::domain::event::{DeviceId, Input, LaneId, Now, PlateRead, UtcMs, VehicleSign};
-use gatepost::domain::lane::{Detectors, Direction, LaneSettings, Lanes, PassedBy, Unpaid};
+use gatepost::domain::lane::{Direction, LaneSettings, Lanes};
 use gatepost::domain::plate::told::Told;
 use gatepost::site::{Core, activate_rules};
 use gatepost::store::Store;
@@ -74,7 +74,8 @@ fn seconds(time: Duration) -> String {
 fn members(ledger: &Ledger) -> anyhow::Result<()> {
     for number in 0..MEMBERS {
         let (handle, tier, plates, codes) = ("王**".to_owned(), "gold".to_owned(), vec![plate(number)], Vec::new());
-        let profile = Profile { handle, tier, consent_plates: true, plates, codes, home: None };
+        let profile =
+            Profile { handle, tier, consent_plates: true, plates, codes, home: None, privileges: Default::default() };
         ledger.put_member(&format!("M{number}"), &profile)?;
     }
     Ok(())
@@ -146,18 +147,8 @@ async fn send(url: &str, ledger: &Path, key: &Path) -> anyhow::Result<u64> {
 }
 
 fn lanes() -> Lanes {
-    let lane = |direction| LaneSettings {
-        direction,
-        has_arrival_loop: false,
-        passed_by: PassedBy::Camera,
-        pass_timeout_ms: 60_000,
-        back_out_ms: 5_000,
-        same_vehicle_ms: 10_000,
-        unpaid: Unpaid::Wait,
-        zone: None,
-        forget_ms: 0,
-        stuck_ms: 0,
-        detectors: Detectors::Timer,
-    };
-    Lanes::from([(LaneId::from("in"), lane(Direction::Entry)), (LaneId::from("out"), lane(Direction::Exit))])
+    Lanes::from([
+        (LaneId::from("in"), LaneSettings::plain(Direction::Entry)),
+        (LaneId::from("out"), LaneSettings::plain(Direction::Exit)),
+    ])
 }

@@ -1,5 +1,10 @@
 //! The settings file: what a site is made of, with a default for everything that can have one.
 
+mod people;
+mod signs;
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -11,15 +16,18 @@ use crate::clock::SimulatedTime;
 use crate::console::LaneSign;
 use crate::devices::planning::Plan;
 use crate::devices::settings::{ContactConfig, DeviceConfig, DevicesConfig, LaneConfig, LinkConfig};
+use crate::devices::signs::Words;
 use crate::domain::event::LaneId;
 use crate::domain::lane::{LaneSettings, Lanes, PassedBy};
 use crate::domain::plate::class::Format;
 use crate::domain::rules::Rules;
+use crate::member_code::Keys;
 use crate::photos;
 use crate::profile::Catalogue;
 use crate::profile::mistake::{Mistake, Source};
 use crate::sync::CloudConfig;
-use crate::tills::{MOST_REQUESTS_PER_S, Operator, Terminal, TillLine};
+use crate::tills::{MOST_REQUESTS_PER_S, Merchant, Operator, Scanner, Terminal, TillLine};
+use people::{code_keys, people};
 
 /// The settings as they are written.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,9 +56,17 @@ struct File {
     lanes: Vec<LaneConfig>,
     emergency: Option<ContactConfig>,
     #[serde(default)]
+    signs: signs::SignsConfig,
+    #[serde(default)]
+    members: MembersConfig,
+    #[serde(default)]
     terminals: Vec<Terminal>,
     #[serde(default)]
     till_lines: Vec<TillLine>,
+    #[serde(default)]
+    scanners: Vec<Scanner>,
+    #[serde(default)]
+    merchants: Vec<Merchant>,
     #[serde(default)]
     operators: Vec<Operator>,
 }
@@ -116,6 +132,14 @@ struct RulesConfig {
 #[serde(default, deny_unknown_fields)]
 struct ProfilesConfig {
     directory: Option<PathBuf>,
+}
+
+/// `[members]`: how members are known.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct MembersConfig {
+    /// Public keys in base64 that sign members' phones, besides the key that the box learned from its cloud ledger.
+    code_keys: Vec<Spanned<String>>,
 }
 
 /// `[photos]`: pictures of arrivals.
@@ -204,6 +228,8 @@ pub struct Settings {
     pub clock: Option<SimulatedTime>,
     /// Links and devices.
     pub devices: Plan,
+    /// What displays and speakers say, and the address behind a payment code.
+    pub words: (Words, Option<String>),
     /// Pictures of arrivals.
     pub photos: photos::Settings,
     /// How the lanes behave.
@@ -212,8 +238,14 @@ pub struct Settings {
     pub signs: Vec<LaneSign>,
     /// The tills.
     pub terminals: Vec<Terminal>,
+    /// The keys that sign members' phones, besides the cloud ledger's own.
+    pub code_keys: Keys,
     /// Tills that do not speak HTTP.
     pub till_lines: Vec<TillLine>,
+    /// The shops of the site.
+    pub merchants: Vec<Merchant>,
+    /// Scanners of their own.
+    pub scanners: Vec<Scanner>,
     /// The people.
     pub operators: Vec<Operator>,
 }
@@ -273,13 +305,15 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
         mistakes.push(source.whole("there is no lane", "at least one [[lanes]]"));
     }
     people(&file, &source, &mut mistakes);
+    let words = signs::words(path, &file.signs, &source).map_err(|mistake| mistakes.push(mistake));
+    let code_keys = code_keys(&file.members, &source, &mut mistakes);
     let photos = photos_of(&file, &zone, &source, &mut mistakes);
     let signs = file.lanes.iter().map(sign).collect();
     let devices =
         DevicesConfig { links: file.links, devices: file.devices, lanes: file.lanes, emergency: file.emergency };
     let plan = devices.plan(&box_id, &source, &catalogue).map_err(|more| mistakes.extend(more));
-    match plan {
-        Ok(devices) if mistakes.is_empty() => Ok(Settings {
+    match (plan, words) {
+        (Ok(devices), Ok(words)) if mistakes.is_empty() => Ok(Settings {
             box_id,
             site: file.site.name,
             zone,
@@ -296,14 +330,18 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             two_persons: file.rules.two_persons,
             cloud: file.cloud,
             clock: file.clock,
+            words: (words, file.signs.pay_code),
             photos,
             lanes,
             signs,
             terminals: file.terminals,
             till_lines: file.till_lines,
+            code_keys,
+            scanners: file.scanners,
+            merchants: file.merchants,
             operators: file.operators,
         }),
-        Ok(_) | Err(()) => Err(mistakes),
+        (Ok(_) | Err(()), Ok(_) | Err(())) => Err(mistakes),
     }
 }
 
@@ -391,7 +429,8 @@ fn lanes(configs: &[LaneConfig], source: &Source<'_>, mistakes: &mut Vec<Mistake
             zone: config.zone.as_ref().map(|zone| zone.get_ref().clone()),
             forget_ms: patience(&config.forget_ms, FORGET_MS),
             stuck_ms: patience(&config.stuck_ms, STUCK_MS),
-            detectors: config.detectors,
+            detectors: config.detectors(),
+            gear: config.gear(),
         };
         lanes.insert(LaneId(config.id.get_ref().clone()), settings);
     }
@@ -465,24 +504,3 @@ fn photos_of(
 fn sign(config: &LaneConfig) -> LaneSign {
     LaneSign { id: LaneId(config.id.get_ref().clone()), direction: config.direction }
 }
-
-/// Two tills or two people of one name could not be told apart in the journal.
-fn people(file: &File, source: &Source<'_>, mistakes: &mut Vec<Mistake>) {
-    let tills = file.terminals.iter().map(|terminal| ("terminal", terminal.id.as_str()));
-    let staff = file.operators.iter().map(|operator| ("operator", operator.id.as_str()));
-    let mut seen = std::collections::BTreeSet::new();
-    for (what, id) in tills.chain(staff) {
-        // The room that owns these settings keeps no places; the name's last mention is the one that is wrong.
-        let at = source.text.rfind(&format!("\"{id}\"")).unwrap_or(0);
-        let at = at..at + id.len();
-        if !is_name(id) {
-            mistakes.push(source.mistake(at.clone(), format!("{id:?} is no {what}'s name"), NAME_ALLOWED));
-        }
-        if !seen.insert((what, id)) {
-            mistakes.push(source.mistake(at, format!("two {what}s have the name {id:?}"), "one name each"));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

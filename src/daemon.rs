@@ -21,7 +21,7 @@ use tracing_subscriber::EnvFilter;
 use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::domain::benefit;
-use crate::domain::event::{Fen, Input, JournalHead, LaneId, Points, Reply, RulesOffer, UtcMs};
+use crate::domain::event::{Fen, Input, JournalHead, LaneId, Reply, RulesOffer, UtcMs};
 use crate::domain::points::Purse;
 use crate::domain::rules::Rules;
 use crate::metrics::Metrics;
@@ -118,6 +118,7 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
     let head = watch::Sender::new(store.head());
     let core = Core::new(store, settings.lanes.clone()).in_zone(settings.zone.clone());
     let core = core.with_day_begin(settings.day_begins_min);
+    let signs_book = core.book();
     let ticket_key = sync::derived_secret(&settings.key_file, "tickets").context("read the box's keys")?;
     let app = rooms.pages(&settings, &core.book(), &tills::Secret::from(ticket_key.as_str()));
     let outputs = Outputs {
@@ -133,8 +134,10 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
     let (timer_clock, timer_handle) = (rooms.clock.clone(), rooms.handle.clone());
     tokio::spawn(async move { deadlines.keep(&timer_clock, &timer_handle).await });
     let (handle, metrics) = (rooms.handle.clone(), Arc::clone(&rooms.metrics));
-    let running = devices::start(settings.devices.clone(), handle, now, metrics, Some(&intake), raises);
+    let mut running = devices::start(settings.devices.clone(), handle, now, metrics, Some(&intake), raises);
     drop(intake);
+    running.show_signs(rooms.signs(&settings, &signs_book));
+    running.keep_lists(rooms.lists(&settings, &signs_book));
     let (hatch, teller, watch) = (config::hatch_of(&settings.ledger), running.teller(), running.watch());
     tokio::spawn(async move {
         if let Err(error) = devices::hatch::serve(&hatch, teller, watch).await {
@@ -364,7 +367,10 @@ impl Rooms {
             terminals: settings.terminals.clone(),
             operators: settings.operators.clone(),
             lanes: settings.lanes.keys().cloned().collect::<Vec<LaneId>>(),
+            scanners: settings.scanners.clone(),
+            merchants: settings.merchants.clone(),
             pricing: self.pricing(settings, book),
+            site: settings.site.clone(),
             zone: settings.zone.clone(),
             cloud_is_up: Arc::clone(&self.cloud_is_up),
             reject: Arc::new(move |code| reject.rejected("tills", code)),
@@ -372,6 +378,7 @@ impl Rooms {
             most_requests_per_s: settings.till_requests_per_s,
             read_rules: read_rules(settings.path.clone()),
             ticket_key: ticket_key.clone(),
+            code_keys: settings.code_keys.clone().and_in(settings.key_file.clone(), sync::ledger_key),
         };
         let console = console::Settings {
             reader: self.reader.clone(),
@@ -393,10 +400,25 @@ impl Rooms {
             .route("/metrics/plate-to-raise.json", get(async move || axum::Json(samples.latency_samples_us())))
     }
 
+    fn lists(&self, settings: &Settings, book: &RulesBook) -> devices::lists::Settings {
+        let book = book.clone();
+        let rights: devices::lists::Rights =
+            Arc::new(move |at| book.in_force().map(|rules| rules.admission.standing(at)).unwrap_or_default());
+        let (reader, zone) = (self.reader.clone(), settings.zone.clone());
+        devices::lists::Settings { reader, rights, folder: settings.ledger.with_extension("lists"), zone }
+    }
+
+    fn signs(&self, settings: &Settings, book: &RulesBook) -> devices::signs::Settings {
+        let (words, pay_code) = settings.words.clone();
+        let (reader, versions, spaces) = (self.reader.clone(), self.version.subscribe(), spaces(book.clone()));
+        devices::signs::Settings { reader, versions, spaces, words, pay_code }
+    }
+
     fn pricing(&self, settings: &Settings, book: &RulesBook) -> tills::Pricing {
-        let (clock, today) = (self.clock.clone(), self.clock.clone());
+        let (clock, today, at_sale) = (self.clock.clone(), self.clock.clone(), self.clock.clone());
         let (zone, day_begins_min) = (settings.zone.clone(), settings.day_begins_min);
-        let (of_version, of_stay) = (book.clone(), book.clone());
+        let (of_version, of_stay, of_sheet) = (book.clone(), book.clone(), book.clone());
+        let of_gifts = book.clone();
         let (of_sale, of_points, of_zones) = (book.clone(), book.clone(), book.clone());
         tills::Pricing {
             now: Arc::new(move || clock.utc()),
@@ -411,11 +433,20 @@ impl Rooms {
                 let (due, points_cap, not_used) = (outcome.due, outcome.points_cap, outcome.not_used);
                 Some(tills::StayPrice { fee: outcome.fee, due, points_needed, points_cap, not_used })
             }),
-            earned: Arc::new(move |fen| of_sale.in_force().map_or(Points(0), |rules| rules.points_earned(fen))),
+            earned: Arc::new(move |basket| {
+                let Some(rules) = of_sale.in_force() else { return (Ok(benefit::SaleEarns::default()), None) };
+                let now = at_sale.now();
+                let sale = benefit::SaleFacts { at: now.utc, trusted: now.trusted, ..basket.sale.clone() };
+                let moment = benefit::Moment { at: now.utc, trusted: now.trusted };
+                let level = benefit::price_level(&rules, basket.member, &sale.tier, moment);
+                (benefit::promise(&rules, &benefit::Basket { sale: &sale, ..*basket }), level)
+            }),
             zones: Arc::new(move || {
                 let rules = of_zones.in_force();
                 rules.map_or(Vec::new(), |rules| rules.tariffs.lots().map(|lot| lot.id.get_ref().clone()).collect())
             }),
+            gifts: Arc::new(move || of_gifts.in_force().map_or(Vec::new(), |rules| rules.benefits.validations.clone())),
+            sheet: Arc::new(move || of_sheet.in_force().map_or(Vec::new(), |rules| rules.benefits.in_words())),
             worth: Arc::new(move |points| of_points.in_force().map_or(Fen(0), |rules| rules.points_worth(points))),
         }
     }

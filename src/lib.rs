@@ -6,6 +6,7 @@
 //! - [`site`]: the loop that ties them together;
 //! - [`devices`], [`tills`], [`console`], [`sync`]: the edges, which never import each other;
 //! - [`photos`]: the pictures of arrivals, beside the ledger;
+//! - [`member_code`]: what a member's phone shows, and whether it is true;
 //! - [`metrics`]: what is counted; [`witness`]: how far the journal has been, remembered on another disk;
 //! - [`clock`]: the only reader of the system's clocks;
 //! - [`bundle`]: rule files, overlays and signatures;
@@ -22,6 +23,7 @@ pub mod demo;
 pub mod devices;
 pub mod domain;
 pub mod doors;
+pub mod member_code;
 pub mod metrics;
 pub mod photos;
 pub mod profile;

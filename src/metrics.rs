@@ -2,7 +2,7 @@
 
 mod health;
 
-pub use health::{DeviceHealth, Health, Trouble};
+pub use health::{DeviceHealth, Gap, Health, Listed, Trouble};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicI64;
@@ -30,6 +30,8 @@ pub struct Metrics {
     commands: Family<Commanded, Counter>,
     links: Family<OfLink, Gauge<i64, AtomicI64>>,
     raises: Family<OfLane, Counter>,
+    signs: Family<SignTold, Counter>,
+    inputs: Counter,
     photos: Counter,
     photos_bytes: Gauge<i64, AtomicI64>,
     raise_seconds: Histogram,
@@ -60,6 +62,12 @@ struct Commanded {
     answer: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SignTold {
+    device: String,
+    outcome: String,
+}
+
 #[derive(Debug, Default)]
 struct Latency {
     last_read: BTreeMap<String, LastRead>,
@@ -85,6 +93,14 @@ impl Default for Metrics {
         registry.register("raises_sent", "Raise commands put on their link", raises.clone());
         let links = Family::<OfLink, Gauge<i64, AtomicI64>>::default();
         registry.register("link_up", "1 while a link is connected", links.clone());
+        let inputs = Counter::default();
+        registry.register(
+            "inputs",
+            "What devices said over brokers and lines that is decided and on disk",
+            inputs.clone(),
+        );
+        let signs = Family::<SignTold, Counter>::default();
+        registry.register("sign_orders", "What displays and speakers were told, by what came of it", signs.clone());
         let photos = Counter::default();
         registry.register("photos_kept", "Pictures of arrivals put on disk", photos.clone());
         let photos_bytes = Gauge::default();
@@ -108,6 +124,8 @@ impl Default for Metrics {
             commands,
             links,
             raises,
+            signs,
+            inputs,
             photos,
             photos_bytes,
             raise_seconds,
@@ -166,6 +184,16 @@ impl Metrics {
     pub fn command_answered(&self, lane: &str, answer: &str) {
         let labels = Commanded { lane: lane.to_owned(), answer: answer.to_owned() };
         self.commands.get_or_create(&labels).inc();
+    }
+
+    /// Something that a device said is decided and on disk.
+    pub fn input_taken(&self) {
+        self.inputs.inc();
+    }
+
+    /// A display or a speaker was told something.
+    pub fn sign_told(&self, device: &str, outcome: &str) {
+        self.signs.get_or_create(&SignTold { device: device.to_owned(), outcome: outcome.to_owned() }).inc();
     }
 
     /// Whether a link is connected.

@@ -128,7 +128,8 @@ pub(crate) fn take(
         | Fact::PointsSpent(_)
         | Fact::PointsEarned { .. }
         | Fact::PointsReturned(_)
-        | Fact::PointsReversed { .. } => {}
+        | Fact::PointsReversed { .. }
+        | Fact::ShareTaken { .. } => {}
     }
     Ok(())
 }

@@ -8,8 +8,9 @@ use anyhow::{Context, bail, ensure};
 use crate::journal::POINTS_MAX;
 use crate::ledger::{Ledger, Refusal, check_name};
 use crate::lot::Terms;
-use crate::members::{Profile, check_profile, check_taken, write_member};
+use crate::members::{Profile, check_profile, check_taken, known_privileges, write_member};
 use crate::points::{Credit, write_credit};
+use crate::privileges::Privileges;
 
 /// The columns of the table, in any order; the last three may be missing.
 pub const COLUMNS: [&str; 8] = ["id", "handle", "tier", "consent_plates", "plates", "codes", "home", "points"];
@@ -56,7 +57,9 @@ impl Ledger {
         for rows in rows.chunks(AT_ONCE) {
             self.database.write(|tx| {
                 for row in rows {
-                    write_member(tx, &row.id, &row.profile)?;
+                    // The table says nothing of plans, tags, birthdays and passes: a known member keeps them.
+                    let privileges = known_privileges(tx, &row.id)?;
+                    write_member(tx, &row.id, &Profile { privileges, ..row.profile.clone() })?;
                     if row.points > 0 {
                         let op = format!("import:{}", row.id);
                         let credit =
@@ -158,6 +161,7 @@ fn row<'a>(line: u64, field: impl Fn(&str) -> &'a str) -> Result<Row, String> {
         plates: list("plates"),
         codes: list("codes"),
         home: Some(field("home").to_owned()).filter(|home| !home.is_empty()),
+        privileges: Privileges::default(),
     };
     let id = field("id").to_owned();
     check_name("id", &id).and_then(|()| check_profile(&profile)).map_err(|refusal| refusal.to_string())?;

@@ -12,6 +12,9 @@ pub const POINTS_MAX: i64 = 1_000_000_000;
 /// The most fen that one debt or payment may name.
 const FEN_MAX: i64 = 1_000_000_000;
 
+/// The most fen that one campaign's budget may be.
+pub const BUDGET_FEN_MAX: i64 = 1_000_000_000_000;
+
 /// How many characters an id in a record that moves points may have: twice what ids outside of journals have.
 pub const TEXT_CHARS_MAX: usize = 256;
 
@@ -19,18 +22,21 @@ pub const TEXT_CHARS_MAX: usize = 256;
 const KIND_CHARS_SHOWN: usize = 64;
 
 /// Kinds of records that are kept as facts and move no points.
-const KEPT_KINDS: [&str; 53] = [
+const KEPT_KINDS: [&str; 60] = [
     "alarm_raised",
     "barrier_answered",
     "barrier_commanded",
+    "barrier_lowered",
     "barrier_moved",
     "benefits_held",
     "card_read",
     "count_taken",
+    "coupon_moved",
     "coupon_shown",
     "day_closed",
     "day_posted",
     "day_reported",
+    "device_changed",
     "emergency_changed",
     "epoch_began",
     "experience_reset",
@@ -42,6 +48,9 @@ const KEPT_KINDS: [&str; 53] = [
     "lane_moved",
     "lease_lapsed",
     "lease_renewed",
+    "limit_approved",
+    "member_code_used",
+    "office_noted",
     "operation_answered",
     "passage_seen",
     "payment_taken",
@@ -59,6 +68,7 @@ const KEPT_KINDS: [&str; 53] = [
     "stay_entered",
     "stay_exiting",
     "stay_matched",
+    "stay_member_shown",
     "stay_opened",
     "stay_reread",
     "stay_resumed",
@@ -108,6 +118,17 @@ pub enum Fact {
         of: String,
         /// What is undone of it.
         movement: Movement,
+    },
+    /// The box follows a share of a campaign's budget.
+    ShareTaken {
+        /// The campaign.
+        campaign: String,
+        /// Which turn of the ledger it follows.
+        turn: i64,
+        /// What the campaign may cost there.
+        share_fen: i64,
+        /// What it has cost there.
+        spent_fen: i64,
     },
     /// A vehicle left owing money.
     DebtBooked(Box<Debt>),
@@ -230,6 +251,12 @@ impl Reader<'_> {
             },
             "points_returned" => Fact::PointsReturned(self.movement()?),
             "points_reversed" => Fact::PointsReversed { of: self.text("of")?, movement: self.movement()? },
+            "campaign_share_taken" => Fact::ShareTaken {
+                campaign: self.text("campaign")?,
+                turn: self.whole("turn", i64::MAX)?,
+                share_fen: self.whole("share_fen", BUDGET_FEN_MAX)?,
+                spent_fen: self.whole("spent_fen", BUDGET_FEN_MAX)?,
+            },
             "debt_booked" => Fact::DebtBooked(Box::new(Debt {
                 debt: self.text("debt")?,
                 fen: self.fen()?,
@@ -326,7 +353,7 @@ mod tests {
         for kind in KEPT_KINDS {
             assert!(kinds.contains(&kind), "{kind} is not on the page");
         }
-        assert_eq!(kinds.len(), KEPT_KINDS.len() + 8, "eight kinds are applied: {kinds:?}");
+        assert_eq!(kinds.len(), KEPT_KINDS.len() + 9, "nine kinds are applied: {kinds:?}");
         assert!(KEPT_KINDS.is_sorted(), "a kind is found by halving");
     }
 

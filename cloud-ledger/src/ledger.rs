@@ -115,6 +115,9 @@ pub enum Refusal {
     /// No such grant.
     #[error("there is no grant '{0}'")]
     GrantUnknown(String),
+    /// No such campaign.
+    #[error("there is no campaign '{0}'")]
+    CampaignUnknown(String),
     /// No such spend of this member.
     #[error("there is no spend '{0}' of this member")]
     SpendUnknown(String),

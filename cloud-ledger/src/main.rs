@@ -12,6 +12,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use cloud_ledger::clock::now_ms;
 use cloud_ledger::db::{Database, PostgresSettings};
 use cloud_ledger::ledger::{LEASE_MS, RECOMPUTE, STANDING_SHARE_BPS};
+use cloud_ledger::phones::{DAYS_DEFAULT, DAYS_MAX, PhoneAsk};
 use cloud_ledger::sign::LedgerKey;
 use cloud_ledger::statement::{LINES_MAX, Line, Period};
 use cloud_ledger::{Ledger, Settings, Tokens};
@@ -42,6 +43,8 @@ enum Command {
     Members(MembersCommand),
     /// Print every movement of points of some days, for the settlement.
     Statement(StatementOf),
+    /// Sign whose phone a key is, as POST /v1/members/{id}/phones does for the mall's app.
+    MemberToken(MemberToken),
     /// Fill an empty database from the boxes' exported journals and a table of members.
     Rebuild(Rebuild),
     /// Ask a ledger, whosever it is, for every promise of docs/cloud-api.md. Its members and boxes of the test stay.
@@ -135,6 +138,24 @@ struct StatementOf {
 }
 
 #[derive(Args)]
+struct MemberToken {
+    #[command(flatten)]
+    place: Where,
+    /// The file with the ledger's own key. Where it is not given: beside a SQLite file, with .key at its end.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// The member.
+    #[arg(long, value_name = "ID")]
+    member: String,
+    /// The phone's public key, in base64.
+    #[arg(long, value_name = "KEY")]
+    phone_key: String,
+    /// For how many days the boxes take its codes.
+    #[arg(long, default_value_t = DAYS_DEFAULT, value_parser = clap::value_parser!(i64).range(1..=DAYS_MAX))]
+    days: i64,
+}
+
+#[derive(Args)]
 struct Rebuild {
     #[command(flatten)]
     place: Where,
@@ -175,6 +196,7 @@ fn main() -> ExitCode {
         Command::Verify(settings) => verify(&settings),
         Command::Members(MembersCommand::Import(settings)) => import(&settings),
         Command::Statement(settings) => statement(&settings),
+        Command::MemberToken(settings) => member_token(&settings),
         Command::Rebuild(settings) => rebuild(&settings),
         Command::Conformance(settings) => conformance(&settings),
     };
@@ -219,7 +241,8 @@ fn serve(settings: &Serve) -> anyhow::Result<ExitCode> {
     };
     // The database keeps threads of its own, and is opened and left outside of those of the server.
     let database = Database::open(&settings.place.database, &postgres)?;
-    let ledger = Arc::new(Ledger::new(database, key(settings)?, chosen));
+    let key = key(settings.key_file.as_deref(), &settings.place)?;
+    let ledger = Arc::new(Ledger::new(database, key, chosen));
     let tokens = tokens(settings)?;
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the server")?;
     threads.block_on(listen(settings, Arc::clone(&ledger), tokens))?;
@@ -310,6 +333,16 @@ fn statement(settings: &StatementOf) -> anyhow::Result<ExitCode> {
 }
 
 #[allow(clippy::print_stdout, reason = "the answer of the command")]
+fn member_token(settings: &MemberToken) -> anyhow::Result<ExitCode> {
+    let database = Database::open_existing(&settings.place.database, &PostgresSettings::default())?;
+    let key = key(settings.key_file.as_deref(), &settings.place)?;
+    let ask = PhoneAsk { phone_key: settings.phone_key.clone(), days: Some(settings.days) };
+    let token = Ledger::new(database, key, Settings::default()).phone_token(&settings.member, &ask, now_ms())?;
+    println!("{}", token.token);
+    Ok(ExitCode::SUCCESS)
+}
+
+#[allow(clippy::print_stdout, reason = "the answer of the command")]
 fn rebuild(settings: &Rebuild) -> anyhow::Result<ExitCode> {
     let ledger = unsigned(Database::open(&settings.place.database, &PostgresSettings::default())?)?;
     let done = ledger.rebuild(&settings.members, &settings.journals, now_ms())?;
@@ -328,9 +361,9 @@ fn unsigned(database: Database) -> anyhow::Result<Ledger> {
     Ok(Ledger::new(database, LedgerKey::of(&[0; 32])?, Settings::default()))
 }
 
-fn key(settings: &Serve) -> anyhow::Result<LedgerKey> {
-    let beside = settings.place.database.strip_prefix("sqlite:").map(|file| PathBuf::from(format!("{file}.key")));
-    match settings.key_file.clone().or(beside) {
+fn key(key_file: Option<&Path>, place: &Where) -> anyhow::Result<LedgerKey> {
+    let beside = place.database.strip_prefix("sqlite:").map(|file| PathBuf::from(format!("{file}.key")));
+    match key_file.map(Path::to_owned).or(beside) {
         Some(file) => LedgerKey::open(&file),
         None => bail!("give --key-file: with PostgreSQL all replicas share one key"),
     }

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::campaigns::Shared;
 use crate::db::{Row, Tx, Value};
 use crate::ledger::{Ledger, Refusal, check_limit, check_name};
+use crate::merchants::FeedMerchant;
 use crate::offers::FeedCoupon;
+use crate::privileges::Privileges;
 use crate::values;
 
 /// How many plates, and how many codes, one member may have.
@@ -43,6 +46,9 @@ pub struct Profile {
     /// The box of the member's home mall.
     #[serde(default)]
     pub home: Option<String>,
+    /// What it has beside the tier.
+    #[serde(flatten)]
+    pub privileges: Privileges,
 }
 
 /// A member as the administrator reads it.
@@ -62,6 +68,9 @@ pub struct MemberView {
     pub codes: Vec<String>,
     /// The box of the member's home mall.
     pub home: Option<String>,
+    /// What it has beside the tier.
+    #[serde(flatten)]
+    pub privileges: Privileges,
     /// How often the member has changed on the feed.
     pub version: i64,
     /// Points ever credited or earned.
@@ -125,6 +134,11 @@ pub enum What {
         /// The coupon.
         coupon: FeedCoupon,
     },
+    /// A merchant as it now is.
+    Merchant {
+        /// The merchant.
+        merchant: FeedMerchant,
+    },
     /// A campaign as it now is.
     Campaign {
         /// Its name in the rules of the boxes.
@@ -133,8 +147,11 @@ pub enum What {
         stopped: bool,
         /// What was spent of its budget outside of the boxes.
         spent_elsewhere_fen: i64,
-        /// When the administrator said so.
+        /// When the ledger said so.
         as_of_ms: i64,
+        /// How its budget is shared out, where it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shared: Option<Shared>,
     },
 }
 
@@ -156,6 +173,9 @@ pub struct FeedMember {
     /// The box of the member's home mall.
     #[serde(default)]
     pub home: Option<String>,
+    /// What it has beside the tier.
+    #[serde(flatten)]
+    pub privileges: Privileges,
     /// What was available at the change. For display: no box spends against it.
     pub balance: i64,
     /// Goes up with every change of the member.
@@ -223,10 +243,18 @@ pub(crate) fn write_member(tx: &mut Tx<'_>, id: &str, profile: &Profile) -> Resu
         return Ok(known);
     }
     tx.run(
-        "INSERT INTO member (id, handle, tier, consent_plates, home) VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO member (id, handle, tier, consent_plates, home, privileges) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (id) DO UPDATE SET handle = excluded.handle, tier = excluded.tier,
-                                        consent_plates = excluded.consent_plates, home = excluded.home",
-        values![id, &profile.handle, &profile.tier, profile.consent_plates, profile.home.as_deref()],
+                                        consent_plates = excluded.consent_plates, home = excluded.home,
+                                        privileges = excluded.privileges",
+        values![
+            id,
+            &profile.handle,
+            &profile.tier,
+            profile.consent_plates,
+            profile.home.as_deref(),
+            profile.privileges.text()
+        ],
     )?;
     Called::PLATES.replace(tx, id, &profile.plates)?;
     Called::CODES.replace(tx, id, &profile.codes)?;
@@ -247,6 +275,7 @@ pub(crate) fn check_profile(profile: &Profile) -> Result<(), Refusal> {
     }
     check_text("handle", &profile.handle)?;
     check_text("tier", &profile.tier)?;
+    profile.privileges.check()?;
     check_called("plates", &profile.plates)?;
     check_called("codes", &profile.codes)
 }
@@ -284,6 +313,13 @@ fn is_same(known: &MemberView, profile: &Profile) -> bool {
         && known.plates == profile.plates
         && known.codes == profile.codes
         && known.home == profile.home
+        && known.privileges == profile.privileges
+}
+
+/// What a member has beside the tier; nothing where it is new.
+pub(crate) fn known_privileges(tx: &mut Tx<'_>, id: &str) -> Result<Privileges, Refusal> {
+    let row = tx.row("SELECT privileges FROM member WHERE id = $1", values![id])?;
+    Ok(row.map_or(Ok(Privileges::default()), |row| Privileges::read(&row.text(0)))?)
 }
 
 /// A member that must be there.
@@ -293,7 +329,7 @@ pub(crate) fn known(tx: &mut Tx<'_>, id: &str) -> Result<MemberView, Refusal> {
 
 fn view(tx: &mut Tx<'_>, id: &str) -> Result<Option<MemberView>, Refusal> {
     let found = tx.row(
-        "SELECT handle, tier, consent_plates, home, version FROM member
+        "SELECT handle, tier, consent_plates, home, version, privileges FROM member
          JOIN account ON account.member = member.id WHERE id = $1",
         values![id],
     )?;
@@ -307,6 +343,7 @@ fn view(tx: &mut Tx<'_>, id: &str) -> Result<Option<MemberView>, Refusal> {
         plates: Called::PLATES.of(tx, id)?,
         codes: Called::CODES.of(tx, id)?,
         home: row.opt_text(3),
+        privileges: Privileges::read(&row.text(5))?,
         version: row.int(4),
         credited: sums.credited,
         debited: sums.debited,
@@ -363,6 +400,7 @@ pub(crate) fn tell(tx: &mut Tx<'_>, id: &str) -> Result<(), Refusal> {
         plates: now.plates,
         codes: now.codes,
         home: now.home,
+        privileges: now.privileges,
         balance: now.available,
         version: now.version,
     };

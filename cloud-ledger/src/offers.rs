@@ -1,4 +1,4 @@
-//! What the administrator says of coupons and campaigns; the feed tells every box, and the newest word wins there.
+//! What the administrator says of coupons; the feed tells every box, and the newest word wins there.
 
 use serde::{Deserialize, Serialize};
 
@@ -49,17 +49,6 @@ pub struct FeedCoupon {
     pub coupon: Coupon,
 }
 
-/// A campaign as the administrator writes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Campaign {
-    /// Whether it is stopped.
-    pub stopped: bool,
-    /// What was spent of its budget outside of the boxes, in fen.
-    #[serde(default)]
-    pub spent_elsewhere_fen: i64,
-}
-
 impl Ledger {
     /// Tells every box of a coupon.
     pub fn put_coupon(&self, id: &str, coupon: &Coupon) -> Result<(), Refusal> {
@@ -73,16 +62,5 @@ impl Ledger {
         }
         let coupon = FeedCoupon { id: id.to_owned(), coupon: coupon.clone() };
         self.database.write(|tx| put_what(tx, &What::Coupon { coupon: coupon.clone() }))
-    }
-
-    /// Tells every box of a campaign; a stopped one gives nothing more from then on.
-    pub fn put_campaign(&self, id: &str, campaign: Campaign, now_ms: i64) -> Result<(), Refusal> {
-        check_name("id", id)?;
-        let Campaign { stopped, spent_elsewhere_fen } = campaign;
-        if spent_elsewhere_fen < 0 {
-            return Err(Refusal::BadRequest("spent_elsewhere_fen: must not be below 0".to_owned()));
-        }
-        let what = What::Campaign { id: id.to_owned(), stopped, spent_elsewhere_fen, as_of_ms: now_ms };
-        self.database.write(|tx| put_what(tx, &what))
     }
 }

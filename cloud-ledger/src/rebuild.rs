@@ -133,7 +133,8 @@ fn give_again(
         // Nobody is called this any more, but the box has spent for it.
         let (handle, tier) = (member.to_owned(), "unknown".to_owned());
         let (plates, codes) = (Vec::new(), Vec::new());
-        let profile = Profile { handle, tier, consent_plates: false, plates, codes, home: None };
+        let profile =
+            Profile { handle, tier, consent_plates: false, plates, codes, home: None, privileges: Default::default() };
         write_member(tx, member, &profile)?;
     }
     let largest = cuts(tx, box_name, member, i64::MAX, usize::MAX, now_ms)?.into_iter().max_by_key(|cut| cut.points);

@@ -63,6 +63,11 @@ impl LedgerKey {
         PublicKey(self.0.public_key().as_ref().try_into().expect("an Ed25519 key has 32 bytes"))
     }
 
+    /// The signature over bytes.
+    pub fn sign_bytes(&self, words: &[u8]) -> Vec<u8> {
+        self.0.sign(words).as_ref().to_vec()
+    }
+
     /// The signature over lines, in base64.
     pub fn sign(&self, lines: &[&str]) -> String {
         BASE64.encode(self.0.sign(lines.join("\n").as_bytes()))

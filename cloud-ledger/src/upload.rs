@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::apply::{Book, Pot, Taken};
 use crate::boxes::{self, held_cursor, lines};
+use crate::campaigns;
 use crate::db::{Ask, Row, Tx, Value};
 use crate::debts;
 use crate::journal::{self, BodyFault, ChainFault, Cursor, Entry, Fact, Head, Linked, Movement};
@@ -151,6 +152,7 @@ impl Desk<'_, '_> {
                     Some(_) | None => book.take(entry.seq, *record, fact),
                 }
                 debts::take(self.tx, &mut book, box_name, epoch, entry.seq, self.now_ms, fact)?;
+                campaigns::take(self.tx, &mut book, box_name, epoch, entry.seq, fact)?;
             }
         }
         self.write(&mut book, &earners(read, &firsts), cursor)
@@ -171,7 +173,7 @@ impl Desk<'_, '_> {
                 Fact::PointsEarned { op, .. } if firsts.contains(&place) => Some(format!("born:{op}")),
                 Fact::PointsEarned { .. } | Fact::GrantAccepted { .. } | Fact::DebtBooked(_) => None,
                 Fact::PointsSpent(_) | Fact::PointsReturned(_) | Fact::PointsReversed { .. } => None,
-                Fact::DebtPaid { .. } => None,
+                Fact::DebtPaid { .. } | Fact::ShareTaken { .. } => None,
             })
             .collect();
         // A pocket that is neither stored nor born here may be a member's name for all pockets.
@@ -372,7 +374,8 @@ impl Names {
                     add_names(&mut pots, movement);
                     undone.insert(of.clone());
                 }
-                Fact::PointsEarned { .. } | Fact::DebtBooked(_) | Fact::DebtPaid { .. } => {}
+                Fact::PointsEarned { .. } | Fact::DebtBooked(_) => {}
+                Fact::DebtPaid { .. } | Fact::ShareTaken { .. } => {}
             }
         }
         Self { pots, undone }
@@ -457,7 +460,7 @@ pub(crate) fn op_of(fact: &Fact) -> Option<&str> {
         Fact::PointsSpent(movement) | Fact::PointsReturned(movement) | Fact::PointsReversed { movement, .. } => {
             Some(&movement.op)
         }
-        Fact::GrantAccepted { .. } | Fact::DebtBooked(_) | Fact::DebtPaid { .. } => None,
+        Fact::GrantAccepted { .. } | Fact::DebtBooked(_) | Fact::DebtPaid { .. } | Fact::ShareTaken { .. } => None,
     }
 }
 

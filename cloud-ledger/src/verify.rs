@@ -174,7 +174,7 @@ impl Books {
             Fact::PointsSpent(movement) => self.demand_parts("spent", place, movement),
             Fact::PointsReturned(movement) => self.demand_parts("returned", place, movement),
             Fact::PointsReversed { movement, .. } => self.demand_parts("reversed", place, movement),
-            Fact::GrantAccepted { .. } | Fact::DebtBooked(_) | Fact::DebtPaid { .. } => {}
+            Fact::GrantAccepted { .. } | Fact::DebtBooked(_) | Fact::DebtPaid { .. } | Fact::ShareTaken { .. } => {}
         }
         true
     }

@@ -1,6 +1,7 @@
 //! One lane as a driver meets it: a camera that looks, loops in the road, and an arm that goes up and comes down.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -8,6 +9,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::camera::{Camera, CameraInput, Capture, GateStatus, OutputCommand, Reported};
+use crate::faults::{Fault, Faults};
+use crate::led_card::{Heard, LedLine};
 use crate::relay_board::{BoardReport, Effect, RelayBoard};
 
 /// How long the arm moves; real ones need seconds, and the box does not wait for them.
@@ -19,12 +22,17 @@ const VEHICLE_MOVES: Duration = Duration::from_millis(15);
 /// Raises waiting for a driver; more means that the box raises without end.
 const RAISES_QUEUED: usize = 64;
 
-/// The board's contacts, as an electrician wired them: input of the arrival loop, of the passage loop, of the upper
-/// limit switch, and the output that raises.
+/// How often it is looked whether anybody still waits for a card's relays.
+const CARD_LOOK: Duration = Duration::from_millis(100);
+/// The board's or card's contacts, as an electrician wired them: input of the arrival loop, of the passage loop, of the upper
+/// limit switch, of the loop under the arm, and the outputs that raise and lower.
 const BOARD_ARRIVAL: u8 = 0;
 const BOARD_PASSAGE: u8 = 1;
 const BOARD_UPPER_LIMIT: u8 = 2;
+const BOARD_SAFETY: u8 = 3;
+const BOARD_LOWER_LIMIT: u8 = 4;
 const BOARD_RAISES: u8 = 0;
+const BOARD_LOWERS: u8 = 1;
 
 /// What the arm and the loops of a lane are wired to.
 pub enum Wiring {
@@ -32,6 +40,8 @@ pub enum Wiring {
     Camera(mpsc::Receiver<OutputCommand>),
     /// To a relay board.
     Board(Arc<RelayBoard>, mpsc::Receiver<BoardReport>),
+    /// To a card that has relays and inputs besides its display.
+    Card(Arc<LedLine>),
 }
 
 /// The loops in the road.
@@ -39,8 +49,23 @@ pub enum Wiring {
 pub enum Loop {
     /// Before the arm.
     Arrival,
+    /// Under the arm, where there is one.
+    Safety,
     /// Beyond the arm.
     Passage,
+}
+
+/// What an arm did.
+#[derive(Debug, Default)]
+pub struct Moves {
+    /// Whether a vehicle is under it.
+    is_under: AtomicBool,
+    /// Times that it came down because it was told to.
+    lowered: AtomicUsize,
+    /// Vehicles that it was let down on.
+    hits: AtomicUsize,
+    /// Times that it did not move although its relay was closed.
+    dead: AtomicUsize,
 }
 
 /// Where the arm is.
@@ -61,28 +86,51 @@ pub struct Barrier {
     raises: mpsc::Receiver<Instant>,
     cleared: mpsc::Sender<()>,
     position: watch::Receiver<ArmPosition>,
+    moves: Arc<Moves>,
     arm: JoinHandle<()>,
 }
 
 impl Barrier {
-    /// Builds a lane of this name around a camera.
-    pub fn build(name: &str, camera: Camera, wiring: Wiring) -> Self {
-        let camera = Arc::new(camera);
-        let (board, pulses) = match wiring {
-            Wiring::Camera(commands) => (None, Pulses::Camera(commands)),
-            Wiring::Board(board, reports) => (Some(board), Pulses::Board(reports)),
+    /// Builds a lane of this name around a camera. `tells_arm` is the camera whose inputs see the arm: its own, or another
+    /// lane's where cables are swapped.
+    pub fn build(name: &str, camera: Arc<Camera>, tells_arm: Arc<Camera>, wiring: Wiring, faults: Arc<Faults>) -> Self {
+        let (contacts, pulses) = match wiring {
+            Wiring::Camera(commands) => (Contacts::Camera, Pulses::Camera(commands)),
+            Wiring::Board(board, reports) => (Contacts::Board(board), Pulses::Board(reports)),
+            Wiring::Card(card) => (Contacts::Card(Arc::clone(&card)), Pulses::Card(listen(card))),
         };
-        let gear = Gear { camera, board };
+        let gear = Gear { camera, tells_arm, contacts, faults };
         let (raised, raises) = mpsc::channel(RAISES_QUEUED);
         let (cleared, clearings) = mpsc::channel(1);
         let (moved, position) = watch::channel(ArmPosition::Down);
-        let arm = Arm { gear: gear.clone(), pulses, clearings, raised, moved };
-        Self { name: name.to_owned(), gear, raises, cleared, position, arm: tokio::spawn(arm.work()) }
+        let moves = Arc::<Moves>::default();
+        let arm = Arm { gear: gear.clone(), pulses, clearings, raised, moved, moves: Arc::clone(&moves) };
+        Self { name: name.to_owned(), gear, raises, cleared, position, moves, arm: tokio::spawn(arm.work()) }
+    }
+
+    /// Whether the camera's clock is so wrong that the box takes its own.
+    pub fn has_wrong_clock(&self) -> bool {
+        self.gear.camera.has_wrong_clock()
+    }
+
+    /// How often the arm did not move although its relay was closed.
+    pub fn times_dead(&self) -> usize {
+        self.moves.dead.load(Ordering::SeqCst)
     }
 
     /// The lane's name in the box's settings.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How often the arm was told to come down and did, and how often it came down on a vehicle.
+    pub fn lowered_and_hits(&self) -> (usize, usize) {
+        (self.moves.lowered.load(Ordering::SeqCst), self.moves.hits.load(Ordering::SeqCst))
+    }
+
+    /// Says where the arm is, as devices do when they are switched on.
+    pub async fn tell_arm(&self) -> Result<()> {
+        self.gear.report_arm(*self.position.borrow()).await
     }
 
     /// Waits until the arm is down behind the vehicle before; raises that nobody used are forgotten.
@@ -99,10 +147,16 @@ impl Barrier {
 
     /// The vehicle comes onto a loop or leaves it, and stays so until the box can know.
     pub async fn step(&self, on: Loop, occupied: bool) -> Result<()> {
+        if on == Loop::Safety {
+            // It is where it is, whatever the loop's detector says of it and when.
+            self.moves.is_under.store(occupied, Ordering::SeqCst);
+        }
         self.gear.report_loop(on, occupied).await?;
         tokio::time::sleep(VEHICLE_MOVES).await;
-        if let Some(board) = &self.gear.board {
-            board.inputs_noticed().await;
+        match &self.gear.contacts {
+            Contacts::Camera => {}
+            Contacts::Board(board) => board.inputs_noticed().await,
+            Contacts::Card(card) => card.inputs_noticed().await,
         }
         Ok(())
     }
@@ -114,8 +168,10 @@ impl Barrier {
 
     /// Drives from the arrival loop through under the raised arm.
     pub async fn drive_through(&self) -> Result<()> {
+        self.step(Loop::Safety, true).await?;
         self.step(Loop::Passage, true).await?;
         self.step(Loop::Arrival, false).await?;
+        self.step(Loop::Safety, false).await?;
         self.step(Loop::Passage, false).await?;
         self.clear();
         Ok(())
@@ -145,18 +201,32 @@ impl Drop for Barrier {
 #[derive(Clone)]
 struct Gear {
     camera: Arc<Camera>,
-    board: Option<Arc<RelayBoard>>,
+    tells_arm: Arc<Camera>,
+    contacts: Contacts,
+    faults: Arc<Faults>,
+}
+
+/// Where the loops' contacts are.
+#[derive(Clone)]
+enum Contacts {
+    Camera,
+    Board(Arc<RelayBoard>),
+    Card(Arc<LedLine>),
 }
 
 impl Gear {
+    /// Only the lane on the board has a loop under its arm.
     async fn report_loop(&self, on: Loop, occupied: bool) -> Result<()> {
         let (camera_input, board_input) = match on {
-            Loop::Arrival => (CameraInput::ArrivalLoop, BOARD_ARRIVAL),
-            Loop::Passage => (CameraInput::PassageLoop, BOARD_PASSAGE),
+            Loop::Arrival => (Some(CameraInput::ArrivalLoop), BOARD_ARRIVAL),
+            Loop::Passage => (Some(CameraInput::PassageLoop), BOARD_PASSAGE),
+            Loop::Safety => (None, BOARD_SAFETY),
         };
-        match &self.board {
-            Some(board) => board.set_input(board_input, occupied),
-            None => self.camera.report_input(camera_input, occupied).await?,
+        match (&self.contacts, camera_input) {
+            (Contacts::Board(board), _) => board.set_input(board_input, occupied),
+            (Contacts::Card(card), _) => card.set_input(board_input, occupied),
+            (Contacts::Camera, Some(input)) => self.camera.report_input(input, occupied).await?,
+            (Contacts::Camera, None) => {}
         }
         Ok(())
     }
@@ -167,33 +237,71 @@ impl Gear {
             ArmPosition::Between => GateStatus::Between,
             ArmPosition::Up => GateStatus::Up,
         };
-        match &self.board {
-            Some(board) => board.set_input(BOARD_UPPER_LIMIT, position == ArmPosition::Up),
-            None => self.camera.report_gate(status).await?,
+        match &self.contacts {
+            Contacts::Board(board) => {
+                board.set_input(BOARD_UPPER_LIMIT, position == ArmPosition::Up);
+                board.set_input(BOARD_LOWER_LIMIT, position == ArmPosition::Down);
+            }
+            Contacts::Card(card) => {
+                card.set_input(BOARD_UPPER_LIMIT, position == ArmPosition::Up);
+                card.set_input(BOARD_LOWER_LIMIT, position == ArmPosition::Down);
+            }
+            Contacts::Camera => self.tells_arm.report_gate(status).await?,
         }
         Ok(())
     }
 }
 
-/// Where raise pulses come from.
+/// What an arm is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pulse {
+    Up(Instant),
+    Down,
+}
+
+/// Where pulses come from.
 enum Pulses {
     Camera(mpsc::Receiver<OutputCommand>),
     Board(mpsc::Receiver<BoardReport>),
+    Card(mpsc::Receiver<Pulse>),
+}
+
+/// The card's relays as pulses, until the card is gone or nobody waits for them.
+fn listen(card: Arc<LedLine>) -> mpsc::Receiver<Pulse> {
+    let (heard, pulses) = mpsc::channel(RAISES_QUEUED);
+    let listening = move || {
+        while !heard.is_closed() {
+            let pulse = match card.heard_within(CARD_LOOK) {
+                Some((_, Heard::Raised(_))) => Pulse::Up(Instant::now()),
+                Some((_, Heard::Lowered(_))) => Pulse::Down,
+                Some(_) | None => continue,
+            };
+            if heard.blocking_send(pulse).is_err() {
+                return;
+            }
+        }
+    };
+    // Without the thread no raise is ever seen, which no day survives unnoticed.
+    drop(std::thread::Builder::new().name("card-relays".to_owned()).spawn(listening));
+    pulses
 }
 
 impl Pulses {
-    /// The next raise; none when the device is gone.
-    async fn next(&mut self) -> Option<Instant> {
+    /// The next pulse; none when the device is gone.
+    async fn next(&mut self) -> Option<Pulse> {
         match self {
             Self::Camera(commands) => loop {
                 let command = commands.recv().await?;
                 if command.raises() {
-                    return Some(command.at);
+                    return Some(Pulse::Up(command.at));
                 }
             },
+            Self::Card(pulses) => pulses.recv().await,
             Self::Board(reports) => loop {
-                if let BoardReport::Acted(Effect::Pulsed { output: BOARD_RAISES, .. }, at) = reports.recv().await? {
-                    return Some(at);
+                match reports.recv().await? {
+                    BoardReport::Acted(Effect::Pulsed { output: BOARD_RAISES, .. }, at) => return Some(Pulse::Up(at)),
+                    BoardReport::Acted(Effect::Pulsed { output: BOARD_LOWERS, .. }, _) => return Some(Pulse::Down),
+                    BoardReport::Acted(..) | BoardReport::Frame { .. } => {}
                 }
             },
         }
@@ -207,26 +315,49 @@ struct Arm {
     clearings: mpsc::Receiver<()>,
     raised: mpsc::Sender<Instant>,
     moved: watch::Sender<ArmPosition>,
+    moves: Arc<Moves>,
 }
 
 impl Arm {
     async fn work(mut self) {
-        while let Some(at) = self.pulses.next().await {
+        while let Some(pulse) = self.pulses.next().await {
+            // One that is down already has nowhere to go.
+            let Pulse::Up(at) = pulse else { continue };
+            if self.gear.faults.strikes(Fault::DeadRelay) {
+                self.moves.dead.fetch_add(1, Ordering::SeqCst);
+                continue;
+            }
             while self.clearings.try_recv().is_ok() {}
             self.travel(ArmPosition::Up).await;
             let _ = self.raised.try_send(at);
-            self.stay_up().await;
+            let is_told = self.stay_up().await;
             self.travel(ArmPosition::Down).await;
+            // Its own controller has eyes; an order from outside is obeyed blindly.
+            if is_told && self.moves.is_under.load(Ordering::SeqCst) {
+                self.moves.hits.fetch_add(1, Ordering::SeqCst);
+            }
         }
     }
 
-    /// Until the vehicle is gone, or for a while; another pulse begins the while again.
-    async fn stay_up(&mut self) {
+    /// Until the vehicle is gone or it is told to come down, or for a while; another raise begins the while again. True
+    /// where it was told. The arm on the board does not see when a vehicle has gone.
+    async fn stay_up(&mut self) -> bool {
+        let has_eyes = !matches!(self.gear.contacts, Contacts::Board(_));
         loop {
             tokio::select! {
-                _ = self.clearings.recv() => return,
-                Some(at) = self.pulses.next() => { let _ = self.raised.try_send(at); }
-                () = tokio::time::sleep(ARM_WAITS) => return,
+                _ = self.clearings.recv(), if has_eyes => return false,
+                Some(pulse) = self.pulses.next() => match pulse {
+                    Pulse::Up(at) => { let _ = self.raised.try_send(at); }
+                    Pulse::Down => {
+                        self.moves.lowered.fetch_add(1, Ordering::SeqCst);
+                        return true;
+                    }
+                },
+                () = tokio::time::sleep(ARM_WAITS) => {
+                    if !self.moves.is_under.load(Ordering::SeqCst) {
+                        return false;
+                    }
+                }
             }
         }
     }

@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 const PAYERS_PATIENCE: Duration = Duration::from_millis(250);
 /// Fresh reads before a guard is called: longer than a box needs to start again.
 const READS_BEFORE_HELP: usize = 8;
+/// How often a guard raises for one vehicle.
+const GUARD_TRIES: usize = 3;
 /// Things that driver, till and guard do at one exit before they give up.
 const STEPS_AT_EXIT: usize = 24;
 /// A driver who backed out comes again after this long, in world time.
@@ -158,6 +160,9 @@ impl<'a> Trip<'a> {
         while !up && passage.captures_ms.len() < READS_BEFORE_HELP {
             up = self.read_and_wait(&mut lane, &mut passage, &self.plan.plate, PATIENCE).await?;
         }
+        if !up && passage.is_failed {
+            up = self.guard_raises(&mut lane, &mut passage, "the barrier stays down").await;
+        }
         if !up {
             lane.back_out().await?;
             bail!("is kept out at {name}");
@@ -169,13 +174,15 @@ impl<'a> Trip<'a> {
     }
 
     async fn have_lunch(&mut self, lunch: Lunch) {
-        let code = self.plan.member.map(|member| self.mall.plan.members[member].code.clone());
-        let member_ref = match code {
+        let member_ref = match self.plan.member.map(|member| &self.mall.plan.members[member]) {
             None => None,
-            Some(code) => match self.mall.till.lookup_code_patiently(&code).await {
-                Ok(member) => Some(member.member_ref),
-                Err(error) => return self.mall.trouble(format!("the till does not find {code}: {error}")),
-            },
+            Some(member) => {
+                let (phone, clock) = (member.phone(), self.mall.clock);
+                match self.mall.till.scan_phone_patiently(|| phone.code(clock.now_ms())).await {
+                    Ok(member) => Some(member.member_ref),
+                    Err(error) => return self.mall.trouble(format!("the till does not take {}: {error}", member.code)),
+                }
+            }
         };
         let transaction = Transaction {
             member_ref,
@@ -259,10 +266,13 @@ impl<'a> Trip<'a> {
             return self.escape(&mut lane, passage).await;
         }
         let up = self.get_raised(&mut lane, &mut passage).await?;
-        self.visit.disturbed |= self.mall.box_was_off_since(seen);
+        self.visit.disturbed |= self.mall.box_was_off_since(seen) || passage.is_failed;
         if !up {
             lane.back_out().await?;
             bail!("is stranded at {}", lane.name());
+        }
+        if let Some(screen) = self.mall.screen(lane.name()) {
+            self.mall.tell(&format!("the display of {} shows: {screen}", lane.name()), |_| {});
         }
         lane.drive_through().await?;
         let how = if passage.manual { "is let out by the guard at" } else { "drives out by" };
@@ -339,13 +349,24 @@ impl<'a> Trip<'a> {
         let at_ms = self.mall.clock.now_ms();
         passage.captures_ms.push(at_ms);
         let capture = Capture { plate: plate.to_owned(), at_ms, confidence: 97, trigger: Trigger::VirtualLoop };
-        let reported = lane.read(&capture).await?;
-        let is_first_at_exit = passage.captures_ms.len() == 1 && passage.lane == self.plan.exit.name();
+        let times_dead = lane.times_dead();
+        let mut reported = lane.read(&capture).await?;
+        while !reported.is_said {
+            // Nothing happens, and the driver rolls back a little.
+            tokio::time::sleep(PAYERS_PATIENCE).await;
+            let at_ms = self.mall.clock.now_ms();
+            passage.captures_ms.push(at_ms);
+            reported = lane.read(&Capture { at_ms, ..capture.clone() }).await?;
+        }
+        passage.is_by_the_box = lane.has_wrong_clock();
+        let is_first_at_exit =
+            !self.mall.was_killed() && passage.captures_ms.len() <= 2 && passage.lane == self.plan.exit.name();
         let kills = is_first_at_exit && self.mall.plan.kill_at_exit_of == Some(self.number);
         if kills {
             self.mall.kill_box();
         }
         let raised = lane.raised(patience).await;
+        passage.is_failed |= lane.times_dead() > times_dead || reported.starts_anew;
         if let Some(raised) = raised.filter(|_| passage.captures_ms.len() == 1 && !kills) {
             // A box may act on the quick result or on the full one.
             let acted_on = if raised < reported.full { reported.first } else { reported.full };
@@ -411,7 +432,17 @@ impl<'a> Trip<'a> {
         lane.raised(self.patience()).await.is_some()
     }
 
+    /// A guard who sees that the arm stays down raises once more.
     async fn guard_raises(&self, lane: &mut Barrier, passage: &mut Passage, reason: &str) -> bool {
+        for _ in 0..GUARD_TRIES {
+            if self.guard_raises_once(lane, passage, reason).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn guard_raises_once(&self, lane: &mut Barrier, passage: &mut Passage, reason: &str) -> bool {
         if let Err(error) = self.mall.guard.raise(lane.name(), reason, &self.visit.plate).await {
             self.mall.trouble(format!("the guard could not raise for {}: {error}", self.plan.plate));
             return false;
@@ -456,7 +487,7 @@ impl<'a> Trip<'a> {
         if fen == 0 {
             return;
         }
-        self.visit.payments.push(Payment { fen, by });
+        self.visit.payments.push(Payment { fen, by, at_ms: self.mall.clock.now_ms() });
         self.mall.tell(&format!("{} pays {fen} fen ({by})", self.plan.plate), |counters| counters.cash_fen += fen);
     }
 

@@ -1,14 +1,18 @@
 //! The simulated devices, one command each, for a person who tests a box by hand.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use simulators::camera::{Camera, CameraInput, CameraSettings, Capture, GateStatus, OutputCommand, Trigger};
+use simulators::camera::{
+    Camera, CameraInput, CameraLink, CameraSettings, Capture, GateStatus, OutputCommand, Trigger,
+};
 use simulators::clock::{VirtualClock, rfc3339};
 use simulators::line::Line;
 use simulators::modbus::Dialect;
+use simulators::phone::Phone;
 use simulators::relay_board::{BoardReport, BoardSettings, RelayBoard};
 use simulators::till::{Operation, Tender, Till, TillSettings, Transaction};
 use tokio::sync::mpsc;
@@ -43,6 +47,8 @@ enum Device {
     /// Lines on standard input make it speak: `list`, `say 0`, `say 0 OLD=NEW`, `in 0 on`, `card 1 12345`.
     #[command(name = "device")]
     Alone(simulators::alone::Options),
+    /// A member's phone: prints its public key, or with a token the code that it shows now.
+    Phone(PhoneArgs),
     /// A TCP line that can be cut; type `cut` or `restore` and Enter.
     Line(LineArgs),
 }
@@ -166,6 +172,19 @@ enum Verb {
 }
 
 #[derive(Args)]
+struct PhoneArgs {
+    /// The file with the phone's key; it is made where it is missing.
+    #[arg(long, value_name = "FILE", default_value = "phone.key")]
+    key_file: PathBuf,
+    /// The token that the cloud ledger signed for the public key, as `gatepost-cloud member-token` prints it.
+    #[arg(long)]
+    token: Option<String>,
+    /// The moment in milliseconds since 1970-01-01T00:00:00Z instead of now, for tests of a till.
+    #[arg(long, value_name = "MS")]
+    at_ms: Option<i64>,
+}
+
+#[derive(Args)]
 struct LineArgs {
     /// Where the line leads.
     #[arg(long, value_name = "IP:PORT")]
@@ -185,6 +204,7 @@ async fn main() -> Result<()> {
             let _ = rustls::crypto::ring::default_provider().install_default();
             simulators::alone::run(&options, typed_lines()?, say).await
         }
+        Device::Phone(args) => phone(args),
         Device::Line(args) => line(&args).await,
     }
 }
@@ -192,12 +212,13 @@ async fn main() -> Result<()> {
 async fn camera(args: CameraArgs) -> Result<()> {
     let (host, port) = args.broker.rsplit_once(':').context("read the broker as HOST:PORT")?;
     let settings = CameraSettings {
-        host: host.to_owned(),
-        port: port.parse().context("read the broker's port")?,
+        link: CameraLink::Broker { host: host.to_owned(), port: port.parse().context("read the broker's port")? },
         sn: args.sn.clone(),
         keep_alive: Duration::from_secs(5),
         quick_lead: args.quick.then_some(QUICK_LEAD),
         sends_pictures: !args.no_pictures,
+        faults: std::sync::Arc::default(),
+        has_wrong_clock: false,
     };
     let clock = VirtualClock::real();
     let (camera, mut commands) = Camera::connect(settings, clock).await?;
@@ -340,6 +361,17 @@ async fn till(args: TillArgs) -> Result<()> {
         },
         Verb::Conformance(_) => unreachable!("done above"),
     }
+    Ok(())
+}
+
+fn phone(args: PhoneArgs) -> Result<()> {
+    let phone = Phone::open(&args.key_file)?;
+    let Some(token) = args.token else {
+        say(&phone.public_key());
+        return Ok(());
+    };
+    let at_ms = args.at_ms.unwrap_or_else(|| VirtualClock::real().now_ms());
+    say(&phone.with_token(token).code(at_ms)?);
     Ok(())
 }
 

@@ -1,7 +1,10 @@
 //! What happened in the simulated mall, by the world's own account.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use crate::led_card::Shown;
 use crate::plan::Way;
 use crate::tariff::{Rights, Tariff, points_earned_by, points_for_fen};
 
@@ -30,6 +33,14 @@ pub struct Outcome {
     pub members: Vec<MemberAccount>,
     /// Purchases.
     pub sales: Vec<Sale>,
+    /// How often the box let an arm down behind a vehicle; never on one, or it is a trouble.
+    pub arms_lowered: usize,
+    /// What went wrong with devices and cables, and how often.
+    pub faults: BTreeMap<&'static str, u32>,
+    /// What each lane hangs on.
+    pub devices: BTreeMap<&'static str, &'static str>,
+    /// What displays and speakers were told.
+    pub shown: Shown,
     /// What should not have happened, in words.
     pub troubles: Vec<String>,
     /// Plate message sent to raise seen, in microseconds, for every raise that followed a first read at once.
@@ -74,6 +85,10 @@ pub struct Passage {
     pub manual: bool,
     /// Whether nobody raised, and it went all the same.
     pub escaped: bool,
+    /// Whether the camera's clock there is so wrong that the box takes its own.
+    pub is_by_the_box: bool,
+    /// Whether a device failed the driver there, so that a guard may have had to help.
+    pub is_failed: bool,
 }
 
 /// Cash for a stay.
@@ -83,6 +98,8 @@ pub struct Payment {
     pub fen: i64,
     /// `till` or `guard`.
     pub by: &'static str,
+    /// When, in milliseconds since 1970-01-01T00:00:00Z.
+    pub at_ms: i64,
 }
 
 /// What the day must have done to a member's points.

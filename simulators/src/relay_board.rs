@@ -16,6 +16,7 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{OptionalActions, ioctl_tiocnxcl, tcgetattr, tcsetattr};
 use tokio::sync::{mpsc, watch};
 
+use crate::faults::{Fault, Faults};
 use crate::modbus::{self, Framing, Registers};
 pub use crate::modbus::{Dialect, Effect};
 
@@ -63,6 +64,8 @@ pub enum BoardFault {
     Silent,
     /// It acts, and its answers have a wrong checksum.
     WrongChecksum,
+    /// It acts, and its answers come twice.
+    Doubled,
 }
 
 /// A board on its own pseudo-terminal; it hangs up when it is dropped.
@@ -83,6 +86,7 @@ impl RelayBoard {
             state: Mutex::new(State {
                 registers: Registers::new(settings.dialect, settings.address),
                 fault: BoardFault::None,
+                faults: Arc::default(),
                 hung_up: false,
             }),
             bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).context("make the board's bell")?,
@@ -128,6 +132,11 @@ impl RelayBoard {
         self.shared.state().fault = fault;
     }
 
+    /// What goes wrong with pulses and their answers from now on.
+    pub fn suffer(&self, faults: Arc<Faults>) {
+        self.shared.state().faults = faults;
+    }
+
     /// Pulls the plug: the box's end of the line hangs up.
     pub fn hang_up(&mut self) {
         self.shared.state().hung_up = true;
@@ -154,6 +163,7 @@ struct Shared {
 struct State {
     registers: Registers,
     fault: BoardFault,
+    faults: Arc<Faults>,
     hung_up: bool,
 }
 
@@ -224,10 +234,16 @@ impl Board {
 
     fn take(&self, frame: &[u8]) {
         let now = Instant::now();
-        let (reaction, fault) = {
+        let (reaction, mut fault, faults) = {
             let mut state = self.shared.state();
-            (state.registers.react(frame, now), state.fault)
+            (state.registers.react(frame, now), state.fault, Arc::clone(&state.faults))
         };
+        if matches!(reaction.effect, Some(Effect::Pulsed { .. })) {
+            if faults.strikes(Fault::Reboot) {
+                return;
+            }
+            fault = of_the_answer(&faults).unwrap_or(fault);
+        }
         if reaction.read_inputs {
             self.inputs_counted.send_modify(|count| *count += 1);
         }
@@ -251,10 +267,20 @@ impl Board {
     }
 }
 
+fn of_the_answer(faults: &Faults) -> Option<BoardFault> {
+    let all = [
+        (Fault::Lost, BoardFault::Silent),
+        (Fault::Corrupted, BoardFault::WrongChecksum),
+        (Fault::Duplicated, BoardFault::Doubled),
+    ];
+    all.into_iter().find(|(fault, _)| faults.strikes(*fault)).map(|(_, of_answer)| of_answer)
+}
+
 fn spoil(mut answer: Vec<u8>, fault: BoardFault) -> Option<Vec<u8>> {
     match fault {
         BoardFault::None => Some(answer),
         BoardFault::Silent => None,
+        BoardFault::Doubled => Some(answer.repeat(2)),
         BoardFault::WrongChecksum => {
             if let Some(last) = answer.last_mut() {
                 *last ^= 0xFF;

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+/// How many codes a driver shows before giving up: in fast time half a minute is soon over.
+const CODES_SHOWN: u32 = 10;
 /// How long a till waits for one answer before it counts it as lost.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
 /// Pause before a till asks again.
@@ -277,12 +279,15 @@ impl Till {
         }
     }
 
-    /// Asks who owns a code until the box answers.
-    pub async fn lookup_code_patiently(&self, code: &str) -> Result<Member, Failure> {
+    /// Scans a member's phone until the box answers. The phone shows a new code where the box took too long for the old.
+    pub async fn scan_phone_patiently(&self, code: impl Fn() -> Result<String>) -> Result<Member, Failure> {
         let mut attempts = Attempts::begin();
+        let mut shown = 0;
         loop {
-            let found = self.lookup_code(code).await;
-            if attempts.settle(&found).await {
+            let found = self.lookup_code(&code().map_err(Failure::Lost)?).await;
+            let is_old = matches!(&found, Err(Failure::Refused(problem)) if problem.code == "member-code-expired");
+            shown += 1;
+            if (!is_old || shown == CODES_SHOWN) && attempts.settle(&found).await {
                 return found;
             }
         }

@@ -1,24 +1,25 @@
 //! The simulated mall: it opens its lanes, tills and booth, lets the day of a plan happen, and keeps its own account.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::barrier::{Barrier, Wiring};
-use crate::camera::{Camera, CameraSettings};
+use crate::barrier::Barrier;
 use crate::clock::VirtualClock;
 use crate::driver;
+use crate::faults::Faults;
+use crate::gear::{self, Device, LaneGear, Lanes, Place};
 use crate::guard::{Guard, GuardSettings};
+use crate::led_card::LedLine;
 use crate::outcome::{Outcome, Sale};
-use crate::plan::{ExitLane, Plan};
-use crate::relay_board::{BoardSettings, Dialect, RelayBoard};
+use crate::plan::Plan;
 use crate::till::{Till, TillSettings};
 
 /// The way in.
@@ -35,10 +36,8 @@ pub const CAMERAS: [(&str, &str); 5] = [
 ];
 /// The relay board's address on its line.
 pub const BOARD_ADDRESS: u8 = 1;
-/// How often a camera says that it lives.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// How long before the full result the quick one comes in fast time.
-const QUICK_LEAD: Duration = Duration::from_millis(30);
+/// The lanes that have a display with a voice, and its address on their line.
+pub const CARDS: [(&str, u8); 2] = [(ENTRY_LANE, 0), ("exit-1", 5)];
 
 /// Where the world finds the box and the broker.
 #[derive(Clone, Debug)]
@@ -47,6 +46,12 @@ pub struct WorldSettings {
     pub broker_host: String,
     /// The broker's port.
     pub broker_port: u16,
+    /// Where cameras post.
+    pub posts: SocketAddr,
+    /// What the lanes hang on, in turn; none: cameras at the broker, and a relay board at the last exit.
+    pub devices: Vec<Device>,
+    /// What goes wrong with them.
+    pub faults: Arc<Faults>,
     /// The till in the food court and the pay desk.
     pub till: TillSettings,
     /// The guard at the exits.
@@ -105,11 +110,11 @@ pub struct Counters {
 pub struct World {
     mall: Arc<Mall>,
     asks: mpsc::Sender<Ask>,
-    board: PathBuf,
+    gear: Vec<LaneGear>,
 }
 
 impl World {
-    /// Opens the lanes: connects the cameras to the broker and puts the relay board on its line.
+    /// Opens the lanes: connects the cameras and puts boards and cards on their lines.
     ///
     /// The world asks for happenings through `asks`, and tells what it does through `progress`, which may be full or
     /// closed.
@@ -119,30 +124,18 @@ impl World {
         asks: mpsc::Sender<Ask>,
         progress: mpsc::Sender<Progress>,
     ) -> Result<Self> {
-        let board = BoardSettings { dialect: Dialect::Waveshare, address: BOARD_ADDRESS, report_frames: false };
-        let (board, reports) = RelayBoard::open(board).context("open the relay board")?;
-        let path = board.path().to_owned();
-        let mut on_board = Some((Arc::new(board), reports));
-        let mut lanes = BTreeMap::new();
-        for (place, (lane, sn)) in CAMERAS.into_iter().enumerate() {
-            let camera = CameraSettings {
-                host: settings.broker_host.clone(),
-                port: settings.broker_port,
-                sn: sn.to_owned(),
-                keep_alive: KEEP_ALIVE,
-                quick_lead: (place == 0).then_some(QUICK_LEAD),
-                sends_pictures: true,
-            };
-            let (camera, commands) =
-                Camera::connect(camera, settings.clock).await.with_context(|| format!("connect {lane}'s camera"))?;
-            let on_board = if lane == ExitLane::Two.name() { on_board.take() } else { None };
-            let wiring = match on_board {
-                Some((board, reports)) => Wiring::Board(board, reports),
-                None => Wiring::Camera(commands),
-            };
-            lanes.insert(lane, tokio::sync::Mutex::new(Barrier::build(lane, camera, wiring)));
-        }
+        let place = Place {
+            broker: (settings.broker_host.clone(), settings.broker_port),
+            posts: settings.posts,
+            devices: settings.devices.clone(),
+            faults: Arc::clone(&settings.faults),
+            clock: settings.clock,
+        };
+        let (lanes, gear) = gear::open(&place).await?;
+        let cards = LedLine::open(&CARDS.map(|(_, address)| address)).context("open the displays")?;
         let mall = Mall {
+            cards,
+            faults: settings.faults,
             clock: settings.clock,
             begins_ms: AtomicU64::new(0),
             lanes,
@@ -156,19 +149,28 @@ impl World {
             account: Mutex::new(Account::default()),
             plan,
         };
-        Ok(Self { mall: Arc::new(mall), asks, board: path })
+        Ok(Self { mall: Arc::new(mall), asks, gear })
     }
 
-    /// The serial device of the relay board, for the box's settings.
-    pub fn board_path(&self) -> &Path {
-        &self.board
+    /// What each lane hangs on, for the box's settings.
+    pub fn gear(&self) -> &[LaneGear] {
+        &self.gear
+    }
+
+    /// The serial device of the displays, for the box's settings.
+    pub fn cards_path(&self) -> &Path {
+        self.mall.cards.path()
     }
 
     /// Lets the day happen and returns the world's account of it, when every car is gone.
     pub async fn run(self) -> Result<Outcome> {
         let begins_ms = u64::try_from(self.mall.clock.now_ms()).context("begin after 1970")?;
         self.mall.begins_ms.store(begins_ms, Ordering::SeqCst);
+        let devices = self.gear.iter().map(|gear| (gear.lane, gear.device.name())).collect();
         let cloud = tokio::spawn(cut_and_restore(Arc::clone(&self.mall), self.asks));
+        for lane in self.mall.lanes.values() {
+            lane.lock().await.tell_arm().await.context("tell where an arm is")?;
+        }
         let mut visits = vec![crate::outcome::Visit::default(); self.mall.plan.cars.len()];
         let mut cars = JoinSet::new();
         for number in 0..visits.len() {
@@ -180,7 +182,8 @@ impl World {
             visits[number] = visit;
         }
         cloud.await.context("finish the cut of the line")?;
-        Ok(self.mall.outcome(visits))
+        let arms = self.mall.arms().await;
+        Ok(Outcome { devices, ..self.mall.outcome(arms, visits) })
     }
 }
 
@@ -191,7 +194,9 @@ pub(crate) struct Mall {
     pub(crate) till: Till,
     pub(crate) terminal: String,
     pub(crate) guard: Guard,
-    lanes: BTreeMap<&'static str, tokio::sync::Mutex<Barrier>>,
+    cards: LedLine,
+    faults: Arc<Faults>,
+    lanes: Lanes,
     begins_ms: AtomicU64,
     asks: mpsc::Sender<Ask>,
     progress: mpsc::Sender<Progress>,
@@ -243,6 +248,11 @@ impl Mall {
         });
     }
 
+    /// Whether the day's kill has happened.
+    pub(crate) fn was_killed(&self) -> bool {
+        self.times_killed.load(Ordering::SeqCst) > 0
+    }
+
     pub(crate) fn look_at_box(&self) -> BoxSeen {
         BoxSeen(self.times_killed.load(Ordering::SeqCst), self.box_is_off.load(Ordering::SeqCst))
     }
@@ -251,6 +261,12 @@ impl Mall {
     pub(crate) fn box_was_off_since(&self, before: BoxSeen) -> bool {
         let now = self.look_at_box();
         before.1 || now.1 || now.0 != before.0
+    }
+
+    /// What the display of a lane shows, where it has one.
+    pub(crate) fn screen(&self, lane: &str) -> Option<String> {
+        let (_, address) = CARDS.iter().find(|(of, _)| *of == lane)?;
+        Some(self.cards.screen(*address).join(" | "))
     }
 
     /// Adds to the day's account and tells whoever watches.
@@ -279,13 +295,34 @@ impl Mall {
         self.account().latency_us.push(u64::try_from(micros).unwrap_or(u64::MAX));
     }
 
-    fn outcome(&self, visits: Vec<crate::outcome::Visit>) -> Outcome {
+    /// How often arms were let down by the box, and on how many vehicles any arm came down.
+    async fn arms(&self) -> (usize, usize) {
+        let (mut lowered, mut hits) = (0, 0);
+        for lane in self.lanes.values() {
+            let (of_lane, hit) = lane.lock().await.lowered_and_hits();
+            (lowered, hits) = (lowered + of_lane, hits + hit);
+        }
+        (lowered, hits)
+    }
+
+    fn outcome(&self, arms: (usize, usize), visits: Vec<crate::outcome::Visit>) -> Outcome {
         let account = std::mem::take(&mut *self.account());
+        let (shown, broken) = (self.cards.shown(), self.cards.broken_frames());
+        let mut troubles = account.troubles;
+        if shown.screens == 0 || shown.sentences == 0 || shown.flash_writes > 0 || broken > 0 {
+            troubles.push(format!("the displays came to {shown:?} and {broken} broken frames"));
+        }
+        if arms.1 > 0 {
+            troubles.push(format!("an arm came down on {} vehicles", arms.1));
+        }
         let mut outcome = Outcome {
+            shown,
+            faults: self.faults.struck(),
+            arms_lowered: arms.0,
             visits,
             manual: account.counters.manual,
             sales: account.sales,
-            troubles: account.troubles,
+            troubles,
             latency_us: account.latency_us,
             ..Outcome::default()
         };

@@ -1,6 +1,5 @@
 //! `gatepost bundle`: checks, compares, signs and tries out rule bundles before any car meets them.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,10 +11,9 @@ use gatepost::domain::event::UtcMs;
 use gatepost::domain::rules::{Rules, compose, lint};
 use gatepost::domain::tariff::calendar::wall_text;
 use gatepost::domain::tariff::{self, Question, yuan};
-use gatepost::store::recompute;
 use serde_json::json;
 
-use super::{complain, say};
+use super::{complain, say, simulate};
 
 /// What is done with bundles.
 #[derive(Subcommand)]
@@ -40,7 +38,7 @@ pub enum What {
         /// The draft.
         new: PathBuf,
     },
-    /// Charge a ledger's stays of the last 30 days under a draft: who gains, who pays.
+    /// Charge a ledger's stays of the last 30 days under a draft: who gains, who pays, and what is known of each.
     Simulate {
         /// The draft.
         file: PathBuf,
@@ -110,7 +108,7 @@ pub fn run(what: &What) -> anyhow::Result<ExitCode> {
             (Err(mistake), _) | (_, Err(mistake)) => Ok(refused(mistake)),
         },
         What::Simulate { file, ledger, json } => match read(file) {
-            Ok(rules) => simulate(&rules, ledger, *json),
+            Ok(rules) => simulate::run(&rules, ledger, *json),
             Err(mistake) => Ok(refused(mistake)),
         },
         What::Compose { base, overlay } => {
@@ -219,54 +217,6 @@ fn diff(old: &Rules, new: &Rules) -> ExitCode {
     }
     say(&format!("{differing} of {} typical stays cost something else", ENTRIES.len() * LENGTHS.len()));
     ExitCode::SUCCESS
-}
-
-/// Days that are looked at.
-const DAYS: i64 = 30;
-
-fn simulate(draft: &Rules, ledger: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
-    let stays = recompute::priced(ledger, DAYS)?;
-    let (mut before, mut after, mut gain, mut pay) = (0, 0, (0, 0), (0, 0));
-    let mut rows = Vec::new();
-    let mut given: BTreeMap<String, (u64, i64)> = BTreeMap::new();
-    for stay in &stays {
-        let outcome = stay.under(draft);
-        for used in &outcome.uses {
-            let sum = given.entry(used.benefit.clone()).or_default();
-            *sum = (sum.0 + 1, sum.1 + used.fen.0);
-        }
-        let (old, new) = (stay.fee.total.0, outcome.fee.total.0);
-        (before, after) = (before + old, after + new);
-        if new < old {
-            gain = (gain.0 + 1, gain.1 + old - new);
-        } else if new > old {
-            pay = (pay.0 + 1, pay.1 + new - old);
-        }
-        if new != old {
-            rows.push(json!({"stay": stay.stay.id, "before_fen": old, "after_fen": new}));
-        }
-    }
-    if as_json {
-        let sum = json!({
-            "stays": stays.len(), "before_fen": before, "after_fen": after,
-            "gain": {"stays": gain.0, "fen": gain.1}, "pay_more": {"stays": pay.0, "fen": pay.1}, "changed": rows,
-            "benefits": given.iter().map(|(id, (uses, fen))| json!({"id": id, "uses": uses, "fen": fen})).collect::<Vec<_>>(),
-        });
-        say(&sum.to_string());
-    } else {
-        say(&format!(
-            "{} stays of the last {DAYS} days: ¥{} before, ¥{} under the draft",
-            stays.len(),
-            yuan(before),
-            yuan(after)
-        ));
-        say(&format!("{} pay less, ¥{} in all", gain.0, yuan(gain.1)));
-        say(&format!("{} pay more, ¥{} in all", pay.0, yuan(pay.1)));
-        for (id, (uses, fen)) in &given {
-            say(&format!("benefit {id}: {uses} uses, ¥{} in all", yuan(*fen)));
-        }
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn keygen(path: &Path) -> anyhow::Result<ExitCode> {

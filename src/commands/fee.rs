@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use gatepost::bundle;
-use gatepost::domain::benefit::{self, CouponState, HeldCoupon, Known, Moment, Outcome};
+use gatepost::domain::benefit::{
+    self, CouponState, HeldCoupon, HeldPass, Known, Moment, MonthDay, Outcome, PaidPlan, Privileges, Validation, civil,
+};
 use gatepost::domain::event::{Fen, GrantId, LaneId, MemberId, Points, StayId, UtcMs};
 use gatepost::domain::points::{Lot, POINTS_MAX, Pocket, Purse};
 use gatepost::domain::rules::Rules;
-use gatepost::domain::stay::{Stay, StayState};
+use gatepost::domain::stay::{Stay, StayState, ZoneVisit};
 use gatepost::domain::tariff::calendar::moment;
 use gatepost::domain::tariff::{self, Fee, FreeTime, ORDINARY, PriorVisit, Question, ZonePart, yuan};
 use gatepost::store::recompute;
@@ -46,6 +48,21 @@ pub struct Options {
     /// The member's tier.
     #[arg(long)]
     tier: Option<String>,
+    /// A paid plan of the member that runs.
+    #[arg(long, value_name = "PLAN")]
+    plan: Vec<String>,
+    /// A tag of the member.
+    #[arg(long)]
+    tag: Vec<String>,
+    /// The member's birthday, as 05-20.
+    #[arg(long, value_name = "MM-DD", value_parser = month_day)]
+    birthday: Option<MonthDay>,
+    /// A pass of the member that began on the day of the entry, by the id of its kind in the bundle.
+    #[arg(long, value_name = "KIND")]
+    pass: Vec<String>,
+    /// What a merchant gave: KIND,MERCHANT,FEN of the receipt.
+    #[arg(long, value_name = "KIND,MERCHANT,FEN", value_parser = validation)]
+    validation: Vec<Validation>,
     /// A coupon that is shown, by the id of its kind in the bundle.
     #[arg(long, value_name = "KIND")]
     coupon: Vec<String>,
@@ -102,9 +119,10 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The fee after what the person asked about has: a tier, coupons, points.
+/// The fee after what the person asked about has: a tier, plans, coupons, points.
 fn reckon(options: &Options, rules: &Rules, question: &Question) -> Outcome {
-    let is_member = options.tier.is_some() || options.points > 0;
+    let has_more = !options.plan.is_empty() || !options.tag.is_empty() || !options.pass.is_empty();
+    let is_member = options.tier.is_some() || options.points > 0 || options.birthday.is_some() || has_more;
     let stay = Stay {
         id: StayId::from("asked"),
         plate: None,
@@ -120,7 +138,7 @@ fn reckon(options: &Options, rules: &Rules, question: &Question) -> Outcome {
         right: None,
         assumed: None,
         untrusted: false,
-        zones: Vec::new(),
+        zones: question.zones.iter().map(visited).collect(),
         entry_read: None,
     };
     let shown = options.coupon.iter().enumerate().map(|(n, kind)| HeldCoupon {
@@ -132,7 +150,25 @@ fn reckon(options: &Options, rules: &Rules, question: &Question) -> Outcome {
         state: CouponState::ClaimedHere,
         shown: true,
     });
-    let known = Known { tier: options.tier.clone(), coupons: shown.collect(), ..Known::default() };
+    let first_day = civil(rules, question.entry).date();
+    let held = options.pass.iter().enumerate().map(|(n, kind)| HeldPass {
+        id: format!("{kind}/{}", n + 1),
+        kind: kind.clone(),
+        first_day,
+        state: CouponState::ClaimedHere,
+    });
+    // A plan that runs now is still running when the stay ends.
+    let until_ms = UtcMs(question.exit.0.saturating_add(60_000));
+    let plans = options.plan.iter().map(|id| PaidPlan { id: id.clone(), until_ms }).collect();
+    let privileges = Privileges { plans, tags: options.tag.clone(), birthday: options.birthday, passes: Vec::new() };
+    let known = Known {
+        tier: options.tier.clone(),
+        coupons: shown.collect(),
+        passes: held.collect(),
+        validations: options.validation.clone(),
+        privileges,
+        ..Known::default()
+    };
     let mut purse = Purse::new();
     if options.points > 0 {
         let (grant, remaining, lot) = (GrantId::from("asked"), Points(options.points), Lot::default());
@@ -140,6 +176,22 @@ fn reckon(options: &Options, rules: &Rules, question: &Question) -> Outcome {
     }
     let moment = Moment { at: question.exit, trusted: true };
     benefit::answer(rules, question, &stay, &known, &purse, moment)
+}
+
+fn visited(part: &ZonePart) -> ZoneVisit {
+    ZoneVisit { zone: part.zone.clone(), from: part.from, to: Some(part.to) }
+}
+
+fn month_day(text: &str) -> Result<MonthDay, String> {
+    MonthDay::try_from(text.to_owned())
+}
+
+fn validation(text: &str) -> Result<Validation, String> {
+    let wrong = || format!("{text:?} is not understood; allowed is KIND,MERCHANT,FEN");
+    let [kind, merchant, fen] = text.split(',').collect::<Vec<_>>()[..] else { return Err(wrong()) };
+    let spend = Fen(fen.parse().ok().filter(|fen| (0..=POINTS_MAX).contains(fen)).ok_or_else(wrong)?);
+    let (kind, merchant) = (kind.to_owned(), merchant.to_owned());
+    Ok(Validation { id: format!("{kind}/{merchant}"), kind, merchant, operator: None, spend, gives: None })
 }
 
 fn question(options: &Options, rules: &Rules) -> anyhow::Result<Question> {

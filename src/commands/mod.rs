@@ -10,6 +10,7 @@ pub mod matching;
 pub mod profile;
 mod record;
 pub mod restore;
+pub mod simulate;
 pub mod tell;
 
 /// One line of a command's own answer.

@@ -11,6 +11,7 @@ use gatepost::profile::language::{Ack, Link, Retry};
 use gatepost::profile::mistake::{Mistake, Source};
 use gatepost::profile::recording::{self, Proved};
 use gatepost::profile::shipped::{EXAMPLES, SHIPPED};
+use gatepost::profile::statement::Statement;
 use gatepost::profile::{Catalogue, Codec, Profile, bytes, http, mqtt, osdp, schema, wiegand};
 
 use super::record;
@@ -64,6 +65,14 @@ pub enum Skeleton {
     Http,
     /// A card or controller that speaks in frames.
     Serial,
+    /// A relay and input board on a serial line: the profile of a shipped one.
+    ModbusRtu,
+    /// The same with a network plug.
+    ModbusTcp,
+    /// A card reader on two wires: the shipped one.
+    Wiegand,
+    /// A card reader on RS-485: the shipped one.
+    Osdp,
 }
 
 /// What there is a schema of.
@@ -73,6 +82,7 @@ pub enum Schema {
     Mqtt,
     Http,
     Serial,
+    #[value(aliases = ["modbus-rtu", "modbus-tcp"])]
     Modbus,
     Wiegand,
     Osdp,
@@ -114,8 +124,12 @@ pub fn run(what: What) -> anyhow::Result<ExitCode> {
                 Skeleton::Mqtt => "example/mqtt-camera",
                 Skeleton::Http => "example/http-camera",
                 Skeleton::Serial => "example/serial-controller",
+                Skeleton::ModbusRtu => "waveshare/modbus-relay-8",
+                Skeleton::ModbusTcp => "waveshare/modbus-poe-eth-relay-b",
+                Skeleton::Wiegand => "wiegand/reader",
+                Skeleton::Osdp => "osdp/reader",
             };
-            let example = EXAMPLES.iter().find(|example| example.file.contains(id));
+            let example = EXAMPLES.iter().chain(SHIPPED).find(|example| example.file.contains(id));
             print!("{}", example.context("find the example inside the program")?.text);
             Ok(ExitCode::SUCCESS)
         }
@@ -266,6 +280,13 @@ fn files_of(path: &Path) -> anyhow::Result<Vec<ProfileFile>> {
     Ok(found)
 }
 
+/// What a device says, as its recording would write it down.
+fn meant(says: &[Statement]) -> String {
+    let written = |statement: &Statement| toml::Value::try_from(statement).map(|value| value.to_string());
+    let all: Vec<String> = says.iter().filter_map(|statement| written(statement).ok()).collect();
+    format!("means = [{}]", all.join(", "))
+}
+
 fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
     let codec = match profile.bind(&params(profile, &asked.params)?) {
         Ok(codec) => codec,
@@ -302,7 +323,7 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
                 }
             }
             match codec.decode(&frame) {
-                Ok(says) => format!("it says {says:?}"),
+                Ok(says) => meant(&says),
                 Err(_) => "as something that the device says by itself it means nothing".to_owned(),
             }
         })),
@@ -311,8 +332,11 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
                 println!("{tree:#}");
             }
             told(codec.decode(&asked.topic, &frame).map(|heard| match heard.what {
-                mqtt::Meaning::Says(says) => format!("it says {says:?}"),
-                mqtt::Meaning::Answers(answer) => format!("it answers {answer:?}"),
+                mqtt::Meaning::Says(says) => meant(&says),
+                mqtt::Meaning::Answers(answer) => match answer.taken {
+                    Ok(()) => format!("it answers the command {}: taken", answer.id),
+                    Err(why) => format!("it answers the command {}: refused, {why}", answer.id),
+                },
             }))
         }
         Codec::Http(codec) => {
@@ -323,7 +347,10 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
                 Some(path) => codec.decode(path, &asked.content_type, &frame),
                 None => codec.decode_event(&asked.content_type, &frame),
             };
-            told(heard.map(|heard| format!("it says {:?}; answered with {:?}", heard.says, heard.reply)))
+            told(heard.map(|heard| {
+                let reply = heard.reply.map(|reply| format!("\nreply = {reply:?}")).unwrap_or_default();
+                meant(&heard.says) + &reply
+            }))
         }
         Codec::Modbus(codec) => {
             let answers: Vec<String> = codec

@@ -33,6 +33,30 @@ pub(super) fn forms(zones: &[String], lang: Lang) -> Markup {
                         input name="first" required maxlength="80" spellcheck="false" placeholder="S1-22";
                     }
                 }))
+                (about_a_stay("split", lang.pick("拆成两次停车…", "Two visits, one stay…"), lang, html! {
+                    label {
+                        span { (lang.pick("离场时间", "Left at")) }
+                        input name="left_at" type="datetime-local" required;
+                    }
+                    label {
+                        span { (lang.pick("再次入场时间", "Back at")) }
+                        input name="back_at" type="datetime-local" required;
+                    }
+                }))
+                (about_a_stay("approve", lang.pick("超出优惠限额…", "Beyond a limit…"), lang, html! {
+                    label {
+                        span { (lang.pick("限额名称", "The limit's name")) }
+                        input name="limit" required maxlength="64" spellcheck="false";
+                    }
+                    label {
+                        span { (lang.pick("第二个人", "Second person")) }
+                        input name="second" required maxlength="64" autocomplete="off" spellcheck="false";
+                    }
+                    label {
+                        span { (lang.pick("第二个人的密码", "Second person's PIN")) }
+                        input name="second_pin" type="password" inputmode="numeric" autocomplete="off" required maxlength="64";
+                    }
+                }))
                 (about_a_stay("end", lang.pick("车已不在场…", "It is not inside any more…"), lang, html! {}))
                 (count(zones, lang))
             }

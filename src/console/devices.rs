@@ -3,6 +3,8 @@
 use maud::{Markup, html};
 
 use super::words::Lang;
+use crate::domain::event::DeviceId;
+use crate::domain::lane::Lane;
 use crate::metrics::{DeviceHealth, Trouble};
 
 /// A clock that is off by less says nothing: the way of a message takes as long.
@@ -23,6 +25,16 @@ pub(super) fn devices(devices: &[DeviceHealth], lang: Lang) -> Markup {
     }
 }
 
+/// The devices of a lane that are away: what staff must do themselves there.
+pub(super) fn lost(lane: &Lane, lang: Lang) -> Markup {
+    let names: Vec<&str> = lane.lost.iter().map(DeviceId::as_str).collect();
+    html! {
+        @if !names.is_empty() {
+            p.uncertain { "▲ " (lang.pick("设备离线：", "Devices away: ")) (names.join(", ")) }
+        }
+    }
+}
+
 fn state(device: &DeviceHealth, lang: Lang) -> Markup {
     let (sign, words) = match (device.trouble, device.heard) {
         (Some(Trouble::Silent), _) => ("▲", lang.pick("没有应答", "does not answer")),
@@ -38,6 +50,10 @@ fn state(device: &DeviceHealth, lang: Lang) -> Markup {
         @if let Some(offset_ms) = off {
             " · " (lang.pick("时钟差", "clock off by")) " " (offset_ms / 1000) " s"
         }
+        @if let Some(listed) = device.listed {
+            " · " (lang.pick("脱机名单", "own list:")) " " (listed.held)
+            @if listed.pending > 0 { " (" (lang.pick("待更新", "to change:")) " " (listed.pending) ")" }
+        }
         @if device.missing > 0 {
             " · " (lang.pick("漏收", "never heard:")) " " (device.missing)
         }
@@ -49,6 +65,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::metrics::Listed;
 
     #[test]
     fn a_device_says_what_is_wrong_with_it_and_nothing_that_changes_by_itself() {
@@ -58,11 +75,15 @@ mod tests {
             trouble: None,
             clock_offset_ms: Some(-7_400),
             missing: 3,
+            listed: Some(Listed { held: 120, pending: 3 }),
         };
         let shown = |device: &DeviceHealth, lang| devices(std::slice::from_ref(device), lang).into_string();
         let page = shown(&well, Lang::En);
         assert!(
-            page.contains("well") && page.contains("clock off by -7 s") && page.contains("never heard: 3"),
+            page.contains("well")
+                && page.contains("clock off by -7 s")
+                && page.contains("never heard: 3")
+                && page.contains("own list: 120 (to change: 3)"),
             "{page}"
         );
         let later = DeviceHealth { heard: Some(Duration::from_secs(9)), ..well.clone() };
@@ -70,6 +91,9 @@ mod tests {
         let lost = DeviceHealth { trouble: Some(Trouble::Silent), clock_offset_ms: Some(900), missing: 0, ..well };
         let page = shown(&lost, Lang::Zh);
         assert!(page.contains("没有应答") && !page.contains("时钟差") && !page.contains("漏收"), "{page}");
+        let lane = Lane { lost: ["cam-in".into()].into(), ..Lane::default() };
+        assert!(super::lost(&lane, Lang::En).into_string().contains("Devices away: cam-in"));
+        assert_eq!(super::lost(&Lane::default(), Lang::En).into_string(), "");
         assert!(devices(&[], Lang::Zh).into_string().contains("hidden"));
     }
 }

@@ -3,9 +3,9 @@
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
-use super::photo;
 use super::picture::{LanePicture, Possible};
 use super::words::{Lang, time_of_day, yuan};
+use super::{devices, photo};
 use crate::domain::event::{ArmPosition, CommandAnswer, Fen, RaiseCause};
 use crate::domain::lane::{Direction, Lane, Phase, Raised, WaitReason, Waiting};
 use crate::domain::plate::Plate;
@@ -55,10 +55,11 @@ pub(super) fn now(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZone
     html! {
         div.now #(now_id(number)) .(tone) aria-live="polite" {
             (title(lane, lang))
+            (devices::lost(&lane.now, lang))
             p.phase { span.sign aria-hidden="true" { (sign) } span { (words) } }
             div.vehicle {
                 (plate_or_none(&lane.now, lang))
-                @if let Some(member) = &lane.member { (badge(member, lane.usable.0, lang)) }
+                @if let Some(member) = &lane.member { (badge(member, lane, lang)) }
             }
             (money(lane, lang))
             @match &lane.now.phase {
@@ -292,20 +293,21 @@ fn loop_mark(occupied: bool, name: &str, lang: Lang) -> Markup {
 }
 
 fn plate_or_none(lane: &Lane, lang: Lang) -> Markup {
+    let none = lang.pick("无车牌", "No plate");
     match (lane.visit().and_then(|visit| visit.plate.as_ref()), &lane.phase) {
         (Some(plate), _) => plate_text(plate),
         (None, Phase::Idle) => html! { span.plate.none aria-hidden="true" { "— — —" } },
-        (None, Phase::Waiting(_) | Phase::Raised(_)) => {
-            html! { span.plate.none { (lang.pick("无车牌", "No plate")) } }
-        }
+        (None, Phase::Waiting(_) | Phase::Raised(_)) => html! { span.plate.none { (none) } },
     }
 }
 
-fn badge(member: &MemberRow, usable: i64, lang: Lang) -> Markup {
+fn badge(member: &MemberRow, lane: &LanePicture, lang: Lang) -> Markup {
+    let greeting = lane.now.visit().and_then(|visit| visit.greeting.as_ref()).map(|(zh, en)| lang.pick(zh, en));
     html! {
         span.badge {
             span aria-hidden="true" { "★" } " " (member.tier) " · " (member.handle)
-            small { (usable) " " (lang.pick("分可用", "points usable")) }
+            small { (lane.usable.0) " " (lang.pick("分可用", "points usable")) }
+            @if let Some(words) = greeting { small { (words) } }
         }
     }
 }
@@ -359,6 +361,8 @@ fn why(raised: &Raised, arm: Option<ArmPosition>, lang: Lang) -> Markup {
         RaiseCause::Zone => lang.pick("请通行", "Go ahead").to_owned(),
         RaiseCause::StillThere => lang.pick("车还在，再次抬杆", "The vehicle is still there; raised again").to_owned(),
         RaiseCause::Emergency => lang.pick("紧急情况，保持开启", "Emergency: held up").to_owned(),
+        RaiseCause::HeldByLoop => lang.pick("地感有车，保持开启", "A loop holds it up").to_owned(),
+        RaiseCause::SafetyLoop => lang.pick("杆下有物，已重新抬杆", "Something is under it; up again").to_owned(),
         RaiseCause::Staff { operator, reason } => {
             format!("{}{operator}{}{reason}", lang.pick("人工放行 · ", "Raised by hand · "), lang.pick("：", ": "))
         }
@@ -384,7 +388,7 @@ fn look_at_the_barrier(answer: Option<&CommandAnswer>, arm: Option<ArmPosition>,
     let said = match answer {
         Some(CommandAnswer::Refused(words)) => Some((lang.pick("设备拒绝：", "The device refused: "), words)),
         Some(CommandAnswer::Silent(words)) => Some((lang.pick("设备没有回应：", "No answer from the device: "), words)),
-        Some(CommandAnswer::Accepted) | None => None,
+        Some(CommandAnswer::Accepted | CommandAnswer::Unconfirmed(_)) | None => None,
     };
     html! {
         div.todo {

@@ -95,14 +95,17 @@ pub(super) fn ended(picture: &Picture, lang: Lang, zone: &TimeZone) -> Markup {
     }
 }
 
-/// The newest plate reads.
+/// The newest plate reads. Whole is a plate only while its vehicle is at a lane, where a guard has to compare it.
 pub(super) fn reads(picture: &Picture, lang: Lang, zone: &TimeZone) -> Markup {
+    let served = picture.lanes.iter().filter_map(|lane| lane.now.visit()?.plate.as_ref());
+    let behind = picture.lanes.iter().filter_map(|lane| lane.now.next.as_ref()?.plate.as_ref());
+    let here: Vec<&Plate> = served.chain(behind).collect();
     html! {
         section.card #reads aria-labelledby="reads-title" {
             h2 #reads-title { (lang.pick("最近识别", "Last plate reads")) }
             @if picture.reads.is_empty() { p.quiet { (lang.pick("还没有识别到车牌", "No plate was read yet")) } }
             table {
-                tbody { @for (read, photos) in &picture.reads { (read_row(read, photos, lang, zone)) } }
+                tbody { @for (read, photos) in &picture.reads { (read_row(read, photos, &here, lang, zone)) } }
             }
         }
     }
@@ -196,7 +199,7 @@ fn tender(tender: &Tender, lang: Lang) -> Markup {
     }
 }
 
-fn read_row(read: &ReadRow, photos: &Arrival, lang: Lang, zone: &TimeZone) -> Markup {
+fn read_row(read: &ReadRow, photos: &Arrival, here: &[&Plate], lang: Lang, zone: &TimeZone) -> Markup {
     let outcome = match read.outcome {
         ReadOutcome::Taken => lang.pick("已处理", "Taken"),
         ReadOutcome::SameVehicle => lang.pick("同一辆车", "Same vehicle"),
@@ -210,7 +213,13 @@ fn read_row(read: &ReadRow, photos: &Arrival, lang: Lang, zone: &TimeZone) -> Ma
     html! {
         tr {
             td.time { (time_of_day(read.captured, zone)) }
-            td { @match &plate { Some(plate) => { (plate_text(plate)) } None => { span.plate.none { "—" } } } }
+            td {
+                @match &plate {
+                    Some(plate) if here.contains(&plate) => { (plate_text(plate)) }
+                    Some(plate) => { span.masked { (plate.masked()) } }
+                    None => { span.plate.none { "—" } }
+                }
+            }
             td { (read.lane) }
             td.number { (read.confidence) "%" }
             td.quiet { (outcome) }

@@ -6,6 +6,7 @@ mod day;
 mod devices;
 mod lane;
 mod ledger;
+mod office;
 mod page;
 mod photo;
 mod picture;

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
 
 use super::words::Lang;
-use super::{care, day, devices, lane, ledger, photo, picture::Picture};
+use super::{care, day, devices, lane, ledger, office, photo, picture::Picture};
 
 /// A part of the page that is replaced as a whole.
 pub(super) struct Part {
@@ -75,6 +75,7 @@ pub(super) fn page(picture: &Picture, lang: Lang, zone: &TimeZone, site: &str) -
                             (day::losses(picture, lang))
                             (devices::devices(&picture.devices, lang))
                             (care::forms(&inner_lots(picture), lang))
+                            (office::forms(lang))
                             (ledger::journal(picture, lang))
                         }
                     }

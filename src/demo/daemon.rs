@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::Value;
 use simulators::clock::VirtualClock;
+use simulators::gear::{Device, LaneGear};
 use simulators::plan::{Plan, Right};
-use simulators::world::{BOARD_ADDRESS, CAMERAS, ENTRY_LANE, INNER_LANES};
+use simulators::world::{BOARD_ADDRESS, CARDS, ENTRY_LANE, INNER_LANES};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
@@ -43,15 +44,19 @@ pub struct Surroundings<'a> {
     pub broker: SocketAddr,
     /// Where the line to the cloud begins.
     pub cloud: SocketAddr,
-    /// The serial line with the relay board.
-    pub board: &'a Path,
+    /// Where cameras post.
+    pub posts: SocketAddr,
+    /// What each lane hangs on.
+    pub gear: &'a [LaneGear],
+    /// The serial line with the displays.
+    pub cards: &'a Path,
     /// The mall's time.
     pub clock: VirtualClock,
 }
 
 /// The settings file of the demo's box.
 pub fn settings(around: &Surroundings<'_>) -> String {
-    let Surroundings { folder, listen, broker, cloud, board, clock } = around;
+    let Surroundings { folder, listen, broker, cloud, posts, gear, cards, clock } = around;
     let mut text = format!(
         r#"[box]
 id = "{BOX_ID}"
@@ -85,14 +90,15 @@ kind = "mqtt"
 host = "{broker_host}"
 port = {broker_port}
 [[links]]
-id = "bus-1"
+id = "posts"
+kind = "http-push"
+listen = "{posts}"
+[signs]
+pay_code = "https://pay.example/{{stay}}"
+[[links]]
+id = "displays"
 kind = "serial"
-path = "{board}"
-[[devices]]
-id = "board-1"
-profile = "waveshare/modbus-relay-8"
-link = "bus-1"
-params = {{ address = {BOARD_ADDRESS} }}
+path = "{cards}"
 "#,
         ledger = folder.join("ledger.db").display(),
         token = folder.join("box-token").display(),
@@ -101,10 +107,16 @@ params = {{ address = {BOARD_ADDRESS} }}
         speed = clock.speed,
         broker_host = broker.ip(),
         broker_port = broker.port(),
-        board = board.display(),
+        cards = cards.display(),
     );
-    for (lane, sn) in CAMERAS {
-        text += &lane_settings(lane, sn);
+    for (lane, address) in CARDS {
+        text += &format!(
+            "[[devices]]\nid = \"display-{lane}\"\nprofile = \"kf/dc199\"\nlink = \"displays\"\n\
+             params = {{ address = {address} }}\n"
+        );
+    }
+    for gear in *gear {
+        text += &lane_settings(gear);
     }
     text
 }
@@ -122,29 +134,75 @@ pub fn rules(plan: &Plan) -> String {
     text
 }
 
-/// The last lane's barrier and loops hang on the relay board, the others' on their camera.
-fn lane_settings(lane: &str, sn: &str) -> String {
-    let direction = if lane == ENTRY_LANE || lane == INNER_LANES[0] { "entry" } else { "exit" };
-    let zone = if INNER_LANES.contains(&lane) { "zone = \"vip\"\n" } else { "" };
-    let is_on_board = CAMERAS.last().is_some_and(|(last, _)| *last == lane);
-    let device = if is_on_board { "board-1".to_owned() } else { format!("camera-{lane}") };
-    let limit =
-        if is_on_board { "upper_limit = { device = \"board-1\", input = 2 }\n".to_owned() } else { String::new() };
+/// The device that moves a lane's arm and hears its loops, where that is not the camera.
+fn actor_settings(gear: &LaneGear) -> String {
+    let Some(path) = gear.line.as_ref().map(|path| path.display()) else { return String::new() };
+    let lane = gear.lane;
+    let (profile, params) = match gear.device {
+        Device::Modbus => ("waveshare/modbus-relay-8", format!("params = {{ address = {BOARD_ADDRESS} }}")),
+        Device::Kf => ("kf/dc199", "poll_ms = 50".to_owned()),
+        Device::VzenithMqtt | Device::VzenithHttp => return String::new(),
+    };
     format!(
-        r#"[[devices]]
+        "[[links]]\nid = \"line-{lane}\"\nkind = \"serial\"\npath = \"{path}\"\n\
+         [[devices]]\nid = \"actor-{lane}\"\nprofile = \"{profile}\"\nlink = \"line-{lane}\"\n{params}\n"
+    )
+}
+
+/// The switches that see the arm, where the camera does not tell of it. The lane on a board closes behind each vehicle,
+/// and never on one.
+fn more_contacts(gear: &LaneGear) -> String {
+    let lane = gear.lane;
+    let switches = |device: &str, upper: u8, lower: u8| {
+        format!(
+            "upper_limit = {{ device = \"{device}\", input = {upper} }}\n\
+             lower_limit = {{ device = \"{device}\", input = {lower} }}\n"
+        )
+    };
+    match gear.device {
+        Device::VzenithMqtt => String::new(),
+        Device::VzenithHttp => switches(&format!("camera-{lane}"), 2, 3),
+        Device::Kf => switches(&format!("actor-{lane}"), 2, 4),
+        Device::Modbus => {
+            let actor = format!("actor-{lane}");
+            let safety = format!("safety_loop = {{ device = \"{actor}\", input = 3 }}\n");
+            switches(&actor, 2, 4) + &safety + "detectors = \"anti_tailgate\"\n"
+        }
+    }
+}
+
+fn lane_settings(gear: &LaneGear) -> String {
+    let LaneGear { lane, sn, .. } = gear;
+    let direction = if *lane == ENTRY_LANE || *lane == INNER_LANES[0] { "entry" } else { "exit" };
+    let zone = if INNER_LANES.contains(lane) { "zone = \"vip\"\n" } else { "" };
+    let has_card = CARDS.iter().any(|(of, _)| of == lane);
+    let signs = format!("display = \"display-{lane}\"\nspeaker = \"display-{lane}\"\n");
+    let signs = if has_card { signs } else { String::new() };
+    let (contacts, actor) = (more_contacts(gear), actor_settings(gear));
+    let (profile, link) = match gear.device {
+        Device::VzenithHttp => ("vzenith/r-http", "posts"),
+        Device::VzenithMqtt | Device::Modbus | Device::Kf => ("vzenith/r-mqtt", "broker"),
+    };
+    let (device, output, pulse_ms, lower) = match gear.device {
+        Device::VzenithMqtt | Device::VzenithHttp => (format!("camera-{lane}"), 0, 500, ""),
+        Device::Modbus => (format!("actor-{lane}"), 0, 500, ", lower = { output = 1, pulse_ms = 500 }"),
+        Device::Kf => (format!("actor-{lane}"), 1, 1000, ""),
+    };
+    format!(
+        r#"{actor}[[devices]]
 id = "camera-{lane}"
-profile = "vzenith/r-mqtt"
-link = "broker"
+profile = "{profile}"
+link = "{link}"
 params = {{ sn = "{sn}" }}
 clock_tolerance_s = 3600
 [[lanes]]
 id = "{lane}"
 direction = "{direction}"
 camera = "camera-{lane}"
-barrier = {{ device = "{device}", output = 0, pulse_ms = 500 }}
+barrier = {{ device = "{device}", output = {output}, pulse_ms = {pulse_ms}{lower} }}
 arrival_loop = {{ device = "{device}", input = 0 }}
 passage_loop = {{ device = "{device}", input = 1 }}
-{limit}{zone}pass_timeout_ms = 6000
+{contacts}{zone}{signs}pass_timeout_ms = 6000
 back_out_ms = 700
 "#
     )

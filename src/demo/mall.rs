@@ -28,7 +28,7 @@ pub struct Mall {
 
 impl Mall {
     /// Starts all of it and gives the ledger the plan's members.
-    pub async fn open(folder: &Path, plan: &Plan) -> anyhow::Result<Self> {
+    pub async fn open(folder: &Path, plan: &mut Plan) -> anyhow::Result<Self> {
         let broker = start_broker().await.context("start the broker")?;
         let cloud = start_cloud(folder).await.context("start the cloud ledger")?;
         let line = Line::open(cloud).await.context("open the line to the cloud")?;
@@ -46,8 +46,8 @@ impl Mall {
         })
     }
 
-    async fn enrol(&self, plan: &Plan) -> anyhow::Result<()> {
-        for member in &plan.members {
+    async fn enrol(&self, plan: &mut Plan) -> anyhow::Result<()> {
+        for member in &mut plan.members {
             let who = json!({
                 "handle": member.handle,
                 "tier": member.tier,
@@ -56,6 +56,9 @@ impl Mall {
                 "codes": [member.code],
             });
             self.ask(reqwest::Method::PUT, &format!("members/{}", member.id), Some(&who)).await?;
+            let phone = json!({ "phone_key": member.phone().public_key() });
+            let given = self.ask(reqwest::Method::POST, &format!("members/{}/phones", member.id), Some(&phone)).await?;
+            member.token = given["token"].as_str().map(str::to_owned);
             if member.balance > 0 {
                 let op = format!("opening/{}", member.id);
                 let credit = json!({ "op": op, "points": member.balance, "reason": "opening balance" });

@@ -4,14 +4,18 @@ mod daemon;
 mod mall;
 mod report;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use simulators::clock::VirtualClock;
+use simulators::faults::{FAULTS, Fault, Faults};
+use simulators::gear::Device;
 use simulators::guard::GuardSettings;
 use simulators::plan::{Plan, PlanSettings};
 use simulators::till::TillSettings;
@@ -29,6 +33,8 @@ use report::{Losses, Report, Told};
 const DAY_BEGINS_MS: i64 = 1_772_409_600_000;
 /// Lines of progress that may wait for the terminal.
 const PROGRESS_LINES: usize = 256;
+/// Alarms that are counted; a day of the demo has some dozens.
+const ALARMS_COUNTED: usize = 10_000;
 /// How long the box may take to hand everything over when the day is done.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -53,9 +59,25 @@ pub struct Options {
     /// Where the page listens; a free port is taken when headless.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// What the lanes hang on, in turn: vzenith-mqtt, vzenith-http, modbus, kf. Without it: cameras at the broker, and a relay
+    /// board at the last exit.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    devices: Vec<Device>,
+    /// What goes wrong with them: lost, late, duplicated, reordered, corrupted, clock, reboot, dead-relay, swapped, or all.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = faults)]
+    faults: Vec<Wrong>,
     /// Keep the ledgers, settings and log in this folder, to look at them afterwards.
     #[arg(long, value_name = "DIRECTORY")]
     keep: Option<PathBuf>,
+}
+
+/// One fault, or all of them.
+#[derive(Clone, Debug)]
+struct Wrong(Vec<Fault>);
+
+fn faults(name: &str) -> Result<Wrong, String> {
+    let all = || FAULTS.iter().map(|(_, fault)| *fault).collect();
+    Ok(Wrong(if name == "all" { all() } else { vec![name.parse()?] }))
 }
 
 /// Runs the demo. The exit code tells whether the box's books match the simulated world.
@@ -71,16 +93,19 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 }
 
 async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
-    let plan = Plan::draw(PlanSettings { seed: options.seed, cars: options.cars, speed: options.speed });
-    let mall = Mall::open(&folder.path, &plan).await?;
+    let mut plan = Plan::draw(PlanSettings { seed: options.seed, cars: options.cars, speed: options.speed });
+    let mall = Mall::open(&folder.path, &mut plan).await?;
     let listen = if options.headless { free_address().await? } else { check_free(options.listen).await? };
-    let base = format!("http://{listen}");
+    let (base, posts) = (format!("http://{listen}"), free_address().await?);
     let clock = VirtualClock::starting_at(DAY_BEGINS_MS, options.speed);
     let (asks_in, asks) = mpsc::channel(4);
     let (progress_in, progress) = mpsc::channel(PROGRESS_LINES);
     let settings = WorldSettings {
         broker_host: "127.0.0.1".to_owned(),
         broker_port: mall.broker.port(),
+        posts,
+        devices: options.devices.clone(),
+        faults: Arc::new(Faults::of(options.faults.iter().flat_map(|wrong| wrong.0.iter().copied()))),
         till: TillSettings {
             base: base.clone(),
             terminal: daemon::TERMINAL.to_owned(),
@@ -96,7 +121,9 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
         listen,
         broker: mall.broker,
         cloud: mall.line.address(),
-        board: world.board_path(),
+        posts,
+        gear: world.gear(),
+        cards: world.cards_path(),
         clock,
     });
     let mut daemon = Daemon::start(&folder.path, &config, &rules, &base).await?;
@@ -125,7 +152,8 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
     let ledger = folder.path.join("ledger.db");
     let verdict = crate::store::journal::verify(&ledger).context("verify the journal")?;
     let losses = losses(&ledger, clock.now_ms())?;
-    Report::make(&Told { outcome, books, cloud: mall.accounts().await?, verdict, losses, latency_us: latency })
+    let alarms = alarms(&ledger).await?;
+    Report::make(&Told { outcome, books, cloud: mall.accounts().await?, verdict, losses, alarms, latency_us: latency })
 }
 
 /// What the box's own report says was lost, over all days that the demo touched.
@@ -139,6 +167,16 @@ fn losses(ledger: &Path, until_ms: i64) -> anyhow::Result<Losses> {
         day = day.tomorrow()?;
     }
     Ok(losses)
+}
+
+/// What staff were told, by its word, and how often.
+async fn alarms(ledger: &Path) -> anyhow::Result<BTreeMap<String, u32>> {
+    let reader = crate::store::reader::Reader::open(ledger).context("open the ledger to read")?;
+    let mut told = BTreeMap::new();
+    for alarm in reader.look(|view| view.alarms(ALARMS_COUNTED)).await.context("read the alarms")? {
+        *told.entry(alarm.code).or_default() += 1;
+    }
+    Ok(told)
 }
 
 async fn obey(ask: Ask, daemon: &mut Daemon, mall: &Mall) -> anyhow::Result<()> {

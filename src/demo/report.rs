@@ -1,8 +1,11 @@
 //! What the day came to: the world's account beside the box's books and the cloud ledger's.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 use simulators::books::compare;
+use simulators::led_card::Shown;
 use simulators::outcome::Outcome;
 
 use super::mall::Accounts;
@@ -29,6 +32,16 @@ pub struct Report {
     journal_entries: u64,
     /// What the box's own report of the day says was lost.
     losses: Losses,
+    /// How often the box let an arm down behind a vehicle.
+    arms_lowered: usize,
+    /// What the lanes hang on.
+    devices: BTreeMap<&'static str, &'static str>,
+    /// What went wrong with devices and cables, and how often.
+    faults: BTreeMap<&'static str, u32>,
+    /// What staff were told, and how often.
+    alarms: BTreeMap<String, u32>,
+    /// What displays and speakers were told.
+    shown: Shown,
     /// Plate message received to raise command sent, inside the box.
     latency_ms: Quantiles,
     /// Plate message published to raise command seen, by the simulated camera.
@@ -56,6 +69,8 @@ pub struct Told {
     pub verdict: Verdict,
     /// What the box's own report says was lost.
     pub losses: Losses,
+    /// What staff were told.
+    pub alarms: BTreeMap<String, u32>,
     /// Plate message to raise command, in microseconds.
     pub latency_us: Vec<u32>,
 }
@@ -99,13 +114,16 @@ impl Losses {
 impl Report {
     /// Compares everything with everything.
     pub fn make(told: &Told) -> anyhow::Result<Self> {
-        let Told { outcome, books, cloud, verdict, losses: _, latency_us } = told;
+        let Told { outcome, books, cloud, verdict, losses: _, alarms, latency_us } = told;
         let mut differences = compare(outcome, books, &cloud.members);
         differences.extend(outcome.troubles.iter().map(|trouble| format!("trouble: {trouble}")));
         differences.extend(verdict.faults.iter().map(|fault| format!("journal: {fault}")));
         let expected = Losses::of(outcome, books);
         if told.losses != expected {
             differences.push(format!("the day's report says {:?} instead of {expected:?}", told.losses));
+        }
+        if outcome.faults.get("swapped").is_some_and(|struck| *struck > 0) && !alarms.contains_key("arm_up_unasked") {
+            differences.push("cables were swapped and nobody was told".to_owned());
         }
         if cloud.verification["ok"] != true {
             differences.push(format!("cloud ledger: {}", cloud.verification));
@@ -135,6 +153,11 @@ impl Report {
             unacknowledged_records,
             journal_entries: verdict.entries,
             losses: told.losses,
+            arms_lowered: outcome.arms_lowered,
+            devices: outcome.devices.clone(),
+            faults: outcome.faults.clone(),
+            alarms: alarms.clone(),
+            shown: outcome.shown,
             latency_ms: quantiles(latency_us.clone()),
             latency_outside_ms: quantiles(outside),
             differences,

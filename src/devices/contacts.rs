@@ -49,14 +49,17 @@ impl Contacts {
     /// Tells what has been steady for long enough and is news. Where the loop is behind, it is told with a later poll.
     pub fn tell(&mut self, wiring: &Wiring, deliveries: &mpsc::Sender<Delivery>) {
         let now = Instant::now();
-        for (number, contact) in &mut self.known {
-            let is_steady = now.duration_since(contact.since) >= self.debounce;
-            if contact.told == Some(contact.is_on) || !is_steady {
-                continue;
-            }
-            let Some(input) = wiring.level(*number, contact.is_on) else { continue };
-            if deliveries.try_send(Delivery { inputs: vec![input], ..Delivery::default() }).is_ok() {
-                contact.told = Some(contact.is_on);
+        for turn in 0..Wiring::TURNS {
+            for (number, contact) in &mut self.known {
+                let is_steady = now.duration_since(contact.since) >= self.debounce;
+                let is_news = contact.told != Some(contact.is_on) && is_steady;
+                if !is_news || wiring.turn(*number, contact.is_on) != turn {
+                    continue;
+                }
+                let Some(input) = wiring.level(*number, contact.is_on) else { continue };
+                if deliveries.try_send(Delivery { inputs: vec![input], ..Delivery::default() }).is_ok() {
+                    contact.told = Some(contact.is_on);
+                }
             }
         }
     }

@@ -9,14 +9,18 @@ mod contacts;
 mod digest;
 pub mod hatch;
 mod line;
+pub mod lists;
 mod mqtt;
 mod order;
 pub mod planning;
+mod pulse;
 mod push;
 mod raising;
 mod readers;
+mod refill;
 mod serial;
 pub mod settings;
+pub mod signs;
 mod stream;
 mod submitting;
 mod telling;
@@ -54,11 +58,14 @@ const NEWS_MAX: usize = 256;
 pub type Clock = Arc<dyn Fn() -> UtcMs + Send + Sync>;
 
 /// The running links. Dropping it ends them at once.
-#[derive(Debug)]
 pub struct Devices {
     tasks: JoinSet<()>,
     teller: Teller,
     watch: Watch,
+    signs: Vec<signs::SignPlan>,
+    lists: Vec<lists::ListPlan>,
+    now: Clock,
+    metrics: Arc<Metrics>,
 }
 
 /// What every link needs besides its plan.
@@ -81,10 +88,11 @@ pub fn start(
     now: Clock,
     metrics: Arc<Metrics>,
     photos: Option<&Intake>,
-    actions: mpsc::Receiver<site::Raise>,
+    actions: mpsc::Receiver<site::BarrierMove>,
 ) -> Devices {
     plan.devices.keys().for_each(|device| metrics.health.expect(device.as_str()));
     let allowance = Allowance::remembered_in(plan.remembered_in.as_deref());
+    let pulses = std::mem::take(&mut plan.pulses);
     let watch = Watch::new(plan.devices.clone(), std::mem::take(&mut plan.kinds), Arc::clone(&metrics));
     let teller = Teller::new(std::mem::take(&mut plan.devices), allowance, Arc::clone(&now));
     let (tasks, links) = (JoinSet::new(), BTreeMap::new());
@@ -124,10 +132,12 @@ pub fn start(
         let (now, metrics) = (Arc::clone(&shared.now), Arc::clone(&shared.metrics));
         shared.tasks.spawn(push::Push::new(push, handle, now, metrics, desk).run(orders));
     }
-    let Shared { handle, metrics, teller, mut tasks, links, .. } = shared;
+    let Shared { handle, now, metrics, teller, mut tasks, links, .. } = shared;
     teller.connect(links.clone());
-    tasks.spawn(dispatch(actions, plan.barriers, links, handle, metrics));
-    Devices { tasks, teller, watch }
+    tasks.spawn(pulse::watch(pulses, handle.clone(), Arc::clone(&metrics)));
+    tasks.spawn(dispatch(actions, plan.barriers, links, handle, Arc::clone(&metrics)));
+    tasks.spawn(refill::watch(teller.clone(), Arc::clone(&metrics)));
+    Devices { tasks, teller, watch, signs: plan.signs, lists: plan.lists, now, metrics }
 }
 
 impl Shared<'_> {
@@ -195,6 +205,12 @@ impl Shared<'_> {
     }
 }
 
+impl std::fmt::Debug for Devices {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Devices").field("teller", &self.teller).finish_non_exhaustive()
+    }
+}
+
 impl Devices {
     /// The way to tell devices what is no raise.
     pub fn teller(&self) -> Teller {
@@ -206,6 +222,23 @@ impl Devices {
         self.watch.clone()
     }
 
+    /// Tells the drivers at every lane that has a display or a speaker what the ledger says of it.
+    pub fn show_signs(&mut self, settings: signs::Settings) {
+        let signs = std::mem::take(&mut self.signs);
+        if !signs.is_empty() {
+            self.tasks.spawn(signs::keep(signs, settings, self.teller.clone(), Arc::clone(&self.metrics)));
+        }
+    }
+
+    /// Keeps a copy of the plates that may come in by themselves in every camera that is to have one.
+    pub fn keep_lists(&mut self, settings: lists::Settings) {
+        let lists = std::mem::take(&mut self.lists);
+        if !lists.is_empty() {
+            let (teller, now, metrics) = (self.teller.clone(), Arc::clone(&self.now), Arc::clone(&self.metrics));
+            self.tasks.spawn(lists::keep(lists, settings, teller, now, metrics));
+        }
+    }
+
     /// Ends every link and waits until its ports are closed.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
@@ -214,19 +247,22 @@ impl Devices {
 
 /// Never waits: the loop hands its raises over between two commits.
 async fn dispatch(
-    mut actions: mpsc::Receiver<site::Raise>,
+    mut actions: mpsc::Receiver<site::BarrierMove>,
     barriers: BTreeMap<LaneId, BarrierPlan>,
     links: BTreeMap<String, mpsc::Sender<Order>>,
     handle: Handle,
     metrics: Arc<Metrics>,
 ) {
     let mut answers = JoinSet::new();
-    while let Some(site::Raise { lane, command, of_read }) = actions.recv().await {
+    while let Some(site::BarrierMove { lane, command, motion, of_read }) = actions.recv().await {
         while answers.try_join_next().is_some() {}
-        let handed = barriers.get(&lane).map(|barrier| {
-            let (device, args) = (barrier.device.clone(), barrier.args.clone());
-            let order = Order::raise(lane.clone(), command.clone(), device, args, of_read);
-            links.get(&barrier.link).is_some_and(|link| link.try_send(order).is_ok())
+        let handed = barriers.get(&lane).and_then(|barrier| {
+            let (device, lane, command) = (barrier.device.clone(), lane.clone(), command.clone());
+            let order = match motion {
+                site::Motion::Raise => Order::raise(lane, command, device, barrier.args.clone(), of_read),
+                site::Motion::Lower => Order::lower(lane, command, device, barrier.lower.clone()?),
+            };
+            Some(links.get(&barrier.link).is_some_and(|link| link.try_send(order).is_ok()))
         });
         let why = match handed {
             Some(true) => continue,

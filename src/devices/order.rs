@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::submitting::answered;
 use crate::domain::event::{CommandAnswer, CommandId, DeviceId, Input, LaneId};
 use crate::metrics::Metrics;
-use crate::profile::language::RAISE;
+use crate::profile::language::{LOWER, RAISE};
 use crate::profile::template::Values;
 
 /// A command for one device, on its link's queue.
@@ -28,6 +28,8 @@ pub struct Order {
 enum Purpose {
     /// The loop lets a vehicle pass; what comes back is an input.
     Raise { lane: LaneId, command: CommandId, of_read: bool },
+    /// The loop lets an arm down; what comes back is an input.
+    Lower { lane: LaneId, command: CommandId },
     /// Somebody waits for what comes back.
     Asked(oneshot::Sender<Outcome>),
 }
@@ -54,6 +56,12 @@ impl Order {
         Self { device, command: RAISE.to_owned(), args, id, purpose: Purpose::Raise { lane, command, of_read } }
     }
 
+    /// An arm is let down, after its commit.
+    pub fn lower(lane: LaneId, command: CommandId, device: DeviceId, args: Values) -> Self {
+        let id = command.to_string();
+        Self { device, command: LOWER.to_owned(), args, id, purpose: Purpose::Lower { lane, command } }
+    }
+
     /// Any other command; its outcome goes to the receiver.
     pub fn asked(device: DeviceId, command: &str, args: Values, id: String) -> (Self, oneshot::Receiver<Outcome>) {
         let (outcome, answer) = oneshot::channel();
@@ -67,6 +75,9 @@ impl Order {
                 metrics.raise_sent(lane.as_str(), *of_read, at);
                 tracing::info!(%lane, %command, device = %self.device, "raising the barrier");
             }
+            Purpose::Lower { lane, command } => {
+                tracing::info!(%lane, %command, device = %self.device, "letting the arm down");
+            }
             Purpose::Asked(_) => tracing::debug!(device = %self.device, command = self.command, "told a device"),
         }
     }
@@ -75,6 +86,7 @@ impl Order {
     pub fn end(self, outcome: Outcome, metrics: &Metrics) -> Option<Input> {
         match self.purpose {
             Purpose::Raise { lane, command, .. } => Some(answered(metrics, lane, command, outcome.into())),
+            Purpose::Lower { lane, command } => Some(answered(metrics, lane, command, outcome.into())),
             Purpose::Asked(waiting) => {
                 // Who asked may have gone.
                 let _ = waiting.send(outcome);
@@ -115,13 +127,14 @@ impl Outcome {
     }
 }
 
-/// Of a raise only three things are of use: all that is not known for certain is uncertain.
+/// Of a raise little is of use: all that is not known for certain is uncertain.
 impl From<Outcome> for CommandAnswer {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Taken => Self::Accepted,
             Outcome::Refused(why) => Self::Refused(why),
-            Outcome::Unconfirmed(why) | Outcome::Silent(why) | Outcome::NotSent(why) => Self::Silent(why),
+            Outcome::Unconfirmed(why) => Self::Unconfirmed(why),
+            Outcome::Silent(why) | Outcome::NotSent(why) => Self::Silent(why),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The link to which devices post: what they say is answered after its commit and within their deadline, and the answer
 //! carries commands where the device takes them that way.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,9 @@ use crate::site::Handle;
 
 /// Connections at once: twenty cameras with two each, and some to spare.
 const CONNECTIONS_MAX: usize = 64;
+/// Of them from one address: a device that opens one after the other and says nothing must not keep the others out, nor take
+/// all places at which bodies are read.
+const CONNECTIONS_OF_ONE_MAX: usize = 8;
 /// Bodies that are read at once, so that posts never hold more than sixteen times the longest.
 const BODIES_MAX: usize = 16;
 /// A device that takes longer to say what it wants is not one of ours.
@@ -105,19 +109,62 @@ impl Push {
         tracing::info!(link = self.plan.id, %address, devices = self.shared.devices.len(), "devices may post");
         self.shared.metrics.link_up(&self.plan.id, true);
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let places = Places::default();
         let mut connections = JoinSet::new();
         loop {
             while connections.try_join_next().is_some() {}
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
             tokio::select! {
-                accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                accepted = listener.accept() => if let Ok((stream, from)) = accepted {
+                    let Some(place) = places.take(from.ip()) else {
+                        self.shared.metrics.rejected("devices", "too-many-connections");
+                        continue;
+                    };
                     let shared = Arc::clone(&self.shared);
                     connections.spawn(async move {
                         converse(shared, stream).await;
-                        drop(slot);
+                        drop((slot, place));
                     });
                 },
                 _ = &mut raising => return,
+            }
+        }
+    }
+}
+
+/// How many connections each address has.
+#[derive(Clone, Debug, Default)]
+struct Places {
+    taken: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+}
+
+/// One connection's place; it is free again when it is dropped.
+#[derive(Debug)]
+struct Place {
+    of: Places,
+    from: IpAddr,
+}
+
+impl Places {
+    /// None where the address has as many as it may.
+    fn take(&self, from: IpAddr) -> Option<Place> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(from).or_default();
+        if *count >= CONNECTIONS_OF_ONE_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Place { of: self.clone(), from })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.of.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.from) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.from);
             }
         }
     }

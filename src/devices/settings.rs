@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::domain::lane::{Detectors, Direction, PassedBy, Unpaid};
+use super::lists::Entitled;
+use crate::domain::event::DeviceId;
+use crate::domain::gear::Gear;
+use crate::domain::lane::{Detectors, Direction, LoopRole, PassedBy, Unpaid};
 
 /// Links, devices and lanes, as the settings list them.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -114,12 +117,32 @@ pub struct DeviceConfig {
     pub debounce_ms: u32,
     /// Milliseconds between two polls, instead of the profile's.
     pub poll_ms: Option<Spanned<u64>>,
+    /// After how long a silence it counts as away, in milliseconds; where it is not given, as its profile says.
+    pub silent_ms: Option<Spanned<u64>>,
+    /// The copy of the box's plates that the camera keeps, to let them in by itself while the box is away.
+    pub whitelist: Option<WhitelistConfig>,
     /// http-push, http-stream: the device's own address, HOST or HOST:PORT, where it is asked.
     pub address: Option<Spanned<String>>,
     /// http-push, http-stream: the device's user.
     pub username: Option<Spanned<String>>,
     /// http-push, http-stream: the user's password. An OSDP reader's key: 32 hex digits.
     pub password: Option<Spanned<Secret>>,
+}
+
+/// `whitelist` of a camera.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhitelistConfig {
+    /// Who stands on it: `members`, `rights` (allow lists and passes).
+    pub of: Spanned<Vec<Entitled>>,
+    /// The most plates that the camera holds; 2000 where it is not given.
+    #[serde(default = "plates_of_a_list")]
+    pub most: Spanned<u32>,
+}
+
+/// What the smallest of the usual cameras holds.
+fn plates_of_a_list() -> Spanned<u32> {
+    Spanned::new(0..0, 2_000)
 }
 
 /// `[[lanes]]`: which devices make a lane.
@@ -140,6 +163,8 @@ pub struct LaneConfig {
     pub arrival_loop: Option<ContactConfig>,
     /// The loop beyond the arm.
     pub passage_loop: Option<ContactConfig>,
+    /// The loop under the arm: while it is covered, nothing lets the arm down.
+    pub safety_loop: Option<ContactConfig>,
     /// Closed while the arm is up.
     pub upper_limit: Option<ContactConfig>,
     /// Closed while the arm is down.
@@ -162,9 +187,12 @@ pub struct LaneConfig {
     pub forget_ms: Option<Spanned<u64>>,
     /// How long the passage loop may be covered before it counts as stuck; 300000 where it is not given.
     pub stuck_ms: Option<Spanned<u64>>,
-    /// What the loops do to a raise: `timer`, or `one_by_one`.
-    #[serde(default)]
-    pub detectors: Detectors,
+    /// What the loops do to a raised arm: `hold`, `timer`, `at_once`, `anti_tailgate` or `one_by_one`.
+    pub detectors: Option<Spanned<Detectors>>,
+    /// The device that shows its drivers what happens: lines of text, free bays, a code for paying.
+    pub display: Option<Spanned<String>>,
+    /// The device that says it.
+    pub speaker: Option<Spanned<String>>,
     /// What is done to its pictures.
     #[serde(default)]
     pub photos: LanePhotosConfig,
@@ -188,6 +216,18 @@ pub struct BarrierConfig {
     pub output: Spanned<u16>,
     /// How long the contact closes, in milliseconds.
     pub pulse_ms: Spanned<u32>,
+    /// What lets the arm down, for detector modes that do.
+    pub lower: Option<LowerConfig>,
+}
+
+/// An output that lets an arm down, of the device that raises it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LowerConfig {
+    /// Which, counted as the device counts, from 0.
+    pub output: Spanned<u16>,
+    /// How long the contact closes, in milliseconds.
+    pub pulse_ms: Spanned<u32>,
 }
 
 /// An input contact.
@@ -203,6 +243,25 @@ pub struct ContactConfig {
 /// A cheap camera drifts by seconds a day and is set once a day.
 fn clock_tolerance_s() -> u32 {
     5
+}
+
+impl LaneConfig {
+    /// What the loops do; where nothing is given, the arm's own timer counts.
+    pub fn detectors(&self) -> Detectors {
+        self.detectors.as_ref().map(|given| *given.get_ref()).unwrap_or_default()
+    }
+
+    /// The devices that the lane is made of.
+    pub fn gear(&self) -> Gear {
+        let id = |name: &Spanned<String>| DeviceId(name.get_ref().clone());
+        let loops = [
+            (LoopRole::Arrival, &self.arrival_loop),
+            (LoopRole::Passage, &self.passage_loop),
+            (LoopRole::Safety, &self.safety_loop),
+        ];
+        let loops = loops.into_iter().filter_map(|(role, contact)| Some((role, id(&contact.as_ref()?.device))));
+        Gear { camera: Some(id(&self.camera)), barrier: Some(id(&self.barrier.device)), loops: loops.collect() }
+    }
 }
 
 impl Secret {

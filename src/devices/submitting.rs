@@ -110,12 +110,14 @@ pub fn answered(metrics: &Metrics, lane: LaneId, command: CommandId, answer: Com
     let word = match &answer {
         CommandAnswer::Accepted => "accepted",
         CommandAnswer::Refused(_) => "refused",
+        CommandAnswer::Unconfirmed(_) => "unconfirmed",
         CommandAnswer::Silent(_) => "silent",
     };
     metrics.command_answered(lane.as_str(), word);
     match &answer {
         CommandAnswer::Accepted => tracing::debug!(%lane, %command, "the device took the raise"),
         CommandAnswer::Refused(why) => tracing::warn!(%lane, %command, why, "the device refused the raise"),
+        CommandAnswer::Unconfirmed(why) => tracing::debug!(%lane, %command, why, "the raise is on its way"),
         CommandAnswer::Silent(why) => tracing::warn!(%lane, %command, why, "the outcome of the raise is unknown"),
     }
     Input::BarrierAnswered { lane, command, answer }
@@ -143,6 +145,7 @@ async fn acknowledge(mut submitted: mpsc::Receiver<Submitted>, metrics: Arc<Metr
             if answer.await.is_err() {
                 continue 'messages;
             }
+            metrics.input_taken();
         }
         // The raise has long been sent. Only the broker's copy of the pictures is kept until ours is on disk.
         patience = if tokio::time::timeout(patience, all(next.photos)).await.is_ok() {

@@ -69,6 +69,11 @@ impl Teller {
         let _ = self.shared.links.set(links);
     }
 
+    /// The link and the profile of a device.
+    pub(super) fn device(&self, device: &DeviceId) -> Option<&(String, Profile)> {
+        self.shared.devices.get(device)
+    }
+
     /// Arguments as people write them, as the device's command takes them.
     pub fn args(&self, device: &str, command: &str, given: &BTreeMap<String, toml::Value>) -> Values {
         let known = self.shared.devices.get(&DeviceId::from(device));

@@ -5,6 +5,7 @@ mod broker;
 mod check;
 mod gateway;
 mod line;
+mod pulse;
 mod push;
 mod readers;
 mod stream;
@@ -88,6 +89,25 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
         "kind = \"serial\"\npath = \"/dev/ttyS1\"\nbaud = 9600",
         "kind = \"mqtt\"",
         "the link bus goes where another one goes",
+    );
+    let lowering = "input = 4 }\ndetectors = \"at_once\"";
+    mistake("input = 4 }", lowering, ":29:13: the lane entry-1 lacks what lets its arm down; allowed: barrier = {");
+    mistake("input = 4 }", lowering, "the lane entry-1 lacks the loop under its arm; allowed: safety_loop = {");
+    mistake(
+        "camera = \"cam\"",
+        "camera = \"cam\"\ndisplay = \"cam\"\nspeaker = \"board\"",
+        "waveshare/modbus-relay-8 says nothing",
+    );
+    mistake("camera = \"cam\"", "camera = \"cam\"\ndisplay = \"board\"", "waveshare/modbus-relay-8 shows nothing");
+    mistake(
+        "pulse_ms = 500 }",
+        "pulse_ms = 500, lower = { output = 9, pulse_ms = 500 } }",
+        "output is 9; allowed: 0 to 7",
+    );
+    mistake(
+        "params = { sn = \"a1\" }",
+        "params = { sn = \"a1\" }\nsilent_ms = 5",
+        "silent_ms is 5; allowed: 500 to 3600000",
     );
     mistake("id = \"exit-1\"", "id = \"exit 1\"", "\"exit 1\" cannot name a lane");
 }
@@ -181,7 +201,7 @@ fn mistake(right: &str, wrong: &str, expect: &str) {
 /// The rest of the box: takes inputs and answers them when the test says so.
 struct Site {
     inputs: mpsc::Receiver<Envelope>,
-    raises: mpsc::Sender<site::Raise>,
+    raises: mpsc::Sender<site::BarrierMove>,
     metrics: Arc<Metrics>,
     devices: Devices,
     photos: Photos,
@@ -189,7 +209,13 @@ struct Site {
 }
 
 impl Site {
-    fn start(plan: Plan) -> Self {
+    /// Whether devices are there has tests of its own.
+    fn start(mut plan: Plan) -> Self {
+        plan.pulses.clear();
+        Self::watched(plan)
+    }
+
+    fn watched(plan: Plan) -> Self {
         let (into_the_loop, inputs) = mpsc::channel(1024);
         let (raises, actions) = mpsc::channel(256);
         let directory = tempfile::tempdir().expect("a folder");
@@ -212,8 +238,13 @@ impl Site {
     }
 
     async fn raise(&self, lane: &str, command: &str) {
-        let raise = site::Raise { lane: LaneId::from(lane), command: CommandId::from(command), of_read: true };
-        self.raises.send(raise).await.expect("the links run");
+        self.moves(lane, command, site::Motion::Raise).await;
+    }
+
+    async fn moves(&self, lane: &str, command: &str, motion: site::Motion) {
+        let (lane, command) = (LaneId::from(lane), CommandId::from(command));
+        let wanted = site::BarrierMove { lane, command, motion, of_read: true };
+        self.raises.send(wanted).await.expect("the links run");
     }
 
     /// Waits until something can be seen in the figures.

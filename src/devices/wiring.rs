@@ -41,6 +41,9 @@ pub enum InputRole {
 }
 
 impl Wiring {
+    /// How many turns there are for inputs that are heard together.
+    pub const TURNS: u8 = 3;
+
     /// A device that is wired to nothing yet.
     pub fn new(device: DeviceId, clock_tolerance_ms: i64) -> Self {
         Self {
@@ -69,7 +72,9 @@ impl Wiring {
                 lane.map(|lane| Input::VehicleSeen { lane, sign }).into_iter().collect()
             }
             Statement::Inputs { count, on } => {
-                (0..count).filter_map(|number| self.level(number, on.contains(&number))).collect()
+                let mut all: Vec<(u16, bool)> = (0..count).map(|number| (number, on.contains(&number))).collect();
+                all.sort_by_key(|(number, is_on)| self.turn(*number, *is_on));
+                all.into_iter().filter_map(|(number, is_on)| self.level(number, is_on)).collect()
             }
             Statement::Card { facility, number } => {
                 let card = CardNumber::new(facility, number);
@@ -89,6 +94,17 @@ impl Wiring {
     fn carry(&self, channel: u16, bytes: &str) {
         if let (Some(port), Ok(bytes)) = (self.tunnels.get(&channel), hex::decode(bytes)) {
             let _ = port.try_send(bytes);
+        }
+    }
+
+    /// In which of the [`Self::TURNS`] an input is told of those that are heard together.
+    pub fn turn(&self, number: u16, is_on: bool) -> u8 {
+        match self.inputs.get(&number) {
+            // What is under an arm is told before anything that may let it down.
+            Some((_, InputRole::Loop(LoopRole::Safety))) => 0,
+            // Where the arm is, after the switch that only says where it is not.
+            Some((_, InputRole::UpperLimit | InputRole::LowerLimit)) if is_on => 2,
+            Some(_) | None => 1,
         }
     }
 
@@ -181,6 +197,27 @@ mod tests {
         wiring.emergency = Some(9);
         let called = Input::Emergency { source: EmergencySource::Contact, active: true };
         assert_eq!(wiring.level(9, true), Some(called));
+    }
+
+    #[test]
+    fn of_inputs_heard_together_the_loop_under_the_arm_comes_first_and_where_the_arm_is_last() {
+        let mut wiring = Wiring::new(DeviceId::from("board"), 5_000);
+        let roles = [
+            InputRole::Loop(LoopRole::Passage),
+            InputRole::UpperLimit,
+            InputRole::LowerLimit,
+            InputRole::Loop(LoopRole::Safety),
+        ];
+        for (number, role) in (0..).zip(roles) {
+            wiring.inputs.insert(number, (LaneId::from("out"), role));
+        }
+        let told = wiring.inputs_of(Statement::Inputs { count: 4, on: [1, 3].into() }, UtcMs(0));
+        let lane = LaneId::from("out");
+        let turned = |role, occupied| Input::LoopChanged { lane: lane.clone(), role, occupied };
+        let at = |position| Input::BarrierMoved { lane: lane.clone(), position };
+        let safety = turned(LoopRole::Safety, true);
+        let passage = turned(LoopRole::Passage, false);
+        assert_eq!(told, [safety, passage, at(ArmPosition::Between), at(ArmPosition::Up)]);
     }
 
     fn check(captured: Option<i64>, stored_offline: bool, received: i64, expect: i64) {

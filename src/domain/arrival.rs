@@ -4,9 +4,10 @@ use super::admission::table::NoEntry;
 use super::benefit::{self, Moment, Outcome, RestsOn, Use};
 use super::decide::{StayFacts, Work};
 use super::event::{
-    Action, Evidence, Fen, Input, LaneId, MatchedBy, PlateRead, Points, RaiseCause, ReadOutcome, Record, StayId, UtcMs,
+    Action, Evidence, Fen, Input, LaneId, Matched, MatchedBy, PlateRead, Points, RaiseCause, ReadOutcome, Record,
+    StayId, UtcMs,
 };
-use super::lane::{Detectors, Direction, Lane, Phase, PossibleStay, Raised, Unpaid, Visit, WaitReason, Waiting};
+use super::lane::{Direction, Lane, Phase, PossibleStay, Raised, Unpaid, Visit, WaitReason, Waiting};
 use super::matching::answer::{Thresholds, Verdict};
 use super::plate::Plate;
 use super::points;
@@ -38,7 +39,7 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
     }
     match work.lane.phase.clone() {
         // One vehicle a raise: the one before is not away yet.
-        Phase::Idle if work.settings.detectors == Detectors::OneByOne && work.passage_is_covered() => queue(work, read),
+        Phase::Idle if work.settings.detectors.is_one_by_one() && work.passage_is_covered() => queue(work, read),
         Phase::Idle => read_in_idle_lane(work, read),
         Phase::Waiting(waiting) => read_while_waiting(work, read, &waiting),
         Phase::Raised(raised) => read_while_raised(work, read, raised),
@@ -104,7 +105,7 @@ fn read_while_waiting(work: &mut Work<'_>, read: &PlateRead, waiting: &Waiting) 
 
 /// A waiting vehicle is still there.
 fn seen_again(work: &mut Work<'_>) {
-    if work.settings.forget_ms == 0 || work.settings.has_arrival_loop {
+    if work.settings.forget_ms == 0 || work.sees_arrivals() {
         return;
     }
     let now_ms = work.now.uptime_ms;
@@ -144,7 +145,7 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
         reread::better_known(work, read);
         return;
     }
-    if raised.on_passage && !raised.told || !work.settings.has_arrival_loop {
+    if raised.on_passage && !raised.told || !work.sees_arrivals() {
         return queue(work, read);
     }
     if !raised.on_passage && visit.left_at_ms.is_none() {
@@ -265,7 +266,7 @@ pub(super) fn matched(work: &mut Work<'_>, inside: &StayFacts, by: MatchedBy) ->
         MatchedBy::Guard { .. } => None,
     };
     let read = found.read.clone();
-    work.records.push(Record::StayMatched {
+    work.records.push(Record::StayMatched(Matched {
         stay: inside.stay.id.clone(),
         lane: work.lane_id.clone(),
         entry_lane: inside.stay.entry_lane.clone(),
@@ -275,7 +276,7 @@ pub(super) fn matched(work: &mut Work<'_>, inside: &StayFacts, by: MatchedBy) ->
         second_factor,
         by,
         lesson: found.lesson.clone(),
-    });
+    }));
     certain
 }
 
@@ -316,6 +317,7 @@ pub(super) fn reckon(work: &mut Work<'_>, inside: &StayFacts, at: UtcMs) -> Outc
         at,
         fee: outcome.fee.clone(),
         rests_on: RestsOn::of(&inside.rules, &inside.benefits, moment),
+        denied: outcome.denied(),
     });
     outcome
 }
@@ -339,6 +341,7 @@ pub(super) fn own_due(inside: &StayFacts, at: UtcMs) -> i64 {
 pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: UtcMs, asked_for_points: bool) {
     let outcome = reckon(work, inside, at);
     let due = outcome.due;
+    let visit = Visit { greeting: outcome.rights.greeting.clone(), ..visit };
     let mut uses = outcome.uses_with_points(&inside.stay, None, Fen(0));
     if due.0 == 0 {
         hold_benefits(work, inside, uses);
@@ -416,7 +419,7 @@ pub(super) fn wait(work: &mut Work<'_>, visit: Visit, due: Option<Fen>, why: Wai
     let since_ms = work.now.uptime_ms;
     let (asked_for_points, candidates, crossed) = (false, Vec::new(), false);
     work.lane.phase = Phase::Waiting(Waiting { visit, due, why, asked_for_points, candidates, crossed, since_ms });
-    if work.settings.forget_ms > 0 && !work.settings.has_arrival_loop {
+    if work.settings.forget_ms > 0 && !work.sees_arrivals() {
         work.wake_in(work.settings.forget_ms);
     }
 }
@@ -455,5 +458,6 @@ pub(super) fn visit(read: &PlateRead, stay: Option<StayId>) -> Visit {
         matched_ppm: None,
         second_factor: false,
         reads: if read.earlier.is_empty() { read.all_reads() } else { read.earlier.clone() },
+        greeting: None,
     }
 }

@@ -1,10 +1,11 @@
 //! What staff put right in the books: the fee is computed again under the rules of the entry, and the difference posted.
 
 use super::admission::{self, Asked, Judgement, Right};
-use super::benefit::{Moment, RestsOn};
+use super::benefit::{Beyond, Moment, RestsOn, Source, Use};
 use super::decide::{Facts, StayFacts};
 use super::event::{
-    Corrected, Correction, Decision, Evidence, Fen, Now, OpId, Record, Reply, StaffRefusal, StayId, UtcMs, Wrong,
+    Action, Approval, Corrected, Correction, Decision, Evidence, Fen, Input, Now, OpId, Record, Reply, StaffRefusal,
+    StayId, UtcMs, Wrong,
 };
 use super::losses::NEVER_SEEN;
 use super::plate::Plate;
@@ -18,17 +19,18 @@ const LONGEST_MS: i64 = 400 * 86_400_000;
 
 /// A person puts the books right.
 pub(super) fn decide(correction: &Correction, facts: &Facts, now: Now) -> Decision {
-    let mut books = Books { correction, facts, now, records: Vec::new(), ops: 0 };
+    let mut books = Books { correction, facts, now, records: Vec::new(), actions: Vec::new(), ops: 0 };
     let done = match &correction.what {
         Wrong::Plate { plate, .. } => books.plate(plate),
         Wrong::Entry { entry, .. } => books.entry(*entry),
         Wrong::Merge { .. } => books.merge(),
         Wrong::Split { left, back, .. } => books.split(*left, *back),
         Wrong::Ended { .. } => books.ended(),
+        Wrong::Approved { limit, second, .. } => books.approve(limit, second),
         Wrong::Count { zone, vehicles } => Ok(books.count(zone.as_deref(), *vehicles)),
     };
-    let records = if done.is_ok() { books.records } else { Vec::new() };
-    Decision { records, reply: Reply::Staff(done), ..Decision::nothing() }
+    let (records, actions) = if done.is_ok() { (books.records, books.actions) } else { Default::default() };
+    Decision { records, actions, reply: Reply::Staff(done) }
 }
 
 /// A correction while it is being made.
@@ -37,6 +39,7 @@ struct Books<'a> {
     facts: &'a Facts,
     now: Now,
     records: Vec<Record>,
+    actions: Vec<Action>,
     ops: u32,
 }
 
@@ -123,9 +126,9 @@ impl Books<'_> {
         if stay.paid.0 > 0 || stay.debts.0 > 0 || !stay.zones.is_empty() {
             return Err(no("a stay with payments, debts or parts in inner lots is not split".to_owned()));
         }
-        let (fee, rests_on) = reckon(&inside, stay, &inside.prior, left);
+        let Reckoned { fee, rests_on, .. } = reckon(&inside, stay, &inside.prior, left);
         let (id, lane, due) = (stay.id.clone(), stay.entry_lane.clone(), fee.total);
-        self.records.push(Record::StayExiting { stay: id.clone(), lane, at: left, fee, rests_on });
+        self.records.push(Record::StayExiting { stay: id.clone(), lane, at: left, fee, rests_on, denied: Vec::new() });
         let is_owed = stay.plate.is_some();
         let (waived, owed) = if is_owed { (Fen(0), due) } else { (due, Fen(0)) };
         self.records.push(Record::StayClosed { stay: id.clone(), evidence: Evidence::Unconfirmed, waived, owed });
@@ -159,6 +162,28 @@ impl Books<'_> {
         Ok(format!("{} has ended without an exit", inside.stay.id))
     }
 
+    /// A stay gets what a limit kept from it. A vehicle that waits at a lane is looked at again.
+    fn approve(&mut self, limit: &str, second: &str) -> Done {
+        let Some(inside) = &self.facts.named_stay else { return Err(no("there is no such stay".to_owned())) };
+        if !matches!(inside.stay.state, StayState::Open | StayState::PendingExit) {
+            return Err(no("only the stay of a vehicle that is inside can go beyond a limit".to_owned()));
+        }
+        let limits = inside.rules.benefits.limits.iter().filter(|known| known.beyond == Beyond::SecondApproval);
+        let names: Vec<&str> = limits.map(|known| known.id.as_str()).collect();
+        if !names.contains(&limit) {
+            let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return Err(no(format!("limit: two persons may go beyond {known}")));
+        }
+        let (stay, Correction { operator, reason, evidence, .. }) = (inside.stay.id.clone(), self.correction.clone());
+        let (limit, second) = (limit.to_owned(), second.to_owned());
+        let done = format!("{stay} may go beyond {limit}");
+        self.records.push(Record::LimitApproved(Approval { stay, limit, operator, second, reason, evidence }));
+        if let Some((lane, _)) = &self.facts.serving {
+            self.actions.push(Action::Then(Box::new(Input::LaneReconsidered { lane: lane.clone() })));
+        }
+        Ok(done)
+    }
+
     fn count(&mut self, zone: Option<&str>, counted: u32) -> String {
         let by_books = self.facts.counts.by_books(zone.unwrap_or(super::capacity::OUTSIDE));
         let (zone, operator) = (zone.map(ToOwned::to_owned), self.correction.operator.clone());
@@ -183,7 +208,8 @@ impl Books<'_> {
         let exit = inside.left;
         let at = exit.map(|exit| reckoned_at(inside, exit));
         let again = at.map(|at| reckon(inside, &stay, &self.facts.prior, at));
-        let (fee, rests_on) = again.map_or((None, None), |(fee, rests_on)| (Some(fee), rests_on));
+        let uses = again.as_ref().map(|again| again.uses.clone());
+        let (fee, rests_on) = again.map_or((None, None), |again| (Some(again.fee), again.rests_on));
         let before = inside.stay.fee.as_ref().map_or(0, |fee| fee.total.0);
         let difference = Fen(fee.as_ref().map_or(0, |fee| fee.total.0 - before));
         let (op, plate, id) = (self.op(), stay.plate.clone(), stay.id.clone());
@@ -192,7 +218,8 @@ impl Books<'_> {
         let now = before + difference.0;
         let refund = Fen((-difference.0 - settled.0).min(stay.paid.0 - now).max(0));
         let Correction { operator, reason, evidence, .. } = self.correction.clone();
-        let corrected = Corrected { op, stay, exit, at, fee, rests_on, difference, refund, operator, reason, evidence };
+        let corrected =
+            Corrected { op, stay, exit, at, fee, rests_on, uses, difference, refund, operator, reason, evidence };
         self.records.push(Record::StayCorrected(Box::new(corrected)));
         self.owe(plate, &id, difference);
         Ok(match (difference.0, refund.0) {
@@ -241,19 +268,28 @@ impl Books<'_> {
 }
 
 /// For which moment a stay that has left is reckoned: its exit, or its payment where the grace after it was used.
-fn reckoned_at(inside: &StayFacts, exit: UtcMs) -> UtcMs {
+pub(super) fn reckoned_at(inside: &StayFacts, exit: UtcMs) -> UtcMs {
     let graced = |fee: &Fee| fee.lines.iter().any(|line| line.rule == "grace" || line.rule.ends_with(".grace"));
     let by_grace = inside.stay.fee.as_ref().is_some_and(graced);
     inside.stay.paid_at.filter(|_| by_grace).unwrap_or(exit)
 }
 
+/// What a stay costs, what that rests on, and what it uses up of benefits.
+pub(super) struct Reckoned {
+    pub fee: Fee,
+    rests_on: Option<Box<RestsOn>>,
+    uses: Vec<Use>,
+}
+
 /// What a stay costs under its own rules with what was known of it, before anything was paid: a payment for a wrong fee
-/// must not bring the grace that follows a right one.
-fn reckon(inside: &StayFacts, stay: &Stay, prior: &[PriorVisit], at: UtcMs) -> (Fee, Option<Box<RestsOn>>) {
+/// must not bring the grace that follows a right one. Points that were set aside stay as they are.
+pub(super) fn reckon(inside: &StayFacts, stay: &Stay, prior: &[PriorVisit], at: UtcMs) -> Reckoned {
     let moment = Moment { at, trusted: true };
     let unpaid = stay.unpaid();
     let outcome = benefit::quote(&inside.rules, &unpaid, prior, &inside.benefits, &Purse::new(), moment);
-    (outcome.fee, RestsOn::of(&inside.rules, &inside.benefits, moment))
+    let mut uses = outcome.uses_with_points(stay, None, Fen(0));
+    uses.extend(inside.benefits.held.iter().filter(|used| used.source == Source::Points).cloned());
+    Reckoned { fee: outcome.fee, rests_on: RestsOn::of(&inside.rules, &inside.benefits, moment), uses }
 }
 
 fn no(why: String) -> StaffRefusal {

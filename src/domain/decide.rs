@@ -8,20 +8,25 @@ use super::benefit::{HeldCoupon, Known};
 use super::capacity::Counts;
 use super::emergency::Called;
 use super::event::{
-    Action, BusinessDay, CommandId, Decision, EpochReason, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId,
-    Now, OpId, Points, RaiseCause, ReadOutcome, Record, Reply, StayId, UtcMs,
+    Action, BusinessDay, Decision, EpochReason, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId, Now, OpId,
+    Points, ReadOutcome, Record, StayId, UtcMs,
 };
-use super::lane::{Direction, Lane, LaneSettings, Lanes, PossibleStay};
+use super::lane::{Direction, Lane, Lanes, PossibleStay};
 use super::losses::DayReport;
 use super::matching::answer::Verdict;
 use super::matching::learning::Lesson;
+use super::office::{self, OfficeFacts};
 use super::plate::Plate;
-use super::points::{self, Part, Purse, Till};
+use super::points::{Part, Purse, Till};
 use super::rules::Rules;
-use super::stay::{Recognised, Stay, StayState};
+use super::share::ShareNow;
+use super::stay::{Recognised, Stay};
 use super::tariff::PriorVisit;
 use super::till::facts::TillFacts;
-use super::{access, arrival, card, corrections, emergency, escrow, passage, sale, settlement, tailgate, till};
+pub(super) use super::work::Work;
+use super::{
+    access, arrival, card, corrections, detectors, emergency, escrow, gear, passage, sale, settlement, tailgate, till,
+};
 
 /// What the store looked up for one input, before anything is decided.
 #[derive(Clone, Debug)]
@@ -50,6 +55,8 @@ pub struct Facts {
     pub read_as: Option<Plate>,
     /// The member whose plate or code the input names.
     pub member: Option<KnownMember>,
+    /// What the cloud says of that member, where the rules greet members at a lane.
+    pub standing: Known,
     /// How that member was recognised, where the plate was read a little wrong.
     pub recognised: Option<Recognised>,
     /// What that member can spend here.
@@ -76,6 +83,8 @@ pub struct Facts {
     pub escrow: EscrowFacts,
     /// What tills' requests rest on besides.
     pub tills: TillFacts,
+    /// What the service desk's and merchants' acts rest on.
+    pub office: OfficeFacts,
     /// How many vehicles are where.
     pub counts: Counts,
     /// How many vehicles are inside on each pass of the plate that the input names.
@@ -125,57 +134,8 @@ pub struct EscrowFacts {
     pub usual_spend: Option<Points>,
     /// The spends that are to be undone.
     pub spends: Vec<SpendFacts>,
-}
-
-/// The ledger's leave to spend points.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// Until when, by the ledger's time.
-    pub until_ms: UtcMs,
-    /// How late it is at least, by the ledger's time.
-    pub latest_ms: UtcMs,
-}
-
-/// Where an epoch's entry is in the ledger file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Place {
-    /// The file does not know that epoch, which is an older one, or nothing was asked.
-    #[default]
-    Unknown,
-    /// It is here.
-    Held {
-        /// Its number, counted through all epochs of the file.
-        entry: u64,
-        /// The head after it, in hex.
-        head: String,
-    },
-    /// The journal ends before it.
-    Beyond,
-}
-
-/// A spend in this box's journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpendFacts {
-    /// The spend.
-    pub op: OpId,
-    /// Whose points.
-    pub member: MemberId,
-    /// How many were taken.
-    pub taken: Points,
-    /// How many of them are not undone.
-    pub points: Points,
-    /// What those paid.
-    pub fen: Fen,
-    /// From which grants those are.
-    pub parts: Vec<Part>,
-    /// For which stay, if any.
-    pub stay: Option<StayId>,
-    /// The state of that stay.
-    pub stay_state: Option<StayState>,
-    /// Whether all of it was undone before.
-    pub is_reversed: bool,
-    /// Whether its grants are of the epoch in which this box now works.
-    pub is_of_this_epoch: bool,
+    /// What this box has of the campaigns that the feed shares out.
+    pub shares: BTreeMap<String, ShareNow>,
 }
 
 impl Facts {
@@ -205,6 +165,8 @@ impl Facts {
         }
     }
 }
+
+pub use super::held::{Lease, Place, SpendFacts};
 
 /// What the matching says of a read.
 #[derive(Clone, Debug)]
@@ -307,6 +269,8 @@ fn dispatch(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
             Input::Till(commit) => sale::commit(commit, facts, now),
             Input::TillAct(act) => till::act(act, facts, now),
             Input::TillHoldDue { hold } => till::due(hold, facts, now),
+            Input::MemberShown(shown) => till::shown(shown, facts, now),
+            Input::Office(wanted) => office::act(wanted, facts, now),
             Input::TerminalChanged(pairing) => till::pair(pairing),
             Input::DayClosing(closing) => settlement::close(closing, facts),
             Input::Cloud(news) => escrow::cloud(news, facts, now),
@@ -319,6 +283,8 @@ fn dispatch(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
             Input::RulesOffered { .. } => Decision::nothing(),
             Input::Corrected(correction) => reconsidered(corrections::decide(correction, facts, now), facts, lanes),
             Input::DayEnded(report) => day_ended(report, facts),
+            Input::DeviceLost { device, why } => gear::changed(device, Some(why), lanes),
+            Input::DeviceBack { device } => gear::changed(device, None, lanes),
             Input::Started { .. }
             | Input::VehicleFollowed(_)
             | Input::PlateRead(_)
@@ -330,38 +296,14 @@ fn dispatch(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
             | Input::LaneDue { .. }
             | Input::LaneReconsidered { .. }
             | Input::LaneEmergency { .. }
+            | Input::LaneDevice { .. }
             | Input::Staff(_) => unreachable!("these name a lane"),
         };
     };
     let Some(settings) = lanes.get(lane_id) else {
-        return match input {
-            Input::Started { .. } => passage::removed(lane_id, facts),
-            // A lane that the settings no longer have: an old queued message, nothing to serve.
-            Input::PlateRead(_)
-            | Input::VehicleFollowed(_)
-            | Input::Corrected(_)
-            | Input::DayEnded(_)
-            | Input::LoopChanged { .. }
-            | Input::VehicleSeen { .. }
-            | Input::BarrierAnswered { .. }
-            | Input::BarrierMoved { .. }
-            | Input::CardRead { .. }
-            | Input::LaneDue { .. }
-            | Input::LaneReconsidered { .. }
-            | Input::LaneEmergency { .. }
-            | Input::Staff(_)
-            | Input::Till(_)
-            | Input::TillAct(_)
-            | Input::TillHoldDue { .. }
-            | Input::TerminalChanged(_)
-            | Input::DayClosing(_)
-            | Input::Cloud(_)
-            | Input::Witnessed(_)
-            | Input::Undo(_)
-            | Input::Emergency { .. }
-            | Input::ExperienceForgotten { .. }
-            | Input::RulesOffered { .. } => Decision::nothing(),
-        };
+        // A lane that the settings no longer have: but for its end, an old queued message and nothing to serve.
+        let is_its_end = matches!(input, Input::Started { .. });
+        return if is_its_end { passage::removed(lane_id, facts) } else { Decision::nothing() };
     };
     let mut work = Work::new(lane_id.clone(), settings, facts, now);
     match input {
@@ -373,13 +315,16 @@ fn dispatch(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
         Input::BarrierAnswered { command, answer, .. } => passage::answered(&mut work, command, answer),
         Input::BarrierMoved { position, .. } => passage::arm_moved(&mut work, *position),
         Input::CardRead { device, card, .. } => card::read(&mut work, device, card),
+        Input::MemberShown(shown) => card::member_shown(&mut work, shown),
         Input::LaneDue { .. } => passage::due(&mut work),
         Input::LaneReconsidered { .. } => arrival::reconsider(&mut work),
         Input::LaneEmergency { active, .. } => emergency::lane_told(&mut work, *active),
+        Input::LaneDevice { device, is_lost, .. } => gear::lane_told(&mut work, device, *is_lost),
         Input::Staff(act) => access::staff(&mut work, act),
         Input::Till(_)
         | Input::TillAct(_)
         | Input::TillHoldDue { .. }
+        | Input::Office(_)
         | Input::TerminalChanged(_)
         | Input::DayClosing(_)
         | Input::Cloud(_)
@@ -389,10 +334,11 @@ fn dispatch(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
         | Input::ExperienceForgotten { .. }
         | Input::RulesOffered { .. }
         | Input::Corrected(_)
-        | Input::DayEnded(_) => {
-            unreachable!("these name no lane")
-        }
+        | Input::DeviceLost { .. }
+        | Input::DeviceBack { .. }
+        | Input::DayEnded(_) => unreachable!("these name no lane"),
     }
+    detectors::consider(&mut work);
     reconsidered(work.finish(), facts, lanes)
 }
 
@@ -418,99 +364,4 @@ fn day_ended(report: &DayReport, facts: &Facts) -> Decision {
         return Decision::nothing();
     }
     Decision { records: vec![Record::DayReported { report: report.clone() }], ..Decision::nothing() }
-}
-
-/// A decision about one lane while it is being made.
-pub(super) struct Work<'a> {
-    pub lane_id: LaneId,
-    pub settings: &'a LaneSettings,
-    pub facts: &'a Facts,
-    pub now: Now,
-    pub lane: Lane,
-    pub records: Vec<Record>,
-    pub actions: Vec<Action>,
-    pub reply: Reply,
-    ops: u32,
-}
-
-impl<'a> Work<'a> {
-    fn new(lane_id: LaneId, settings: &'a LaneSettings, facts: &'a Facts, now: Now) -> Self {
-        Self {
-            lane_id,
-            settings,
-            facts,
-            now,
-            lane: facts.lane.clone(),
-            records: Vec::new(),
-            actions: Vec::new(),
-            reply: Reply::Done,
-            ops: 0,
-        }
-    }
-
-    /// The next effect's id.
-    pub fn op(&mut self) -> OpId {
-        let op = self.facts.ids.op(self.ops);
-        self.ops += 1;
-        op
-    }
-
-    /// Commands the barrier up: the record, the action, and the time by which the vehicle should have passed.
-    pub fn command_raise(&mut self, cause: RaiseCause, stay: Option<super::event::StayId>) -> CommandId {
-        let command = CommandId(self.op().0);
-        self.records.push(Record::BarrierCommanded {
-            lane: self.lane_id.clone(),
-            command: command.clone(),
-            cause,
-            stay,
-        });
-        self.actions.push(Action::Raise { lane: self.lane_id.clone(), command: command.clone() });
-        self.wake_in(self.settings.pass_timeout_ms);
-        command
-    }
-
-    /// Whether a vehicle stands on the passage loop, and not only a fault of the loop.
-    pub fn passage_is_covered(&self) -> bool {
-        self.lane.passage && !self.lane.covered.is_some_and(|covered| covered.stuck)
-    }
-
-    /// Asks to be called again.
-    pub fn wake_in(&mut self, ms: u64) {
-        self.actions.push(Action::Wake { lane: self.lane_id.clone(), at_uptime_ms: self.now.uptime_ms + ms });
-    }
-
-    /// Lists something for staff.
-    pub fn alarm(&mut self, code: &str, text: String) {
-        self.records.push(Record::AlarmRaised {
-            code: code.to_owned(),
-            text,
-            lane: Some(self.lane_id.clone()),
-            stay: self.lane.stay().cloned(),
-        });
-    }
-
-    /// Points that nobody needs here any more go back to the cloud, besides what is kept between visits. A box in doubt
-    /// gives nothing back: what its journal has forgotten may have spent the same points, and the cloud would hand them
-    /// out again.
-    pub fn return_points(&mut self, member: &MemberId, purse: &Purse, keep: Points) {
-        if self.facts.quarantined {
-            return;
-        }
-        let parts = points::beyond(purse, keep);
-        if !parts.is_empty() {
-            let op = self.op();
-            self.records.push(escrow::returned(op, member, parts));
-        }
-    }
-
-    fn finish(mut self) -> Decision {
-        if self.lane != self.facts.lane {
-            self.records.push(Record::LaneMoved { lane: self.lane_id.clone(), state: self.lane });
-        }
-        let decision = Decision { records: self.records, actions: self.actions, reply: self.reply };
-        let commands = decision.records.iter().filter(|r| matches!(r, Record::BarrierCommanded { .. })).count();
-        let raises = decision.actions.iter().filter(|a| matches!(a, Action::Raise { .. })).count();
-        assert_eq!(commands, raises, "no barrier moves for a reason that is not on disk");
-        decision
-    }
 }

@@ -54,7 +54,7 @@ pub(super) fn spoken(source: &EmergencySource, active: bool, facts: &Facts, lane
     if before.is_on() != after.is_on() {
         let code = if active { "emergency" } else { "emergency_over" };
         let text = sentence(active).to_owned();
-        decision.records.push(Record::AlarmRaised { code: code.to_owned(), text, lane: None, stay: None });
+        decision.records.push(Record::alarm(code, text, None, None));
         let told = lanes.keys().map(|lane| Input::LaneEmergency { lane: lane.clone(), active });
         decision.actions.extend(told.map(|input| Action::Then(Box::new(input))));
     }
@@ -104,7 +104,7 @@ pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &Comman
     let Some(held) = work.lane.emergency.clone().filter(|held| held.command == *command) else { return };
     match answer {
         CommandAnswer::Accepted => {}
-        CommandAnswer::Refused(why) | CommandAnswer::Silent(why) if !held.told => {
+        CommandAnswer::Refused(why) | CommandAnswer::Silent(why) | CommandAnswer::Unconfirmed(why) if !held.told => {
             work.records.push(Record::BarrierAnswered {
                 lane: work.lane_id.clone(),
                 command: command.clone(),
@@ -113,7 +113,7 @@ pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &Comman
             work.alarm("emergency_uncertain", format!("Emergency: open {} by hand; {why}", work.lane_id));
             work.lane.emergency = Some(Emergency { told: true, ..held });
         }
-        CommandAnswer::Refused(_) | CommandAnswer::Silent(_) => {}
+        CommandAnswer::Refused(_) | CommandAnswer::Silent(_) | CommandAnswer::Unconfirmed(_) => {}
     }
 }
 
@@ -143,5 +143,6 @@ pub(super) fn loop_changed(work: &mut Work<'_>, role: LoopRole, occupied: bool) 
     match role {
         LoopRole::Arrival => work.lane.arrival = occupied,
         LoopRole::Passage => work.lane.passage = occupied,
+        LoopRole::Safety => work.lane.safety = occupied,
     }
 }

@@ -3,7 +3,7 @@
 use super::admission::table::{NoEntry, Passback, RepeatEntry};
 use super::admission::{self, Asked, Judgement, Right};
 use super::arrival::{self, raise, served_elsewhere, visit, wait};
-use super::benefit::Known;
+use super::benefit::{self, Known, Moment};
 use super::capacity::OUTSIDE;
 use super::decide::{StayFacts, Work};
 use super::escrow;
@@ -54,8 +54,18 @@ pub(super) fn enter(work: &mut Work<'_>, read: &PlateRead, plate: &Plate) {
 /// The stay of a vehicle that the camera has read.
 fn begin(work: &mut Work<'_>, mut visit: Visit, plate: &Plate, right: Option<Right>) -> Visit {
     let entry_read = Some(entry_read(work, &visit.event, plate, &visit.reads));
+    visit.greeting = greeting(work, plate, visit.captured);
     visit.stay = Some(open_stay(work, Some(plate.clone()), visit.captured, Begun { right, entry_read }));
     visit
+}
+
+/// How a member is greeted who comes in: by the newest word of the cloud, under the rules that the stay will have.
+fn greeting(work: &Work<'_>, plate: &Plate, at: UtcMs) -> Option<(String, String)> {
+    let rules = &work.facts.rules;
+    let stay = new_stay(work, Some(plate.clone()), at);
+    let moment = Moment { at, trusted: work.now.trusted };
+    stay.member.as_ref().filter(|_| rules.benefits.greets())?;
+    benefit::greeting(rules, &stay, &work.facts.standing, moment)
 }
 
 /// What the judges of the rules in force say of a vehicle at this lane.

@@ -6,6 +6,7 @@ use super::event::{
     Reply, StaffRefusal, StayId, Tender, Undo, UtcMs, Witnessed,
 };
 use super::points::{self, POINTS_MAX, Part, Pocket, Purse};
+use super::share;
 use super::stay::StayState;
 
 /// The highest cursor of the feed: what the ledger file can hold.
@@ -36,7 +37,8 @@ pub(super) fn cloud(news: &CloudNews, facts: &Facts, now: Now) -> Decision {
         },
         CloudNews::Fed { changes, next } => {
             if *next <= CURSOR_MAX {
-                decision.records.push(Record::Fed { changes: changes.clone(), next: *next });
+                decision.records.push(Record::Fed { changes: changes.clone(), next: *next, heard: now.utc });
+                decision.records.extend(share::words(changes, facts));
             }
         }
         CloudNews::Doubted { why, reason } => doubt(&mut decision, facts, *why, reason),
@@ -99,7 +101,7 @@ fn doubt(decision: &mut Decision, facts: &Facts, why: EpochReason, reason: &str)
 
 /// Something for staff that is not about one lane.
 fn alarm(code: &str, text: String) -> Record {
-    Record::AlarmRaised { code: code.to_owned(), text, lane: None, stay: None }
+    Record::alarm(code, text, None, None)
 }
 
 pub(super) fn returned(op: OpId, member: &MemberId, parts: Vec<Part>) -> Record {

@@ -18,6 +18,7 @@ pub(super) fn give(
     };
     let (stay, op) = (inside.stay.id.clone(), facts.ids.op(0));
     let mut inside = inside.clone();
+    let shop = commit.mark.shop.clone().map(Box::new);
     let record = match gift {
         Gift::Validation { kind, merchant, spend } => {
             check_kind(&inside, kind, merchant)?;
@@ -27,15 +28,16 @@ pub(super) fn give(
                 merchant: merchant.clone(),
                 operator: Some(commit.terminal.0.clone()),
                 spend: *spend,
+                gives: None,
             };
             inside.benefits.validations.push(validation.clone());
-            Record::ValidationGiven { op: op.clone(), stay: stay.clone(), validation }
+            Record::ValidationGiven { op: op.clone(), stay: stay.clone(), validation, shop }
         }
         Gift::Coupon { code } => {
             let coupon = check_coupon(code, facts.coupon.as_ref())?;
             inside.benefits.coupons.retain(|held| held.id != *code);
             inside.benefits.coupons.push(HeldCoupon { shown: true, ..coupon });
-            Record::CouponShown { op: op.clone(), stay: stay.clone(), coupon: code.clone() }
+            Record::CouponShown { op: op.clone(), stay: stay.clone(), coupon: code.clone(), shop }
         }
     };
     decision.records.push(record);
@@ -49,6 +51,7 @@ pub(super) fn give(
         spent: Points(0),
         usable: Points(0),
         stay: Some((stay, due)),
+        duplicate_of: None,
         replayed: false,
     })
 }
@@ -85,7 +88,8 @@ fn check_coupon(code: &str, known: Option<&HeldCoupon>) -> Result<HeldCoupon, Ti
     Err(refuse("coupon-state", format!("coupon {code:?} cannot be used: {why}")))
 }
 
-fn due(inside: &StayFacts, now: Now) -> Fen {
+/// What is due of a stay now.
+pub(super) fn due(inside: &StayFacts, now: Now) -> Fen {
     if inside.hold.is_some() {
         return Fen(0);
     }

@@ -1,22 +1,28 @@
 //! The lane's state: what stands in it, what it waits for, and what was seen of the arm.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
+use super::cables::Cables;
 use super::event::{
-    ARRIVAL_READS_MAX, ArmPosition, ArrivalRead, CommandAnswer, CommandId, Fen, LaneId, PlateRead, RaiseCause, StayId,
-    UtcMs,
+    ARRIVAL_READS_MAX, ArmPosition, ArrivalRead, CommandAnswer, CommandId, DeviceId, Fen, LaneId, PlateRead,
+    RaiseCause, StayId, UtcMs,
 };
+use super::gear::Gear;
 use super::matching;
 use super::plate::Plate;
 
 /// What a loop detector is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoopRole {
     /// Under the camera, before the arm.
     Arrival,
     /// Beyond the arm.
     Passage,
+    /// Under the arm: while it is covered, the arm must not come down.
+    Safety,
 }
 
 /// Which way a lane leads.
@@ -67,18 +73,64 @@ pub struct LaneSettings {
     pub stuck_ms: u64,
     /// What the loops do to a raised barrier.
     pub detectors: Detectors,
+    /// The devices that it is made of.
+    pub gear: Gear,
 }
 
-/// What the loops of a lane do to a raise, after the detector modes of HySecurity's operators. Modes 1 and 3 hold and lower
-/// the arm, which its own controller does: a box only ever raises.
+impl LaneSettings {
+    /// A lane whose camera tells of passages too, and that waits for everything as long as it takes.
+    pub fn plain(direction: Direction) -> Self {
+        Self {
+            direction,
+            has_arrival_loop: false,
+            passed_by: PassedBy::Camera,
+            pass_timeout_ms: 60_000,
+            back_out_ms: 5_000,
+            same_vehicle_ms: 10_000,
+            unpaid: Unpaid::default(),
+            zone: None,
+            forget_ms: 0,
+            stuck_ms: 0,
+            detectors: Detectors::default(),
+            gear: Gear::default(),
+        }
+    }
+}
+
+/// What the loops of a lane do to a raised arm, after the detector modes of HySecurity's operators.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Detectors {
+    /// Mode 1: a vehicle on a loop holds it up.
+    Hold,
     /// Mode 2: its own timer may expire.
     #[default]
     Timer,
-    /// Mode 4: one vehicle a raise; the next is not let through while the passage loop is covered.
+    /// Mode 3: it is let down at once when a vehicle has been on both loops and both are clear.
+    AtOnce,
+    /// Mode 4: it is let down behind the vehicle that has passed, and the next is not let through before that.
+    AntiTailgate,
+    /// What mode 4 does besides letting the arm down: one vehicle a raise; the next is not let through while the passage
+    /// loop is covered.
     OneByOne,
+}
+
+impl Detectors {
+    /// Whether the box itself lets the arm down.
+    pub fn lowers(self) -> bool {
+        match self {
+            Self::AtOnce | Self::AntiTailgate => true,
+            Self::Hold | Self::Timer | Self::OneByOne => false,
+        }
+    }
+
+    /// Whether a vehicle waits until the one before it is away.
+    pub fn is_one_by_one(self) -> bool {
+        match self {
+            Self::AntiTailgate | Self::OneByOne => true,
+            Self::Hold | Self::Timer | Self::AtOnce => false,
+        }
+    }
 }
 
 /// What becomes of a vehicle at the exit that has not paid.
@@ -116,6 +168,33 @@ pub struct Lane {
     /// Since when the passage loop is covered, by the clock that never jumps, and whether staff were told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub covered: Option<Covered>,
+    /// Whether something is under the arm.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub safety: bool,
+    /// Those of its devices that are away: what they said last need not be so.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lost: BTreeSet<DeviceId>,
+    /// Whether the last vehicle was on both loops, so that the arm may come down behind it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub both_passed: bool,
+    /// The arm is on its way down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowering: Option<Motion>,
+    /// The last raise of a lane in which vehicles on the loops hold the arm up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Motion>,
+    /// What was seen of the lane's wires.
+    #[serde(default, skip_serializing_if = "Cables::is_unknown")]
+    pub cables: Cables,
+}
+
+/// A command that moves the arm, and when it was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Motion {
+    /// The command.
+    pub command: CommandId,
+    /// When, by the clock that never jumps.
+    pub since_ms: u64,
 }
 
 /// A passage loop that is covered.
@@ -265,6 +344,9 @@ pub struct Visit {
     /// All that was read of it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<ArrivalRead>,
+    /// What its driver is greeted with, in Chinese and English: a right of a tier or plan, which names nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<(String, String)>,
 }
 
 impl Lane {
@@ -334,7 +416,7 @@ impl Raised {
     /// Whether nobody can say if the arm went up: refused, unanswered, or the box was off meanwhile.
     pub fn is_uncertain(&self) -> bool {
         match self.answer {
-            Some(CommandAnswer::Refused(_) | CommandAnswer::Silent(_)) => true,
+            Some(CommandAnswer::Refused(_) | CommandAnswer::Silent(_) | CommandAnswer::Unconfirmed(_)) => true,
             Some(CommandAnswer::Accepted) | None => false,
         }
     }

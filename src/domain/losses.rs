@@ -147,7 +147,7 @@ impl Day {
         } else if let Record::PaymentTaken { stay, fen, .. } = record {
             self.paid.entry(stay.clone()).or_default().0 += fen.0;
         } else if let Record::BarrierCommanded { lane, command, cause, stay: None } = record {
-            if *cause != RaiseCause::Emergency {
+            if !matches!(cause, RaiseCause::Emergency | RaiseCause::HeldByLoop | RaiseCause::SafetyLoop) {
                 let (command, lane, cause) = (command.clone(), lane.clone(), cause.clone());
                 report.raised_without_stay.add(Raise { command, lane, cause, at });
             }

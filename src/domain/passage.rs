@@ -5,20 +5,22 @@ use super::event::{
     Action, ArmPosition, CommandAnswer, CommandId, Decision, Evidence, Fen, Input, LaneId, PlateRead, Record,
     VehicleSign,
 };
-use super::lane::{Covered, Detectors, Direction, Lane, LoopRole, PassedBy, Phase, Raised, Served, Waiting};
+use super::lane::{Covered, Direction, Lane, LoopRole, PassedBy, Phase, Raised, Served, Waiting};
 use super::stay::StayState;
-use super::{arrival, emergency, tailgate, zones};
+use super::{arrival, cables, detectors, emergency, tailgate, zones};
 
 /// A loop detector changed.
 pub(super) fn loop_changed(work: &mut Work<'_>, role: LoopRole, occupied: bool) {
     if work.lane.emergency.is_some() {
         return emergency::loop_changed(work, role, occupied);
     }
+    cables::loop_changed(work, role, occupied);
     match (role, occupied) {
         (LoopRole::Arrival, true) if !work.lane.arrival => arrived(work),
         (LoopRole::Arrival, false) if work.lane.arrival => left(work),
         (LoopRole::Passage, true) if !work.lane.passage => passage_entered(work),
         (LoopRole::Passage, false) if work.lane.passage => passage_left(work),
+        (LoopRole::Safety, occupied) => work.lane.safety = occupied,
         (LoopRole::Arrival | LoopRole::Passage, _) => {}
     }
 }
@@ -70,7 +72,10 @@ fn passage_left(work: &mut Work<'_>) {
     work.lane.passage = false;
     work.lane.covered = None;
     match work.lane.phase.clone() {
-        Phase::Raised(raised) if raised.on_passage => passed(work, &raised, Evidence::PassageLoop),
+        Phase::Raised(raised) if raised.on_passage => {
+            detectors::both_passed(work);
+            passed(work, &raised, Evidence::PassageLoop);
+        }
         // It was read behind the one before, was gone from the arrival loop then, and somebody has passed since.
         Phase::Idle if work.lane.behind.is_some() => {
             let timeout_ms = i64::try_from(work.settings.pass_timeout_ms).unwrap_or(i64::MAX);
@@ -79,7 +84,7 @@ fn passage_left(work: &mut Work<'_>) {
             let read = work.lane.behind.take().filter(is_fresh);
             work.actions.extend(read.map(|read| Action::Then(Box::new(Input::VehicleFollowed(read)))));
         }
-        Phase::Idle if work.settings.detectors == Detectors::OneByOne => serve_next(work),
+        Phase::Idle if work.settings.detectors.is_one_by_one() => serve_next(work),
         Phase::Waiting(mut waiting) if waiting.crossed && work.lane.arrival => {
             // The one that waits stands there yet.
             waiting.crossed = false;
@@ -92,7 +97,7 @@ fn passage_left(work: &mut Work<'_>) {
 /// The camera or the barrier said something about the vehicle.
 pub(super) fn vehicle_seen(work: &mut Work<'_>, sign: VehicleSign) {
     match (sign, work.lane.phase.clone()) {
-        (VehicleSign::Passed, Phase::Raised(raised)) if work.settings.passed_by != PassedBy::PassageLoop => {
+        (VehicleSign::Passed, Phase::Raised(raised)) if sees_no_passage(work) => {
             passed(work, &raised, Evidence::Camera);
         }
         (VehicleSign::TurnedBack, Phase::Raised(raised)) if !raised.on_passage => {
@@ -107,8 +112,17 @@ pub(super) fn vehicle_seen(work: &mut Work<'_>, sign: VehicleSign) {
     }
 }
 
+/// Whether no passage loop tells that a vehicle has passed, so that others may.
+fn sees_no_passage(work: &Work<'_>) -> bool {
+    work.settings.passed_by != PassedBy::PassageLoop || work.is_blind(LoopRole::Passage)
+}
+
 /// A limit switch changed.
 pub(super) fn arm_moved(work: &mut Work<'_>, position: ArmPosition) {
+    cables::arm_moved(work, position);
+    if position == ArmPosition::Down {
+        detectors::is_down(work);
+    }
     if work.lane.arm != Some(position) {
         work.lane.arm = Some(position);
         work.records.push(Record::BarrierMoved { lane: work.lane_id.clone(), position });
@@ -119,6 +133,9 @@ pub(super) fn arm_moved(work: &mut Work<'_>, position: ArmPosition) {
 pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &CommandAnswer) {
     if work.lane.emergency.is_some() {
         return emergency::answered(work, command, answer);
+    }
+    if detectors::answered(work, command, answer) {
+        return;
     }
     let Phase::Raised(raised) = &mut work.lane.phase else { return };
     if raised.command != *command || raised.answer.is_some() {
@@ -131,7 +148,8 @@ pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &Comman
         answer: answer.clone(),
     });
     match answer {
-        CommandAnswer::Accepted => {}
+        // A device that never confirms would call somebody for each vehicle; its loops and switches tell what is wrong.
+        CommandAnswer::Accepted | CommandAnswer::Unconfirmed(_) => {}
         CommandAnswer::Refused(why) | CommandAnswer::Silent(why) => {
             work.alarm("raise_uncertain", format!("Nobody knows if the barrier of {} went up: {why}", work.lane_id));
         }
@@ -145,6 +163,7 @@ pub(super) fn due(work: &mut Work<'_>) {
     }
     let now_ms = work.now.uptime_ms;
     watch_the_loop(work);
+    cables::due(work);
     match work.lane.phase.clone() {
         Phase::Idle => {}
         Phase::Waiting(waiting) => {
@@ -175,7 +194,7 @@ pub(super) fn due(work: &mut Work<'_>) {
 /// Whether a vehicle waits in a lane without an arrival loop that no camera has seen again for long.
 fn is_forgotten(work: &Work<'_>, waiting: &Waiting) -> bool {
     let forget_ms = work.settings.forget_ms;
-    forget_ms > 0 && !work.settings.has_arrival_loop && work.now.uptime_ms >= waiting.since_ms + forget_ms
+    forget_ms > 0 && !work.sees_arrivals() && work.now.uptime_ms >= waiting.since_ms + forget_ms
 }
 
 /// A passage loop that stays covered says nothing about vehicles any more, and staff are told once.
@@ -206,7 +225,7 @@ fn gone(work: &mut Work<'_>, raised: &Raised) {
 /// that sees no passage, or whose passage loop is covered all the time, cannot tell; most vehicles then drove on.
 pub(super) fn can_tell_a_return(work: &Work<'_>, raised: &Raised) -> bool {
     match work.settings.passed_by {
-        PassedBy::PassageLoop => !raised.on_passage && !work.lane.passage,
+        PassedBy::PassageLoop => !raised.on_passage && !work.lane.passage && !work.is_blind(LoopRole::Passage),
         PassedBy::Camera => !raised.on_passage,
         PassedBy::Timeout => false,
     }
@@ -214,21 +233,25 @@ pub(super) fn can_tell_a_return(work: &Work<'_>, raised: &Raised) -> bool {
 
 /// The vehicle should have passed by now.
 fn overdue(work: &mut Work<'_>, raised: &Raised) {
-    if !work.lane.arrival && !raised.on_passage {
+    let stands_before = work.lane.arrival && work.sees_arrivals();
+    let stands_beyond = raised.on_passage && !work.is_blind(LoopRole::Passage);
+    if !stands_before && !stands_beyond {
         return passed(work, raised, Evidence::Unconfirmed);
     }
-    let place = if raised.on_passage { "beyond" } else { "before" };
+    let place = if stands_beyond { "beyond" } else { "before" };
     if let Phase::Raised(standing) = &mut work.lane.phase
         && !standing.told
     {
         standing.told = true;
-        work.alarm("not_driving_on", format!("A vehicle stands {place} the raised barrier of {}", work.lane_id));
+        let look = if stands_beyond { "" } else { ": look whether the arm is up, and not another lane's in its place" };
+        work.alarm("not_driving_on", format!("A vehicle stands {place} the raised barrier of {}{look}", work.lane_id));
     }
     work.wake_in(work.settings.pass_timeout_ms);
 }
 
 /// The vehicle has passed: what was pending is now posted.
 pub(super) fn passed(work: &mut Work<'_>, raised: &Raised, evidence: Evidence) {
+    cables::passed(work, evidence);
     let command = Some(raised.command.clone());
     work.records.push(Record::PassageSeen { lane: work.lane_id.clone(), command });
     if evidence == Evidence::Unconfirmed {
@@ -357,8 +380,8 @@ pub(super) fn back_out(work: &mut Work<'_>, why: &str) {
 }
 
 /// The vehicle behind, where it still stands there.
-fn serve_next(work: &mut Work<'_>) {
-    let is_there = work.lane.arrival || !work.settings.has_arrival_loop;
+pub(super) fn serve_next(work: &mut Work<'_>) {
+    let is_there = work.lane.arrival || !work.sees_arrivals();
     let Some(next) = work.lane.next.take() else { return };
     if is_there {
         work.actions.push(Action::Then(Box::new(Input::PlateRead(next))));
@@ -374,6 +397,11 @@ pub(super) fn started(work: &mut Work<'_>) {
         work.lane = Lane::default();
         return;
     }
+    // What is there and what is not is told anew, and until then nobody knows what is under the arm.
+    work.lane.lost.clear();
+    (work.lane.held, work.lane.lowering) = (None, None);
+    detectors::unknown(work);
+    cables::started(work);
     if work.lane.emergency.is_some() {
         work.records.push(Record::Started { lane: work.lane_id.clone() });
         return emergency::hold(work);
@@ -387,7 +415,7 @@ pub(super) fn started(work: &mut Work<'_>) {
         Phase::Idle => return,
         Phase::Waiting(mut waiting) => {
             waiting.since_ms = now_ms;
-            if work.settings.forget_ms > 0 && !work.settings.has_arrival_loop {
+            if work.settings.forget_ms > 0 && !work.sees_arrivals() {
                 work.wake_in(work.settings.forget_ms);
             }
             if waiting.visit.left_at_ms.is_some() {
@@ -437,7 +465,7 @@ fn put_down(lane_id: &LaneId, facts: &Facts) -> Vec<Record> {
     let text = format!("The settings no longer have {lane_id} as it was when it served a vehicle");
     let mut records = vec![
         Record::Started { lane: lane_id.clone() },
-        Record::AlarmRaised { code: "lane_rebuilt".to_owned(), text, lane: Some(lane_id.clone()), stay },
+        Record::alarm("lane_rebuilt", text, Some(lane_id.clone()), stay),
     ];
     let Some(inside) = &facts.visit_stay else { return records };
     let stay = inside.stay.id.clone();

@@ -3,11 +3,11 @@
 use super::benefit::{self, Moment, Outcome, Use};
 use super::decide::Facts;
 use super::event::{
-    Action, Booking, BookingKind, Decision, Fen, HoldEnd, Input, MemberId, Now, OpId, Points, Record, Reply, Sale,
-    StayId, TakenBack, Tender, TillAnswer, TillCommit, TillHold,
+    Action, Booking, BookingKind, CouponMove, Decision, Fen, HoldEnd, Input, MemberId, Now, OpId, Points, Record,
+    Reply, Sale, StayId, Tender, TillAnswer, TillCommit, TillHold, UtcMs,
 };
-use super::points::{self, Part, Pocket, Purse};
-use super::{gift, till};
+use super::points::{self, Purse};
+use super::{earning, gift, till};
 
 /// Decides a till's commit.
 pub(super) fn commit(commit: &TillCommit, facts: &Facts, now: Now) -> Decision {
@@ -27,6 +27,9 @@ pub(super) fn commit(commit: &TillCommit, facts: &Facts, now: Now) -> Decision {
     decision
 }
 
+/// The place of the use of a coupon among a commit's effects.
+const COUPON: u32 = 60;
+
 /// What a commit will do, once nothing speaks against it.
 struct Plan {
     stay: Option<(StayId, Fen)>,
@@ -36,6 +39,10 @@ struct Plan {
     spends: Vec<Spend>,
     /// Points that were set aside for it, which are free again before anything is spent.
     hold: Option<TillHold>,
+    /// The coupon that multiplies what the sale earns.
+    multiplied: Option<till::Multiplied>,
+    /// What is kept of the member's code.
+    code: Option<Record>,
 }
 
 /// Points that a commit will spend.
@@ -64,6 +71,10 @@ fn check(commit: &TillCommit, facts: &Facts, now: Now) -> Result<Plan, TillAnswe
         if !(0..=FEN_MAX).contains(&fen.0) {
             return Err(refuse("bad-request", format!("{name}: {} fen; allowed are 0 to {FEN_MAX} fen", fen.0)));
         }
+    }
+    if let Some(list) = commit.list.filter(|list| *list < commit.sale || commit.member.is_none()) {
+        let detail = format!("list: {} fen; no less than the sale's {} fen, for a member", list.0, commit.sale.0);
+        return Err(refuse("bad-request", detail));
     }
     if commit.member.is_some() && facts.member.is_none() {
         return Err(refuse("member-unknown", "no such member".to_owned()));
@@ -95,12 +106,28 @@ fn check(commit: &TillCommit, facts: &Facts, now: Now) -> Result<Plan, TillAnswe
         None => None,
         Some(_) => Some(held_for(commit, facts, now)?),
     };
+    let code = check_code(commit, hold.as_ref(), facts, now)?;
+    let multiplied = check_coupon(commit, parking, facts, now)?;
     if commit.points_cover.0 == 0 {
-        return Ok(Plan { stay, uses, spends: Vec::new(), hold });
+        return Ok(Plan { stay, uses, spends: Vec::new(), hold, multiplied, code });
     }
     check_not_late(commit, now)?;
     let spends = plan_spends(commit, facts, stay.as_ref(), hold.as_ref(), now)?;
-    Ok(Plan { stay, uses, spends, hold })
+    Ok(Plan { stay, uses, spends, hold, multiplied, code })
+}
+
+/// Whether the member was shown in a way that allows this. What was set aside was paid for with the code then.
+fn check_code(
+    commit: &TillCommit,
+    hold: Option<&TillHold>,
+    facts: &Facts,
+    now: Now,
+) -> Result<Option<Record>, TillAnswer> {
+    let held = hold.map_or(0, |hold| hold.fen.0);
+    let (shown, place, pays) = (commit.shown.as_ref(), commit.terminal.as_str(), commit.points_cover.0 > held);
+    let at = commit.occurred.unwrap_or(now.utc);
+    let checked = till::check_shown(shown, commit.member.as_ref(), place, pays, facts, at, now);
+    checked.map_err(|(code, detail)| refuse(code, detail))
 }
 
 fn held_for(commit: &TillCommit, facts: &Facts, now: Now) -> Result<TillHold, TillAnswer> {
@@ -111,18 +138,49 @@ fn held_for(commit: &TillCommit, facts: &Facts, now: Now) -> Result<TillHold, Ti
     Ok(hold.clone())
 }
 
+/// The coupon that the till names with the sale. Points pay for parking first, and what they pay of the sale earns nothing.
+fn check_coupon(
+    commit: &TillCommit,
+    parking: Fen,
+    facts: &Facts,
+    now: Now,
+) -> Result<Option<till::Multiplied>, TillAnswer> {
+    let Some(code) = &commit.coupon else { return Ok(None) };
+    check_not_late(commit, now)?;
+    let money = Fen(commit.sale.0 - (commit.points_cover.0 - parking.0).max(0));
+    let multiplied = till::multiply(commit, code, money, facts.ids.op(COUPON), facts, now);
+    multiplied.map(Some).map_err(|(code, detail)| refuse(code, detail))
+}
+
 fn check_not_late(commit: &TillCommit, now: Now) -> Result<(), TillAnswer> {
     let late = commit.occurred.map_or(0, |at| now.utc.0.saturating_sub(at.0));
     if now.trusted && late > LATE_SPEND_MS {
         let most = LATE_SPEND_MS / 60_000;
         let detail = format!(
-            "occurred_at: {} minutes before this box's clock; points are spent at most {most} minutes late, and another \
-             tender is allowed",
+            "occurred_at: {} minutes before this box's clock; points and coupons are used at most {most} minutes late, and \
+             the sale is allowed without them",
             late / 60_000
         );
         return Err(refuse("late-redemption", detail));
     }
     Ok(())
+}
+
+/// How far apart in time the same receipt of a shop may come by two ways: a day and a half, so that a stored sale is still
+/// known on the next day, and a receipt counter that begins anew each day is not.
+const TWINS_APART_MS: i64 = 36 * 60 * 60_000;
+
+/// The same sale that came by another way before and has earned: by a receipt's picture, the cloud, or another line.
+pub(super) fn twin(commit: &TillCommit, facts: &Facts, now: Now) -> Option<OpId> {
+    let at = commit.occurred.unwrap_or(now.utc);
+    let is_near = |other: UtcMs| (at.0 - other.0).abs() <= TWINS_APART_MS;
+    facts.tills.twin.clone().filter(|(_, other)| commit.sale.0 > 0 && is_near(*other)).map(|(op, _)| op)
+}
+
+/// How long ago the till says that it happened, where that is more than clocks differ.
+fn late_ms(commit: &TillCommit, now: Now) -> i64 {
+    let late = commit.occurred.map_or(0, |at| now.utc.0.saturating_sub(at.0));
+    if late.abs() > LATE_SPEND_MS { late } else { 0 }
 }
 
 fn due_of(facts: &Facts, id: &StayId, now: Now) -> Result<Outcome, TillAnswer> {
@@ -179,6 +237,7 @@ fn plan_spends(
 fn apply(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: Plan, now: Now) -> TillAnswer {
     let transaction = facts.ids.op(0);
     let mut purse = facts.purse.clone();
+    decision.records.extend(plan.code.clone());
     if let Some(hold) = &plan.hold {
         decision.records.push(Record::TillHoldEnded { op: hold.op.clone(), why: HoldEnd::Captured });
         till::put_back(&mut purse, &hold.parts, facts.ids.seq);
@@ -194,7 +253,13 @@ fn apply(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: Plan
     }
     // What points paid earns nothing; they pay for parking first.
     let sale_by_points = (commit.points_cover.0 - parking.0).max(0);
-    let earned = earn(decision, commit, facts, Fen(commit.sale.0 - sale_by_points), &mut purse);
+    let coupon = plan.multiplied.as_ref().map(|multiplied| multiplied.coupon.clone());
+    let earning = (Fen(commit.sale.0 - sale_by_points), coupon);
+    let earned = earning::earn(decision, commit, facts, earning, &mut purse, now);
+    if let Some(multiplied) = &plan.multiplied {
+        decision.records.push(Record::CouponMoved(CouponMove::Used(multiplied.used.clone())));
+    }
+    let points_earned = earned.points;
     if commit.sale.0 > 0 {
         decision.records.push(Record::SaleCommitted(Sale {
             op: transaction.clone(),
@@ -211,11 +276,20 @@ fn apply(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: Plan
         decision.actions.push(Action::Then(Box::new(Input::LaneReconsidered { lane: lane.clone() })));
     }
     let stay = plan.stay.map(|(id, _)| (id, Fen(0)));
-    TillAnswer::Applied { transaction, earned, spent, usable: points::usable(&purse), stay, replayed: false }
+    let usable = points::usable(&purse.valid(&facts.till(now)));
+    let duplicate_of = twin(commit, facts, now);
+    TillAnswer::Applied { transaction, earned: points_earned, spent, usable, stay, duplicate_of, replayed: false }
 }
 
 /// The line in the tills' books, with everything that a return of goods needs to know later.
-fn booking(commit: &TillCommit, facts: &Facts, plan: &Plan, parking: Fen, earned: Points, now: Now) -> Booking {
+fn booking(
+    commit: &TillCommit,
+    facts: &Facts,
+    plan: &Plan,
+    parking: Fen,
+    earned: earning::Written,
+    now: Now,
+) -> Booking {
     let points = |is_parking: bool| {
         let spends = plan.spends.iter().filter(|spend| spend.stay.is_some() == is_parking);
         spends.fold((0, 0), |(fen, points), spend| (fen + spend.fen.0, points + spend.points.0))
@@ -229,28 +303,35 @@ fn booking(commit: &TillCommit, facts: &Facts, plan: &Plan, parking: Fen, earned
         shift: facts.tills.shift,
         day: facts.day,
         merchant: commit.mark.merchant.clone(),
+        shop: commit.mark.shop.clone(),
+        duplicate_of: twin(commit, facts, now),
+        late_ms: late_ms(commit, now),
         receipt: commit.receipt.clone(),
         member: commit.member.clone(),
         stay: plan.stay.as_ref().map(|(stay, _)| stay.clone()),
+        price_level: level_of(commit, facts, now),
+        list_fen: commit.list,
+        visit: facts.tills.visit.clone(),
         sale_fen: commit.sale,
         sale_points_fen: Fen(sale_points_fen),
         sale_points: Points(sale_points),
         parking_fen: parking,
         parking_points_fen: Fen(parking_points_fen),
         parking_points: Points(parking_points),
-        earned,
-        earning: (earned.0 > 0).then(|| facts.ids.op(EARNING)),
+        earned: earned.points,
+        earning: earned.earning,
+        how: earned.how,
         rules: facts.rules.version,
         at: commit.occurred.unwrap_or(now.utc),
     }
 }
 
-/// The earning's place among a commit's effects.
-const EARNING: u32 = 4;
-/// Where what earlier earnings took too much begins among them.
-const REPAID: u32 = 8;
-/// The most debts of points that one earning pays, so that their places stay apart from others'.
-const REPAID_MAX: usize = 40;
+/// The list of prices that the member has when the goods are sold.
+fn level_of(commit: &TillCommit, facts: &Facts, now: Now) -> Option<String> {
+    let member = commit.member.as_ref().filter(|_| commit.sale.0 > 0)?;
+    let moment = Moment { at: commit.occurred.unwrap_or(now.utc), trusted: now.trusted };
+    benefit::price_level(&facts.rules, member, &facts.tills.earning.tier, moment)
+}
 
 fn spend(decision: &mut Decision, facts: &Facts, spends: &[Spend], purse: &mut Purse) -> Points {
     for (n, spend) in (6..).zip(spends) {
@@ -280,41 +361,6 @@ fn pay_parking(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan
         take(facts.ids.op(2), by_points, Tender::Points { member: spend.member.clone() });
     }
     take(facts.ids.op(3), by_cash, Tender::Till { terminal: commit.terminal.clone() });
-}
-
-fn earn(decision: &mut Decision, commit: &TillCommit, facts: &Facts, fen: Fen, purse: &mut Purse) -> Points {
-    let Some(member) = &commit.member else { return Points(0) };
-    let points = facts.rules.points_earned(fen);
-    if points.0 > 0 {
-        let op = facts.ids.op(EARNING);
-        let lot = points::Lot::default();
-        purse.add(Pocket { grant: points::born(&op), remaining: points, lot, since: facts.ids.seq });
-        decision.records.push(Record::PointsEarned { op: op.clone(), member: member.clone(), points });
-        repay(decision, facts, member, &op, points, purse);
-    }
-    points
-}
-
-/// Points that were earned too much before are taken from what is earned now, the oldest first.
-fn repay(decision: &mut Decision, facts: &Facts, member: &MemberId, earning: &OpId, earned: Points, purse: &mut Purse) {
-    let mut left = earned.0;
-    for (n, owed) in (REPAID..).zip(facts.tills.debts.iter().take(REPAID_MAX)) {
-        let points = Points(left.min(owed.open.0));
-        if points.0 == 0 {
-            break;
-        }
-        left -= points.0;
-        let parts = vec![Part { grant: points::born(earning), points }];
-        points::lower(purse, &parts);
-        decision.records.push(Record::PointsTakenBack(TakenBack {
-            op: facts.ids.op(n),
-            of: owed.of.clone(),
-            member: member.clone(),
-            points,
-            parts,
-            debt: Some(owed.debt.clone()),
-        }));
-    }
 }
 
 /// A member without a vehicle here needs nothing reserved here, besides what is kept between visits. A box in doubt

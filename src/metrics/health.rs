@@ -1,6 +1,6 @@
 //! How each device is: when it last spoke, what is wrong with it, how far off its clock is, which of its events are missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicI64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +15,10 @@ use prometheus_client::registry::Registry;
 const FAULTS_UNTIL_LOST: u32 = 3;
 /// A larger step of an event number is a device that counts anew, not events that were lost.
 const GAP_MAX: u64 = 1_000;
+/// Numbers of one device that are waited for.
+const NEVER_HEARD_MAX: usize = 4_000;
+/// Gaps that wait for somebody to ask for them.
+const GAPS_MAX: usize = 256;
 
 /// The devices of the settings, by name.
 #[derive(Debug, Default)]
@@ -24,6 +28,40 @@ pub struct Health {
     up: Family<OfDevice, Gauge<i64, AtomicI64>>,
     clocks: Family<OfDevice, Gauge<i64, AtomicI64>>,
     missing: Family<OfDevice, Counter>,
+    refilled: Family<OfDevice, Counter>,
+    listed: Family<OfDevice, Gauge<i64, AtomicI64>>,
+    unlisted: Family<OfDevice, Gauge<i64, AtomicI64>>,
+    list_as_of: Family<OfDevice, Gauge<i64, AtomicI64>>,
+    gaps: Mutex<Vec<Gap>>,
+}
+
+/// Numbers of a device that were never heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Whose.
+    pub device: String,
+    /// The first.
+    pub from: u64,
+    /// How many.
+    pub count: u64,
+}
+
+impl Gap {
+    /// One that holds both.
+    pub fn with(&self, other: &Self) -> Self {
+        let from = self.from.min(other.from);
+        let end = self.from.saturating_add(self.count).max(other.from.saturating_add(other.count));
+        Self { device: self.device.clone(), from, count: end.saturating_sub(from) }
+    }
+}
+
+/// The copy of the box's plates in a camera.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Plates that are in it.
+    pub held: usize,
+    /// Orders that it still has to be given.
+    pub pending: usize,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -52,6 +90,8 @@ struct State {
     clock_offset_ms: Option<i64>,
     last_number: Option<u64>,
     missing: u64,
+    never_heard: BTreeSet<u64>,
+    listed: Option<Listed>,
 }
 
 impl State {
@@ -74,6 +114,8 @@ pub struct DeviceHealth {
     pub clock_offset_ms: Option<i64>,
     /// How many of its events were never heard since the start, by their numbers.
     pub missing: u64,
+    /// The copy of the box's plates in it, where it keeps one.
+    pub listed: Option<Listed>,
 }
 
 impl Health {
@@ -83,6 +125,13 @@ impl Health {
         let help = "How far a device's clock is ahead of the box's, in milliseconds";
         registry.register("device_clock_offset_milliseconds", help, health.clocks.clone());
         registry.register("device_events_missing", "Gaps in the numbers of a device's events", health.missing.clone());
+        let help = "Events that were missing and came after all";
+        registry.register("device_events_refilled", help, health.refilled.clone());
+        registry.register("device_list_plates", "Plates in a camera's own list", health.listed.clone());
+        let help = "Plates that its list still lacks, or has too many";
+        registry.register("device_list_pending", help, health.unlisted.clone());
+        let help = "When a camera's list last was exactly what the box knew, in seconds since 1970";
+        registry.register("device_list_as_of_seconds", help, health.list_as_of.clone());
         health
     }
 
@@ -131,13 +180,42 @@ impl Health {
         // One that is far behind counts anew; one that is a little behind was stored or came twice.
         if last.is_some_and(|last| last.saturating_sub(number) > GAP_MAX) {
             state.last_number = Some(number);
+            state.never_heard.clear();
+            return None;
+        }
+        if state.never_heard.remove(&number) {
+            drop(devices);
+            self.refilled.get_or_create(&of(device)).inc();
             return None;
         }
         let missing = number.checked_sub(last?)?.checked_sub(1).filter(|missing| (1..GAP_MAX).contains(missing))?;
         state.missing = state.missing.saturating_add(missing);
+        let from = number - missing;
+        state.never_heard.extend(from..number);
+        while state.never_heard.len() > NEVER_HEARD_MAX {
+            state.never_heard.pop_first();
+        }
         drop(devices);
         self.missing.get_or_create(&of(device)).inc_by(missing);
+        let mut gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
+        if gaps.len() < GAPS_MAX {
+            gaps.push(Gap { device: device.to_owned(), from, count: missing });
+        }
         Some(missing)
+    }
+
+    /// The gaps that were noticed since somebody asked.
+    pub fn take_gaps(&self) -> Vec<Gap> {
+        std::mem::take(&mut *self.gaps.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How the copy of the box's plates in a camera is, and when it last was whole.
+    pub fn listed(&self, device: &str, held: usize, pending: usize, as_of_ms: i64) {
+        self.devices().entry(device.to_owned()).or_default().listed = Some(Listed { held, pending });
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.listed.get_or_create(&of(device)).set(number(held));
+        self.unlisted.get_or_create(&of(device)).set(number(pending));
+        self.list_as_of.get_or_create(&of(device)).set(as_of_ms / 1000);
     }
 
     /// Why a link is not there.
@@ -159,6 +237,7 @@ impl Health {
             trouble: state.trouble.filter(|trouble| state.is_sure_of(*trouble)),
             clock_offset_ms: state.clock_offset_ms,
             missing: state.missing,
+            listed: state.listed,
         };
         self.devices().iter().map(health).collect()
     }
@@ -189,6 +268,10 @@ mod tests {
             [7, 8, 11, 11, 9, 12, 4_000, 4_002, 3, 4].iter().map(|number| health.numbered("cam", *number)).collect();
         assert_eq!(told, [None, None, Some(2), None, None, None, None, Some(1), None, None]);
         assert_eq!(health.of("cam").map(|health| health.missing), Some(3));
+        assert_eq!(health.refilled.get_or_create(&of("cam")).get(), 1, "the 9 came after all");
+        let gap = |from, count| Gap { device: "cam".to_owned(), from, count };
+        assert_eq!(health.take_gaps(), [gap(9, 2), gap(4_001, 1)]);
+        assert_eq!(gap(9, 2).with(&gap(20, 1)), gap(9, 12));
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub struct Reply {
 /// A request to the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// GET, PUT or POST.
+    /// GET, PUT, POST or DELETE.
     pub method: String,
     /// The path with its query.
     pub path: String,

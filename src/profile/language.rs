@@ -41,6 +41,9 @@ pub struct Head {
     /// What an installer should know.
     #[serde(default)]
     pub notes: String,
+    /// After how long a silence it is away, in milliseconds, where it says at regular times that it is there.
+    #[serde(default)]
+    pub silent_ms: Option<u64>,
     /// The command that asks how the device is and moves nothing: `gatepost check` sends it.
     #[schemars(with = "Option<String>")]
     pub check: Option<Spanned<String>>,
@@ -358,6 +361,27 @@ pub const LOWER: &str = "lower";
 
 /// The command that carries another device's bytes.
 pub const TUNNEL: &str = "tunnel";
+
+/// The command that shows lines of text until the power goes; never one that writes a memory.
+pub const SHOW: &str = "show";
+
+/// The command that says a sentence.
+pub const SAY: &str = "say";
+
+/// The command that shows a code for paying beside a text.
+pub const PAY_SCREEN: &str = "pay_screen";
+
+/// The command that shows how many bays are free.
+pub const FREE_BAYS: &str = "free_bays";
+
+/// The command that puts a plate on a camera's own list.
+pub const WHITELIST_ADD: &str = "whitelist_add";
+
+/// The command that takes one off it; never without a plate, because that empties the list.
+pub const WHITELIST_DELETE: &str = "whitelist_delete";
+
+/// The command that asks a device to say again what was not heard, from a number on.
+pub const REFILL: &str = "refill";
 
 /// What an argument of a command may be.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

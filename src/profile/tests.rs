@@ -153,7 +153,7 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
     mistake("timeout_ms = 10000", "timeout_ms = 0", "timeout_ms is 0; allowed: 20 to 60000");
     mistake("output = { min = 0, max = 3 }", "", "the argument output has no bounds");
     mistake("path = \"code\", is = [200]", "path = \"code\"", "nothing is tested about code; allowed: is = […]");
-    mistake("small_image_content\", encoding = \"base64\"", "small_image_content\", encoding = \"base65\"", ":88:");
+    mistake("small_image_content\", encoding = \"base64\"", "small_image_content\", encoding = \"base65\"", ":90:");
     mistake(
         "base64\" }\nplate",
         "base65\" }\nplate",
@@ -162,7 +162,7 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
     mistake(
         "\nscene = {",
         "\nscenery = {",
-        ":87:1: unknown variant `scenery` (did you mean `scene`?); allowed: `scene` or `plate`",
+        ":89:1: unknown variant `scenery` (did you mean `scene`?); allowed: `scene` or `plate`",
     );
     mistake("path = \"full_image_content\"", "path = \"\"", "the picture's path is empty; allowed: names and list");
     mistake(

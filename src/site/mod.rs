@@ -10,8 +10,8 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 use crate::domain::decide::decide;
 use crate::domain::event::{
-    Action, BusinessDay, CloudNews, CommandAnswer, CommandId, EpochReason, Input, JournalHead, LaneId, Now, Record,
-    Reply, UtcMs, Witnessed,
+    Action, BusinessDay, CloudNews, CommandAnswer, CommandId, DeviceChange, EpochReason, Input, JournalHead, LaneId,
+    Now, Record, Reply, UtcMs, Witnessed,
 };
 use crate::domain::lane::Lanes;
 use crate::store::Store;
@@ -29,13 +29,24 @@ const THEN_INPUTS: usize = 256;
 /// Commits after which an idle moment is used to write the WAL back: about 2500 pages.
 const TIDY_COMMITS: u32 = 256;
 
-/// A raise for the devices.
+/// Which way an arm is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Motion {
+    /// Up.
+    Raise,
+    /// Down.
+    Lower,
+}
+
+/// A command for a barrier, for the devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Raise {
+pub struct BarrierMove {
     /// Which lane's barrier.
     pub lane: LaneId,
     /// The command's id.
     pub command: CommandId,
+    /// Which way.
+    pub motion: Motion,
     /// Whether a camera's statement led to it at once, and not a payment or a person later: for the latency figures.
     pub of_read: bool,
 }
@@ -156,7 +167,7 @@ impl Core {
             let mut facts = self.store.facts(&input)?;
             facts.civil = civil(&self.zone, now.utc);
             // Also where a clock was put back: what comes now belongs to the first day that is not closed.
-            facts.day = business_day(&self.zone, self.day_begins_min, now.utc).max(self.store.first_open_day()?);
+            facts.day = business_day(&self.zone, self.day_begins_min, now.utc).max(self.store.first_open_day());
             let decision = decide(&input, &facts, &self.lanes, now);
             if !decision.records.is_empty() {
                 self.store.append(&input, &decision.records, now)?;
@@ -165,7 +176,7 @@ impl Core {
             for action in decision.actions {
                 match action {
                     Action::Then(next) => waiting.push_back(*next),
-                    Action::Raise { .. } | Action::Wake { .. } => step.actions.push(action),
+                    Action::Raise { .. } | Action::Lower { .. } | Action::Wake { .. } => step.actions.push(action),
                 }
             }
             reply.get_or_insert(decision.reply);
@@ -226,7 +237,7 @@ pub struct Site {
 /// Where the loop's actions go.
 pub struct Outputs {
     /// To the devices.
-    pub raises: mpsc::Sender<Raise>,
+    pub raises: mpsc::Sender<BarrierMove>,
     /// To the timer.
     pub deadlines: Arc<Deadlines>,
     /// Told a new number after every commit that changed something: the console redraws, the sync wakes.
@@ -310,12 +321,12 @@ impl Site {
     }
 
     /// A raise that no device room would take is uncertain, like one that a device did not answer.
-    fn own_up(&mut self, unsent: Vec<Raise>) -> anyhow::Result<()> {
+    fn own_up(&mut self, unsent: Vec<BarrierMove>) -> anyhow::Result<()> {
         if unsent.is_empty() {
             return Ok(());
         }
         let mut batch = Batch::default();
-        for Raise { lane, command, .. } in unsent {
+        for BarrierMove { lane, command, .. } in unsent {
             let answer = CommandAnswer::Silent("the device room is not taking commands".to_owned());
             let input = Input::BarrierAnswered { lane, command, answer };
             batch.take(self.core.step(input, self.clock.now())?, false);
@@ -327,7 +338,7 @@ impl Site {
 /// What waits for the commit.
 #[derive(Default)]
 struct Batch {
-    raises: Vec<Raise>,
+    raises: Vec<BarrierMove>,
     wakes: Vec<(u64, LaneId)>,
     replies: Vec<(oneshot::Sender<Reply>, Reply)>,
     records: Vec<Record>,
@@ -337,7 +348,12 @@ impl Batch {
     fn take(&mut self, step: Step, of_read: bool) -> Reply {
         for action in step.actions {
             match action {
-                Action::Raise { lane, command } => self.raises.push(Raise { lane, command, of_read }),
+                Action::Raise { lane, command } => {
+                    self.raises.push(BarrierMove { lane, command, motion: Motion::Raise, of_read });
+                }
+                Action::Lower { lane, command } => {
+                    self.raises.push(BarrierMove { lane, command, motion: Motion::Lower, of_read: false });
+                }
                 Action::Wake { lane, at_uptime_ms } => self.wakes.push((at_uptime_ms, lane)),
                 Action::Then(_) => unreachable!("followed before the commit"),
             }
@@ -427,13 +443,18 @@ fn log(record: &Record) {
         Record::CountTaken { counted, by_books, .. } => info!(counted, by_books, "vehicles were counted"),
         Record::DayReported { report } => info!(date = report.date, "the day was looked through"),
         Record::Started { lane } => info!(%lane, "took up a lane in mid-work"),
-        Record::TicketIssued { .. }
+        Record::DeviceChanged(DeviceChange { device, lost: Some(why) }) => warn!(%device, why, "a device is away"),
+        Record::DeviceChanged(DeviceChange { device, lost: None }) => info!(%device, "a device is there again"),
+        Record::OfficeNoted(note) => info!(by = note.act.by, what = note.act.note.word(), "the office did something"),
+        Record::MemberCodeUsed(_)
+        | Record::StayMemberShown { .. }
+        | Record::TicketIssued { .. }
         | Record::ZoneEntered { .. }
         | Record::ZoneLeft { .. }
         | Record::ReadTaken { .. }
         | Record::LaneMoved { .. }
         | Record::StayOpened { .. }
-        | Record::StayMatched { .. }
+        | Record::StayMatched(_)
         | Record::ExperienceReset { .. }
         | Record::StayReread(_)
         | Record::StayExiting { .. }
@@ -443,6 +464,7 @@ fn log(record: &Record) {
         | Record::ValidationGiven { .. }
         | Record::DayPosted(_)
         | Record::CouponShown { .. }
+        | Record::CouponMoved(_)
         | Record::HoldPlaced { .. }
         | Record::HoldVoided { .. }
         | Record::PointsReturned { .. }
@@ -461,8 +483,11 @@ fn log(record: &Record) {
         | Record::BarrierAnswered { .. }
         | Record::BarrierMoved { .. }
         | Record::CardRead { .. }
+        | Record::BarrierLowered(_)
         | Record::PassageSeen { .. }
         | Record::RulesActivated { .. }
+        | Record::LimitApproved(_)
+        | Record::CampaignShareTaken(_)
         | Record::Fed { .. }
         | Record::Acknowledged { .. }
         | Record::LeaseSeen { .. } => {}

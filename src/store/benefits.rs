@@ -1,18 +1,21 @@
 //! What stays use up of benefits, what merchants gave, and which coupons were shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::tables::name;
 use crate::domain::benefit::{
-    CampaignNews, Count, CountKey, Counters, CouponState, Dimension, HeldCoupon, Known, Table, Use, Validation, civil,
+    CampaignNews, Count, CountKey, Counters, CouponState, Dimension, HeldCoupon, Known, Privileges, Table, Use,
+    Validation, civil, first_day,
 };
-use crate::domain::event::{Fen, IssuedCoupon, MemberId, OpId, StayId, UtcMs};
+use crate::domain::event::{Approval, CouponMove, CouponUse, Fen, IssuedCoupon, MemberId, OpId, Shop, StayId, UtcMs};
 use crate::domain::rules::Rules;
 use crate::domain::stay::Stay;
 
+/// The day of what was counted from the beginning on.
+const EVER: jiff::civil::Date = jiff::civil::Date::constant(2000, 1, 1);
 /// The most coupons of a member that are looked at: far more than anybody collects.
 const COUPONS_MAX: i64 = 64;
 
@@ -25,6 +28,22 @@ pub(super) fn held(db: &Connection, seq: u64, stay: &StayId, uses: &[Use]) -> an
     db.prepare_cached(gone)?.execute([stay.as_str()])?;
     let sql =
         "INSERT INTO benefit_use (stay, seq, n, source, instance, used, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'held')";
+    for (n, used) in (0_i64..).zip(uses) {
+        count(db, used, 1)?;
+        let values = params![stay.as_str(), seq, n, name(&used.source)?, used.instance, serde_json::to_string(used)?];
+        db.prepare_cached(sql)?.execute(values)?;
+    }
+    Ok(())
+}
+
+/// What a stay that has left used, in place of what it was said to have used: what it did not use is free again.
+pub(super) fn put_right(db: &Connection, seq: u64, stay: &StayId, uses: &[Use]) -> anyhow::Result<()> {
+    for used in own_uses(db, stay)? {
+        count(db, &used, -1)?;
+    }
+    db.prepare_cached("DELETE FROM benefit_use WHERE stay = ?1 AND state <> 'void'")?.execute([stay.as_str()])?;
+    let sql =
+        "INSERT INTO benefit_use (stay, seq, n, source, instance, used, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'used')";
     for (n, used) in (0_i64..).zip(uses) {
         count(db, used, 1)?;
         let values = params![stay.as_str(), seq, n, name(&used.source)?, used.instance, serde_json::to_string(used)?];
@@ -55,9 +74,19 @@ pub(super) fn gone_back(db: &Connection, stay: &StayId) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) fn validation_given(db: &Connection, op: &OpId, stay: &StayId, given: &Validation) -> anyhow::Result<()> {
-    let sql = "INSERT INTO validation (id, stay, kind, merchant, operator, spend_fen) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let values = params![op.as_str(), stay.as_str(), given.kind, given.merchant, given.operator, given.spend.0];
+pub(super) fn validation_given(
+    db: &Connection,
+    op: &OpId,
+    stay: &StayId,
+    given: &Validation,
+    shop: Option<&Shop>,
+) -> anyhow::Result<()> {
+    let sql = "INSERT INTO validation (id, stay, kind, merchant, operator, spend_fen, gives, shop)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let gives = given.gives.as_ref().map(serde_json::to_string).transpose()?;
+    let shop = shop.map(serde_json::to_string).transpose()?;
+    let Validation { kind, merchant, operator, spend, .. } = given;
+    let values = params![op.as_str(), stay.as_str(), kind, merchant, operator, spend.0, gives, shop];
     db.prepare_cached(sql)?.execute(values)?;
     Ok(())
 }
@@ -66,6 +95,18 @@ pub(super) fn coupon_shown(db: &Connection, stay: &StayId, coupon: &str) -> anyh
     let sql = "INSERT INTO coupon_shown (stay, coupon) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
     db.prepare_cached(sql)?.execute([stay.as_str(), coupon])?;
     Ok(())
+}
+
+pub(super) fn approved(db: &Connection, approval: &Approval) -> anyhow::Result<()> {
+    let sql = "INSERT INTO approval (stay, limit_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    db.prepare_cached(sql)?.execute([approval.stay.as_str(), &approval.limit])?;
+    Ok(())
+}
+
+fn approvals(db: &Connection, stay: &StayId) -> anyhow::Result<BTreeSet<String>> {
+    let mut query = db.prepare_cached("SELECT limit_id FROM approval WHERE stay = ?1")?;
+    let rows = query.query_map([stay.as_str()], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The newest statement about a coupon wins.
@@ -79,24 +120,24 @@ pub(super) fn fed_coupon(db: &Connection, coupon: &IssuedCoupon) -> anyhow::Resu
     Ok(())
 }
 
-pub(super) fn fed_campaign(db: &Connection, id: &str, stopped: bool, spent: Fen, as_of: UtcMs) -> anyhow::Result<()> {
-    let sql = "INSERT OR REPLACE INTO cloud_campaign (campaign, stopped, spent_elsewhere_fen, as_of_ms)
-               VALUES (?1, ?2, ?3, ?4)";
-    db.prepare_cached(sql)?.execute(params![id, stopped, spent.0, as_of.0])?;
-    Ok(())
-}
-
-/// What the fee of a stay depends on besides its times. Where the rules give nothing, nothing is looked up.
-pub(super) fn known(db: &Connection, rules: &Rules, stay: &Stay) -> anyhow::Result<Known> {
-    if rules.benefits == Table::default() {
-        return Ok(Known::default());
+/// What the fee of a stay depends on besides its times. Where the rules give nothing, only what the member has is looked
+/// up, so that a draft of other rules can be tried on the stay later.
+pub(super) fn known(db: &Connection, rules: &Rules, stay: &Stay, here: &str) -> anyhow::Result<Known> {
+    let standing = stay.member.as_ref().map_or_else(|| Ok(Standing::default()), |member| standing_of(db, member));
+    let Standing { tier, privileges } = standing?;
+    let has_earlier_vehicle = has_earlier_vehicle(db, stay)?;
+    // A paper voucher counts also where the rules give nothing.
+    let validations = validations(db, &stay.id)?;
+    if rules.benefits == Table::default() && validations.is_empty() {
+        return Ok(Known { tier, privileges, has_earlier_vehicle, ..Known::default() });
     }
+    let passes = privileges.held_passes(here);
     // Of a stay that has left, what it used is its own as well: a correction reckons it once more.
     let held = own_uses(db, &stay.id)?;
-    let validations = validations(db, &stay.id)?;
     let mut used = Counters::default();
-    // Windows reach back a year at most, and a stay leaves after it has entered.
-    let since = civil(rules, stay.entry).date().saturating_sub(jiff::Span::new().days(7)).first_of_year();
+    // A stay leaves after it has entered, and the first day of a window never goes back.
+    let entered = civil(rules, stay.entry).date();
+    let since = first_day(rules.benefits.longest_window(), entered).unwrap_or(entered);
     let mut whos: Vec<(Dimension, &str)> = Vec::new();
     whos.extend(stay.plate.as_ref().map(|plate| (Dimension::Plate, plate.as_str())));
     whos.extend(stay.member.as_ref().map(|member| (Dimension::Member, member.as_str())));
@@ -104,11 +145,14 @@ pub(super) fn known(db: &Connection, rules: &Rules, stay: &Stay) -> anyhow::Resu
         whos.push((Dimension::Merchant, &given.merchant));
         whos.extend(given.operator.as_deref().map(|operator| (Dimension::Operator, operator)));
     }
-    whos.extend(rules.benefits.campaigns.iter().map(|campaign| (Dimension::Campaign, campaign.id.as_str())));
     whos.sort_unstable();
     whos.dedup();
     for (on, who) in whos {
         counts(db, on, who, &since.to_string(), &mut used)?;
+    }
+    let campaigns_of = rules.benefits.campaigns.iter().map(|campaign| (Dimension::Campaign, campaign.id.as_str()));
+    for (on, who) in campaigns_of.chain(passes.iter().map(|pass| (Dimension::Pass, pass.id.as_str()))) {
+        sums(db, on, who, &mut used)?;
     }
     for one in &held {
         used.uncount(one);
@@ -116,15 +160,28 @@ pub(super) fn known(db: &Connection, rules: &Rules, stay: &Stay) -> anyhow::Resu
     let (campaigns, campaigns_as_of) = campaigns(db)?;
     let coupons = coupons(db, stay)?;
     Ok(Known {
-        tier: tier(db, stay)?,
+        tier,
         coupons,
         validations,
         used,
         held,
         campaigns,
         campaigns_as_of,
-        has_earlier_vehicle: has_earlier_vehicle(db, stay)?,
+        has_earlier_vehicle,
+        privileges: Privileges { passes: Vec::new(), ..privileges },
+        passes,
+        heard: heard(db)?,
+        approved: approvals(db, &stay.id)?,
+        site: rules.benefits.asks_for_places().then(|| here.to_owned()),
     })
+}
+
+/// What of a member's standing decides how a driver is greeted who has only just come.
+pub(super) fn standing_at_lane(db: &Connection, rules: &Rules, member: &MemberId, here: &str) -> anyhow::Result<Known> {
+    let Standing { tier, privileges } = standing_of(db, member)?;
+    let (campaigns, campaigns_as_of) = campaigns(db)?;
+    let site = rules.benefits.asks_for_places().then(|| here.to_owned());
+    Ok(Known { tier, privileges, campaigns, campaigns_as_of, heard: heard(db)?, site, ..Known::default() })
 }
 
 /// A coupon as it is for a stay that would use it.
@@ -132,6 +189,13 @@ pub(super) fn coupon(db: &Connection, code: &str, stay: Option<&StayId>) -> anyh
     let sql = "SELECT coupon, kind, merchant, from_ms, until_ms, state FROM cloud_coupon WHERE coupon = ?1";
     let found = db.prepare_cached(sql)?.query_row([code], coupon_row).optional()?;
     found.map(|(held, word)| state_here(db, held, &word, stay)).transpose()
+}
+
+/// Whose coupon it is; none where anybody may show it.
+pub(super) fn coupon_member(db: &Connection, code: &str) -> anyhow::Result<Option<MemberId>> {
+    let sql = "SELECT member FROM cloud_coupon WHERE coupon = ?1";
+    let found: Option<Option<String>> = db.prepare_cached(sql)?.query_row([code], |row| row.get(0)).optional()?;
+    Ok(found.flatten().map(MemberId))
 }
 
 fn coupons(db: &Connection, stay: &Stay) -> anyhow::Result<Vec<HeldCoupon>> {
@@ -170,6 +234,9 @@ fn coupon_row(row: &Row<'_>) -> rusqlite::Result<(HeldCoupon, String)> {
 
 /// What this box did with a coupon comes before what the cloud last said of it.
 fn state_here(db: &Connection, held: HeldCoupon, word: &str, stay: Option<&StayId>) -> anyhow::Result<HeldCoupon> {
+    if coupon_use(db, CouponUseOf::Coupon(&held.id))?.is_some() {
+        return Ok(HeldCoupon { state: CouponState::Used, ..held });
+    }
     let sql = "SELECT state FROM benefit_use WHERE instance = ?1 AND state <> 'void' AND source = 'coupon'
                AND stay <> ?2 LIMIT 1";
     let stay = stay.map_or("", StayId::as_str);
@@ -198,18 +265,74 @@ fn uses(db: &Connection, sql: &str, stay: &StayId) -> anyhow::Result<Vec<Use>> {
 }
 
 fn validations(db: &Connection, stay: &StayId) -> anyhow::Result<Vec<Validation>> {
-    let sql = "SELECT id, kind, merchant, operator, spend_fen FROM validation WHERE stay = ?1 ORDER BY id";
+    let sql = "SELECT id, kind, merchant, operator, spend_fen, gives FROM validation WHERE stay = ?1 ORDER BY id";
     let mut query = db.prepare_cached(sql)?;
-    let rows = query.query_map([stay.as_str()], |row| {
-        Ok(Validation {
+    let mut rows = query.query([stay.as_str()])?;
+    let mut given = Vec::new();
+    while let Some(row) = rows.next()? {
+        let gives = row.get::<_, Option<String>>(5)?.map(|text| serde_json::from_str(&text));
+        given.push(Validation {
             id: row.get(0)?,
             kind: row.get(1)?,
             merchant: row.get(2)?,
             operator: row.get(3)?,
             spend: Fen(row.get(4)?),
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+            gives: gives.transpose().context("read what a voucher gives")?,
+        });
+    }
+    Ok(given)
+}
+
+/// A use of a coupon for goods that was not taken back.
+pub(super) enum CouponUseOf<'a> {
+    /// The coupon's.
+    Coupon(&'a str),
+    /// This one.
+    Op(&'a OpId),
+}
+
+/// The use that stands.
+pub(super) fn coupon_use(db: &Connection, of: CouponUseOf<'_>) -> anyhow::Result<Option<CouponUse>> {
+    let (sql, what) = match of {
+        CouponUseOf::Coupon(coupon) => {
+            ("SELECT line FROM coupon_use WHERE coupon = ?1 AND returned_by IS NULL ORDER BY seq DESC LIMIT 1", coupon)
+        }
+        CouponUseOf::Op(op) => ("SELECT line FROM coupon_use WHERE op = ?1 AND returned_by IS NULL", op.as_str()),
+    };
+    let line: Option<String> = db.prepare_cached(sql)?.query_row([what], |row| row.get(0)).optional()?;
+    line.map(|line| serde_json::from_str(&line).context("read the use of a coupon")).transpose()
+}
+
+/// A coupon was used for goods, or is good again.
+pub(super) fn coupon_moved(db: &Connection, seq: u64, moved: &CouponMove) -> anyhow::Result<()> {
+    match moved {
+        CouponMove::Used(used) => {
+            let sql = "INSERT INTO coupon_use (op, coupon, terminal, shift, day, fen, line, seq, source)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+            let CouponUse { op, terminal, shift, day, used: what, .. } = &**used;
+            let (line, coupon) = (serde_json::to_string(used)?, what.instance.as_deref().unwrap_or_default());
+            let source = name(&what.source)?;
+            let values = params![op.as_str(), coupon, terminal.as_str(), shift, day.0, what.fen.0, line, seq, source];
+            db.prepare_cached(sql)?.execute(values)?;
+            count(db, what, 1)
+        }
+        CouponMove::Returned { op, of, .. } => {
+            let sql = "UPDATE coupon_use SET returned_by = ?2 WHERE op = ?1 AND returned_by IS NULL";
+            let touched = db.prepare_cached(sql)?.execute(params![of.op.as_str(), op.as_str()])?;
+            anyhow::ensure!(touched == 1, "{touched} uses of a coupon were taken back, not one");
+            count(db, &of.used, -1)
+        }
+    }
+}
+
+/// What a coupon for goods rests on besides itself: the campaigns, and what they have cost here.
+pub(super) fn known_for_goods(db: &Connection, rules: &Rules) -> anyhow::Result<Known> {
+    let (news, as_of) = campaigns(db)?;
+    let mut used = Counters::default();
+    for campaign in &rules.benefits.campaigns {
+        counts(db, Dimension::Campaign, &campaign.id, "", &mut used)?;
+    }
+    Ok(Known { used, campaigns: news, campaigns_as_of: as_of, ..Known::default() })
 }
 
 /// Adds a use to the counts, or takes it out of them.
@@ -243,21 +366,57 @@ fn counts(db: &Connection, on: Dimension, who: &str, since: &str, into: &mut Cou
     Ok(())
 }
 
-fn campaigns(db: &Connection) -> anyhow::Result<(BTreeMap<String, CampaignNews>, Option<UtcMs>)> {
-    let mut query = db.prepare_cached("SELECT campaign, stopped, spent_elsewhere_fen, as_of_ms FROM cloud_campaign")?;
+/// What campaigns and passes have had from their beginning on, in one sum for each benefit: their bounds know no window.
+pub(super) fn sums(db: &Connection, on: Dimension, who: &str, into: &mut Counters) -> anyhow::Result<()> {
+    let sql = "SELECT class, benefit, sum(uses), sum(minutes), sum(fen) FROM benefit_count
+               WHERE dimension = ?1 AND who = ?2 GROUP BY class, benefit";
+    let mut query = db.prepare_cached(sql)?;
+    let mut rows = query.query(params![name(&on)?, who])?;
+    while let Some(row) = rows.next()? {
+        let key = CountKey { on, who: who.to_owned(), day: EVER, class: row.get(0)?, benefit: row.get(1)? };
+        into.0.insert(key, Count { uses: row.get(2)?, minutes: row.get(3)?, fen: row.get(4)? });
+    }
+    Ok(())
+}
+
+/// When the feed was last heard.
+fn heard(db: &Connection) -> anyhow::Result<Option<UtcMs>> {
+    let sql = "SELECT value FROM cloud_cursor WHERE name = 'heard'";
+    Ok(db.prepare_cached(sql)?.query_row((), |row| Ok(UtcMs(row.get(0)?))).optional()?)
+}
+
+pub(super) fn campaigns(db: &Connection) -> anyhow::Result<(BTreeMap<String, CampaignNews>, Option<UtcMs>)> {
+    let sql = "SELECT campaign, stopped, spent_elsewhere_fen, as_of_ms, shared, share_fen
+               FROM cloud_campaign LEFT JOIN campaign_share USING (campaign)";
+    let mut query = db.prepare_cached(sql)?;
     let mut rows = query.query(())?;
     let (mut news, mut newest) = (BTreeMap::new(), None);
     while let Some(row) = rows.next()? {
-        news.insert(row.get(0)?, CampaignNews { stopped: row.get(1)?, spent_elsewhere: Fen(row.get(2)?) });
+        let is_shared: bool = row.get(4)?;
+        // Before this box has said that it follows a share it has none.
+        let share = is_shared.then_some(Fen(row.get::<_, Option<i64>>(5)?.unwrap_or(0)));
+        let (stopped, spent_elsewhere) = (row.get(1)?, Fen(row.get(2)?));
+        news.insert(row.get(0)?, CampaignNews { stopped, spent_elsewhere, share });
         newest = newest.max(Some(UtcMs(row.get(3)?)));
     }
     Ok((news, newest))
 }
 
-fn tier(db: &Connection, stay: &Stay) -> anyhow::Result<Option<String>> {
-    let Some(member) = &stay.member else { return Ok(None) };
-    let sql = "SELECT tier FROM cloud_member WHERE member = ?1";
-    Ok(db.prepare_cached(sql)?.query_row([member.as_str()], |row| row.get(0)).optional()?)
+/// What the cloud ledger says of a stay's member.
+#[derive(Default)]
+pub(super) struct Standing {
+    pub tier: Option<String>,
+    pub privileges: Privileges,
+}
+
+pub(super) fn standing_of(db: &Connection, member: &MemberId) -> anyhow::Result<Standing> {
+    let sql = "SELECT tier, privileges FROM cloud_member WHERE member = ?1";
+    let found = db
+        .prepare_cached(sql)?
+        .query_row([member.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?)));
+    let Some((tier, text)) = found.optional()? else { return Ok(Standing::default()) };
+    let privileges = text.map_or(Ok(Privileges::default()), |text| serde_json::from_str(&text));
+    Ok(Standing { tier: Some(tier), privileges: privileges.context("read what a member has")? })
 }
 
 fn has_earlier_vehicle(db: &Connection, stay: &Stay) -> anyhow::Result<bool> {

@@ -103,8 +103,8 @@ impl Remake {
         let db = Connection::open(&unfinished).with_context(|| format!("make {}", unfinished.display()))?;
         // Nothing of it counts before it is put in place, whole.
         db.execute_batch("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF; PRAGMA foreign_keys = ON;")?;
-        db.execute_batch(super::SCHEMA).context("make the tables")?;
-        super::mark(&db)?;
+        db.execute_batch(super::file::SCHEMA).context("make the tables")?;
+        super::file::mark(&db)?;
         db.execute_batch("BEGIN")?;
         let (path, box_id) = (path.to_owned(), box_id.to_owned());
         let chain = Chain::new(&box_id);
@@ -140,7 +140,7 @@ impl Remake {
     pub fn finish(self) -> anyhow::Result<Remade> {
         let Self { db, path, box_id, chain, passed_over } = self;
         if chain.entries == 0 {
-            tables::found(&db, &box_id, super::FIRST_EPOCH)?;
+            tables::found(&db, &box_id, super::file::FIRST_EPOCH)?;
         }
         for (name, value) in [("acknowledged", chain.entries), ("passed_over", passed_over.len() as u64)] {
             db.execute("INSERT INTO cloud_cursor (name, value) VALUES (?1, ?2)", params![name, value])?;
@@ -148,7 +148,7 @@ impl Remake {
         db.execute_batch("COMMIT").context("finish the ledger")?;
         db.close().map_err(|(_, error)| error).context("close the ledger")?;
         put_in_place(&beside(&path, ".unfinished"), &path)?;
-        let epoch = chain.epoch.max(super::FIRST_EPOCH);
+        let epoch = chain.epoch.max(super::file::FIRST_EPOCH);
         Ok(Remade { entries: chain.entries, epoch, passed_over })
     }
 }

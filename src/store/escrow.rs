@@ -47,8 +47,8 @@ pub(super) fn look_up_news(store: &Store, facts: &mut Facts, news: &CloudNews) -
                 }
             }
         }
+        CloudNews::Fed { changes, .. } => facts.escrow.shares = super::feed::shares(store, changes)?,
         CloudNews::Granted { .. }
-        | CloudNews::Fed { .. }
         | CloudNews::Refusing { .. }
         | CloudNews::Doubted { .. }
         | CloudNews::Leased { .. }

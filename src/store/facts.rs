@@ -7,13 +7,15 @@ use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::{Store, benefits, escrow, inside, settlement, stays, tills, vehicle};
+use super::{Store, benefits, codes, counts, escrow, inside, office, settlement, stays, tills, vehicle};
+use crate::domain::benefit::Known;
 use crate::domain::decide::{Debt, EscrowFacts, Facts, Hold, KnownMember, StayFacts};
 use crate::domain::event::{
     BusinessDay, CardNumber, CloudNews, Fen, Gift, GrantId, Ids, Input, LaneId, MemberId, OpId, Points, StaffWish,
     StayId, TillCommit, UtcMs,
 };
 use crate::domain::lane::Lane;
+use crate::domain::office::OfficeFacts;
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Pocket, Purse};
 use crate::domain::rules::Rules;
@@ -40,6 +42,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         read_as: None,
         recognised: None,
         member: None,
+        standing: Known::default(),
         purse: Purse::new(),
         member_inside: false,
         coupon: None,
@@ -51,6 +54,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         debts: Fen(0),
         day: BusinessDay::default(),
         tills: TillFacts::default(),
+        office: OfficeFacts::default(),
         escrow: EscrowFacts {
             doubt: store.doubt,
             lease: store.lease,
@@ -81,7 +85,9 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
                 vehicle::match_plate(store, &mut facts, read, inside::seen(&read.all_reads(), &read.lane))?;
             }
         }
-        Input::LaneReconsidered { .. } | Input::LaneDue { .. } => vehicle::look_up_waiting(store, &mut facts)?,
+        Input::LaneReconsidered { .. } | Input::LaneDue { .. } | Input::VehicleSeen { .. } => {
+            vehicle::look_up_waiting(store, &mut facts)?
+        }
         Input::Corrected(correction) => vehicle::look_up_correction(store, &mut facts, &correction.what)?,
         Input::Staff(act) => match &act.what {
             StaffWish::Raise { plate, .. } => {
@@ -106,6 +112,11 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         Input::Till(commit) => look_up_commit(store, &mut facts, commit)?,
         Input::TillAct(act) => tills::look_up_act(store, &mut facts, act)?,
         Input::TillHoldDue { hold } => tills::look_up_hold(store, &mut facts, hold)?,
+        Input::MemberShown(shown) => {
+            facts.tills.code = codes::find(&store.db, Some(&shown.member), Some(&shown.shown))?;
+            look_up_member(store, &mut facts, &shown.member)?;
+        }
+        Input::Office(act) => office::look_up(store, &mut facts, act)?,
         Input::DayClosing(closing) => settlement::look_up(store, &mut facts, closing)?,
         Input::Cloud(CloudNews::Granted { request, member, grants, .. }) => {
             look_up_member(store, &mut facts, member)?;
@@ -126,15 +137,22 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         Input::CardRead { card, .. } => look_up_card(store, &mut facts, card)?,
         Input::Started { .. }
         | Input::LoopChanged { .. }
-        | Input::VehicleSeen { .. }
         | Input::BarrierAnswered { .. }
         | Input::BarrierMoved { .. }
         | Input::Emergency { .. }
         | Input::LaneEmergency { .. }
+        | Input::LaneDevice { .. }
+        | Input::DeviceLost { .. }
+        | Input::DeviceBack { .. }
         | Input::ExperienceForgotten { .. }
         | Input::TerminalChanged(_)
         | Input::RulesOffered { .. }
         | Input::DayEnded(_) => {}
+    }
+    if let Some(member) = facts.member.as_ref().filter(|member| member.consent_plates && input.lane().is_some())
+        && facts.rules.benefits.greets()
+    {
+        facts.standing = benefits::standing_at_lane(&store.db, &facts.rules, &member.id, &store.box_id)?;
     }
     Ok(facts)
 }
@@ -178,17 +196,29 @@ fn look_up_commit(store: &Store, facts: &mut Facts, commit: &TillCommit) -> anyh
         return Ok(());
     }
     tills::look_up_till(store, facts, &commit.terminal)?;
+    counts::look_up(store, facts, &commit.terminal, &commit.mark)?;
     if let Some(hold) = &commit.hold {
         facts.tills.hold = tills::hold(store, hold)?;
     }
     if let Some(member) = &commit.member {
         look_up_member(store, facts, member)?;
+        facts.tills.code = codes::find(&store.db, Some(member), commit.shown.as_ref())?;
         facts.tills.debts = tills::points_debts(store, member)?;
+        facts.tills.earning = tills::sale_facts(&store.db, &facts.rules, member)?;
+    }
+    if let (Some(shop), true) = (&commit.mark.merchant, commit.sale.0 > 0 && !commit.receipt.is_empty()) {
+        let terminal = commit.terminal.as_str();
+        facts.tills.twin = office::twin(&store.db, shop, &commit.receipt, commit.sale, terminal)?;
     }
     if let Some(stay) = &commit.stay {
         let inside = "stay = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
         facts.named_stay = stay_where(store, inside, stay.as_str())?;
         find_serving_lane(store, facts);
+    }
+    if let Some(code) = &commit.coupon {
+        facts.coupon = benefits::coupon(&store.db, code, None)?;
+        facts.tills.coupon_member = benefits::coupon_member(&store.db, code)?;
+        facts.tills.coupons = benefits::known_for_goods(&store.db, &facts.rules)?;
     }
     if let Some(Gift::Coupon { code }) = &commit.gift {
         facts.coupon = benefits::coupon(&store.db, code, commit.stay.as_ref())?;
@@ -202,6 +232,10 @@ pub(super) fn look_up_member(store: &Store, facts: &mut Facts, member: &MemberId
     facts.member = store.db.prepare_cached(sql)?.query_row([member.as_str()], known).optional()?;
     facts.purse = purse(store, member)?;
     facts.member_inside = stays_inside(&store.db, member)? > 0;
+    let sql = "SELECT stay FROM stay WHERE member = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')
+               ORDER BY entry_ms DESC, stay DESC LIMIT 1";
+    let visit = store.db.prepare_cached(sql)?.query_row([member.as_str()], |row| row.get(0)).optional()?;
+    facts.tills.visit = visit.map(StayId);
     Ok(())
 }
 
@@ -245,7 +279,7 @@ pub(super) fn stay_where(store: &Store, condition: &str, value: &str) -> anyhow:
         Some(_) | None => Vec::new(),
     };
     Ok(Some(StayFacts {
-        benefits: benefits::known(&store.db, &rules, &stay)?,
+        benefits: benefits::known(&store.db, &rules, &stay, &store.box_id)?,
         rules,
         prior,
         at_lane,

@@ -6,7 +6,7 @@ use anyhow::Context;
 use rusqlite::Connection;
 
 use crate::domain::decide::Found;
-use crate::domain::event::{ArrivalRead, LaneId, Record, StayId, UtcMs};
+use crate::domain::event::{ArrivalRead, LaneId, Matched, Record, StayId, UtcMs};
 use crate::domain::lane::{Lane, Phase, PossibleStay, WaitReason};
 use crate::domain::matching::answer::{CERTAIN_PPM, Ppm, Thresholds, Verdict};
 use crate::domain::matching::errors::ErrorModel;
@@ -124,7 +124,7 @@ impl InsideNow {
                 let better = vehicle(plate.clone(), &lane, entry, Some(entry_read.told.clone()));
                 self.park.enter(stay.clone(), better);
             }
-        } else if let Record::StayMatched { lane, entry_lane, none_ppm, lesson, .. } = record {
+        } else if let Record::StayMatched(Matched { lane, entry_lane, none_ppm, lesson, .. }) = record {
             self.exit(lane).saw(*none_ppm);
             self.park.left_by(entry_lane.as_str(), lane.as_str(), 1);
             if let Some(lesson) = lesson {

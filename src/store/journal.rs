@@ -150,7 +150,7 @@ struct Again {
 impl Again {
     fn over(stored: &Connection) -> anyhow::Result<Self> {
         let db = Connection::open_in_memory().context("open a scratch database")?;
-        db.execute_batch(super::SCHEMA).context("make the tables again")?;
+        db.execute_batch(super::file::SCHEMA).context("make the tables again")?;
         db.execute_batch("BEGIN")?;
         let box_id: String = stored.query_row("SELECT box_id FROM box", (), |row| row.get(0))?;
         let first: u32 = stored.query_row("SELECT min(epoch) FROM epoch", (), |row| row.get(0))?;

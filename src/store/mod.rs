@@ -1,26 +1,34 @@
 //! The ledger file: journal and tables, one writer; the only place with SQL.
 
 mod benefits;
+mod bonuses;
+mod codes;
 pub mod copy;
+mod counts;
 pub mod day;
 mod escrow;
 mod facts;
+mod feed;
+mod file;
 mod inside;
 pub mod journal;
 mod members;
+mod office;
+mod passes;
 #[cfg(test)]
 mod plans;
 pub mod reader;
 pub mod recompute;
 mod settlement;
+pub mod simulate;
 pub mod spare;
 mod stays;
 mod tables;
 mod tills;
 mod vehicle;
+mod word;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,26 +46,8 @@ use crate::domain::rules::Rules;
 use inside::InsideNow;
 use journal::{EntryRef, Head};
 use members::MembersNow;
+use word::Word;
 
-/// The tables, as they are made in a new file.
-pub(crate) const SCHEMA: &str = include_str!("schema.sql");
-
-/// Marks the file as a Gatepost ledger (`GATE` in ASCII).
-const APPLICATION_ID: i32 = 0x4741_5445;
-const SCHEMA_VERSION: i32 = 3;
-
-/// The first SQLite without the WAL-reset corruption bug, and one later release that was withdrawn.
-const SQLITE_LEAST: i32 = 3_051_003;
-const SQLITE_WITHDRAWN: i32 = 3_052_000;
-
-/// The epoch of a box that the cloud ledger has never heard of.
-const FIRST_EPOCH: u32 = 1;
-
-/// Pages in the WAL after which a commit writes them back itself. The loop does it earlier, in an idle moment, so that
-/// no commit has to.
-const CHECKPOINT_PAGES: i32 = 8000;
-/// Prepared statements kept: all of the loop's, with room.
-const STATEMENTS_KEPT: usize = 160;
 /// How many of the site's last spends tell what is usual: some days of a small mall.
 const SPENDS_KEPT: usize = 200;
 
@@ -93,22 +83,24 @@ pub struct Store {
     tickets: u32,
     /// The newest day that was reported.
     last_day: Option<String>,
+    /// The newest business day that is closed.
+    closed_day: Option<BusinessDay>,
     /// The members' plates, for the entries.
     members: MembersNow,
     in_batch: bool,
     /// Held as long as the store lives, so that a second daemon cannot open the same ledger.
-    _lock: Lock,
+    _lock: file::Lock,
 }
 
 impl Store {
     /// Opens the ledger of `box_id`, making it where there is none. Refuses a file of another box, a second opener,
     /// an SQLite with the WAL-reset bug, and a database that does not take the durability settings.
     pub fn open(path: &Path, box_id: &str) -> anyhow::Result<Self> {
-        check_sqlite(rusqlite::version_number())?;
-        let lock = lock(path)?;
+        file::check_sqlite(rusqlite::version_number())?;
+        let lock = file::lock(path)?;
         let db = Connection::open(path).with_context(|| format!("open the ledger {}", path.display()))?;
-        set_pragmas(&db).with_context(|| format!("set up the ledger {}", path.display()))?;
-        create(&db, box_id).with_context(|| format!("make the ledger {}", path.display()))?;
+        file::set_pragmas(&db).with_context(|| format!("set up the ledger {}", path.display()))?;
+        file::create(&db, box_id).with_context(|| format!("make the ledger {}", path.display()))?;
         let (owner, epoch): (String, u32) =
             db.query_row("SELECT box_id, epoch FROM box", (), |row| Ok((row.get(0)?, row.get(1)?)))?;
         anyhow::ensure!(owner == box_id, "{} belongs to the box {owner:?}, not to {box_id:?}", path.display());
@@ -132,6 +124,7 @@ impl Store {
             occupants: stays::occupants(&db).context("count who is inside")?,
             tickets: 0,
             last_day: None,
+            closed_day: None,
             members: MembersNow::read(&db).context("read the members' plates")?,
             in_batch: false,
             db,
@@ -190,9 +183,8 @@ impl Store {
     }
 
     /// The first business day that is not closed; the very first where none is.
-    pub fn first_open_day(&self) -> anyhow::Result<BusinessDay> {
-        let last = settlement::last_closed(&self.db).context("look for the last closed day")?;
-        Ok(last.map_or(BusinessDay(i32::MIN), |last| BusinessDay(last.0.saturating_add(1))))
+    pub fn first_open_day(&self) -> BusinessDay {
+        self.closed_day.map_or(BusinessDay(i32::MIN), |last| BusinessDay(last.0.saturating_add(1)))
     }
 
     /// Where the journal stands: the epoch, the newest entry's number in it, and the head after it.
@@ -322,6 +314,8 @@ impl Store {
             self.tickets = self.tickets.wrapping_add(1);
         } else if let Record::DayReported { report } = record {
             self.last_day = Some(report.date.clone());
+        } else if let Record::DayClosed(closed) = record {
+            self.closed_day = Some(closed.day);
         } else if let Record::LaneMoved { lane, state } = record {
             self.lanes.insert(lane.clone(), state.clone());
         }
@@ -360,10 +354,8 @@ impl Store {
         self.spends = spends.into_iter().rev().map(Points).collect();
         self.lanes = self.stored_lanes()?;
         self.rules_version = self.fact("rules_version")?.map_or(Ok(0), |text| text.parse())?;
-        let why = self
-            .fact("quarantined_why")?
-            .map(|word| serde_json::from_value(serde_json::Value::String(word)))
-            .transpose()?;
+        let sql = "SELECT value FROM fact WHERE name = 'quarantined_why'";
+        let why = self.db.query_row(sql, (), |row| row.get(0)).optional()?.map(|Word(why)| why);
         // A doubt of an older version said no word: the worst is assumed.
         self.doubt = self.fact("quarantined")?.map(|_| why.unwrap_or(EpochReason::Fork));
         self.has_lapsed = self.fact("lease_lapsed")?.is_some();
@@ -371,6 +363,7 @@ impl Store {
         self.tickets = self.fact(tables::TICKETS)?.map_or(Ok(0), |text| text.parse())?;
         let sql = "SELECT date FROM day_report ORDER BY date DESC LIMIT 1";
         self.last_day = self.db.query_row(sql, (), |row| row.get(0)).optional()?;
+        self.closed_day = settlement::last_closed(&self.db).context("look for the last closed day")?;
         let lease = (self.cached("lease_until")?, self.cached("lease_latest")?);
         if let (Some(until), Some(latest)) = lease {
             let at = |ms: u64| UtcMs(i64::try_from(ms).unwrap_or(i64::MAX));
@@ -403,106 +396,5 @@ impl Store {
     fn fact(&self, name: &str) -> anyhow::Result<Option<String>> {
         let sql = "SELECT value FROM fact WHERE name = ?1";
         Ok(self.db.query_row(sql, [name], |row| row.get(0)).optional()?)
-    }
-}
-
-fn check_sqlite(version: i32) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        version >= SQLITE_LEAST && version != SQLITE_WITHDRAWN,
-        "SQLite {version} may corrupt a write-ahead log; needed is 3.51.3 or later, and not 3.52.0"
-    );
-    Ok(())
-}
-
-/// Nobody else writes while this lives.
-struct Lock(File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Closing is not enough: a child process on its way to another program may hold a copy of the file.
-        let _ = self.0.unlock();
-    }
-}
-
-fn lock(path: &Path) -> anyhow::Result<Lock> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&name);
-    let file = file.with_context(|| format!("open {}", name.display()))?;
-    file.try_lock().with_context(|| format!("{} is in use by another daemon", path.display()))?;
-    Ok(Lock(file))
-}
-
-/// Sets what durability rests on and reads it back: drivers and defaults have disagreed before.
-fn set_pragmas(db: &Connection) -> anyhow::Result<()> {
-    db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-    let journal_mode: String = db.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
-    anyhow::ensure!(journal_mode == "wal", "journal_mode is {journal_mode}, not wal");
-    let settings: [(&str, i64); 7] = [
-        ("synchronous", 2),
-        ("foreign_keys", 1),
-        ("trusted_schema", 0),
-        ("cell_size_check", 1),
-        ("wal_autocheckpoint", i64::from(CHECKPOINT_PAGES)),
-        ("journal_size_limit", 64 << 20),
-        ("temp_store", 2),
-    ];
-    for (name, value) in settings {
-        db.pragma_update(None, name, value)?;
-        let found: i64 = db.pragma_query_value(None, name, |row| row.get(0))?;
-        anyhow::ensure!(found == value, "{name} is {found}, not {value}");
-    }
-    Ok(())
-}
-
-fn create(db: &Connection, box_id: &str) -> anyhow::Result<()> {
-    let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let application: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    if version == 0 && application == 0 {
-        db.execute_batch("BEGIN IMMEDIATE")?;
-        db.execute_batch(SCHEMA)?;
-        tables::found(db, box_id, FIRST_EPOCH)?;
-        mark(db)?;
-        db.execute_batch("COMMIT")?;
-        return Ok(());
-    }
-    anyhow::ensure!(application == APPLICATION_ID, "this is not a Gatepost ledger");
-    anyhow::ensure!(
-        version == SCHEMA_VERSION,
-        "this ledger has the form {version}, this daemon reads the form {SCHEMA_VERSION}"
-    );
-    Ok(())
-}
-
-/// Marks a file as a Gatepost ledger of this form.
-fn mark(db: &Connection) -> anyhow::Result<()> {
-    db.pragma_update(None, "application_id", APPLICATION_ID)?;
-    db.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_old_sqlite_is_refused() {
-        assert!(check_sqlite(3_040_001).is_err());
-        assert!(check_sqlite(3_051_002).is_err());
-        assert!(check_sqlite(3_052_000).is_err());
-        assert!(check_sqlite(3_051_003).is_ok());
-        assert!(check_sqlite(rusqlite::version_number()).is_ok());
-    }
-
-    #[test]
-    fn a_second_opener_and_another_box_are_refused() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("ledger.db");
-        let first = Store::open(&path, "box-1").expect("a new ledger");
-        let second = Store::open(&path, "box-1").err().expect("two writers").to_string();
-        assert!(second.contains("in use by another daemon"), "{second}");
-        drop(first);
-        let foreign = Store::open(&path, "box-2").err().expect("another box").to_string();
-        assert!(foreign.contains("belongs to the box \"box-1\""), "{foreign}");
     }
 }

@@ -29,7 +29,9 @@ const OF_NOW: [&str; 9] = [
 ];
 
 /// The files with SQL of the daemon's every day. The books and a verification read everything, and are asked for that.
-const SOURCES: [(&str, &str); 14] = [
+const SOURCES: [(&str, &str); 16] = [
+    ("passes.rs", include_str!("passes.rs")),
+    ("bonuses.rs", include_str!("bonuses.rs")),
     ("benefits.rs", include_str!("benefits.rs")),
     ("mod.rs", include_str!("mod.rs")),
     ("stays.rs", include_str!("stays.rs")),
@@ -49,7 +51,7 @@ const SOURCES: [(&str, &str); 14] = [
 #[test]
 fn no_statement_reads_through_a_table_that_grows() {
     let db = Connection::open_in_memory().expect("a database");
-    db.execute_batch(super::SCHEMA).expect("the tables");
+    db.execute_batch(super::file::SCHEMA).expect("the tables");
     let (mut faults, mut looked_at) = (Vec::new(), 0);
     for (file, source) in SOURCES {
         for sql in statements(source) {
@@ -64,7 +66,7 @@ fn no_statement_reads_through_a_table_that_grows() {
 #[test]
 fn a_scan_is_found() {
     let db = Connection::open_in_memory().expect("a database");
-    db.execute_batch(super::SCHEMA).expect("the tables");
+    db.execute_batch(super::file::SCHEMA).expect("the tables");
     assert_eq!(scans(&db, "SELECT stay FROM stay WHERE entry_ms = ?1"), ["SCAN stay"]);
     assert_eq!(scans(&db, "SELECT seq FROM journal ORDER BY head LIMIT 1"), ["SCAN journal"]);
     assert_eq!(scans(&db, "SELECT seq FROM journal ORDER BY entry LIMIT 1"), [""; 0]);

@@ -5,6 +5,8 @@ pub mod books;
 pub mod journal;
 pub mod lanes;
 pub mod members;
+pub mod merchant;
+pub mod news;
 #[cfg(test)]
 pub mod sample;
 pub mod settlement;

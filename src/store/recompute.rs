@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use rusqlite::{Connection, OpenFlags};
 
 use super::journal::Entry;
 use crate::domain::benefit::{self, Known, Moment, Outcome, RestsOn};
-use crate::domain::event::{Fen, Record, StayId, UtcMs};
+use crate::domain::event::{Fen, OpId, Record, StayId, UtcMs};
+use crate::domain::plate::Plate;
 use crate::domain::points::Purse;
 use crate::domain::rules::Rules;
 use crate::domain::stay::{Stay, ZoneVisit};
@@ -34,16 +36,19 @@ pub struct Priced {
     pub at: UtcMs,
     /// What it cost then, with what grace and benefits forgave.
     pub fee: Fee,
-    prior: Vec<PriorVisit>,
-    known: Known,
-    trusted: bool,
+    /// The rules that it pinned.
+    pub(super) own: Arc<Rules>,
+    pub(super) prior: Vec<PriorVisit>,
+    /// What was known of its benefits; none where nothing was written down.
+    pub(super) rests_on: Option<RestsOn>,
 }
 
 impl Priced {
     /// What it would cost under other rules, with what was known of its benefits then. Points change nothing about a fee.
     pub fn under(&self, rules: &Rules) -> Outcome {
-        let moment = Moment { at: self.at, trusted: self.trusted };
-        benefit::quote(rules, &self.stay, &self.prior, &self.known, &Purse::new(), moment)
+        let (known, trusted) = known_then(self.rests_on.as_ref());
+        let moment = Moment { at: self.at, trusted };
+        benefit::quote(rules, &self.stay, &self.prior, &known, &Purse::new(), moment)
     }
 }
 
@@ -71,17 +76,22 @@ pub fn fees(ledger: &Path, only: Option<&str>) -> anyhow::Result<Found> {
 
 /// The stays that were priced at an exit in the last `days` days of the journal, each with its last fee.
 pub fn priced(ledger: &Path, days: i64) -> anyhow::Result<Vec<Priced>> {
-    let mut newest = 0;
+    let stays = all_priced(ledger)?;
+    let newest = stays.iter().map(|priced| priced.at.0).max().unwrap_or(0);
+    let from = newest - days * 86_400_000;
+    Ok(stays.into_iter().filter(|priced| priced.at.0 >= from).collect())
+}
+
+/// Every stay that was priced at an exit, with its last fee.
+pub(super) fn all_priced(ledger: &Path) -> anyhow::Result<Vec<Priced>> {
     let mut stays: BTreeMap<StayId, Priced> = BTreeMap::new();
     walk(ledger, |_, book, stay, at, fee, rests_on| {
-        newest = newest.max(at.0);
-        let (known, trusted) = known_then(rests_on);
-        let (prior, fee) = (book.prior(stay), fee.clone());
-        stays.insert(stay.id.clone(), Priced { stay: stay.clone(), at, fee, prior, known, trusted });
+        let own = book.rules.get(&stay.rules).with_context(|| format!("find the rules of {}", stay.id))?;
+        let (own, prior, fee, rests_on) = (Arc::clone(own), book.prior(stay), fee.clone(), rests_on.cloned());
+        stays.insert(stay.id.clone(), Priced { stay: stay.clone(), at, fee, own, prior, rests_on });
         Ok(())
     })?;
-    let from = newest - days * 86_400_000;
-    Ok(stays.into_values().filter(|priced| priced.at.0 >= from).collect())
+    Ok(stays.into_values().collect())
 }
 
 /// What was known of a stay's benefits; nothing where the rules had none.
@@ -95,10 +105,12 @@ fn known_then(rests_on: Option<&RestsOn>) -> (Known, bool) {
 /// What the journal has said so far.
 #[derive(Default)]
 struct Book {
-    rules: BTreeMap<u32, Rules>,
+    rules: BTreeMap<u32, Arc<Rules>>,
     stays: BTreeMap<StayId, Stay>,
     /// The exit and the fee of stays that are over or on their way out.
     exits: BTreeMap<StayId, (UtcMs, Fee)>,
+    /// Whose debts are, by plate.
+    debts: BTreeMap<OpId, Plate>,
     /// Stays that are over, by plate, in the order of their ends.
     closed: BTreeMap<String, Vec<(StayId, PriorVisit)>>,
 }
@@ -119,8 +131,8 @@ impl Book {
 
     fn take(&mut self, record: &Record) -> anyhow::Result<()> {
         if let Record::RulesActivated { version, text, .. } = record {
-            self.rules
-                .insert(*version, Rules::parse(text).with_context(|| format!("read the rules of version {version}"))?);
+            let rules = Rules::parse(text).with_context(|| format!("read the rules of version {version}"))?;
+            self.rules.insert(*version, Arc::new(rules));
         } else if let Record::StayOpened { stay } = record {
             self.stays.insert(stay.id.clone(), stay.clone());
         } else if let Record::StayReread(reread) = record {
@@ -157,6 +169,15 @@ impl Book {
                 .and_then(|stay| stay.zones.iter_mut().find(|part| part.zone == *zone && part.to.is_none()));
             if let Some(part) = part {
                 part.to = Some(UtcMs(at.0.max(part.from.0)));
+            }
+        } else if let Record::DebtBooked { debt, plate, .. } = record {
+            self.debts.insert(debt.clone(), plate.clone());
+        } else if let Record::DebtPaid { debt, fen, stay: by, .. } = record {
+            let plate = self.debts.get(debt);
+            let inside = self.stays.values_mut().filter(|stay| stay.plate.as_ref() == plate && stay.id != *by);
+            // A stay that is over is not here any more.
+            for stay in inside.filter(|_| plate.is_some()) {
+                stay.debts = Fen((stay.debts.0 - fen.0).max(0));
             }
         } else if let Record::StayCorrected(corrected) = record {
             self.corrected(&corrected.stay, corrected.exit, corrected.fee.as_ref());

@@ -230,7 +230,11 @@ CREATE TABLE validation (
     kind       TEXT NOT NULL,
     merchant   TEXT NOT NULL,
     operator   TEXT,
-    spend_fen  INTEGER NOT NULL CHECK (spend_fen >= 0)
+    spend_fen  INTEGER NOT NULL CHECK (spend_fen >= 0),
+    -- What a paper voucher gives by itself, as JSON.
+    gives      TEXT,
+    -- What was known of the shop then, as JSON.
+    shop       TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX validation_by_stay ON validation (stay);
 
@@ -239,6 +243,31 @@ CREATE TABLE coupon_shown (
     coupon  TEXT NOT NULL,
     PRIMARY KEY (stay, coupon)
 ) STRICT, WITHOUT ROWID;
+
+-- Limits of benefits beyond which two persons let a stay go.
+CREATE TABLE approval (
+    stay      TEXT NOT NULL,
+    limit_id  TEXT NOT NULL,
+    PRIMARY KEY (stay, limit_id)
+) STRICT, WITHOUT ROWID;
+
+-- Coupons and passes that were used for goods. A coupon is used once, and again where it came back.
+CREATE TABLE coupon_use (
+    op           TEXT PRIMARY KEY,
+    coupon       TEXT NOT NULL,
+    terminal     TEXT NOT NULL,
+    shift        INTEGER NOT NULL,
+    day          INTEGER NOT NULL,
+    fen          INTEGER NOT NULL CHECK (fen >= 0),
+    line         TEXT NOT NULL,
+    seq          INTEGER NOT NULL,
+    returned_by  TEXT,
+    source       TEXT NOT NULL CHECK (source IN ('coupon', 'pass'))
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX coupon_use_standing ON coupon_use (coupon) WHERE returned_by IS NULL AND source = 'coupon';
+CREATE INDEX coupon_use_by_coupon ON coupon_use (coupon, seq);
+CREATE INDEX coupon_use_by_shift ON coupon_use (terminal, shift);
+CREATE INDEX coupon_use_by_day ON coupon_use (day);
 
 CREATE TABLE sale (
     op        TEXT PRIMARY KEY,
@@ -263,6 +292,14 @@ CREATE TABLE operation (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX operation_by_number ON operation (terminal, shift, number) WHERE number IS NOT NULL;
 CREATE INDEX operation_by_day ON operation (day, terminal, number) WHERE number IS NOT NULL;
+
+CREATE INDEX operation_by_entry ON operation (seq);
+
+-- Answers that are kept in the journal alone: the first half of SHA-256 over terminal, newline, key; and the entry.
+CREATE TABLE operation_past (
+    id     BLOB PRIMARY KEY CHECK (length(id) = 16),
+    entry  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- The tills' books: what each commit, capture, void and refund did. No amount is negative; `what` says which way it went.
 CREATE TABLE till_book (
@@ -420,7 +457,15 @@ CREATE TABLE camera_pair_signs (
     PRIMARY KEY (entry_lane, exit_lane, held_out, signs)
 ) STRICT, WITHOUT ROWID;
 
--- Cached facts of the cloud ledger: not journaled, made again from the feed. Names: 'feed', 'acknowledged' (an entry),
+-- This box's newest word about its part of a campaign's budget; it holds for one epoch.
+CREATE TABLE campaign_share (
+    campaign   TEXT PRIMARY KEY,
+    turn       INTEGER NOT NULL CHECK (turn >= 0),
+    share_fen  INTEGER NOT NULL CHECK (share_fen >= spent_fen),
+    spent_fen  INTEGER NOT NULL CHECK (spent_fen >= 0)
+) STRICT, WITHOUT ROWID;
+
+-- Cached facts of the cloud ledger: not journaled, made again from the feed. Names: 'feed', 'heard' (when), 'acknowledged' (an entry),
 -- 'lease_until' and 'lease_latest' (the ledger's time in milliseconds).
 CREATE TABLE cloud_cursor (
     name   TEXT PRIMARY KEY,
@@ -432,7 +477,9 @@ CREATE TABLE cloud_member (
     handle          TEXT NOT NULL,
     tier            TEXT NOT NULL,
     consent_plates  INTEGER NOT NULL,
-    home            TEXT
+    home            TEXT,
+    -- Paid plans, tags, birthday and passes, as JSON; null where there are none.
+    privileges      TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX cloud_member_by_home ON cloud_member (home, member) WHERE home IS NOT NULL;
 
@@ -451,7 +498,15 @@ CREATE TABLE cloud_campaign (
     campaign             TEXT PRIMARY KEY,
     stopped              INTEGER NOT NULL,
     spent_elsewhere_fen  INTEGER NOT NULL,
-    as_of_ms             INTEGER NOT NULL
+    as_of_ms             INTEGER NOT NULL,
+    -- Whether the ledger shares its budget out; this box's share is then in campaign_share, or nothing.
+    shared               INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- A merchant as the ledger told of it last, as JSON.
+CREATE TABLE cloud_merchant (
+    merchant  TEXT PRIMARY KEY,
+    told      TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE cloud_plate (
@@ -460,8 +515,63 @@ CREATE TABLE cloud_plate (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX cloud_plate_by_member ON cloud_plate (member);
 
+CREATE TABLE cloud_pass (
+    pass    TEXT PRIMARY KEY,
+    member  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX cloud_pass_by_member ON cloud_pass (member);
+
 CREATE TABLE cloud_code (
     code    TEXT PRIMARY KEY,
     member  TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX cloud_code_by_member ON cloud_code (member);
+
+-- Codes of members' phones that were used: where first, and whether they have paid. Old ones are refused by their time.
+CREATE TABLE member_code (
+    member  TEXT NOT NULL,
+    step    INTEGER NOT NULL,
+    place   TEXT NOT NULL,
+    at_ms   INTEGER NOT NULL,
+    paid    INTEGER NOT NULL,
+    PRIMARY KEY (member, step)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX member_code_by_step ON member_code (step);
+
+-- What a member carries from sale to sale, in parts of a point, and the status points earned here.
+CREATE TABLE earning_account (
+    member   TEXT PRIMARY KEY,
+    carried  INTEGER NOT NULL,
+    status   INTEGER NOT NULL CHECK (status >= 0)
+) STRICT, WITHOUT ROWID;
+
+-- What the service desk and merchants did. `id` is the asker's own name for it, so that nothing is done twice; `subject` is
+-- what it is about: a shop and its receipt, an entry, a dispute, the number of a voucher.
+CREATE TABLE office_note (
+    op       TEXT PRIMARY KEY,
+    id       TEXT NOT NULL,
+    kind     TEXT NOT NULL,
+    by_whom  TEXT NOT NULL,
+    day      INTEGER NOT NULL,
+    subject  TEXT,
+    points   INTEGER NOT NULL,
+    note     TEXT NOT NULL,
+    seq      INTEGER NOT NULL,
+    UNIQUE (by_whom, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX office_note_by_day ON office_note (kind, day);
+CREATE INDEX office_note_by_subject ON office_note (kind, subject);
+CREATE INDEX till_book_by_receipt ON till_book (merchant, line ->> '$.receipt') WHERE what = 'sale' AND member IS NOT NULL;
+
+-- Paper vouchers that were keyed in, each once, and what came of them.
+CREATE TABLE voucher_use (
+    number     INTEGER PRIMARY KEY,
+    day        INTEGER NOT NULL,
+    how        TEXT NOT NULL CHECK (how IN ('given', 'left', 'settled', 'unmatched', 'goods')),
+    stay       TEXT,
+    fen        INTEGER NOT NULL CHECK (fen >= 0),
+    of_waived  INTEGER NOT NULL CHECK (of_waived BETWEEN 0 AND fen),
+    seq        INTEGER NOT NULL
+) STRICT;
+CREATE INDEX voucher_use_by_stay ON voucher_use (stay) WHERE stay IS NOT NULL;
+CREATE INDEX voucher_use_by_day ON voucher_use (day);

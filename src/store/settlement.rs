@@ -5,13 +5,15 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::facts::parse;
 use super::reader::tills::Scope;
 use super::tables::{json, name, one};
-use super::{Store, tills};
+use super::word::Word;
+use super::{Store, office, tills};
 use crate::domain::benefit::UNFUNDED;
 use crate::domain::decide::Facts;
-use crate::domain::event::{BusinessDay, Fen, GrantId, JournalHead, LaneId, OpId, Points, StayId, TerminalId};
+use crate::domain::event::{BusinessDay, Fen, GrantId, JournalHead, LaneId, OpId, Points, Shop, StayId, TerminalId};
 use crate::domain::points::Lot;
 use crate::domain::settlement::{
-    Closed, Closing, EXCEPTIONS_MAX, Exception, Leg, LegKind, Mismatch, Owed, Posting, Report, StaySums, TillDay,
+    ANSWERS_KEPT_DAYS, Closed, Closing, EXCEPTIONS_MAX, Exception, Leg, LegKind, Mismatch, Owed, Posting, Report,
+    StaySums, TillDay,
 };
 
 /// A whole, in basis points.
@@ -19,8 +21,12 @@ const WHOLE_BPS: i64 = 10_000;
 
 /// Writes what of an entry belongs to a day.
 pub(super) fn post(db: &Connection, seq: u64, posting: &Posting) -> anyhow::Result<()> {
-    for (n, leg) in (0_u32..).zip(&posting.legs) {
-        write_leg(db, seq, n, posting.day, leg)?;
+    let mut n = 0;
+    for leg in &posting.legs {
+        for share in shared(db, posting, leg)? {
+            write_leg(db, (seq, n), posting.day, leg, &share)?;
+            n += 1;
+        }
     }
     let stays = posting.stays.iter().map(StayId::as_str).map(|stay| ("stay", stay));
     let strangers = posting.strangers.iter().map(LaneId::as_str).map(|lane| ("stranger", lane));
@@ -31,13 +37,70 @@ pub(super) fn post(db: &Connection, seq: u64, posting: &Posting) -> anyhow::Resu
     Ok(())
 }
 
-fn write_leg(db: &Connection, seq: u64, n: u32, day: BusinessDay, leg: &Leg) -> anyhow::Result<()> {
+/// What of a leg one party pays.
+struct Share {
+    payer: String,
+    points: i64,
+    face: i64,
+    lot: Lot,
+}
+
+/// Who pays a leg: whom it names, else who funds the lot; where that name stands for several, each of them, and what goes
+/// back goes back to those who paid.
+fn shared(db: &Connection, posting: &Posting, leg: &Leg) -> anyhow::Result<Vec<Share>> {
     let lot = match &leg.grant {
         Some(grant) => lot_of(db, grant)?,
         None => Lot::default(),
     };
     let named = [&lot.funder, &lot.issuer].into_iter().find(|party| !party.is_empty()).cloned();
     let payer = leg.payer.clone().or(named).unwrap_or_else(|| UNFUNDED.to_owned());
+    let before = match &leg.of {
+        Some(of) => paid_by(db, of, lot.id.as_deref())?,
+        None => Vec::new(),
+    };
+    let (face, points) = (leg.fen.0, leg.points.0);
+    let shares: Vec<(String, i64, i64)> =
+        match (posting.funders.get(&payer).filter(|_| leg.payer.is_none()), &before[..]) {
+            (_, [_, _, ..]) => {
+                let weights: Vec<i64> = before.iter().map(|(_, face)| *face).collect();
+                let parts = parted(face, &weights).into_iter().zip(parted(points, &weights));
+                before.into_iter().zip(parts).map(|((payer, _), (face, points))| (payer, face, points)).collect()
+            }
+            (_, [(payer, _)]) => vec![(payer.clone(), face, points)],
+            (Some(split), []) => {
+                let parts = split.of(face).into_iter().zip(split.of(points));
+                parts.map(|((payer, face), (_, points))| (payer.to_owned(), face, points)).collect()
+            }
+            (None, []) => vec![(payer, face, points)],
+        };
+    let share = |(payer, face, points)| Share { payer, points, face, lot: lot.clone() };
+    Ok(shares.into_iter().map(share).collect())
+}
+
+/// Who paid what of a spend from a lot.
+fn paid_by(db: &Connection, of: &OpId, lot: Option<&str>) -> anyhow::Result<Vec<(String, i64)>> {
+    let sql = "SELECT payer, sum(face_fen) FROM leg WHERE op = ?1 AND lot IS ?2 GROUP BY payer ORDER BY payer";
+    let mut query = db.prepare_cached(sql)?;
+    let rows = query.query_map(params![of.as_str(), lot], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// An amount in the proportion of weights, in whole parts that add up to it.
+fn parted(whole: i64, weights: &[i64]) -> Vec<i64> {
+    let all: i128 = weights.iter().map(|weight| i128::from(*weight)).sum();
+    let (mut so_far, mut given) = (0_i128, 0_i64);
+    let part = |weight: &i64| {
+        so_far += i128::from(*weight);
+        let upto = if all == 0 { whole } else { i64::try_from(i128::from(whole) * so_far / all).unwrap_or(whole) };
+        let part = upto - given;
+        given = upto;
+        part
+    };
+    weights.iter().map(part).collect()
+}
+
+fn write_leg(db: &Connection, (seq, n): (u64, u32), day: BusinessDay, leg: &Leg, share: &Share) -> anyhow::Result<()> {
+    let Share { payer, points, face, lot } = share;
     let acceptor = match (&leg.acceptor, &leg.of) {
         (Some(acceptor), _) => acceptor.clone(),
         (None, Some(of)) => {
@@ -48,7 +111,7 @@ fn write_leg(db: &Connection, seq: u64, n: u32, day: BusinessDay, leg: &Leg) -> 
         (None, None) => UNFUNDED.to_owned(),
     };
     let rate = lot.settle_bps.map_or(WHOLE_BPS, |bps| i64::from(bps).min(WHOLE_BPS));
-    let fen = i64::try_from(i128::from(leg.fen.0) * i128::from(rate) / i128::from(WHOLE_BPS))?;
+    let fen = i64::try_from(i128::from(*face) * i128::from(rate) / i128::from(WHOLE_BPS))?;
     let sql = "INSERT INTO leg (seq, n, day, what, op, stay, payer, acceptor, lot, points, face_fen, fen)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     let values = params![
@@ -61,8 +124,8 @@ fn write_leg(db: &Connection, seq: u64, n: u32, day: BusinessDay, leg: &Leg) -> 
         payer,
         acceptor,
         lot.id,
-        leg.points.0,
-        leg.fen.0,
+        points,
+        face,
         fen
     ];
     one(db, sql, values)
@@ -79,7 +142,11 @@ fn lot_of(db: &Connection, grant: &GrantId) -> anyhow::Result<Lot> {
 /// Writes that a day is closed.
 pub(super) fn close(db: &Connection, seq: u64, closed: &Closed) -> anyhow::Result<()> {
     let sql = "INSERT INTO day_close (day, closed_by, report, seq) VALUES (?1, ?2, ?3, ?4)";
-    one(db, sql, params![closed.day.0, closed.by, json(&closed.report)?, seq])
+    one(db, sql, params![closed.day.0, closed.by, json(&closed.report)?, seq])?;
+    match closed.forgets {
+        Some(until) => tills::forget_answers(db, until),
+        None => Ok(()),
+    }
 }
 
 /// The newest day that is closed.
@@ -90,15 +157,18 @@ pub(super) fn last_closed(db: &Connection) -> rusqlite::Result<Option<BusinessDa
 
 /// Looks up what closing a day needs.
 pub(super) fn look_up(store: &Store, facts: &mut Facts, closing: &Closing) -> anyhow::Result<()> {
-    let last = last_closed(&store.db)?;
+    let last = store.closed_day;
     let sql = "SELECT min(day) FROM (SELECT min(day) AS day FROM till_book WHERE day > ?1
                UNION ALL SELECT min(day) FROM leg WHERE day > ?1
+               UNION ALL SELECT min(day) FROM voucher_use WHERE day > ?1
                UNION ALL SELECT min(day) FROM day_item WHERE day > ?1)";
     let after = last.map_or(i32::MIN, |last| last.0);
     let oldest: Option<i32> = store.db.prepare_cached(sql)?.query_row([after], |row| row.get(0))?;
     let head = JournalHead { epoch: store.epoch, seq: facts.ids.seq.saturating_sub(1), head: hex::encode(store.head) };
     facts.tills.closing.last = last;
     facts.tills.closing.oldest = oldest.map(BusinessDay);
+    let kept_from = closing.day.0.saturating_sub(ANSWERS_KEPT_DAYS);
+    facts.tills.closing.forgets = tills::may_be_forgotten(&store.db, BusinessDay(kept_from), store.acknowledged)?;
     facts.tills.closing.report = Report { head, ..report(&store.db, closing.day)? };
     Ok(())
 }
@@ -109,14 +179,19 @@ pub(super) fn report(db: &Connection, day: BusinessDay) -> rusqlite::Result<Repo
     let mut exceptions = unfinished(&tills);
     exceptions.extend(differences(db, day)?);
     exceptions.extend(listed(db, day, STRANGERS, Mismatch::LaneOnly)?);
+    exceptions.extend(listed(db, day, UNMATCHED, Mismatch::LaneOnly)?);
     exceptions.extend(listed(db, day, WAIVED, Mismatch::WrittenOff)?);
+    exceptions.extend(listed(db, day, LATE, Mismatch::TimeDiff)?);
+    exceptions.extend(listed(db, day, DUPLICATES, Mismatch::Duplicate)?);
+    exceptions.extend(listed(db, day, DISPUTED, Mismatch::Disputed)?);
+    let vouchers = office::vouchers_keyed(db, day)?;
     let all = count(db, "SELECT count(*) FROM till_book WHERE day = ?1", day)?
         + count(db, "SELECT count(*) FROM day_item WHERE day = ?1 AND kind = 'stay'", day)?;
     let different = exceptions.iter().filter(|found| found.state == Mismatch::AmountDiff).count() as u64;
     let more_exceptions = exceptions.len().saturating_sub(EXCEPTIONS_MAX) as u64;
     exceptions.truncate(EXCEPTIONS_MAX);
     let matched = all.saturating_sub(different);
-    Ok(Report { tills, owed, stays, matched, exceptions, more_exceptions, head: JournalHead::default() })
+    Ok(Report { tills, owed, stays, matched, exceptions, more_exceptions, vouchers, head: JournalHead::default() })
 }
 
 fn count(db: &Connection, sql: &str, day: BusinessDay) -> rusqlite::Result<u64> {
@@ -161,7 +236,8 @@ fn stay_sums(db: &Connection, day: BusinessDay) -> rusqlite::Result<StaySums> {
                coalesce(sum(owed_fen), 0),
                coalesce(sum((SELECT sum(spent.fen) FROM points_entry spent JOIN hold ON hold.op = spent.op
                              WHERE spent.stay = stay.stay AND spent.kind = 'spent')), 0),
-               (SELECT coalesce(sum(face_fen), 0) FROM leg WHERE day = ?1 AND what = 'benefit')
+               (SELECT coalesce(sum(CASE what WHEN 'undone' THEN -face_fen ELSE face_fen END), 0) FROM leg
+                WHERE day = ?1 AND stay IS NOT NULL AND (what = 'benefit' OR what = 'undone' AND op IS NULL))
                FROM day_item JOIN stay ON stay.stay = day_item.name WHERE day = ?1 AND kind = 'stay'";
     db.prepare_cached(sql)?.query_row([day.0], |row| {
         Ok(StaySums {
@@ -217,11 +293,24 @@ const UNBALANCED_LINES: &str = "SELECT op, booked - legs, 1 FROM (
 /// What the points' ledger says, against the legs.
 const UNBALANCED_SPENDS: &str = "SELECT op, paid - legs, 1 FROM (
     SELECT leg.op AS op, sum(face_fen) AS legs, (SELECT fen FROM points_entry WHERE points_entry.op = leg.op) AS paid
-    FROM leg WHERE day = ?1 AND leg.op IS NOT NULL GROUP BY leg.op) WHERE paid IS NOT legs";
+    FROM leg WHERE day = ?1 AND leg.op IS NOT NULL AND leg.what <> 'benefit' GROUP BY leg.op) WHERE paid IS NOT legs";
 const STRANGERS: &str =
     "SELECT name, 0, count(*) FROM day_item WHERE day = ?1 AND kind = 'stranger' GROUP BY name ORDER BY name";
 const WAIVED: &str = "SELECT stay, waived_fen, 1 FROM day_item JOIN stay ON stay.stay = day_item.name
     WHERE day = ?1 AND kind = 'stay' AND waived_fen > 0 ORDER BY stay";
+
+const LATE: &str =
+    "SELECT op, sale_fen, 1 FROM till_book WHERE day = ?1 AND line ->> '$.late_ms' IS NOT NULL ORDER BY seq";
+const DUPLICATES: &str =
+    "SELECT op, sale_fen, 1 FROM till_book WHERE day = ?1 AND line ->> '$.duplicate_of' IS NOT NULL ORDER BY seq";
+/// Paper that people took and no stay is known for, or whose stay came to nothing.
+const UNMATCHED: &str = "SELECT 'voucher ' || number, voucher_use.fen, 1 FROM voucher_use LEFT JOIN stay USING (stay)
+    WHERE day = ?1 AND (how = 'unmatched' OR how = 'given' AND state = 'void') ORDER BY number";
+/// Disputes about a day's entries that nobody has settled.
+const DISPUTED: &str = "SELECT note.op, coalesce(sum(leg.fen), 0), 1 FROM office_note AS note
+    JOIN leg ON leg.seq = CAST(note.subject AS INTEGER) AND note.note ->> '$.note.party' IN (leg.payer, leg.acceptor)
+    WHERE note.kind = 'dispute_opened' AND leg.day = ?1
+    AND note.op NOT IN (SELECT subject FROM office_note WHERE kind = 'dispute_settled') GROUP BY note.op ORDER BY note.op";
 
 fn listed(db: &Connection, day: BusinessDay, sql: &str, state: Mismatch) -> rusqlite::Result<Vec<Exception>> {
     let exception = |row: &Row<'_>| {
@@ -248,6 +337,8 @@ pub struct Evidence {
     pub receipt: Option<String>,
     /// The till.
     pub terminal: Option<String>,
+    /// The floor and the kind of trade of the shop, as they were known then.
+    pub shop: Option<Shop>,
     /// The ledger's name of the lot.
     pub lot: Option<String>,
     /// Who pays.
@@ -266,16 +357,17 @@ pub struct Evidence {
 pub(super) fn statement(db: &Connection, day: BusinessDay, party: &str) -> rusqlite::Result<Vec<Evidence>> {
     let sql =
         "SELECT leg.seq, hex(journal.head), what, leg.op, leg.stay, book.receipt, book.terminal, lot, payer, acceptor,
-               points, face_fen, fen FROM leg JOIN journal ON journal.entry = leg.seq
-               LEFT JOIN (SELECT seq, terminal, line ->> '$.receipt' AS receipt FROM till_book WHERE day = ?1) book
-               ON book.seq = leg.seq
+               points, face_fen, fen, coalesce(book.shop, taken.shop,
+                   (SELECT shop FROM validation WHERE validation.stay = leg.stay AND merchant = payer
+                    AND shop IS NOT NULL LIMIT 1))
+               FROM leg JOIN journal ON journal.entry = leg.seq
+               LEFT JOIN (SELECT seq, terminal, line ->> '$.receipt' AS receipt, line -> '$.shop' AS shop
+                          FROM till_book WHERE day = ?1) book ON book.seq = leg.seq
+               LEFT JOIN (SELECT seq, line -> '$.shop' AS shop FROM coupon_use WHERE day = ?1) taken
+                          ON taken.seq = leg.seq
                WHERE day = ?1 AND (payer = ?2 OR acceptor = ?2) ORDER BY leg.seq, leg.n";
     let evidence = |row: &Row<'_>| {
-        let what = match row.get::<_, String>(2)?.as_str() {
-            "spend" => LegKind::Spend,
-            "undone" => LegKind::Undone,
-            _ => LegKind::Benefit,
-        };
+        let Word(what) = row.get(2)?;
         let way = if what == LegKind::Undone { -1 } else { 1 };
         Ok(Evidence {
             entry: row.get(0)?,
@@ -291,6 +383,8 @@ pub(super) fn statement(db: &Connection, day: BusinessDay, party: &str) -> rusql
             points: Points(way * row.get::<_, i64>(10)?),
             face_fen: Fen(way * row.get::<_, i64>(11)?),
             fen: Fen(way * row.get::<_, i64>(12)?),
+            // What cannot be read any more is left out: the leg is what is owed.
+            shop: row.get::<_, Option<String>>(13)?.and_then(|text| parse(&text).ok()),
         })
     };
     db.prepare_cached(sql)?.query_map(params![day.0, party], evidence)?.collect()

@@ -7,7 +7,7 @@ use super::facts::parse;
 use super::tables::{json, one, set_fact};
 use crate::domain::admission::Right;
 use crate::domain::capacity::Occupants;
-use crate::domain::event::{Corrected, Fen, OpId, StayId, UtcMs};
+use crate::domain::event::{Corrected, Fen, MemberId, OpId, StayId, UtcMs};
 use crate::domain::stay::{Stay, ZoneVisit};
 use crate::domain::tariff::Fee;
 
@@ -71,11 +71,14 @@ pub(super) fn count_taken(db: &Connection, zone: Option<&str>, counted: u32, by_
 
 /// A stay was put right.
 pub(super) fn corrected(db: &Connection, seq: u64, corrected: &Corrected) -> anyhow::Result<()> {
-    let Corrected { op, stay, exit, fee, difference, refund, operator, reason, evidence, .. } = corrected;
+    let Corrected { op, stay, exit, fee, uses, difference, refund, operator, reason, evidence, .. } = corrected;
     let sql = "INSERT INTO correction (op, stay, difference_fen, operator, reason, evidence, seq)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     one(db, sql, params![op.as_str(), stay.id.as_str(), difference.0, operator, reason, evidence, seq])?;
     rewrite(db, seq, stay)?;
+    if let (Some(_), Some(uses)) = (exit, uses) {
+        super::benefits::put_right(db, seq, &stay.id, uses)?;
+    }
     if let (Some(_), Some(fee)) = (exit, fee) {
         reprice(db, stay, fee, *difference, *refund)?;
     }
@@ -112,4 +115,20 @@ pub(super) fn payment_reversed(db: &Connection, seq: u64, of: &OpId, stay: &Stay
     let sql = "UPDATE stay SET paid_fen = paid_fen - ?3, changed_seq = ?2,
                waived_fen = waived_fen + CASE state WHEN 'closed' THEN ?4 ELSE 0 END WHERE stay = ?1";
     one(db, sql, params![stay.as_str(), seq, paid, fen.0])
+}
+
+/// A debt was paid by a stay or for it. A vehicle of that plate that is inside in another stay owes so much less there.
+pub(super) fn debt_paid(db: &Connection, debt: &OpId, fen: Fen, by: &StayId) -> anyhow::Result<()> {
+    one(db, "UPDATE debt SET paid_fen = paid_fen + ?2 WHERE debt = ?1", params![debt.as_str(), fen.0])?;
+    let sql =
+        "UPDATE stay SET debts_fen = max(0, debts_fen - ?2) WHERE plate = (SELECT plate FROM debt WHERE debt = ?1)
+               AND state IN ('pending_entry', 'open', 'pending_exit') AND stay <> ?3";
+    db.prepare_cached(sql)?.execute(params![debt.as_str(), fen.0, by.as_str()])?;
+    Ok(())
+}
+
+/// The stay at the exit is a member's who has shown a code there.
+pub(super) fn member_shown(db: &Connection, seq: u64, stay: &StayId, member: &MemberId) -> anyhow::Result<()> {
+    let sql = "UPDATE stay SET member = ?3, changed_seq = ?2 WHERE stay = ?1 AND state = 'pending_exit'";
+    one(db, sql, params![stay.as_str(), seq, member.as_str()])
 }

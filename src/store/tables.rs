@@ -3,16 +3,16 @@
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::{benefits, settlement, stays, tills};
+use super::{benefits, codes, feed, office, settlement, stays, tills};
 use crate::domain::event::{
-    EmergencySource, FeedChange, Fen, GrantId, LaneId, MemberId, OpId, PlateRead, Points, Record, StayId, Tender, UtcMs,
+    EmergencySource, Fen, GrantId, LaneId, Matched, MemberId, OpId, PlateRead, Points, Record, StayId, Tender, UtcMs,
 };
 use crate::domain::matching::learning::Lesson;
 use crate::domain::points::{self, Lot, Part};
 use crate::domain::stay::{Reread, Stay};
 
 /// The tables that follow from the journal alone.
-pub(super) const CONSEQUENCES: [&str; 35] = [
+pub(super) const CONSEQUENCES: [&str; 43] = [
     "box",
     "epoch",
     "fact",
@@ -33,8 +33,12 @@ pub(super) const CONSEQUENCES: [&str; 35] = [
     "benefit_count",
     "validation",
     "coupon_shown",
+    "approval",
+    "campaign_share",
+    "coupon_use",
     "sale",
     "operation",
+    "operation_past",
     "barrier_command",
     "alarm",
     "stay_match",
@@ -45,6 +49,10 @@ pub(super) const CONSEQUENCES: [&str; 35] = [
     "points_debt",
     "shift",
     "terminal",
+    "member_code",
+    "earning_account",
+    "office_note",
+    "voucher_use",
     "leg",
     "day_item",
     "day_close",
@@ -90,7 +98,7 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
             let right = right.as_ref().map(json).transpose()?;
             one(db, sql, params![stay.as_str(), seq, plate.as_str(), member, entry_read, right, debts.0])?;
         }
-        Record::StayMatched { stay, lane, entry_lane, read, posterior_ppm, none_ppm, by, lesson, second_factor: _ } => {
+        Record::StayMatched(Matched { stay, lane, entry_lane, read, posterior_ppm, none_ppm, by, lesson, .. }) => {
             let sql = "INSERT INTO stay_match (stay, lane, read, posterior_ppm, none_ppm, matched_by)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                        ON CONFLICT (stay) DO UPDATE SET lane = excluded.lane, read = excluded.read,
@@ -108,6 +116,7 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
                        changed_seq = ?2 WHERE stay = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
             one(db, sql, params![stay.as_str(), seq, lane.as_str(), at.0, fee.total.0, json(fee)?])?;
         }
+        Record::StayMemberShown { stay, member } => stays::member_shown(db, seq, stay, member)?,
         Record::StayResumed { stay } => {
             let sql = "UPDATE stay SET state = 'open', exit_lane = NULL, exit_ms = NULL, changed_seq = ?2
                        WHERE stay = ?1 AND state = 'pending_exit'";
@@ -145,7 +154,9 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
         }
         Record::PaymentTaken { op, stay, fen, tender, at } => payment_taken(db, seq, op, stay, *fen, tender, *at)?,
         Record::BenefitsHeld { stay, uses } => benefits::held(db, seq, stay, uses)?,
-        Record::ValidationGiven { op, stay, validation } => benefits::validation_given(db, op, stay, validation)?,
+        Record::ValidationGiven { op, stay, validation, shop } => {
+            benefits::validation_given(db, op, stay, validation, shop.as_deref())?;
+        }
         Record::CouponShown { stay, coupon, .. } => benefits::coupon_shown(db, stay, coupon)?,
         Record::HoldPlaced { op, stay, member, points, fen, parts } => {
             take_from_grants(db, parts)?;
@@ -156,7 +167,10 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
         Record::PointsSpent { op, member, points, fen, parts, stay } => {
             points_spent(db, seq, op, member, *points, *fen, parts, stay.as_ref())?;
         }
-        Record::PointsEarned { op, member, points } => points_earned(db, seq, op, member, *points)?,
+        Record::PointsEarned { op, member, points, lot } => {
+            new_pocket(db, seq, &points::born(op), member, *points, lot)?;
+            points_entry(db, seq, op, member, Movement::Earned, *points)?;
+        }
         Record::PointsReturned { op, member, points, parts } => {
             take_from_grants(db, parts)?;
             points_entry(db, seq, op, member, Movement::Returned, *points)?;
@@ -188,15 +202,14 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
             let sql = "INSERT INTO debt (debt, plate, stay, fen, seq) VALUES (?1, ?2, ?3, ?4, ?5)";
             one(db, sql, params![debt.as_str(), plate.as_str(), stay.as_str(), fen.0, seq])?;
         }
-        Record::DebtPaid { debt, fen, .. } => {
-            one(db, "UPDATE debt SET paid_fen = paid_fen + ?2 WHERE debt = ?1", params![debt.as_str(), fen.0])?;
-        }
+        Record::DebtPaid { debt, fen, stay, .. } => stays::debt_paid(db, debt, *fen, stay)?,
         Record::EpochBegan { epoch, reason, .. } => {
             one(db, "UPDATE box SET epoch = ?1 WHERE one = 1 AND epoch < ?1", [epoch])?;
             let sql = "INSERT INTO epoch (epoch, before, reason) VALUES (?1, ?2 - 1, ?3)";
             one(db, sql, params![epoch, seq, name(reason)?])?;
             for sql in [
                 "UPDATE grant_request SET state = 'refused' WHERE state = 'open'",
+                "DELETE FROM campaign_share",
                 "DELETE FROM fact WHERE name IN ('quarantined', 'quarantined_why')",
             ] {
                 db.prepare_cached(sql)?.execute(())?;
@@ -217,7 +230,10 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
         | Record::PointsOwed(_)
         | Record::ShiftOpened(_)
         | Record::ShiftClosed(_)
+        | Record::CouponMoved(_)
         | Record::TerminalChanged(_) => tills::apply(db, seq, record)?,
+        Record::MemberCodeUsed(used) => codes::used(db, used)?,
+        Record::OfficeNoted(note) => office::noted(db, seq, note)?,
         Record::DayPosted(posting) => settlement::post(db, seq, posting)?,
         Record::DayClosed(closed) => settlement::close(db, seq, closed)?,
         Record::BarrierCommanded { lane, command, cause, stay } => {
@@ -232,13 +248,13 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
                 params![command.as_str(), json(answer)?],
             )?;
         }
-        Record::BarrierMoved { .. } | Record::CardRead { .. } => {}
+        Record::BarrierMoved { .. } | Record::CardRead(_) | Record::BarrierLowered(_) | Record::DeviceChanged(_) => {}
         Record::PassageSeen { command, .. } => {
             if let Some(command) = command {
                 one(db, "UPDATE barrier_command SET passed = 1 WHERE command = ?1", params![command.as_str()])?;
             }
         }
-        Record::AlarmRaised { code, text, lane, stay } => {
+        Record::AlarmRaised { code, text, lane, stay, within_h: _ } => {
             let sql = "INSERT INTO alarm (seq, n, code, text, lane, stay) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
             let lane = lane.as_ref().map(|lane| lane.as_str());
             one(db, sql, params![seq, n, code, text, lane, stay.as_ref().map(StayId::as_str)])?;
@@ -263,11 +279,14 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
             one(db, sql, params![version, hash, text])?;
             set_fact(db, "rules_version", &version.to_string())?;
         }
-        Record::Fed { changes, next } => {
+        Record::LimitApproved(approval) => benefits::approved(db, approval)?,
+        Record::CampaignShareTaken(word) => feed::share_taken(db, word)?,
+        Record::Fed { changes, next, heard } => {
             for change in changes {
-                feed(db, change)?;
+                feed::fed(db, change)?;
             }
             set_cursor(db, "feed", *next)?;
+            set_cursor(db, "heard", u64::try_from(heard.0).unwrap_or(0))?;
         }
         Record::Acknowledged { entry } => set_cursor(db, "acknowledged", *entry)?,
         Record::LeaseSeen { until_ms, latest_ms } => {
@@ -422,11 +441,6 @@ fn points_spent(
     points_entry(db, seq, op, member, Movement::Spent { fen, stay, parts }, points)
 }
 
-fn points_earned(db: &Connection, seq: u64, op: &OpId, member: &MemberId, points: Points) -> anyhow::Result<()> {
-    new_pocket(db, seq, &points::born(op), member, points, &Lot::default())?;
-    points_entry(db, seq, op, member, Movement::Earned, points)
-}
-
 /// A grant, or what an earning brought, belongs to the epoch in which it came.
 fn new_pocket(
     db: &Connection,
@@ -483,35 +497,4 @@ fn set_cursor(db: &Connection, name: &str, value: u64) -> anyhow::Result<()> {
     let sql = "INSERT INTO cloud_cursor (name, value) VALUES (?1, ?2)
                ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     one(db, sql, params![name, value])
-}
-
-/// The newest statement about a member wins, and about a plate or code too: the cloud keeps them unique.
-fn feed(db: &Connection, change: &FeedChange) -> anyhow::Result<()> {
-    let id = match change {
-        FeedChange::Member { member } => &member.id,
-        FeedChange::MemberRemoved { id } => id,
-        FeedChange::Coupon { coupon } => return benefits::fed_coupon(db, coupon),
-        FeedChange::Campaign { id, stopped, spent_elsewhere_fen, as_of_ms } => {
-            return benefits::fed_campaign(db, id, *stopped, *spent_elsewhere_fen, *as_of_ms);
-        }
-    };
-    for sql in [
-        "DELETE FROM cloud_plate WHERE member = ?1",
-        "DELETE FROM cloud_code WHERE member = ?1",
-        "DELETE FROM cloud_member WHERE member = ?1",
-    ] {
-        db.prepare_cached(sql)?.execute([id.as_str()])?;
-    }
-    let FeedChange::Member { member } = change else { return Ok(()) };
-    let sql = "INSERT INTO cloud_member (member, handle, tier, consent_plates, home) VALUES (?1, ?2, ?3, ?4, ?5)";
-    one(db, sql, params![id.as_str(), member.handle, member.tier, member.consent_plates, member.home])?;
-    for plate in &member.plates {
-        let sql = "INSERT OR REPLACE INTO cloud_plate (plate, member) VALUES (?1, ?2)";
-        one(db, sql, params![plate.as_str(), id.as_str()])?;
-    }
-    for code in &member.codes {
-        let sql = "INSERT OR REPLACE INTO cloud_code (code, member) VALUES (?1, ?2)";
-        one(db, sql, params![code, id.as_str()])?;
-    }
-    Ok(())
 }

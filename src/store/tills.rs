@@ -1,22 +1,32 @@
 //! The tills' tables: what their records write, and what deciding their requests needs to know.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use anyhow::Context;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use sha2::{Digest, Sha256};
 
+use super::benefits::CouponUseOf;
 use super::facts::{look_up_member, parse, rules_of};
+use super::journal::Entry;
 use super::reader::tills::Scope;
 use super::tables::{Movement, json, name, one, points_entry, put_into_grants, take_from_grants};
-use super::{Store, escrow};
+use super::word::Word;
+use super::{Store, benefits, bonuses, codes, counts, escrow, passes};
+use crate::domain::benefit::SaleFacts;
 use crate::domain::decide::{Facts, StoredOperation};
 use crate::domain::event::{
-    Answered, Booking, BookingKind, CloudNews, Fen, MemberId, OpId, PaymentVoid, Points, Record, Sale, ShiftEnd,
-    ShiftStart, StayId, TakenBack, Tally, TerminalId, TillAct, TillAnswer, TillDone, TillHold, TillWish, Totals,
+    Answered, Booking, BookingKind, BusinessDay, CloudNews, CouponMove, CouponWish, Fen, MemberId, OpId, PaymentVoid,
+    Points, Record, Sale, ShiftEnd, ShiftStart, StayId, TakenBack, Tally, TerminalId, TillAct, TillAnswer, TillDone,
+    TillHold, TillWish, Totals,
 };
 use crate::domain::points;
+use crate::domain::rules::Rules;
 use crate::domain::till::facts::{Booked, Held, OpenDebt};
 
 /// The spends of a transaction and the money that it took for parking, by their places among its effects.
 const SPENDS: [&str; 2] = ["/6", "/7"];
 const PAYMENT: &str = "/3";
+/// The place of the coupon that multiplied what it earned.
+const COUPON: &str = "/60";
 
 /// Writes what a till's record means.
 #[allow(clippy::wildcard_enum_match_arm, reason = "the caller passes the tills' kinds")]
@@ -43,6 +53,7 @@ pub(super) fn apply(db: &Connection, seq: u64, record: &Record) -> anyhow::Resul
             let sql = "INSERT INTO points_debt (debt, of, member, points, seq) VALUES (?1, ?2, ?3, ?4, ?5)";
             one(db, sql, params![debt.debt.as_str(), debt.of.as_str(), debt.member.as_str(), debt.points.0, seq])
         }
+        Record::CouponMoved(moved) => benefits::coupon_moved(db, seq, moved),
         Record::ShiftOpened(start) => open_shift(db, seq, start),
         Record::ShiftClosed(end) => close_shift(db, seq, end),
         Record::TerminalChanged(pairing) => {
@@ -67,6 +78,55 @@ fn keep_answer(db: &Connection, seq: u64, answered: &Answered) -> anyhow::Result
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let Answered { terminal, key, fingerprint, number, shift, day, answer } = answered;
     one(db, sql, params![terminal.as_str(), key, fingerprint, json(answer)?, seq, number, shift, day.0])
+}
+
+/// The most answers that are forgotten with one day: more would hold the lanes up; the rest go with the next.
+const FORGOTTEN_MAX: u32 = 50_000;
+
+/// Up to which entry answers may be forgotten: those of a day that is closed, with everything before it, as far as the
+/// cloud holds the journal.
+pub(super) fn may_be_forgotten(db: &Connection, day: BusinessDay, acknowledged: u64) -> anyhow::Result<Option<u64>> {
+    // What came after a day was closed belongs to a later one, so the entry that closed it bounds it.
+    let sql = "SELECT min(max(seq), ?2) FROM day_close WHERE day <= ?1";
+    let until: Option<u64> = db.prepare_cached(sql)?.query_row(params![day.0, acknowledged], |row| row.get(0))?;
+    let sql = "SELECT max(seq) FROM (SELECT seq FROM operation WHERE seq <= ?1 ORDER BY seq LIMIT ?2)";
+    Ok(match until {
+        Some(until) => db.prepare_cached(sql)?.query_row(params![until, FORGOTTEN_MAX], |row| row.get(0))?,
+        None => None,
+    })
+}
+
+/// Removes stored answers, and keeps of each which entry of the journal has it: a repeat is still no second time.
+pub(super) fn forget_answers(db: &Connection, until: u64) -> anyhow::Result<()> {
+    let found: Vec<(String, String, u64)> = {
+        let mut query = db.prepare_cached("SELECT terminal, key, seq FROM operation WHERE seq <= ?1")?;
+        let rows = query.query_map([until], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    for (terminal, key, entry) in found {
+        let sql = "INSERT INTO operation_past (id, entry) VALUES (?1, ?2)";
+        db.prepare_cached(sql)?.execute(params![past_id(&terminal, &key), entry])?;
+    }
+    db.prepare_cached("DELETE FROM operation WHERE seq <= ?1")?.execute([until])?;
+    Ok(())
+}
+
+fn past_id(terminal: &str, key: &str) -> Vec<u8> {
+    Sha256::digest(format!("{terminal}\n{key}"))[..16].to_vec()
+}
+
+/// An answer that is kept in the journal alone, with its entry.
+pub(super) fn past_answer(db: &Connection, terminal: &str, key: &str) -> anyhow::Result<Option<(u64, Answered)>> {
+    let sql = "SELECT entry, body FROM operation_past JOIN journal USING (entry) WHERE id = ?1";
+    let found: Option<(u64, Vec<u8>)> =
+        db.prepare_cached(sql)?.query_row([past_id(terminal, key)], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((entry, body)) = found else { return Ok(None) };
+    let body: Entry = serde_json::from_slice(&body).context("read the entry of an old answer")?;
+    let answered = body.records.into_iter().find_map(|record| {
+        let Record::OperationAnswered(answered) = record else { return None };
+        (answered.terminal.as_str() == terminal && answered.key == key).then_some(answered)
+    });
+    Ok(answered.map(|answered| (entry, answered)))
 }
 
 fn book(db: &Connection, seq: u64, line: &Booking) -> anyhow::Result<()> {
@@ -94,7 +154,30 @@ fn book(db: &Connection, seq: u64, line: &Booking) -> anyhow::Result<()> {
         seq
     ];
     one(db, sql, values)?;
+    if let (Some(how), Some(member)) = (&line.how, &line.member) {
+        let status = match line.what {
+            BookingKind::Sale | BookingKind::Capture => how.status.0,
+            BookingKind::Void | BookingKind::Refund => -how.status.0,
+        };
+        // What goes back is less than nothing by itself, so the account is there before it is changed.
+        let sql = "INSERT INTO earning_account (member, carried, status) VALUES (?1, 0, 0) ON CONFLICT DO NOTHING";
+        db.prepare_cached(sql)?.execute([member.as_str()])?;
+        let sql = "UPDATE earning_account SET carried = carried + ?2, status = status + ?3 WHERE member = ?1";
+        one(db, sql, params![member.as_str(), how.carried_by, status])?;
+        bonuses::cost(db, line.what, how)?;
+    }
     begin_shift(db, seq, &line.terminal, line.shift, line.day.0, None)
+}
+
+/// What a sale of a member's rests on beside its amount; when it happened is the till's to say.
+pub(super) fn sale_facts(db: &Connection, rules: &Rules, member: &MemberId) -> anyhow::Result<SaleFacts> {
+    let sql = "SELECT tier, coalesce((SELECT carried FROM earning_account a WHERE a.member = m.member), 0)
+               FROM cloud_member m WHERE member = ?1";
+    let known = db.prepare_cached(sql)?.query_row([member.as_str()], |row| Ok((row.get(0)?, row.get(1)?)));
+    let (tier, carried) = known.optional()?.unwrap_or_default();
+    let (campaigns, campaigns_as_of) = benefits::campaigns(db)?;
+    let spent = bonuses::spent(db, rules)?;
+    Ok(SaleFacts { tier, carried, campaigns, campaigns_as_of, spent, ..SaleFacts::default() })
 }
 
 /// A payment that is given back is paid no more; where nothing is paid any more, no grace runs from it.
@@ -145,8 +228,12 @@ pub(super) fn look_up_act(store: &Store, facts: &mut Facts, act: &TillAct) -> an
         return Ok(());
     }
     look_up_till(store, facts, &act.terminal)?;
+    counts::look_up(store, facts, &act.terminal, &act.mark)?;
     match &act.wish {
-        TillWish::Hold { member, .. } => look_up_member(store, facts, member),
+        TillWish::Hold { member, shown, .. } => {
+            facts.tills.code = codes::find(&store.db, Some(member), shown.as_ref())?;
+            look_up_member(store, facts, member)
+        }
         TillWish::Capture { hold, .. } | TillWish::Release { hold } => look_up_hold(store, facts, hold),
         TillWish::Void { transaction } | TillWish::Refund { transaction, .. } => {
             look_up_transaction(store, facts, transaction)
@@ -155,7 +242,17 @@ pub(super) fn look_up_act(store: &Store, facts: &mut Facts, act: &TillAct) -> an
             facts.tills.original = operation(store, &act.terminal, original_key)?;
             look_up_original(store, facts)
         }
-        TillWish::OpenShift { .. } => Ok(()),
+        TillWish::Coupon(CouponWish::Use { code, .. }) => {
+            facts.coupon = benefits::coupon(&store.db, code, None)?;
+            facts.tills.coupons = benefits::known_for_goods(&store.db, &facts.rules)?;
+            facts.tills.pass = passes::held(&store.db, code, &store.box_id, &mut facts.tills.coupons.used)?;
+            Ok(())
+        }
+        TillWish::Coupon(CouponWish::Return { code, .. }) => {
+            facts.tills.coupon_use = benefits::coupon_use(&store.db, CouponUseOf::Coupon(code))?;
+            Ok(())
+        }
+        TillWish::OpenShift { .. } | TillWish::Report(_) => Ok(()),
         TillWish::CloseShift { shift } => {
             facts.tills.totals = totals(&store.db, &Scope::Shift(act.terminal.clone(), *shift))?;
             Ok(())
@@ -170,6 +267,10 @@ fn look_up_original(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
             look_up_transaction(store, facts, &transaction)
         }
         Some(TillAnswer::Done { done: TillDone::Held { hold, .. }, .. }) => look_up_hold(store, facts, &hold),
+        Some(TillAnswer::Done { done: TillDone::Coupon(CouponMove::Used(used)), .. }) => {
+            facts.tills.coupon_use = benefits::coupon_use(&store.db, CouponUseOf::Op(&used.op))?;
+            Ok(())
+        }
         Some(TillAnswer::Done { .. } | TillAnswer::Refused { .. }) | None => Ok(()),
     }
 }
@@ -205,7 +306,11 @@ pub(super) fn operation(store: &Store, terminal: &TerminalId, key: &str) -> anyh
         .prepare_cached(sql)?
         .query_row(params![terminal.as_str(), key], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    stored.map(|(fingerprint, answer)| Ok(StoredOperation { fingerprint, answer: parse(&answer)? })).transpose()
+    if let Some((fingerprint, answer)) = stored {
+        return Ok(Some(StoredOperation { fingerprint, answer: parse(&answer)? }));
+    }
+    let past = past_answer(&store.db, terminal.as_str(), key)?;
+    Ok(past.map(|(_, Answered { fingerprint, answer, .. })| StoredOperation { fingerprint, answer }))
 }
 
 /// A terminal's open shift and where its own count stands.
@@ -263,6 +368,9 @@ fn look_up_transaction(store: &Store, facts: &mut Facts, op: &OpId) -> anyhow::R
         Some(payment) => payment_of(&store.db, &payment)?,
         None => None,
     };
+    if let Some(used) = effect(COUPON) {
+        facts.tills.coupon_use = benefits::coupon_use(&store.db, CouponUseOf::Op(&OpId(used)))?;
+    }
     let stay_state = match &booking.stay {
         None => None,
         Some(stay) => {
@@ -271,22 +379,25 @@ fn look_up_transaction(store: &Store, facts: &mut Facts, op: &OpId) -> anyhow::R
             Some(parse(&format!("\"{state}\""))?)
         }
     };
-    let born = match &booking.earning {
-        None => Points(0),
-        Some(earning) => {
-            let sql = "SELECT remaining FROM points_grant WHERE grant_id = ?1 AND epoch = ?2";
-            let born = points::born(earning);
-            let mut statement = store.db.prepare_cached(sql)?;
-            let left = statement.query_row(params![born.as_str(), store.epoch], |row| row.get(0)).optional()?;
-            Points(left.unwrap_or(0))
-        }
-    };
+    let born = booking.earning.as_ref().map_or(Ok(Points(0)), |earning| left_of(store, earning))?;
+    let extra = booking.how.iter().flat_map(|how| &how.extra);
+    let born_extra = extra.map(|extra| left_of(store, &extra.op)).collect::<Result<_, _>>()?;
     if let Some(member) = &booking.member {
         look_up_member(store, facts, member)?;
     }
     let rules = rules_of(store, booking.rules)?;
-    facts.tills.booked = Some(Booked { booking, refunded, is_void, spends, payment, stay_state, born, rules });
+    facts.tills.booked =
+        Some(Booked { booking, refunded, is_void, spends, payment, stay_state, born, born_extra, rules });
     Ok(())
+}
+
+/// What an earning's pocket still holds that may be used now.
+fn left_of(store: &Store, earning: &OpId) -> anyhow::Result<Points> {
+    let sql = "SELECT remaining FROM points_grant WHERE grant_id = ?1 AND epoch = ?2";
+    let born = points::born(earning);
+    let mut statement = store.db.prepare_cached(sql)?;
+    let left = statement.query_row(params![born.as_str(), store.epoch], |row| row.get(0)).optional()?;
+    Ok(Points(left.unwrap_or(0)))
 }
 
 fn payment_of(db: &Connection, op: &str) -> anyhow::Result<Option<(OpId, Fen)>> {
@@ -307,7 +418,28 @@ pub(super) fn totals(db: &Connection, scope: &Scope) -> rusqlite::Result<Totals>
     }
     totals.open_holds = open_holds(db, scope)?;
     totals.missing_numbers = missing_numbers(db, scope)?;
+    (totals.coupons, totals.coupons_fen) = coupons(db, scope)?;
     Ok(totals)
+}
+
+fn coupons(db: &Connection, scope: &Scope) -> rusqlite::Result<(u64, Fen)> {
+    let sums = |row: &Row<'_>| Ok((row.get(0)?, Fen(row.get(1)?)));
+    match scope {
+        Scope::Shift(terminal, shift) => {
+            let sql = "SELECT count(*), coalesce(sum(fen), 0) FROM coupon_use
+                       WHERE terminal = ?1 AND shift = ?2 AND returned_by IS NULL";
+            db.prepare_cached(sql)?.query_row(params![terminal.as_str(), shift], sums)
+        }
+        Scope::TerminalDay(terminal, day) => {
+            let sql = "SELECT count(*), coalesce(sum(fen), 0) FROM coupon_use
+                       WHERE day = ?2 AND terminal = ?1 AND returned_by IS NULL";
+            db.prepare_cached(sql)?.query_row(params![terminal.as_str(), day.0], sums)
+        }
+        Scope::Day(day) => {
+            let sql = "SELECT count(*), coalesce(sum(fen), 0) FROM coupon_use WHERE day = ?1 AND returned_by IS NULL";
+            db.prepare_cached(sql)?.query_row([day.0], sums)
+        }
+    }
 }
 
 fn open_holds(db: &Connection, scope: &Scope) -> rusqlite::Result<u64> {
@@ -370,12 +502,7 @@ fn tallies(db: &Connection, scope: &Scope) -> rusqlite::Result<Vec<(BookingKind,
     };
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let what = match row.get::<_, String>(0)?.as_str() {
-            "sale" => BookingKind::Sale,
-            "capture" => BookingKind::Capture,
-            "void" => BookingKind::Void,
-            _ => BookingKind::Refund,
-        };
+        let Word(what) = row.get(0)?;
         let tally = Tally {
             count: row.get(1)?,
             sale_fen: Fen(row.get(2)?),

@@ -29,9 +29,11 @@ pub(super) fn look_up_waiting(store: &Store, facts: &mut Facts) -> anyhow::Resul
 /// The stay that is put right, and what its fee then depends on.
 pub(super) fn look_up_correction(store: &Store, facts: &mut Facts, what: &Wrong) -> anyhow::Result<()> {
     let stay = match what {
-        Wrong::Plate { stay, .. } | Wrong::Entry { stay, .. } | Wrong::Split { stay, .. } | Wrong::Ended { stay } => {
-            stay
-        }
+        Wrong::Plate { stay, .. }
+        | Wrong::Entry { stay, .. }
+        | Wrong::Split { stay, .. }
+        | Wrong::Ended { stay }
+        | Wrong::Approved { stay, .. } => stay,
         Wrong::Merge { first, stay } => {
             facts.first = stay_where(store, "stay = ?1", first.as_str())?;
             stay

@@ -106,6 +106,12 @@ pub fn derived_secret(file: &Path, purpose: &str) -> anyhow::Result<String> {
     Ok(Identity::open(file)?.sign(&format!("gatepost-secret\n{purpose}")))
 }
 
+/// The cloud ledger's public key in base64, once the box of this key file has enrolled.
+pub fn ledger_key(file: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    serde_json::from_str::<Stored>(&text).ok()?.ledger_key
+}
+
 fn seed() -> anyhow::Result<String> {
     let mut seed = [0; KEY_BYTES];
     ring::rand::SystemRandom::new().fill(&mut seed).ok().context("the system has no random numbers")?;

@@ -21,7 +21,7 @@ use crate::site::Handle;
 use crate::store::reader::{Reader, View};
 pub use answer::{Cursor, StoredPage};
 use identity::Identity;
-pub use identity::derived_secret;
+pub use identity::{derived_secret, ledger_key};
 use wire::{Cloud, Failure};
 
 /// Entries in one upload, as `docs/cloud-api.md` allows.
@@ -35,6 +35,8 @@ const PAGE_CHANGES: usize = 500;
 const ROUND_REQUESTS: usize = 64;
 /// How often the feed is asked for when it had nothing more.
 const FEED_PERIOD: Duration = Duration::from_secs(1);
+/// How often the feed's silence is told: until then the ledger's word about members and campaigns is complete.
+const HEARD_PERIOD: Duration = Duration::from_secs(600);
 /// Members at home here who are looked at in one go.
 const ROUND_HOMES: usize = 200;
 /// How often the members at home here are looked at: a member whom the ledger could give nothing is asked for again then.
@@ -93,7 +95,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let cloud = Cloud::new(&settings.cloud.url, &settings.box_id, identity).context("set up the cloud's client")?;
     let latest = settings.reader.look(|view| view.ledgers_time()).await.context("read the ledger's time")?;
     let enrolled = watch::Sender::new(cloud.is_enrolled());
-    let sync = Sync { cloud, time: LedgerTime::from(latest), enrolled, settings };
+    let sync = Sync { cloud, time: LedgerTime::from(latest), enrolled, heard: Mutex::new(None), settings };
     tokio::join!(
         sync.keep("journal", Sync::upload),
         sync.keep("feed", Sync::follow),
@@ -109,6 +111,8 @@ struct Sync {
     time: LedgerTime,
     /// Whether the ledger knows this box's key: nothing else can be asked before.
     enrolled: watch::Sender<bool>,
+    /// When the loop was last told that the feed was heard.
+    heard: Mutex<Option<Instant>>,
     settings: Settings,
 }
 
@@ -243,13 +247,20 @@ impl Sync {
             return Err(anyhow::anyhow!("the feed goes from {after} to {}, with more: {more}", page.next).into());
         }
         self.works("feed", failures);
-        if page.next > after {
+        if page.next > after || !page.more && self.is_silent() {
             self.tell(CloudNews::Fed { changes: page.changes, next: page.next }).await?;
+            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         if !page.more {
             tokio::time::sleep(FEED_PERIOD).await;
         }
         Ok(())
+    }
+
+    /// Whether the feed has brought nothing for so long that the loop is told at least that it was heard.
+    fn is_silent(&self) -> bool {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.is_none_or(|heard| heard.elapsed() >= HEARD_PERIOD)
     }
 
     /// Asks for the grants that the loop wants, one by one.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::clock::Clock;
 use crate::domain::event::{EpochReason, FeedChange, LaneId, Member, Now, PlateRead, Reply, UtcMs};
-use crate::domain::lane::{Detectors, Direction, LaneSettings, Lanes, PassedBy};
+use crate::domain::lane::{Direction, LaneSettings, Lanes, PassedBy};
 use crate::site::{Core, Envelope, activate_rules};
 use crate::store::Store;
 
@@ -277,19 +277,7 @@ fn fill(path: &std::path::Path) {
     let mut store = Store::open(path, "box-1").expect("a ledger");
     let rules = include_str!("../../systemd/rules.toml");
     activate_rules(&mut store, rules, &Clock::new(None)).expect("rules");
-    let lane = LaneSettings {
-        direction: Direction::Entry,
-        has_arrival_loop: false,
-        passed_by: PassedBy::Timeout,
-        pass_timeout_ms: 60_000,
-        back_out_ms: 5_000,
-        same_vehicle_ms: 10_000,
-        unpaid: crate::domain::lane::Unpaid::Wait,
-        zone: None,
-        forget_ms: 0,
-        stuck_ms: 0,
-        detectors: Detectors::Timer,
-    };
+    let lane = LaneSettings { passed_by: PassedBy::Timeout, ..LaneSettings::plain(Direction::Entry) };
     let lanes: Lanes = (1..=3).map(|n| (LaneId(format!("in-{n}")), lane.clone())).collect();
     let mut core = Core::new(store, lanes);
     for n in 1..=3 {
@@ -302,6 +290,7 @@ fn fill(path: &std::path::Path) {
             plates: vec![plate.clone()],
             codes: Vec::new(),
             home: None,
+            privileges: Default::default(),
         };
         let read = PlateRead {
             lane: LaneId(format!("in-{n}")),

@@ -15,6 +15,7 @@ use super::answer::{
     Applied, Cursor, Enrolled, Epochs, Granted, Hello, NewEpoch, Page, Problem, RawPage, SignedGrant, StoredPage,
 };
 use super::identity::{Identity, is_signed};
+use crate::domain::benefit::MonthDay;
 use crate::domain::event::{FeedChange, Given, GrantId, JournalHead};
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Window};
@@ -370,7 +371,7 @@ async fn read(mut response: Response) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A change of the feed. A plate that no camera could read is left out; a kind that this version does not know stops
+/// A change of the feed. A plate that no camera could read and a birthday on no day are left out; a kind that this version does not know stops
 /// the feed, because skipping it could lose a fact.
 fn change(mut value: Value) -> anyhow::Result<FeedChange> {
     if let Some(plates) = value.pointer_mut("/member/plates").and_then(Value::as_array_mut) {
@@ -381,6 +382,12 @@ fn change(mut value: Value) -> anyhow::Result<FeedChange> {
             }
             is_plate
         });
+    }
+    if let Some(birthday) = value.pointer_mut("/member/birthday")
+        && serde_json::from_value::<Option<MonthDay>>(birthday.clone()).is_err()
+    {
+        warn!("the feed holds a member's birthday that is no day of a year; it is left out");
+        *birthday = Value::Null;
     }
     serde_json::from_value(value).context("read a change of the feed")
 }

@@ -103,7 +103,7 @@ impl Pace {
     }
 }
 
-/// Wrong PINs by operator; only operators of the settings are counted, so it cannot grow.
+/// Wrong PINs by operator or merchant; only those of the settings are counted, so it cannot grow.
 #[derive(Default)]
 pub(super) struct Attempts {
     wrong: BTreeMap<String, (u32, Instant)>,
@@ -162,19 +162,30 @@ impl Tills {
         let Some(known) = self.settings.operators.iter().find(|operator| operator.id == id) else {
             return Err(refused());
         };
+        self.with_pin(id, &known.pin, pin, refused).map(|()| known.id.clone())
+    }
+
+    /// Whether a PIN is right; who types a wrong one too often waits.
+    pub(super) fn with_pin(
+        &self,
+        who: &str,
+        known: &Secret,
+        pin: &str,
+        refused: impl Fn() -> Problem,
+    ) -> Result<(), Problem> {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let (wrong, since) = attempts.wrong.get(id).copied().unwrap_or((0, now));
+        let (wrong, since) = attempts.wrong.get(who).copied().unwrap_or((0, now));
         let wrong = if now.duration_since(since) >= WRONG_PIN_PAUSE { 0 } else { wrong };
         if wrong >= MOST_WRONG_PINS {
             let detail = format!("{MOST_WRONG_PINS} wrong PINs in a row; wait {} s", WRONG_PIN_PAUSE.as_secs());
             return Err(Problem::new(Code::TooManyAttempts, detail));
         }
-        if known.pin.is(pin) {
-            attempts.wrong.remove(id);
-            return Ok(known.id.clone());
+        if known.is(pin) {
+            attempts.wrong.remove(who);
+            return Ok(());
         }
-        attempts.wrong.insert(id.to_owned(), (wrong + 1, now));
+        attempts.wrong.insert(who.to_owned(), (wrong + 1, now));
         Err(refused())
     }
 }

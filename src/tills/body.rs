@@ -37,6 +37,12 @@ impl Body {
         Ok(Self { fields })
     }
 
+    /// The same without some fields.
+    pub(super) fn without(&self, names: &[&str]) -> Self {
+        let fields = self.fields.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        Self { fields: fields.map(|(name, value)| (name.clone(), value.clone())).collect() }
+    }
+
     /// SHA-256 in hex of what is asked and of the body with its fields in order, so that spacing and order do not make
     /// another request.
     pub(super) fn fingerprint_of(&self, verb: &str) -> String {

@@ -59,6 +59,18 @@ pub(super) async fn end(State(tills): State<Arc<Tills>>, Path(stay): Path<String
     tills.put_right(&body, Wrong::Ended { stay }).await
 }
 
+/// `POST /staff/stays/{stay}/approve`: two persons let it go beyond a limit of benefits.
+pub(super) async fn approve(State(tills): State<Arc<Tills>>, Path(stay): Path<String>, body: Given) -> Answer {
+    let allowed = ["operator", "pin", "reason", "evidence", "limit", "second", "second_pin"];
+    let body = Body::parse(body, &allowed)?;
+    let operator = tills.operator_of(&body)?;
+    let missing = || Problem::field("second", "missing; another person must agree");
+    let second = tills.second_of(&body, &operator)?.ok_or_else(missing)?;
+    let limit = body.needed_text("limit", MOST_NAME_CHARS)?.to_owned();
+    let stay = stay_id(&stay)?;
+    tills.put_right(&body, Wrong::Approved { stay, limit, second }).await
+}
+
 /// `POST /staff/counts`: how many vehicles are inside.
 pub(super) async fn count(State(tills): State<Arc<Tills>>, body: Given) -> Answer {
     let body = Body::parse(body, &["operator", "pin", "reason", "evidence", "zone", "vehicles"])?;

@@ -22,7 +22,7 @@ use crate::store::reader::settlement::Evidence;
 /// Longest name of a party.
 const MOST_PARTY_CHARS: usize = 64;
 /// The first line of a statement as CSV.
-const COLUMNS: &str = "entry,head,what,op,stay,terminal,receipt,lot,payer,acceptor,points,face_fen,fen";
+const COLUMNS: &str = "entry,head,what,op,stay,terminal,receipt,lot,payer,acceptor,points,face_fen,fen,floor,format";
 
 /// How a statement is wanted.
 #[derive(Debug, Deserialize)]
@@ -93,7 +93,7 @@ fn parse_day(text: &str) -> Result<BusinessDay, Problem> {
 }
 
 fn to_json(day: BusinessDay, by: Option<String>, report: &Report) -> Value {
-    let Report { tills, owed, stays, matched, exceptions, more_exceptions, head } = report;
+    let Report { tills, owed, stays, matched, exceptions, more_exceptions, vouchers, head } = report;
     json!({
         "business_date": date(day),
         "closed_by": by,
@@ -103,6 +103,7 @@ fn to_json(day: BusinessDay, by: Option<String>, report: &Report) -> Value {
         "matched": matched,
         "exceptions": exceptions,
         "more_exceptions": more_exceptions,
+        "vouchers": {"count": vouchers.0, "fen": vouchers.1},
         "journal": head,
     })
 }
@@ -134,6 +135,8 @@ fn csv(legs: &[Evidence]) -> String {
             leg.points.0.to_string(),
             leg.face_fen.0.to_string(),
             leg.fen.0.to_string(),
+            cell(leg.shop.as_ref().map_or("", |shop| &shop.floor)),
+            cell(leg.shop.as_ref().map_or("", |shop| &shop.format)),
         ];
         text.push_str(&cells.join(","));
         text.push_str("\r\n");
@@ -176,7 +179,10 @@ fn page(day: BusinessDay, is_closed: bool, party: &str, legs: &[Evidence]) -> ma
                         tr {
                             td { (leg.entry) " " code { (leg.head.get(..12).unwrap_or_default()) } }
                             td { (word(leg.what)) }
-                            td { (leg.receipt.as_deref().or(leg.stay.as_deref()).unwrap_or_default()) }
+                            td {
+                                (leg.receipt.as_deref().or(leg.stay.as_deref()).unwrap_or_default())
+                                @if let Some(shop) = &leg.shop { " " (shop.floor) " " (shop.format) }
+                            }
                             td { (leg.payer) } td { (leg.acceptor) }
                             td { (leg.points.0) } td { (yuan(leg.face_fen)) } td { (yuan(leg.fen)) }
                         }

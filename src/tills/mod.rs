@@ -6,13 +6,22 @@ mod care;
 mod days;
 mod holds;
 mod http;
+mod merchant_page;
+mod merchants;
+mod news;
+mod office;
+mod openapi;
 mod pairing;
+mod paper;
 mod problem;
 mod refs;
 #[cfg(test)]
 mod rig;
 mod rules;
+mod scanners;
+mod slip;
 mod staff;
+mod terminals;
 #[cfg(test)]
 mod tests;
 mod tickets;
@@ -29,26 +38,33 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, broadcast, watch};
 
-use crate::domain::benefit::{Known, NotUsed};
+use crate::domain::benefit::{Basket, Known, NotUsed, SaleEarns, ValidationKind};
 use crate::domain::event::{BusinessDay, Fen, LaneId, Pairing, Points, TerminalId, UtcMs};
 use crate::domain::rules::Rules;
 use crate::domain::stay::Stay;
 use crate::domain::tariff::{Fee, PriorVisit};
+use crate::member_code;
 use crate::photos::Photos;
 use crate::site::Handle;
 use crate::store::reader::Reader;
+use crate::store::reader::news::News;
 
 pub use access::{Operator, Secret, Terminal};
+pub use merchants::Merchant;
 pub use problem::{Code, Problem};
-pub use transports::{Charset, TillLine};
+pub use scanners::Scanner;
+pub use transports::{Access, Bus, Charset, Tap, TillLine};
 
 use access::{Attempts, Pace};
+use merchant_page::Searches;
 use pairing::Waiting;
 use refs::MemberRefs;
+use scanners::Scan;
+use verbs::BoxState;
 
 /// Largest body taken. A commit is under 1 KiB; this leaves room and still cannot fill the box's memory.
 const MOST_BODY_BYTES: usize = 64 * 1024;
@@ -64,6 +80,10 @@ pub type Reject = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What a stay costs at a moment under the rules of its entry, with what the ledger knows of it.
 pub type QuoteStay = Arc<dyn Fn(&Stay, &[PriorVisit], &Known, UtcMs) -> Option<StayPrice> + Send + Sync>;
+
+/// What a basket would earn a member now under the rules in force, or why its coupon would not be used; and the member's
+/// price level. The time of the sale is the clock's.
+pub type EarnedBy = Arc<dyn Fn(&Basket<'_>) -> (Result<SaleEarns, NotUsed>, Option<String>) + Send + Sync>;
 
 /// Reads and proves the rules files of the settings.
 pub type ReadRules = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
@@ -83,8 +103,14 @@ pub struct Settings {
     pub operators: Vec<Operator>,
     /// The lanes of the site.
     pub lanes: Vec<LaneId>,
+    /// Scanners of their own.
+    pub scanners: Vec<Scanner>,
+    /// The shops of the site, as far as the settings know them.
+    pub merchants: Vec<Merchant>,
     /// What things cost.
     pub pricing: Pricing,
+    /// The site's name, for the head of what a till prints.
+    pub site: String,
     /// The site's time zone, for the times that a till prints.
     pub zone: jiff::tz::TimeZone,
     /// Whether the line to the cloud is up.
@@ -95,6 +121,8 @@ pub struct Settings {
     pub read_rules: ReadRules,
     /// What this box seals its tickets with.
     pub ticket_key: Secret,
+    /// The cloud ledger's keys, by which members' phones are known.
+    pub code_keys: member_code::Keys,
     /// How long a till waits for the loop, [`ANSWER_TIMEOUT`] at a site.
     pub answer_timeout: Duration,
     /// How many requests a second each till may make, [`MOST_REQUESTS_PER_S`] at a site.
@@ -112,10 +140,14 @@ pub struct Pricing {
     pub rules: Arc<dyn Fn(u32) -> Option<Arc<Rules>> + Send + Sync>,
     /// What a stay costs at a moment under the rules of its entry; `None` where those rules are not there.
     pub quote: QuoteStay,
-    /// The points that a sale earns.
-    pub earned: Arc<dyn Fn(Fen) -> Points + Send + Sync>,
+    /// The points that a sale earns a member now, and the price level that the member has.
+    pub earned: EarnedBy,
     /// The inner lots of the rules in force.
     pub zones: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// What shops may give under the rules in force.
+    pub gifts: Arc<dyn Fn() -> Vec<ValidationKind> + Send + Sync>,
+    /// What tiers, coupons and shops give, in Chinese and English, for a sheet of paper.
+    pub sheet: Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
     /// The money that so many points pay at most.
     pub worth: Arc<dyn Fn(Points) -> Fen + Send + Sync>,
 }
@@ -143,7 +175,13 @@ struct Tills {
     attempts: Mutex<Attempts>,
     pace: Mutex<Pace>,
     waiting: Mutex<Waiting>,
+    scans: Mutex<BTreeMap<TerminalId, Scan>>,
+    searches: Mutex<Searches>,
     paired: OnceCell<Mutex<BTreeMap<TerminalId, Pairing>>>,
+    news: watch::Sender<Option<BoxState>>,
+    told: broadcast::Sender<Arc<News>>,
+    streams: Mutex<BTreeMap<TerminalId, usize>>,
+    present: Mutex<BTreeMap<TerminalId, bool>>,
 }
 
 impl Tills {
@@ -155,7 +193,13 @@ impl Tills {
             attempts: Mutex::default(),
             pace: Mutex::default(),
             waiting: Mutex::default(),
+            scans: Mutex::default(),
+            searches: Mutex::default(),
             paired: OnceCell::new(),
+            news: watch::Sender::default(),
+            told: broadcast::Sender::new(news::MOST_TOLD),
+            streams: Mutex::default(),
+            present: Mutex::default(),
         })
     }
 }
@@ -170,16 +214,20 @@ pub fn open(settings: Settings, lines: Vec<TillLine>) -> Router {
     let Settings { reader, handle, pricing, .. } = settings.clone();
     tokio::spawn(holds::keep(reader, handle, pricing.now));
     let tills = Tills::new(settings);
+    tokio::spawn(news::keep(Arc::clone(&tills)));
     transports::serve(&tills, lines);
+    scanners::listen(&tills);
     serve(tills)
 }
 
 fn serve(state: Arc<Tills>) -> Router {
     let reject = state.settings.reject.clone();
     let api = http::routes()
+        .route("/events", get(news::events))
         .route("/pairings", post(pairing::begin))
         .route("/pairings/{pairing}", get(pairing::poll))
         .route("/staff/pairings", post(pairing::let_in))
+        .route("/staff/terminals", get(terminals::list))
         .route("/staff/terminals/{terminal}/revocation", post(pairing::shut_out))
         .route("/staff/lanes/{lane}/raise", post(staff::raise))
         .route("/staff/lanes/{lane}/settle", post(staff::settle))
@@ -192,11 +240,28 @@ fn serve(state: Arc<Tills>) -> Router {
         .route("/staff/stays/{stay}/merge", post(care::merge))
         .route("/staff/stays/{stay}/split", post(care::split))
         .route("/staff/stays/{stay}/end", post(care::end))
+        .route("/staff/stays/{stay}/approve", post(care::approve))
         .route("/staff/counts", post(care::count))
         .route("/staff/days", get(care::days))
         .route("/tickets", post(tickets::issue))
         .route("/tickets/scans", post(tickets::scan))
+        .route("/scans", post(scanners::scan))
+        .route("/merchant/totals", post(merchant_page::totals))
+        .route("/merchant/stays", post(merchant_page::stays))
+        .route("/merchant/gifts", post(merchant_page::gift))
+        .route("/merchant/coupons", post(merchant_page::coupon))
+        .route("/merchant/coupon-checks", post(merchant_page::check))
+        .route("/merchant/disputes", post(merchant_page::dispute))
         .route("/staff/reversals", post(staff::reverse))
+        .route("/staff/points", post(office::points))
+        .route("/staff/vouchers", get(paper::print))
+        .route("/staff/vouchers", post(paper::give_out))
+        .route("/staff/vouchers/next", get(paper::next))
+        .route("/staff/vouchers/uses", post(paper::key_in))
+        .route("/staff/vouchers/checks", post(paper::check))
+        .route("/staff/disputes", get(office::disputes))
+        .route("/staff/disputes", post(office::dispute))
+        .route("/staff/disputes/settlements", post(office::settle))
         .route("/staff/emergency", post(staff::emergency))
         .route("/staff/rules/activate", post(rules::activate))
         .route("/staff/rules/rollback", post(rules::roll_back))
@@ -211,7 +276,7 @@ fn serve(state: Arc<Tills>) -> Router {
         .layer(middleware::from_fn_with_state(reject, count_rejections))
         .layer(middleware::from_fn_with_state(Arc::clone(&state), witness::hear))
         .with_state(state);
-    Router::new().nest("/api/v1", api)
+    Router::new().nest("/api/v1", api).merge(merchant_page::pages())
 }
 
 async fn no_such_request() -> Problem {
@@ -223,7 +288,13 @@ async fn no_such_method() -> Problem {
 }
 
 async fn count_rejections(State(reject): State<Reject>, request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    let is_refused = response.status().is_client_error() || response.status().is_server_error();
+    if is_refused && response.extensions().get::<Code>().is_none() {
+        // An address or a query that cannot be read at all is refused before any of our own code sees it.
+        let wrong = "the address or what stands behind it cannot be read; each field is allowed once, in UTF-8";
+        response = Problem::new(Code::BadRequest, wrong).into_response();
+    }
     if let Some(code) = response.extensions().get::<Code>() {
         reject(code.as_str());
     }

@@ -47,7 +47,7 @@ pub(super) async fn begin(State(tills): State<Arc<Tills>>) -> Result<Json<Value>
     let now = Instant::now();
     waiting.codes.retain(|_, code| now.duration_since(code.since) < CODE_LIFETIME);
     if waiting.codes.len() >= MOST_WAITING {
-        return Err(Problem::new(Code::Busy, "too many tills wait to be let in; try again in some minutes"));
+        return Err(Problem::new(Code::TooManyRequests, "too many tills wait to be let in; try again in some minutes"));
     }
     let (pairing, secret) = (random_hex(8)?, random_hex(16)?);
     let mut code = eight_digits()?;

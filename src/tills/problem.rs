@@ -19,6 +19,8 @@ pub enum Code {
     TerminalRevoked,
     OperatorUnknown,
     ConsentMissing,
+    MemberCodeStatic,
+    MerchantRefused,
     MemberUnknown,
     StayUnknown,
     BenefitUnknown,
@@ -31,6 +33,7 @@ pub enum Code {
     MethodNotAllowed,
     IdempotencyKeyInProgress,
     InsufficientPoints,
+    MemberCodeReplayed,
     CouponState,
     TenderMismatch,
     Quarantined,
@@ -48,6 +51,7 @@ pub enum Code {
     SecondNeeded,
     NotThatWay,
     HoldExpired,
+    MemberCodeExpired,
     BodyTooLarge,
     IdempotencyKeyReused,
     LateRedemption,
@@ -100,6 +104,8 @@ const ROWS: &[Row] = rows! {
     TerminalRevoked "terminal-revoked" UNAUTHORIZED false "本收银机未登记或已停用" "This till is not registered or was switched off";
     OperatorUnknown "operator-unknown" UNAUTHORIZED false "工号或密码不对" "Operator or PIN is wrong";
     ConsentMissing "consent-missing" FORBIDDEN false "会员未同意车牌识别,请扫会员码" "The member has not agreed to plate matching; scan the member code";
+    MemberCodeStatic "member-code-static" FORBIDDEN false "此码只能积分,付款请出示手机动态会员码" "This code earns and does not pay; scan the moving code on the phone";
+    MerchantRefused "merchant-refused" FORBIDDEN false "本店不参加此项活动" "This shop does not take part in that";
     MemberUnknown "member-unknown" NOT_FOUND false "查不到该会员,请重新扫码" "No such member; scan the code again";
     StayUnknown "stay-unknown" NOT_FOUND false "场内没有这辆车" "This car is not inside";
     BenefitUnknown "benefit-unknown" NOT_FOUND false "没有这种优惠,或本店不可发放" "No such benefit, or this shop may not give it";
@@ -112,6 +118,7 @@ const ROWS: &[Row] = rows! {
     MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED false "请求方法不对" "Wrong method";
     IdempotencyKeyInProgress "idempotency-key-in-progress" CONFLICT true "上一次请求还在处理,请稍候" "The same request is still being worked on; wait a moment";
     InsufficientPoints "insufficient-points" CONFLICT false "可用积分不足,请改用其他方式付款" "Not enough points; take another tender";
+    MemberCodeReplayed "member-code-replayed" CONFLICT false "此会员码已使用过,请刷新后重新出示" "This code was used before; show the phone's new one";
     CouponState "coupon-state" CONFLICT false "此券不可使用" "This coupon cannot be used";
     TenderMismatch "tender-mismatch" CONFLICT false "付款合计与应付金额不符" "The tenders do not add up to what is due";
     Quarantined "quarantined" CONFLICT false "本机暂停使用积分,请改用其他方式付款" "This box may not spend points now; take another tender";
@@ -129,6 +136,7 @@ const ROWS: &[Row] = rows! {
     SecondNeeded "second-needed" CONFLICT false "金额较大,需要第二人确认" "So much is let go only by two persons";
     NotThatWay "not-that-way" CONFLICT false "账目不能这样更正" "The books cannot be put right in that way";
     HoldExpired "hold-expired" GONE false "积分预留已超时,请重新操作" "The points are not set aside any more; do it again";
+    MemberCodeExpired "member-code-expired" GONE false "会员码已过期,请刷新后重新出示" "The code is too old; show the phone's new one";
     BodyTooLarge "body-too-large" PAYLOAD_TOO_LARGE false "请求内容过大" "The request is too large";
     IdempotencyKeyReused "idempotency-key-reused" UNPROCESSABLE_ENTITY false "同一幂等键对应了不同内容,请联系技术人员" "One key was used for two different requests; call the technician";
     LateRedemption "late-redemption" UNPROCESSABLE_ENTITY false "补录的交易不能使用积分" "A sale that is sent late cannot spend points";
@@ -156,9 +164,13 @@ impl Code {
 }
 
 /// Every code as it is written.
-#[cfg(test)]
 pub(super) fn names() -> Vec<&'static str> {
     ROWS.iter().map(|row| row.name).collect()
+}
+
+/// Every code with its status.
+pub(super) fn table() -> impl Iterator<Item = (&'static str, u16)> {
+    ROWS.iter().map(|row| (row.name, row.status.as_u16()))
 }
 
 /// A refusal, RFC 9457.
@@ -208,6 +220,11 @@ impl Problem {
         self.code
     }
 
+    /// Whether the same request may be done if it is sent again.
+    pub fn is_retryable(&self) -> bool {
+        self.code.row().retryable
+    }
+
     /// The same, with one more member.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.more.insert(name.to_owned(), value.into());
@@ -242,6 +259,10 @@ impl Problem {
             | Code::TerminalRevoked
             | Code::OperatorUnknown
             | Code::ConsentMissing
+            | Code::MemberCodeStatic
+            | Code::MerchantRefused
+            | Code::MemberCodeReplayed
+            | Code::MemberCodeExpired
             | Code::MemberUnknown
             | Code::StayUnknown
             | Code::BenefitUnknown

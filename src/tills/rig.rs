@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::problem::Code;
-use super::{Operator, Pricing, Secret, Settings, StayPrice, Terminal, router};
+use super::{Operator, Pricing, Secret, Settings, StayPrice, Terminal, open};
 use crate::domain::event::{BusinessDay, Fen, Input, Points, Reply, StaffRefusal, StaffWish, UtcMs};
 use crate::domain::plate::Plate;
 use crate::domain::tariff::{Fee, FeeLine};
@@ -61,10 +61,18 @@ impl Rig {
             photos: photos.clone(),
             handle: Handle::new(inputs),
             reader: sample.reader(),
-            terminals: vec![terminal("T1", "token-1"), terminal("T2", "token-2")],
+            terminals: vec![
+                terminal("T1", "token-1"),
+                terminal("T2", "token-2"),
+                Terminal { merchant: Some("cafe".to_owned()), ..terminal("T3", "token-3") },
+                Terminal { merchant: Some("desk".to_owned()), ..terminal("D1", "token-d") },
+            ],
             operators: vec![operator("li", "8888"), operator("zhao", "6666")],
             lanes: vec!["E1".into(), "X1".into()],
+            scanners: vec![scanner()],
+            merchants: vec![merchant(), other_merchant(), desk()],
             pricing: pricing(),
+            site: "Gatepost".to_owned(),
             zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(8)),
             cloud_is_up: cloud_is_up.clone(),
             reject: Arc::new(move |code| told.lock().expect("the list").push(code.to_owned())),
@@ -72,11 +80,12 @@ impl Rig {
             most_requests_per_s: 100_000,
             read_rules: Arc::new(|| Ok("[bundle]".to_owned())),
             ticket_key: Secret::from("the box's own"),
+            code_keys: crate::member_code::Keys::default(),
         };
         let handle = settings.handle.clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base = format!("http://{}/api/v1/", listener.local_addr().expect("the address"));
-        tokio::spawn(axum::serve(listener, router(settings)).into_future());
+        tokio::spawn(axum::serve(listener, open(settings, Vec::new())).into_future());
         let rig = Self {
             base,
             client: Client::new(),
@@ -243,11 +252,16 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         | Input::BarrierAnswered { .. }
         | Input::BarrierMoved { .. }
         | Input::CardRead { .. }
+        | Input::LaneDevice { .. }
+        | Input::DeviceLost { .. }
+        | Input::DeviceBack { .. }
         | Input::LaneDue { .. }
         | Input::LaneReconsidered { .. }
         | Input::ExperienceForgotten { .. }
         | Input::TillAct(_)
         | Input::TillHoldDue { .. }
+        | Input::MemberShown(_)
+        | Input::Office(_)
         | Input::TerminalChanged(_)
         | Input::DayClosing(_)
         | Input::Cloud(_) => panic!("no till or guard sent {:?}", envelope.input),
@@ -264,8 +278,30 @@ fn terminal(id: &str, token: &str) -> Terminal {
     Terminal { id: id.into(), token: token.into(), merchant: None }
 }
 
+fn merchant() -> super::Merchant {
+    toml::from_str("id = 'cafe'\nname = 'Café'\npin = '2468'").expect("a merchant")
+}
+
+fn desk() -> super::Merchant {
+    toml::from_str("id = 'desk'\nhears_arrivals = true").expect("a service desk")
+}
+
+/// Another shop, with a PIN of its own.
+fn other_merchant() -> super::Merchant {
+    toml::from_str("id = 'bar'\nname = 'Bar'\npin = '1357'").expect("a merchant")
+}
+
+fn scanner() -> super::Scanner {
+    let scanner = "id = 's1'\ntoken = 'scan'\nterminal = 'T1'";
+    toml::from_str(scanner).expect("a scanner")
+}
+
 fn operator(id: &str, pin: &str) -> Operator {
     Operator { id: id.to_owned(), pin: pin.into() }
+}
+
+fn shipped() -> crate::domain::rules::Rules {
+    crate::domain::rules::Rules::parse(include_str!("../../systemd/rules.toml")).expect("the shipped rules")
 }
 
 /// One price for everything: ¥8.00 a stay, one point for a yuan spent, ten points pay a yuan.
@@ -286,10 +322,15 @@ fn pricing() -> Pricing {
     Pricing {
         now: Arc::new(|| UtcMs(NOON_MS + LATER_MS)),
         today: Arc::new(|| BusinessDay(20_513)),
-        rules: Arc::new(|_| None),
+        rules: Arc::new(|_| Some(Arc::new(shipped()))),
         quote: Arc::new(move |_, _, _, _| Some(price.clone())),
-        earned: Arc::new(|fen| Points(fen.0 / 100)),
+        earned: Arc::new(|basket| {
+            let plain = Points(basket.fen.0 / 100);
+            (Ok(crate::domain::benefit::SaleEarns { plain, ..Default::default() }), Some("P2".to_owned()))
+        }),
         zones: Arc::new(|| vec!["vip".to_owned()]),
+        gifts: Arc::new(Vec::new),
+        sheet: Arc::new(|| vec![("金卡免费2小时".to_owned(), "Gold: 2 hours free".to_owned())]),
         worth: Arc::new(|points| Fen(points.0 * 10)),
     }
 }

@@ -215,7 +215,7 @@ impl Tills {
         self.decided(Input::Staff(act), "the box has not answered yet; look at the lane before you do it again").await
     }
 
-    fn lane(&self, name: &str) -> Result<&LaneId, Problem> {
+    pub(super) fn lane(&self, name: &str) -> Result<&LaneId, Problem> {
         self.settings.lanes.iter().find(|known| known.as_str() == name).ok_or_else(|| {
             let known: Vec<&str> = self.settings.lanes.iter().map(LaneId::as_str).collect();
             Problem::new(Code::LaneUnknown, format!("no lane of that name; there are {}", known.join(", ")))
@@ -244,6 +244,11 @@ impl Tills {
                     fen.0
                 );
                 Err(Problem::new(Code::SecondNeeded, detail).with("let_go_fen", fen.0))
+            }
+            Reply::Staff(Err(StaffRefusal::PointsSecondNeeded { points })) => {
+                let detail =
+                    format!("{} points, or so many of one person on one day, need second and second_pin", points.0);
+                Err(Problem::new(Code::SecondNeeded, detail))
             }
             Reply::Staff(Err(StaffRefusal::NotThatWay { why })) => Err(Problem::new(Code::NotThatWay, why)),
             Reply::Staff(Err(StaffRefusal::NothingWaiting)) => {

@@ -30,6 +30,40 @@ async fn a_code_or_a_consented_plate_finds_the_member() {
 }
 
 #[tokio::test]
+async fn a_till_hears_at_once_that_the_mode_has_changed() {
+    let rig = Rig::new().await;
+    let events = || rig.client.get(rig.url("events"));
+    rig.check(events(), "terminal-revoked", 401).await;
+    let mut stream = as_till(events(), "T1", "token-1").send().await.expect("a stream");
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let mut heard = String::new();
+    let mut hear = async |words: &str| {
+        while !heard.contains(words) {
+            let line = tokio::time::timeout(Duration::from_secs(10), stream.chunk()).await.expect("it is told");
+            heard.push_str(&String::from_utf8_lossy(&line.expect("a line").expect("it goes on")));
+        }
+    };
+    hear("event: rules").await;
+    hear("\"mode\":\"degraded\"").await;
+    rig.cloud_is_up.store(true, Ordering::Relaxed);
+    hear("\"mode\":\"online\"").await;
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(as_till(events(), "T1", "token-1").send().await.expect("a stream"));
+    }
+    rig.check(as_till(events(), "T1", "token-1"), "too-many-requests", 429).await;
+    assert_eq!(as_till(events(), "T2", "token-2").send().await.expect("a stream").status(), 200);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_at_all_is_a_problem_too() {
+    let rig = Rig::new().await;
+    for wrong in ["staff/business-days/2026-03-01/statements/x?format=csv&format=csv", "shifts/%FF/totals"] {
+        rig.check(as_till(rig.client.get(rig.url(wrong)), "T1", "token-1"), "bad-request", 400).await;
+    }
+}
+
+#[tokio::test]
 async fn a_stay_is_quoted_with_its_lines_and_a_masked_plate() {
     let rig = Rig::new().await;
     for body in [json!({"stay": "S1-2"}), json!({"plate": "粤B12345"})] {
@@ -52,9 +86,14 @@ async fn a_sale_is_quoted_for_a_member_and_for_nobody() {
     assert_eq!(nobody, json!({"earn_points": 0, "points_usable": 0, "max_points_fen": 0}));
     let member_ref = rig.member_ref().await;
     let big = rig.till_post("quotes", "k", &json!({"sale_fen": 12800, "member_ref": member_ref})).expect(200).await;
-    assert_eq!(big, json!({"earn_points": 128, "points_usable": 178, "max_points_fen": 1780}));
+    assert_eq!(
+        big,
+        json!({"earn_points": 128, "bonuses": [], "earn_status_points": 0, "price_level": "P2",
+        "points_usable": 178, "max_points_fen": 0}),
+        "a code that stays the same earns"
+    );
     let by_code = json!({"sale_fen": 500, "member_ref": "code:GPM1001"});
-    assert_eq!(rig.till_post("quotes", "k", &by_code).expect(200).await["max_points_fen"], 500);
+    assert_eq!(rig.till_post("quotes", "k", &by_code).expect(200).await["earn_points"], 5);
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ fn qr_of(key: &Secret, ticket: &Plate) -> String {
 }
 
 /// The ticket of a QR code, where this box made it.
-fn ticket_of(key: &Secret, qr: &str) -> Option<Plate> {
+pub(super) fn ticket_of(key: &Secret, qr: &str) -> Option<Plate> {
     let (number, seal) = qr.strip_prefix(PREFIX)?.split_once(':')?;
     let ticket: Plate = number.parse().ok().filter(Plate::is_ticket)?;
     Secret::from(key.name_for(ticket.as_str()).as_str()).is(seal).then_some(ticket)

@@ -66,6 +66,43 @@ fn simulated_devices_pass_the_dry_talk_and_serve_the_daemon() {
     drop(site);
 }
 
+/// For training and for integrators: none of them needs anything but its profile and its link.
+#[test]
+fn every_shipped_product_runs_alone_over_its_own_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path());
+    for shipped in gatepost::profile::shipped::SHIPPED {
+        let profile = shipped.file.trim_start_matches("device-profiles/").trim_end_matches(".toml");
+        let kind = shipped.text.lines().find_map(|line| line.strip_prefix("link = ")).unwrap().trim_matches('"');
+        let (link, words) = match kind {
+            "mqtt" => (format!("mqtt://127.0.0.1:{}", broker.port), "things to say"),
+            "http" => ("http://127.0.0.1:1".to_owned(), "things to say"),
+            "modbus-tcp" => ("listen://127.0.0.1:0".to_owned(), "listening on 127.0.0.1:"),
+            "serial" | "modbus-rtu" | "wiegand" | "osdp" => ("pty".to_owned(), "/dev/"),
+            other => panic!("{profile} has the link {other}"),
+        };
+        let device = Alone::start(profile, &link);
+        device.hear(words);
+        if kind == "modbus-tcp" {
+            continue;
+        }
+        device.type_in("nonsense");
+        device.hear("write `");
+    }
+}
+
+#[test]
+fn a_board_with_a_network_plug_answers_with_the_request_s_own_number() {
+    use std::io::{Read, Write};
+    let board = Alone::start("waveshare/modbus-poe-eth-relay-b", "listen://127.0.0.1:0");
+    let address = board.hear("listening on ").replace("listening on ", "");
+    let mut line = std::net::TcpStream::connect(address).unwrap();
+    line.write_all(&[0x12, 0x34, 0, 0, 0, 6, 1, 5, 2, 0, 0, 5]).unwrap();
+    let mut answer = [0; 12];
+    line.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, [0x12, 0x34, 0, 0, 0, 6, 1, 5, 2, 0, 0, 5]);
+}
+
 const SETTINGS: &str = r#"
 [[links]]
 id = "broker"
@@ -121,13 +158,15 @@ fn tell(settings: &Path, words: &[&str]) -> String {
 }
 
 /// One device alone, on a thread of its own.
-struct Alone {
+pub struct Alone {
     typed: tokio::sync::mpsc::Sender<String>,
     said: Mutex<(mpsc::Receiver<String>, Vec<String>)>,
 }
 
 impl Alone {
-    fn start(profile: &str, link: &str) -> Self {
+    pub fn start(profile: &str, link: &str) -> Self {
+        // Another test may have done it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let (typed, lines) = tokio::sync::mpsc::channel(16);
         let (tell, said) = mpsc::channel();
         let options = alone::Options {
@@ -154,7 +193,7 @@ impl Alone {
     }
 
     /// The next line with these words.
-    fn hear(&self, words: &str) -> String {
+    pub fn hear(&self, words: &str) -> String {
         let mut said = self.said.lock().unwrap();
         loop {
             let line =

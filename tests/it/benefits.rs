@@ -1,7 +1,10 @@
 //! Benefits at lanes and tills: held when a vehicle is let out, posted when it has passed, free again when it backs out.
 
 use gatepost::domain::benefit::CouponState;
-use gatepost::domain::event::{CloudNews, FeedChange, Fen, Gift, Input, IssuedCoupon, StaffWish, TillAnswer, UtcMs};
+use gatepost::domain::event::{
+    CloudNews, Correction, FeedChange, Fen, Gift, Input, IssuedCoupon, Reply, StaffWish, StayId, TillAnswer, UtcMs,
+    Wrong,
+};
 use gatepost::domain::rules::Rules;
 use gatepost::store::recompute;
 
@@ -38,6 +41,14 @@ zh = "3元券"
 en = "three yuan"
 give = { fen = 300 }
 funder = "bank"
+
+[[benefits.limit]]
+id = "two.a.day"
+on = "plate"
+benefits = ["lunch"]
+window = "day"
+max_uses = 2
+beyond = "second_approval"
 
 [[benefits.campaign]]
 id = "spring"
@@ -174,6 +185,30 @@ fn a_shop_gives_a_guest_five_yuan_and_the_barrier_goes_up() {
 }
 
 #[test]
+fn two_persons_let_a_stay_go_beyond_a_limit() {
+    let mut story = story();
+    story.enter("in", PLATE);
+    story.minutes(85);
+    let stay = story.stay_of(PLATE);
+    for key in ["k1", "k2", "k3"] {
+        let (kind, merchant) = ("lunch".to_owned(), "Noodle bar".to_owned());
+        story.give(key, &stay, Gift::Validation { kind, merchant, spend: Fen(5000) });
+    }
+    story.arrival("out", true);
+    assert_eq!(story.read("out", PLATE), 0);
+    assert_eq!(lines(&story, PLATE), ["standard.unit 1500", "lunch -500", "lunch -500"], "the third needs a word");
+    let mut approve = |limit: &str| {
+        let what = Wrong::Approved { stay: StayId(stay.clone()), limit: limit.to_owned(), second: "boss".to_owned() };
+        let (operator, reason, evidence) = ("guard-1".to_owned(), "a feast".to_owned(), "three receipts".to_owned());
+        story.feed(Input::Corrected(Correction { operator, reason, evidence, what }))
+    };
+    assert!(matches!(approve("three").1, Reply::Staff(Err(_))), "no such limit");
+    assert_eq!(approve("two.a.day").0, 1, "free, and looked at again at once");
+    story.drive_through("out");
+    assert_eq!(lines_of_closed(&story), ["standard.unit 1500", "lunch -500", "lunch -500", "lunch -500"]);
+}
+
+#[test]
 fn a_coupon_pays_once() {
     let mut story = story();
     coupon(&mut story, "C1", "three", CouponState::ClaimedHere, 1);
@@ -211,6 +246,7 @@ fn a_stopped_campaign_gives_nothing_from_the_next_car_on() {
         stopped: true,
         spent_elsewhere_fen: Fen(0),
         as_of_ms: UtcMs(1_772_409_600_000),
+        shared: None,
     };
     story.feed(Input::Cloud(CloudNews::Fed { changes: vec![change], next: 2 }));
     story.arrival("out", true);

@@ -80,6 +80,13 @@ impl Program {
         stdin.flush().unwrap();
     }
 
+    /// The most memory that it ever held, in KiB, as the kernel counts it.
+    pub fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -112,16 +119,22 @@ pub struct Broker {
     /// Where it listens on the loopback.
     pub port: u16,
     folder: PathBuf,
+    access: String,
     program: Program,
 }
 
 impl Broker {
     /// Starts in `folder` on a port that was free a moment ago; tries others where somebody else was faster.
     pub fn start(folder: &Path) -> Self {
+        Self::start_with(folder, "allow_anonymous true\n")
+    }
+
+    /// The same, with settings that say who may do what.
+    pub fn start_with(folder: &Path, access: &str) -> Self {
         for _ in 0..10 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            if let Some(program) = run_mosquitto(folder, port) {
-                return Self { port, folder: folder.to_owned(), program };
+            if let Some(program) = run_mosquitto(folder, port, access) {
+                return Self { port, folder: folder.to_owned(), access: access.to_owned(), program };
             }
         }
         panic!("mosquitto does not start; ./test installs what the tests need");
@@ -134,14 +147,14 @@ impl Broker {
 
     /// On the same port again.
     pub fn restart(&mut self) {
-        self.program = run_mosquitto(&self.folder, self.port).expect("the port was its own a moment ago");
+        self.program = run_mosquitto(&self.folder, self.port, &self.access).expect("the port was its own a moment ago");
     }
 }
 
-fn run_mosquitto(folder: &Path, port: u16) -> Option<Program> {
+fn run_mosquitto(folder: &Path, port: u16, access: &str) -> Option<Program> {
     let file = folder.join("mosquitto.conf");
     let mut settings = format!(
-        "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0\n\
+        "listener {port} 127.0.0.1\n{access}set_tcp_nodelay true\nmax_queued_messages 0\n\
          persistence true\npersistence_location {}/\nautosave_on_changes true\nautosave_interval 1\n\
          log_dest stderr\n",
         folder.display()
@@ -266,16 +279,18 @@ fn write_settings(folder: &Path, settings: &str) -> PathBuf {
     file
 }
 
-fn run(settings: &Path) -> Command {
+/// The daemon's command for a settings file.
+pub fn run(settings: &Path) -> Command {
     let mut command = gatepost();
     command.arg("run").arg("--config").arg(settings);
     command
 }
 
-fn until_ready(command: &mut Command) -> (Program, SocketAddr) {
+/// A daemon that serves its page, and where. What it said until then can still be heard: a link may be faster than the
+/// page.
+pub fn until_ready(command: &mut Command) -> (Program, SocketAddr) {
     let mut daemon = Program::start("gatepost", command);
     let ready = daemon.hear("ready address=");
-    // A link may be faster than the page.
     daemon.heard = 0;
     let address = ready.split("address=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
     (daemon, address.parse().unwrap())

@@ -22,6 +22,12 @@ fn a_headless_day_ends_with_books_that_match_the_world() {
         assert!(report[counted].as_i64().is_some_and(|n| n > 0), "{counted} in {report:#}");
     }
     assert!(report["losses"]["tailgated"].as_i64().is_some_and(|n| n > 0), "somebody escaped: {report:#}");
+    // A payment code is shown only where a driver waits for longer than a look at the lane takes; `signs` tells of those.
+    for told in ["screens", "sentences"] {
+        assert!(report["shown"][told].as_u64().is_some_and(|n| n > 0), "{told} in {report:#}");
+    }
+    assert_eq!(report["shown"]["flash_writes"], 0);
+    assert!(report["arms_lowered"].as_u64().is_some_and(|n| n > 0), "an arm closes behind vehicles: {report:#}");
     let ledger = rusqlite::Connection::open(keep.path().join("ledger.db")).unwrap();
     for kind in ["ticket_issued", "zone_entered", "zone_left", "tailgate_seen", "debt_booked"] {
         let sql = "SELECT count(*) FROM journal, json_each(CAST(body AS TEXT), '$.records') r WHERE r.value ->> '$.kind' = ?1";

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use gatepost::domain::event::LaneId;
-use gatepost::domain::lane::{Detectors, Direction, LaneSettings, Lanes, PassedBy, Unpaid};
+use gatepost::domain::event::{DeviceId, LaneId};
+use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy};
 
 /// A small generator of numbers, so that a seed is the same story for ever (SplitMix64).
 pub struct Dice(pub u64);
@@ -39,24 +39,22 @@ pub fn memory() -> PathBuf {
 /// Two lanes of each kind that a site may have.
 pub fn lanes() -> Lanes {
     let lane = |direction, has_arrival_loop, passed_by| LaneSettings {
-        direction,
         has_arrival_loop,
         passed_by,
-        pass_timeout_ms: 60_000,
-        back_out_ms: 5_000,
-        same_vehicle_ms: 10_000,
-        unpaid: Unpaid::Wait,
-        zone: None,
-        forget_ms: 0,
-        stuck_ms: 0,
-        detectors: Detectors::Timer,
+        ..LaneSettings::plain(direction)
     };
-    Lanes::from([
+    let mut lanes = Lanes::from([
         (LaneId::from("in"), lane(Direction::Entry, true, PassedBy::PassageLoop)),
         (LaneId::from("in-2"), lane(Direction::Entry, true, PassedBy::Timeout)),
         (LaneId::from("in-bare"), lane(Direction::Entry, false, PassedBy::Camera)),
         (LaneId::from("out"), lane(Direction::Exit, true, PassedBy::PassageLoop)),
         (LaneId::from("out-2"), lane(Direction::Exit, true, PassedBy::Timeout)),
         (LaneId::from("out-bare"), lane(Direction::Exit, false, PassedBy::Camera)),
-    ])
+    ]);
+    for (lane, settings) in &mut lanes {
+        let device = |kind| DeviceId(format!("{kind}-{lane}"));
+        settings.gear.camera = Some(device("camera"));
+        settings.gear.loops = [LoopRole::Arrival, LoopRole::Passage].map(|role| (role, device("board"))).into();
+    }
+    lanes
 }

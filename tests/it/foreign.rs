@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::boxed::{Broker, PATIENCE, Program, Site, root};
 
 pub const IN: &str = "265e1040-85e01fb7";
-const OUT: &str = "265e1040-85e01fb8";
+pub const OUT: &str = "265e1040-85e01fb8";
 
 #[test]
 fn a_stay_from_plate_to_payment_with_mosquitto_and_curl() {

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::boxed::{Broker, Program, Site};
+use crate::boxed::{Broker, Program, Site, until_ready};
 use crate::foreign::{IN, cameras, now_ms, pass, plate};
 use crate::recovery::sell;
 
@@ -144,9 +144,7 @@ impl Disk {
         site.daemon.kill();
         let mut command = self.command(env!("CARGO_BIN_EXE_gatepost"));
         command.args(["run", "--config"]).arg(site.folder.path().join("gatepost.toml"));
-        site.daemon = Program::start("gatepost", &mut command);
-        let ready = site.daemon.hear("ready address=");
-        site.address = ready.split("address=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        (site.daemon, site.address) = until_ready(&mut command);
     }
 
     fn verify(&self) -> Result<(), String> {

@@ -60,7 +60,7 @@ struct Rig {
     inputs: Option<mpsc::Sender<Envelope>>,
     site: Option<Site>,
     version: watch::Receiver<u64>,
-    _raises: mpsc::Receiver<gatepost::site::Raise>,
+    _raises: mpsc::Receiver<gatepost::site::BarrierMove>,
 }
 
 impl Rig {
@@ -105,10 +105,13 @@ fn sale(n: usize) -> Input {
         receipt: format!("R-{n}"),
         occurred: None,
         member: None,
+        shown: None,
         sale: Fen(1000),
         stay: None,
         cash: Fen(1000),
         points_cover: Fen(0),
+        list: None,
+        coupon: None,
         gift: None,
         hold: None,
         mark: TillMark::default(),

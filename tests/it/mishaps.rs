@@ -1,7 +1,7 @@
 //! What a lane does when the world does not play along: two lanes and one plate, guards who know better, clocks and
 //! clouds that are wrong. Most of these began as a random story that ended badly.
 
-use gatepost::domain::event::{Input, StaffWish, TillAnswer};
+use gatepost::domain::event::{Input, StaffWish, TillAnswer, VehicleSign};
 
 use crate::story::{Story, given};
 
@@ -71,6 +71,19 @@ fn a_plate_read_at_two_entries_enters_once() {
     story.drive_through("in");
     assert_eq!(story.stays(), ["粤B12345 open - 0 0"]);
     assert_eq!(story.staff("in-2", raise(None)).0, 1, "a guard sees who it is");
+}
+
+#[test]
+fn a_vehicle_that_follows_at_an_entry_where_it_waited_is_inside_once() {
+    let mut story = Story::new();
+    story.arrival("in", true);
+    assert_eq!(story.read("in", PLATE), 1);
+    story.arrival("in-2", true);
+    assert_eq!(story.read("in-2", PLATE), 0, "one of the two was misread");
+    story.drive_through("in");
+    story.arrival("in-2", false);
+    story.sign("in-2", VehicleSign::Tailgated);
+    assert_eq!(story.stays(), ["粤B12345 void - 0 0", "粤B12345 open - 0 0"], "whoever it is, the books hold one");
 }
 
 #[test]

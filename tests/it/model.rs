@@ -167,7 +167,7 @@ impl Model {
                 let known = &mut self.stays.get_mut(stay).unwrap().stay;
                 (known.plate, known.member, known.debts) = (Some(plate.clone()), member.clone(), *debts);
             }
-            Record::StayMatched { .. } | Record::ExperienceReset { .. } => {}
+            Record::StayMatched(_) | Record::ExperienceReset { .. } => {}
             Record::StayResumed { stay } => {
                 self.go(stay, &[StayState::PendingExit], StayState::Open);
                 self.stays.get_mut(stay).unwrap().exit = None;
@@ -206,6 +206,8 @@ impl Model {
             | Record::ZoneLeft { .. }
             | Record::CountTaken { .. }
             | Record::StayCorrected(_)
+            | Record::LimitApproved(_)
+            | Record::CampaignShareTaken(_)
             | Record::DayReported { .. } => panic!("random stories do not tell of {record:?}"),
             Record::StayVoided { stay, .. } => {
                 let from = [StayState::PendingEntry, StayState::Open, StayState::PendingExit];
@@ -240,6 +242,9 @@ impl Model {
                 assert!((1..=1_000_000_000).contains(&points.0), "{points:?} is what may be asked for");
                 self.requests.insert(request.clone(), (member.clone(), points.0));
             }
+            Record::StayMemberShown { stay, member } => {
+                self.stays.get_mut(stay).unwrap().stay.member = Some(member.clone());
+            }
             Record::GrantRefused { request } => {
                 assert!(self.answered.insert(request.clone()), "{request} is answered once")
             }
@@ -259,6 +264,7 @@ impl Model {
             | Record::ShiftOpened(_)
             | Record::ShiftClosed(_)
             | Record::TerminalChanged(_)
+            | Record::MemberCodeUsed(_)
             | Record::OperationAnswered(_) => self.take_till(record),
             Record::DayPosted(posting) => self.take_posting(posting),
             Record::DayClosed(closed) => self.take_closed(closed),
@@ -266,6 +272,7 @@ impl Model {
             | Record::BenefitsHeld { .. }
             | Record::ValidationGiven { .. }
             | Record::CouponShown { .. }
+            | Record::CouponMoved(_)
             | Record::EmergencyChanged { .. }
             | Record::ReadTaken { .. }
             | Record::SaleCommitted { .. }
@@ -273,8 +280,11 @@ impl Model {
             | Record::BarrierMoved { .. }
             | Record::PassageSeen { .. }
             | Record::TailgateSeen { .. }
+            | Record::OfficeNoted(_)
             | Record::AlarmRaised { .. }
             | Record::CardRead { .. }
+            | Record::BarrierLowered(_)
+            | Record::DeviceChanged(_)
             | Record::RulesActivated { .. } => {}
             Record::Fed { .. } | Record::Acknowledged { .. } | Record::LeaseSeen { .. } => {
                 panic!("what the cloud owns is not journaled")
@@ -358,7 +368,7 @@ impl Model {
                     (pocket.remaining, pocket.returned) = (pocket.remaining - n, pocket.returned + n)
                 });
             }
-            Record::PointsEarned { op, member, points } => {
+            Record::PointsEarned { op, member, points, .. } => {
                 self.once(op);
                 let mut pocket = Pocket::of(member, self.epoch);
                 (pocket.granted, pocket.remaining) = (points.0, points.0);

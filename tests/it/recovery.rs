@@ -6,9 +6,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use simulators::phone::Phone;
 use tokio::sync::oneshot;
 
-use crate::boxed::{Answer, Broker, PATIENCE, Program, Site, gatepost, request};
+use crate::boxed::{Answer, Broker, PATIENCE, Site, gatepost, request, until_ready};
 use crate::foreign::{IN, cameras, now_ms, pass, plate};
 
 const ADMIN: (&str, &str) = ("Authorization", "Bearer admin");
@@ -31,7 +32,15 @@ fn a_box_that_burned_down_is_replaced_in_minutes() {
         site.until("the car is inside", |site| site.stays_of(car) == ["open"]);
     }
     site.until("the member's points are here", |site| lookup(site).is_some_and(|points| points > 0));
-    assert_eq!(sell(site.address, "before", 1000, 500).unwrap().status, 200);
+    let phone = cloud.phone();
+    let shows = |later| phone.code(i64::try_from(now_ms()).unwrap() + later).unwrap();
+    let code = shows(0);
+    let fixed = sell(site.address, "fixed", 1000, 500).unwrap();
+    assert_eq!((fixed.status, fixed.body.contains("member-code-static")), (403, true), "{}", fixed.body);
+    let sold = pay(site.address, "before", 1000, 500, &code).unwrap();
+    assert_eq!(sold.status, 200, "{}", sold.body);
+    let copied = pay(site.address, "copied", 1000, 500, &code).unwrap();
+    assert_eq!((copied.status, copied.body.contains("member-code-replayed")), (409, true), "{}", copied.body);
     let before = settled(&site);
 
     // Everything that was on the box is gone, its keys too; what is left is the settings file and a new token's worth.
@@ -56,11 +65,15 @@ fn a_box_that_burned_down_is_replaced_in_minutes() {
         assert_eq!(before[list], after[list], "{list}");
     }
     assert_eq!((&after["epoch"], after["stays"].as_array().unwrap().len()), (&json!(2), cars.len()));
-    assert_eq!(sell(site.address, "before", 1000, 500).unwrap().status, 200, "a receipt that was answered is answered");
+    assert_eq!(
+        pay(site.address, "before", 1000, 500, &code).unwrap().status,
+        200,
+        "a receipt that was answered is answered"
+    );
 
     // It works on: the member's points come again, a car leaves, and the ledger's books agree.
     site.until("the member's points are here", |site| lookup(site).is_some_and(|points| points > 0));
-    let sold = sell(site.address, "after", 1000, 1000).unwrap();
+    let sold = pay(site.address, "after", 1000, 1000, &shows(30_000)).unwrap();
     assert_eq!(sold.status, 200, "{}", sold.body);
     settled(&site);
     site.daemon.kill();
@@ -188,9 +201,7 @@ fn a_disk_that_fills_in_the_middle_of_a_commit_loses_nothing_that_was_answered()
         let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" run --config \"$1\"", 700 + 900 * round);
         let mut full = Command::new("sh");
         full.args(["-c", &script, env!("CARGO_BIN_EXE_gatepost")]).arg(&config);
-        site.daemon = Program::start("gatepost", &mut full);
-        let ready = site.daemon.hear("ready address=");
-        site.address = ready.split("address=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        (site.daemon, site.address) = until_ready(&mut full);
         for n in 0.. {
             let key = format!("{round}-{n}");
             match sell(site.address, &key, 1000, 0) {
@@ -300,6 +311,13 @@ impl Cloud {
         std::fs::write(&config, text.replace(from, to)).unwrap();
     }
 
+    /// The member's phone, with the ledger's word about it.
+    fn phone(&self) -> Phone {
+        let phone = Phone::of([7; 32]);
+        let given = self.admin("POST", "members/M1/phones", &json!({ "phone_key": phone.public_key() }));
+        phone.with_token(given["token"].as_str().unwrap())
+    }
+
     fn admin(&self, method: &str, what: &str, body: &Value) -> Value {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let answer = request(self.address, method, &format!("/v1/{what}"), &[ADMIN], &body).unwrap();
@@ -332,6 +350,11 @@ fn lookup(site: &Site) -> Option<i64> {
 
 /// A sale of so many fen, of which the member's points pay some. An error means that nobody answered.
 pub fn sell(address: SocketAddr, key: &str, fen: i64, by_points: i64) -> std::io::Result<Answer> {
+    pay(address, key, fen, by_points, "GPM1")
+}
+
+/// The same, where the member shows a code.
+fn pay(address: SocketAddr, key: &str, fen: i64, by_points: i64, code: &str) -> std::io::Result<Answer> {
     let mut body = json!({"receipt_no": key, "sale_fen": fen, "tenders": []});
     for (kind, fen) in [("cash", fen - by_points), ("points", by_points)] {
         if fen > 0 {
@@ -339,7 +362,7 @@ pub fn sell(address: SocketAddr, key: &str, fen: i64, by_points: i64) -> std::io
         }
     }
     if by_points > 0 {
-        body["member_ref"] = json!("code:GPM1");
+        body["member_ref"] = json!(format!("code:{code}"));
     }
     let [token, name] = TILL;
     request(address, "POST", "/api/v1/transactions", &[token, name, ("Idempotency-Key", key)], &body.to_string())

@@ -1,8 +1,8 @@
 //! The day's accounts: who owes whom for every spend and gift, and a day that is closed once and never edited.
 
 use gatepost::domain::event::{
-    BusinessDay, CloudNews, Fen, Gift, Given, GrantId, Input, MemberId, OpId, Points, Reply, StaffRefusal, StaffWish,
-    TerminalId, TillAnswer, TillCommit, TillMark, TillWish, UtcMs,
+    BusinessDay, CloudNews, Correction, Fen, Gift, Given, GrantId, Input, MemberId, OpId, Points, Reply, StaffRefusal,
+    StaffWish, TerminalId, TillAnswer, TillCommit, TillMark, TillWish, UtcMs, Wrong,
 };
 use gatepost::domain::points::Lot;
 use gatepost::domain::settlement::{Closing, Mismatch, Report};
@@ -40,20 +40,53 @@ fn what_goes_back_is_owed_the_other_way_round_to_the_fen() {
 }
 
 #[test]
+fn a_lot_of_several_funders_is_owed_by_each_of_them_and_goes_back_to_them() {
+    let split = "\n[benefits.funder.M017]\nshares = { LANDLORD = 5000, BANK = 5000 }\nremainder = \"BANK\"\n";
+    let mut story = shopper_under(include_str!("../../systemd/rules.toml").to_owned() + split);
+    let transaction = applied(story.commit(sale("k-1", 333)).1);
+    assert_eq!(legs(&story), ["spend BANK cafe A 20 167 167", "spend LANDLORD cafe A 20 166 166"]);
+    let refund = |fen| TillWish::Refund { transaction: transaction.clone(), fen: Fen(fen) };
+    for (key, fen) in [("b-1", 5), ("b-2", 101), ("b-3", 227)] {
+        assert!(matches!(story.ask(key, refund(fen)), TillAnswer::Done { .. }));
+    }
+    let report = close(&mut story);
+    let nets: Vec<i64> = report.owed.iter().map(|owed| owed.face_fen.0).collect();
+    assert!(nets.len() == 2 && nets.iter().sum::<i64>() == 0 && nets.iter().all(|net| net.abs() <= 3), "{nets:?}");
+    assert_eq!(differences(&report), 0);
+}
+
+#[test]
 fn a_shops_gift_is_the_shops_debt_once_the_car_has_left() {
-    let mut story = crate::benefits::story();
-    story.enter("in", PLATE);
-    story.minutes(25);
-    story.arrival("out", true);
-    story.read("out", PLATE);
-    let stay = story.stay_of(PLATE);
-    let lunch = Gift::Validation { kind: "lunch".to_owned(), merchant: "Noodle bar".to_owned(), spend: Fen(5000) };
-    story.give("k-1", &stay, lunch);
+    let (mut story, _) = lunch_at_the_exit();
     assert_eq!(legs(&story), Vec::<String>::new(), "the barrier is up, and nobody has passed");
     story.drive_through("out");
     assert_eq!(legs(&story), ["benefit Noodle bar parking - 0 500 500"]);
     let report = close(&mut story);
     assert_eq!((report.stays.count, report.stays.benefit_fen, differences(&report)), (1, Fen(500), 0));
+}
+
+#[test]
+fn a_correction_that_changes_a_gift_changes_what_is_owed_for_it() {
+    let (mut story, stay) = lunch_at_the_exit();
+    story.drive_through("out");
+    let left = story.now();
+    let put_right = |story: &mut Story, minutes: i64| {
+        let what = Wrong::Entry { stay: stay.as_str().into(), entry: UtcMs(left.0 - minutes * MINUTE) };
+        let (operator, reason, evidence) = ("li".to_owned(), "misread".to_owned(), "photo".to_owned());
+        let reply = story.feed(Input::Corrected(Correction { operator, reason, evidence, what })).1;
+        assert!(matches!(&reply, Reply::Staff(Ok(_))), "{reply:?}");
+    };
+    let uses = |story: &Story| story.rows("SELECT used ->> '$.benefit' FROM benefit_use WHERE state = 'used'");
+    assert_eq!((legs(&story).len(), uses(&story)), (1, vec!["lunch".to_owned()]));
+    put_right(&mut story, 10);
+    assert_eq!(legs(&story)[1..], ["undone Noodle bar parking - 0 500 500"], "it was free anyway");
+    assert_eq!(uses(&story), Vec::<String>::new(), "and the gift took nothing off");
+    put_right(&mut story, 61);
+    assert_eq!(legs(&story)[2..], ["benefit Noodle bar parking - 0 500 500"]);
+    put_right(&mut story, 91);
+    assert_eq!((legs(&story).len(), uses(&story).len()), (3, 1), "nothing more is owed for it");
+    let report = close(&mut story);
+    assert_eq!((report.stays.benefit_fen, report.owed[0].face_fen), (Fen(500), Fen(500)));
 }
 
 #[test]
@@ -170,9 +203,26 @@ fn staff_look_at_a_day_and_print_a_statement_and_nobody_else_does() {
     assert_eq!(report["closed_by"], "guard");
 }
 
+/// A vehicle that a shop's gift has let through: the barrier is up, and it has not passed.
+fn lunch_at_the_exit() -> (Story, String) {
+    let mut story = crate::benefits::story();
+    story.enter("in", PLATE);
+    story.minutes(25);
+    story.arrival("out", true);
+    story.read("out", PLATE);
+    let stay = story.stay_of(PLATE);
+    let lunch = Gift::Validation { kind: "lunch".to_owned(), merchant: "Noodle bar".to_owned(), spend: Fen(5000) };
+    story.give("k-1", &stay, lunch);
+    (story, stay)
+}
+
 /// A member with forty points of a shop's lot, which expire first, and two hundred of the mall's, settled at 90 %.
 fn shopper() -> Story {
-    let mut story = Story::new();
+    shopper_under(include_str!("../../systemd/rules.toml").to_owned())
+}
+
+fn shopper_under(rules: String) -> Story {
+    let mut story = Story::with(rules);
     story.member("M1", &[PLATE]);
     story.enter("in", PLATE);
     let request = story.rows("SELECT request FROM grant_request WHERE state = 'open'").pop().unwrap();
@@ -201,10 +251,13 @@ fn sale(key: &str, fen: i64) -> TillCommit {
         receipt: format!("R-{key}"),
         occurred: None,
         member: Some(MemberId::from("M1")),
+        shown: None,
         sale: Fen(fen),
         stay: None,
         cash: Fen(0),
         points_cover: Fen(fen),
+        list: None,
+        coupon: None,
         gift: None,
         hold: None,
         mark: TillMark { merchant: Some("cafe".to_owned()), ..TillMark::default() },

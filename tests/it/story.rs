@@ -7,7 +7,7 @@ use gatepost::domain::event::{
     Member, MemberId, Now, OpId, PlateRead, Points, Reply, StaffAct, StaffWish, StayId, TerminalId, TillAct,
     TillAnswer, TillCommit, TillMark, TillWish, UtcMs, VehicleSign,
 };
-use gatepost::domain::lane::{Detectors, Direction, LaneSettings, Lanes, LoopRole, PassedBy, Unpaid};
+use gatepost::domain::lane::{Direction, LaneSettings, Lanes, LoopRole, PassedBy};
 use gatepost::domain::plate::class::Format;
 use gatepost::domain::points::Lot;
 use gatepost::site::{Core, activate_rules};
@@ -24,12 +24,15 @@ const BEGIN: i64 = 1_772_409_600_000;
 
 pub struct Story {
     dir: tempfile::TempDir,
+    box_id: String,
     core: Option<Core>,
     uptime_ms: u64,
     utc: i64,
     events: u32,
     /// Commands given so far, newest last.
     pub commands: Vec<CommandId>,
+    /// The same for arms that were let down.
+    pub lowers: Vec<CommandId>,
     wakes: Vec<(u64, LaneId)>,
     /// As the settings have them at the next start.
     pub lanes: Lanes,
@@ -43,14 +46,21 @@ impl Story {
 
     /// A story under other rules.
     pub fn with(rules: String) -> Self {
+        Self::of("box-1", rules)
+    }
+
+    /// A story of a box with another name.
+    pub fn of(box_id: &str, rules: String) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut story = Self {
             dir,
+            box_id: box_id.to_owned(),
             core: None,
             uptime_ms: 1000,
             utc: BEGIN,
             events: 0,
             commands: Vec::new(),
+            lowers: Vec::new(),
             wakes: Vec::new(),
             lanes: lanes(),
             rules,
@@ -73,7 +83,7 @@ impl Story {
     }
 
     fn open(&mut self) {
-        let mut store = Store::open(&self.path(), "box-1").unwrap();
+        let mut store = Store::open(&self.path(), &self.box_id).unwrap();
         activate_rules(&mut store, &self.rules, &Clock::new(None)).unwrap();
         self.core = Some(Core::new(store, self.lanes.clone()));
         for input in self.core.as_ref().unwrap().first_inputs() {
@@ -98,6 +108,7 @@ impl Story {
                     raises += 1;
                     self.commands.push(command);
                 }
+                Action::Lower { command, .. } => self.lowers.push(command),
                 Action::Wake { lane, at_uptime_ms } => self.wakes.push((at_uptime_ms, lane)),
                 Action::Then(_) => unreachable!(),
             }
@@ -155,6 +166,11 @@ impl Story {
         self.feed(Input::LoopChanged { lane: LaneId::from(lane), role: LoopRole::Passage, occupied });
     }
 
+    /// The loop under the arm.
+    pub fn safety(&mut self, lane: &str, occupied: bool) {
+        self.feed(Input::LoopChanged { lane: LaneId::from(lane), role: LoopRole::Safety, occupied });
+    }
+
     pub fn sign(&mut self, lane: &str, sign: VehicleSign) {
         self.feed(Input::VehicleSeen { lane: LaneId::from(lane), sign });
     }
@@ -192,6 +208,7 @@ impl Story {
             plates: plates.iter().map(|plate| plate.parse().unwrap()).collect(),
             codes: vec![format!("GP{id}")],
             home: None,
+            privileges: Default::default(),
         }
     }
 
@@ -203,7 +220,7 @@ impl Story {
     /// Puts changed rules in force, as version 2.
     pub fn rules(&mut self, change: impl Fn(&str) -> String) {
         self.core = None;
-        let mut store = Store::open(&self.path(), "box-1").unwrap();
+        let mut store = Store::open(&self.path(), &self.box_id).unwrap();
         self.rules = change(&self.rules).replace("version = 1 ", "version = 2 ");
         activate_rules(&mut store, &self.rules, &Clock::new(None)).unwrap();
         self.core = Some(Core::new(store, self.lanes.clone()));
@@ -212,7 +229,7 @@ impl Story {
     /// Starts again with shapes of plates that are usual at the site.
     pub fn know_plates(&mut self, formats: Vec<Format>) {
         self.core = None;
-        let mut store = Store::open(&self.path(), "box-1").unwrap();
+        let mut store = Store::open(&self.path(), &self.box_id).unwrap();
         store.know_plates(formats).unwrap();
         activate_rules(&mut store, &self.rules, &Clock::new(None)).unwrap();
         self.core = Some(Core::new(store, self.lanes.clone()));
@@ -258,10 +275,13 @@ impl Story {
             receipt: format!("R-{key}"),
             occurred: None,
             member: member.map(MemberId::from),
+            shown: None,
             sale: Fen(sale),
             stay: stay.map(StayId::from),
             cash: Fen(cash),
             points_cover: Fen(points),
+            list: None,
+            coupon: None,
             gift: None,
             hold: None,
             mark: TillMark::default(),
@@ -278,10 +298,13 @@ impl Story {
             receipt: String::new(),
             occurred: None,
             member: None,
+            shown: None,
             sale: Fen(0),
             stay: Some(StayId::from(stay)),
             cash: Fen(0),
             points_cover: Fen(0),
+            list: None,
+            coupon: None,
             gift: Some(gift),
             hold: None,
             mark: TillMark::default(),
@@ -301,7 +324,16 @@ impl Story {
     }
 
     pub fn ask_as(&mut self, key: &str, mark: TillMark, wish: TillWish) -> TillAnswer {
-        let (terminal, fingerprint) = (TerminalId::from("till-1"), format!("{wish:?}"));
+        self.ask_of("till-1", key, mark, wish)
+    }
+
+    /// The same from another till, of a shop or of none.
+    pub fn ask_from(&mut self, till: &str, key: &str, shop: Option<&str>, wish: TillWish) -> TillAnswer {
+        self.ask_of(till, key, TillMark { merchant: shop.map(str::to_owned), ..TillMark::default() }, wish)
+    }
+
+    fn ask_of(&mut self, till: &str, key: &str, mark: TillMark, wish: TillWish) -> TillAnswer {
+        let (terminal, fingerprint) = (TerminalId::from(till), format!("{wish:?}"));
         match self.feed(Input::TillAct(TillAct { terminal, key: key.to_owned(), fingerprint, mark, wish })) {
             (_, Reply::Till(answer)) => answer,
             (_, other) => panic!("a till got {other:?}"),
@@ -379,17 +411,9 @@ pub fn given(grant: &str, points: i64) -> Given {
 
 fn lanes() -> Lanes {
     let lane = |direction, has_arrival_loop, passed_by| LaneSettings {
-        direction,
         has_arrival_loop,
         passed_by,
-        pass_timeout_ms: 60_000,
-        back_out_ms: 5_000,
-        same_vehicle_ms: 10_000,
-        unpaid: Unpaid::Wait,
-        zone: None,
-        forget_ms: 0,
-        stuck_ms: 0,
-        detectors: Detectors::Timer,
+        ..LaneSettings::plain(direction)
     };
     Lanes::from([
         (LaneId::from("in"), lane(Direction::Entry, true, PassedBy::PassageLoop)),

@@ -172,7 +172,10 @@ fn members(ledger: &Ledger) -> anyhow::Result<()> {
     for number in 0..MEMBERS {
         let id = format!("M{number}");
         let (handle, tier, plates, codes) = (id.clone(), "gold".to_owned(), Vec::new(), Vec::new());
-        ledger.put_member(&id, &Profile { handle, tier, consent_plates: false, plates, codes, home: None })?;
+        ledger.put_member(
+            &id,
+            &Profile { handle, tier, consent_plates: false, plates, codes, home: None, privileges: Default::default() },
+        )?;
         let (op, reason) = (format!("c{number}"), String::new());
         ledger.credit(&id, &Credit { op, points: 1_000_000, reason, lot: None }, 0)?;
     }

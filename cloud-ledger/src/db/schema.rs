@@ -75,7 +75,8 @@ CREATE TABLE member (
     handle         TEXT NOT NULL,
     tier           TEXT NOT NULL,
     consent_plates BIGINT NOT NULL CHECK (consent_plates IN (0, 1)),
-    home           TEXT
+    home           TEXT,
+    privileges     TEXT NOT NULL
 );
 
 CREATE TABLE plate (
@@ -234,6 +235,29 @@ CREATE TABLE debt_payment (
     at_ms BIGINT NOT NULL
 );
 CREATE INDEX debt_payment_debt ON debt_payment (debt);
+
+-- What the administrator said of a campaign last. `boxes` are names, one on each line; empty for all. `turn` goes up
+-- whenever a share changes.
+CREATE TABLE campaign (
+    id                  {id} PRIMARY KEY,
+    stopped             BIGINT NOT NULL CHECK (stopped IN (0, 1)),
+    spent_elsewhere_fen BIGINT NOT NULL CHECK (spent_elsewhere_fen >= 0),
+    budget_fen          BIGINT CHECK (budget_fen >= 0),
+    boxes               TEXT NOT NULL,
+    turn                BIGINT NOT NULL DEFAULT 0 CHECK (turn >= 0)
+);
+
+-- A box's part of a budget. It may believe to have `reserved_fen`, whatever it was told last.
+CREATE TABLE campaign_share (
+    campaign     {id} NOT NULL REFERENCES campaign (id),
+    box          TEXT NOT NULL,
+    epoch        BIGINT NOT NULL,
+    told_fen     BIGINT NOT NULL CHECK (told_fen >= 0),
+    reserved_fen BIGINT NOT NULL CHECK (reserved_fen >= told_fen),
+    spent_fen    BIGINT NOT NULL DEFAULT 0 CHECK (spent_fen BETWEEN 0 AND reserved_fen),
+    lost_fen     BIGINT NOT NULL DEFAULT 0 CHECK (lost_fen >= 0),
+    PRIMARY KEY (campaign, box)
+);
 
 -- The same words about the same entry are one alarm, however often a box repeats itself.
 CREATE TABLE alarm (

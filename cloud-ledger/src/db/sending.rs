@@ -99,35 +99,26 @@ impl ToSql for Column<'_> {
     tokio_postgres::types::to_sql_checked!();
 }
 
+/// The column `index` of all rows, as the array that its type asks for.
 fn column<'a>(kind: char, rows: &'a [Vec<Value>], index: usize) -> (&'static str, Column<'a>) {
-    let wrong = || -> ! { panic!("column {index} of a statement for many rows is not what its type '{kind}' says") };
+    let text = |value: &'a Value| if let Value::Text(text) = value { Some(text.as_str()) } else { None };
+    let int = |value: &'a Value| if let Value::Int(number) = value { Some(*number) } else { None };
+    let bytes = |value: &'a Value| if let Value::Bytes(bytes) = value { Some(bytes.as_slice()) } else { None };
     match kind {
-        't' => {
-            let text = |row: &'a Vec<Value>| match &row[index] {
-                Value::Null => None,
-                Value::Text(text) => Some(text.as_str()),
-                Value::Int(_) | Value::Bytes(_) | Value::List(_) => wrong(),
-            };
-            ("text", Column::Text(rows.iter().map(text).collect()))
-        }
-        'i' => {
-            let int = |row: &'a Vec<Value>| match &row[index] {
-                Value::Null => None,
-                Value::Int(number) => Some(*number),
-                Value::Text(_) | Value::Bytes(_) | Value::List(_) => wrong(),
-            };
-            ("bigint", Column::Int(rows.iter().map(int).collect()))
-        }
-        'b' => {
-            let bytes = |row: &'a Vec<Value>| match &row[index] {
-                Value::Null => None,
-                Value::Bytes(bytes) => Some(bytes.as_slice()),
-                Value::Text(_) | Value::Int(_) | Value::List(_) => wrong(),
-            };
-            ("bytea", Column::Bytes(rows.iter().map(bytes).collect()))
-        }
-        _ => wrong(),
+        't' => ("text", Column::Text(each(rows, index, text))),
+        'i' => ("bigint", Column::Int(each(rows, index, int))),
+        'b' => ("bytea", Column::Bytes(each(rows, index, bytes))),
+        other => panic!("a statement for many rows has a column of the unknown type '{other}'"),
     }
+}
+
+fn each<'a, T>(rows: &'a [Vec<Value>], index: usize, typed: impl Fn(&'a Value) -> Option<T>) -> Vec<Option<T>> {
+    let wrong = || -> T { panic!("column {index} of a statement for many rows is not of the type that it says") };
+    let cell = |row: &'a Vec<Value>| {
+        let value = &row[index];
+        (*value != Value::Null).then(|| typed(value).unwrap_or_else(wrong))
+    };
+    rows.iter().map(cell).collect()
 }
 
 /// The statement as PostgreSQL says it. The lock lets others still refer to the row by its key.

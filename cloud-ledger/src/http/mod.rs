@@ -1,11 +1,12 @@
 //! The interface of `docs/cloud-api.md` over HTTP: which address does what, and the server around it.
 
 mod auth;
+mod books;
 mod problem;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Path, State};
@@ -21,13 +22,16 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::boxes::NewEpoch;
+use crate::campaigns::{Campaign, CampaignView};
 use crate::clock::now_ms;
 use crate::debts::{DEBTS_MAX, Debts};
 use crate::escrow::{EscrowView, Escrows, GRANTS_SHOWN, Release};
 use crate::grants::GRANTS_MAX;
 use crate::ledger::{BoxView, Enrolment, EpochEnd, Grant, GrantAsk, Hello, Ledger, Refusal, Upload, Welcome};
 use crate::members::{Feed, MEMBERS_MAX, MemberView, Members, Profile};
-use crate::offers::{Campaign, Coupon};
+use crate::merchants::Merchant;
+use crate::offers::Coupon;
+use crate::phones::{PhoneAsk, PhoneToken};
 use crate::points::{Credit, Done, Lots, Spend};
 use crate::restore::{BranchPage, Epochs, JournalPage};
 use crate::sign::PublicKey;
@@ -37,6 +41,7 @@ use crate::verify::Report;
 
 pub use auth::Tokens;
 use auth::{Admin, Body, Enrolling, Keys, Page, Reader, Signed};
+use books::{Checked, keep_books};
 use problem::{Problem, as_problem};
 
 /// The most bytes of an upload, as the page promises to boxes.
@@ -103,13 +108,6 @@ struct Desk {
     checked: Checked,
 }
 
-/// How the last recomputation of the books went.
-#[derive(Default)]
-struct Checked {
-    at_ms: AtomicI64,
-    outcome: AtomicU8,
-}
-
 type Answer<T> = Result<Json<T>, Problem>;
 
 fn router(desk: Arc<Desk>) -> Router {
@@ -129,11 +127,13 @@ fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/members", get(list_members))
         .route("/v1/members/{id}", get(show_member).put(put_member).delete(remove_member))
         .route("/v1/members/{id}/lots", get(list_lots))
+        .route("/v1/members/{id}/phones", post(phone_token))
         .route("/v1/members/{id}/credits", post(credit))
         .route("/v1/members/{id}/spends", post(spend))
         .route("/v1/members/{id}/spends/{op}/reverse", post(reverse))
         .route("/v1/coupons/{id}", put(put_coupon))
-        .route("/v1/campaigns/{id}", put(put_campaign))
+        .route("/v1/merchants/{id}", put(put_merchant))
+        .route("/v1/campaigns/{id}", get(show_campaign).put(put_campaign))
         .route("/v1/debts", get(list_debts))
         .route("/v1/statement", get(statement))
         .route("/v1/verify", get(verify));
@@ -296,6 +296,15 @@ async fn list_lots(State(desk): State<Arc<Desk>>, _: Admin, Path(id): Path<Strin
     desk.run(move |ledger| ledger.lots(&id)).await
 }
 
+async fn phone_token(
+    State(desk): State<Arc<Desk>>,
+    _: Admin,
+    Path(id): Path<String>,
+    Body(ask): Body<PhoneAsk>,
+) -> Answer<PhoneToken> {
+    desk.run(move |ledger| ledger.phone_token(&id, &ask, now_ms())).await
+}
+
 async fn put_member(
     State(desk): State<Arc<Desk>>,
     _: Admin,
@@ -318,13 +327,26 @@ async fn put_coupon(
     desk.run(move |ledger| ledger.put_coupon(&id, &coupon).map(|()| json!({ "told": id }))).await
 }
 
+async fn put_merchant(
+    State(desk): State<Arc<Desk>>,
+    _: Admin,
+    Path(id): Path<String>,
+    Body(merchant): Body<Merchant>,
+) -> Answer<Value> {
+    desk.run(move |ledger| ledger.put_merchant(&id, &merchant).map(|()| json!({ "told": id }))).await
+}
+
 async fn put_campaign(
     State(desk): State<Arc<Desk>>,
     _: Admin,
     Path(id): Path<String>,
     Body(campaign): Body<Campaign>,
 ) -> Answer<Value> {
-    desk.run(move |ledger| ledger.put_campaign(&id, campaign, now_ms()).map(|()| json!({ "told": id }))).await
+    desk.run(move |ledger| ledger.put_campaign(&id, &campaign, now_ms()).map(|()| json!({ "told": id }))).await
+}
+
+async fn show_campaign(State(desk): State<Arc<Desk>>, _: Admin, Path(id): Path<String>) -> Answer<CampaignView> {
+    desk.run(move |ledger| ledger.campaign(&id)).await
 }
 
 async fn credit(
@@ -470,36 +492,5 @@ impl Desk {
         W: FnOnce(&Ledger) -> Result<T, E> + Send + 'static,
     {
         self.ask(work).await.map(Json)
-    }
-}
-
-impl Checked {
-    fn word(&self) -> &'static str {
-        match self.outcome.load(Ordering::Relaxed) {
-            0 => "unchecked",
-            1 => "agree",
-            _ => "differ",
-        }
-    }
-
-    fn set(&self, report: &Report) {
-        self.outcome.store(if report.ok { 1 } else { 2 }, Ordering::Relaxed);
-        self.at_ms.store(now_ms(), Ordering::Relaxed);
-    }
-}
-
-/// Lets lots expire and computes all balances again from the journals, for ever, at the times that the settings name.
-async fn keep_books(desk: Arc<Desk>) {
-    let Some(period) = desk.ledger.settings.recompute else { return std::future::pending().await };
-    loop {
-        tokio::time::sleep(period).await;
-        let done = desk.ask(|ledger| Ok::<_, Refusal>((ledger.expire(now_ms())?, ledger.verify()?))).await;
-        // What failed inside was logged there.
-        let Ok((expired, report)) = done else { continue };
-        for fault in &report.faults {
-            tracing::error!(fault, "the books do not agree with the journals");
-        }
-        tracing::info!(expired, members = report.members, entries = report.entries, ok = report.ok, "books checked");
-        desk.checked.set(&report);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::host::{ADMIN, BOX_1, Host, call, on_both, profile};
+use crate::host::{ADMIN, BOX_1, BOX_2, Host, Journal, call, on_both, profile};
 use crate::wire::{assert_names, feed};
 
 on_both! {
@@ -10,6 +10,7 @@ on_both! {
     a_plate_or_a_code_belongs_to_one_member,
     credits_and_online_spends_happen_once_per_op,
     coupons_and_campaigns_reach_the_boxes,
+    a_campaign_is_stated_again_and_a_fenced_box_keeps_its_share,
 }
 
 async fn the_feed_tells_every_change_once_and_in_order() {
@@ -118,6 +119,21 @@ async fn coupons_and_campaigns_reach_the_boxes() {
     let mut wrong = coupon.clone();
     wrong["from_ms"] = coupon["until_ms"].clone();
     assert_names(&host.put(ADMIN, "/v1/coupons/C-2", wrong).await.body, "until_ms");
+    let cafe = json!({"name": "Café", "floor": "B1", "format": "food", "tags": ["own"], "earns_points": false});
+    assert_eq!(host.put(ADMIN, "/v1/merchants/cafe", cafe.clone()).await.body, json!({"told": "cafe"}));
+    assert_eq!(
+        feed(&host, "").await["changes"][2],
+        json!({"change": 3, "kind": "merchant", "merchant": {"id": "cafe", "name": "Café", "floor": "B1",
+            "format": "food", "tags": ["own"], "accepts_points": true, "earns_points": false, "gives_parking": true,
+            "from_ms": null, "until_ms": null}})
+    );
+    for (field, value) in [("until_ms", json!(1)), ("floor", json!("a\nb")), ("tags", json!(["a b"]))] {
+        let mut wrong = cafe.clone();
+        wrong["from_ms"] = json!(1);
+        wrong[field] = value;
+        assert_names(&host.put(ADMIN, "/v1/merchants/cafe", wrong).await.body, field);
+    }
+    assert_eq!(host.put(BOX_1, "/v1/merchants/cafe", cafe).await.status, 401, "boxes only listen");
     wrong = coupon;
     wrong["state"] = json!("lost");
     assert_eq!(host.put(ADMIN, "/v1/coupons/C-2", wrong).await.status, 400);
@@ -126,5 +142,44 @@ async fn coupons_and_campaigns_reach_the_boxes() {
         401,
         "boxes only listen"
     );
-    assert_eq!(feed(&host, "").await["changes"].as_array().map(Vec::len), Some(2));
+    assert_eq!(feed(&host, "").await["changes"].as_array().map(Vec::len), Some(3));
+}
+
+async fn a_campaign_is_stated_again_and_a_fenced_box_keeps_its_share() {
+    let host = Host::start().await;
+    let mut journal = Journal::new("demo-1", 1);
+    host.post(BOX_1, "/v1/boxes/demo-1/hello", journal.hello()).await;
+    host.post(BOX_2, "/v1/boxes/demo-2/hello", Journal::new("demo-2", 1).hello()).await;
+    let stated = json!({"stopped": false, "budget_fen": 1000});
+    assert_eq!(host.put(ADMIN, "/v1/campaigns/spring", stated.clone()).await.status, 200);
+    let view = async || host.get(ADMIN, "/v1/campaigns/spring").await.body;
+    let told = async || -> Vec<i64> {
+        view().await["shares"].as_array().unwrap().iter().map(|share| share["told_fen"].as_i64().unwrap()).collect()
+    };
+    assert_eq!((told().await, view().await["free_fen"].clone()), (vec![500, 500], json!(0)));
+
+    let word = |turn, share, spent| {
+        json!([{"kind": "campaign_share_taken", "campaign": "spring", "turn": turn, "share_fen": share,
+            "spent_fen": spent}])
+    };
+    journal.add(word(1, 500, 450));
+    let sent = host.post(BOX_1, "/v1/boxes/demo-1/journal", journal.upload(1, 1)).await;
+    assert_eq!(sent.status, 200, "{}", sent.body);
+    host.post(ADMIN, "/v1/boxes/demo-1/fence", json!({"epoch": 1})).await;
+    host.put(ADMIN, "/v1/campaigns/spring", stated.clone()).await;
+    assert_eq!(told().await, [500, 500], "what the lost box may spend is nobody else's");
+    let mut again = Journal::new("demo-1", 2);
+    again.add(word(2, 450, 450));
+    host.post(BOX_1, "/v1/boxes/demo-1/journal", again.upload(1, 1)).await;
+    let share = view().await["shares"][0].clone();
+    assert_eq!((&share["epoch"], &share["lost_fen"], &share["reserved_fen"]), (&json!(2), &json!(50), &json!(450)));
+
+    let stopped = json!({"stopped": true, "budget_fen": 1000});
+    host.put(ADMIN, "/v1/campaigns/spring", stopped).await;
+    assert_eq!(told().await, [450, 0], "a stopped one has nothing more to give");
+    let newest = feed(&host, "").await["changes"].as_array().unwrap().last().cloned().unwrap();
+    assert_eq!((&newest["stopped"], &newest["shared"]["shares"][1]["fen"]), (&json!(true), &json!(0)));
+    let wrong = host.put(ADMIN, "/v1/campaigns/spring", json!({"stopped": false, "budget_fen": -1})).await;
+    assert_names(&wrong.body, "budget_fen");
+    assert!(host.faults().await.is_empty());
 }

@@ -187,6 +187,7 @@ impl World {
                 plates,
                 codes,
                 home: None,
+                privileges: Default::default(),
             };
             ledger.put_member(member, &profile).unwrap();
         }

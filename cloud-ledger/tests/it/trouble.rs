@@ -258,7 +258,8 @@ fn a_table_of_members_is_looked_at_before_a_row_is_written() {
 
 fn member(ledger: &cloud_ledger::Ledger, id: &str, points: i64) {
     let (handle, tier, plates, codes) = (String::new(), String::new(), Vec::new(), Vec::new());
-    let profile = Profile { handle, tier, consent_plates: false, plates, codes, home: None };
+    let profile =
+        Profile { handle, tier, consent_plates: false, plates, codes, home: None, privileges: Default::default() };
     ledger.put_member(id, &profile).unwrap();
     let credit = Credit { op: format!("start-{id}"), points, reason: String::new(), lot: None };
     ledger.credit(id, &credit, 0).unwrap();

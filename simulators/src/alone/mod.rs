@@ -7,6 +7,7 @@ mod line;
 mod mqtt;
 mod reader;
 mod recording;
+mod tcp;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -66,6 +67,8 @@ pub async fn run(options: &Options, typed: mpsc::Receiver<String>, say: impl Fn(
         mqtt::run(&recording, broker, options.play, typed, say).await
     } else if let Some(address) = options.link.strip_prefix("http://") {
         http::post(&recording, address, options.play, typed, say).await
+    } else if let Some(address) = options.link.strip_prefix("listen://").filter(|_| recording.is_of_a_board()) {
+        tcp::listen(&recording, address, say).await
     } else if let Some(address) = options.link.strip_prefix("listen://") {
         http::listen(&recording, address, say).await
     } else if options.link == "pty" {

@@ -104,6 +104,11 @@ fn texts<'de, D: serde::Deserializer<'de>>(from: D) -> Result<BTreeMap<String, S
 }
 
 impl Recording {
+    /// Whether it was recorded of a Modbus board.
+    pub fn is_of_a_board(&self) -> bool {
+        !self.bus.is_empty()
+    }
+
     /// Reads a recording's text; where a parameter is given, its recorded text becomes the given one everywhere.
     pub fn read(text: &str, given: &BTreeMap<String, String>) -> Result<Self> {
         let recorded: Self = toml::from_str(text).context("read the recording")?;

@@ -16,12 +16,25 @@ pub(super) struct Line {
     host: String,
     terminal: String,
     token: String,
+    /// A connection on which nobody listens for an answer.
+    deaf: Option<TcpStream>,
 }
 
 impl Line {
     pub(super) fn new(base: &str, terminal: &str, token: &str) -> Result<Self> {
         let host = base.strip_prefix("http://").context("a box speaks plain HTTP: --base http://…")?;
-        Ok(Self { host: host.trim_end_matches('/').to_owned(), terminal: terminal.to_owned(), token: token.to_owned() })
+        Ok(Self {
+            host: host.trim_end_matches('/').to_owned(),
+            terminal: terminal.to_owned(),
+            token: token.to_owned(),
+            deaf: None,
+        })
+    }
+
+    /// The box has another address now.
+    pub(super) fn find(&mut self, base: &str) -> Result<()> {
+        *self = Self::new(base, &self.terminal, &self.token)?;
+        Ok(())
     }
 
     pub(super) fn ask(&mut self, ask: &Ask<'_>) -> Result<Heard> {
@@ -31,6 +44,10 @@ impl Line {
         let bytes = if ask.cut == Cut::InRequest { &text.as_bytes()[..text.len() - 3] } else { text.as_bytes() };
         stream.write_all(bytes).context("send the request")?;
         if matches!(ask.cut, Cut::InRequest | Cut::AfterRequest) {
+            return Ok(Heard::Nothing);
+        }
+        if ask.cut == Cut::Deaf {
+            self.deaf = Some(stream);
             return Ok(Heard::Nothing);
         }
         let mut answer = String::new();
@@ -56,7 +73,7 @@ impl Line {
             fields.insert(name.to_owned(), key(&original));
         }
         let (method, path) = address(ask, &mut fields);
-        let Self { host, terminal, token } = self;
+        let Self { host, terminal, token, deaf: _ } = self;
         let mut head = format!(
             "{method} /api/v1{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nGatepost-Terminal: {terminal}\r\n\
              Authorization: Bearer {token}\r\n"
@@ -93,5 +110,17 @@ fn address(ask: &Ask<'_>, fields: &mut Map<String, Value>) -> (&'static str, Str
         Verb::Query => ("GET", format!("/operations/{}", part("key"))),
         Verb::Totals => ("GET", format!("/shifts/{}/totals", part("shift"))),
         Verb::Close => ("POST", format!("/shifts/{}/close", part("shift"))),
+        Verb::CouponUse => ("POST", format!("/coupons/{}/redeem", part("coupon"))),
+        Verb::CouponReturn => ("POST", format!("/coupons/{}/return", part("coupon"))),
+        Verb::CouponCheck => {
+            let path = format!("/coupons/{}", part("coupon"));
+            ("GET", format!("{path}?sale_fen={}", part("sale_fen")))
+        }
+        Verb::Receipt => {
+            let path = format!("/receipts/{}", part("transaction"));
+            ("GET", format!("{path}?columns={}", part("columns")))
+        }
+        Verb::Report => ("POST", "/hours".to_owned()),
+        Verb::Slip => ("GET", format!("/shifts/{}/slip?columns={}", part("shift"), part("columns"))),
     }
 }

@@ -2,8 +2,10 @@
 
 mod files;
 mod http;
+mod mqtt;
 mod serial;
 mod suite;
+mod survivor;
 mod text;
 
 use std::os::fd::OwnedFd;
@@ -14,6 +16,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 pub use suite::Report;
+pub use survivor::Survivor;
 
 /// How the till speaks to the box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,6 +29,10 @@ pub enum Transport {
     SerialStrong,
     /// Files in a folder.
     Files,
+    /// A broker, with the properties of MQTT 5.
+    Mqtt5,
+    /// A broker, with an envelope for MQTT 3.1.1.
+    Mqtt311,
 }
 
 /// Which box, over which line, and how long.
@@ -46,9 +53,24 @@ pub struct Options {
     /// The folder of files.
     #[arg(long)]
     pub folder: Option<PathBuf>,
-    /// A code of a member who has at least 100 points at the box, to set some of them aside.
+    /// The broker.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub broker: Option<String>,
+    /// The till's password at the broker, where its user name is the terminal's id.
+    #[arg(long)]
+    pub broker_password: Option<String>,
+    /// The site's name in the topics.
+    #[arg(long, default_value = "site")]
+    pub site: String,
+    /// Whether the till shows its token in each request, where the broker has no access list.
+    #[arg(long)]
+    pub show_token: bool,
+    /// What the phone of a member who has at least 100 points at the box shows now (`gatepost-sim phone`).
     #[arg(long)]
     pub member_code: Option<String>,
+    /// A coupon that takes something off goods at this till, to be used and returned.
+    #[arg(long)]
+    pub coupon: Option<String>,
     /// How many sales the storm of cut lines makes.
     #[arg(long, default_value_t = 60)]
     pub storm: u32,
@@ -68,6 +90,8 @@ enum Cut {
     AfterRequest,
     /// When the answer is in: the till dies with it.
     BeforeAnswer,
+    /// Nowhere, but nobody listens: the box may die meanwhile.
+    Deaf,
 }
 
 /// What a till asks.
@@ -105,6 +129,12 @@ enum Verb {
     Query,
     Totals,
     Close,
+    CouponUse,
+    CouponCheck,
+    CouponReturn,
+    Receipt,
+    Slip,
+    Report,
 }
 
 impl Verb {
@@ -121,6 +151,12 @@ impl Verb {
             Verb::Query => "QUERY",
             Verb::Totals => "TOTALS_X",
             Verb::Close => "TOTALS_Z",
+            Verb::CouponUse => "COUPON_USE",
+            Verb::CouponCheck => "COUPON_CHECK",
+            Verb::CouponReturn => "COUPON_RETURN",
+            Verb::Receipt => "RECEIPT",
+            Verb::Slip => "SLIP",
+            Verb::Report => "REPORT",
         }
     }
 
@@ -137,13 +173,34 @@ impl Verb {
             Verb::Query => 12,
             Verb::Totals => 13,
             Verb::Close => 14,
+            Verb::CouponUse => 16,
+            Verb::CouponCheck => 17,
+            Verb::CouponReturn => 18,
+            Verb::Receipt => 19,
+            Verb::Slip => 20,
+            Verb::Report => 21,
         }
     }
 
     fn writes(self) -> bool {
         match self {
-            Verb::Status | Verb::Lookup | Verb::Query | Verb::Totals => false,
-            Verb::Hold | Verb::Capture | Verb::Commit | Verb::Void | Verb::Refund | Verb::Reverse | Verb::Close => true,
+            Verb::Status
+            | Verb::Lookup
+            | Verb::Query
+            | Verb::Totals
+            | Verb::CouponCheck
+            | Verb::Receipt
+            | Verb::Slip => false,
+            Verb::Hold
+            | Verb::Capture
+            | Verb::Commit
+            | Verb::Void
+            | Verb::Refund
+            | Verb::Reverse
+            | Verb::Close
+            | Verb::CouponUse
+            | Verb::CouponReturn
+            | Verb::Report => true,
         }
     }
 }
@@ -154,39 +211,57 @@ enum Wire {
     Classic(serial::Classic),
     Strong(serial::Strong),
     Files(files::Folder),
+    Mqtt(mqtt::Till),
 }
 
 impl Wire {
     fn ask(&mut self, ask: &Ask<'_>) -> Result<Heard> {
+        if let Wire::Http(line) = self {
+            return line.ask(ask);
+        }
+        // Only HTTP takes it for a wish to stop when its till hangs up.
+        let cut = if ask.cut == Cut::Deaf { Cut::AfterRequest } else { ask.cut };
+        let ask = &Ask { cut, verb: ask.verb, number: ask.number, shift: ask.shift, fields: ask.fields };
         match self {
             Wire::Http(line) => line.ask(ask),
             Wire::Classic(line) => line.ask(ask),
             Wire::Strong(line) => line.ask(ask),
             Wire::Files(folder) => folder.ask(ask),
+            Wire::Mqtt(till) => till.ask(ask),
         }
     }
 }
 
-/// Runs the suite against a box that listens where `options` says. HTTP also needs the base address and the token.
+/// Runs the suite against a box that listens where `options` says. HTTP and a broker also need the address or the token.
 pub fn run(options: &Options, base: &str, terminal: &str, token: &str) -> Result<Report> {
+    suite::run(wire(options, base, terminal, token)?, options)
+}
+
+fn wire(options: &Options, base: &str, terminal: &str, token: &str) -> Result<Wire> {
     let port = || options.port.clone().context("a serial line needs --port");
-    let wire = match options.transport {
+    Ok(match options.transport {
         Transport::Http => Wire::Http(http::Line::new(base, terminal, token)?),
         Transport::SerialClassic => Wire::Classic(serial::Classic::new(serial::open(&port()?)?, options)),
         Transport::SerialStrong => Wire::Strong(serial::Strong::new(serial::open(&port()?)?)),
         Transport::Files => Wire::Files(files::Folder::new(options.folder.clone().context("files need --folder")?)?),
-    };
-    suite::run(wire, options)
+        Transport::Mqtt5 => Wire::Mqtt(mqtt::Till::new(options, terminal, token, true)?),
+        Transport::Mqtt311 => Wire::Mqtt(mqtt::Till::new(options, terminal, token, false)?),
+    })
 }
 
 /// Runs the suite over the till's end of a pseudo-terminal, of which the box has opened the other end.
 pub fn run_over(options: &Options, line: OwnedFd) -> Result<Report> {
-    let wire = match options.transport {
+    suite::run(wire_over(options, line)?, options)
+}
+
+fn wire_over(options: &Options, line: OwnedFd) -> Result<Wire> {
+    Ok(match options.transport {
         Transport::SerialClassic => Wire::Classic(serial::Classic::new(line, options)),
         Transport::SerialStrong => Wire::Strong(serial::Strong::new(line)),
-        Transport::Http | Transport::Files => bail!("this transport has no serial line"),
-    };
-    suite::run(wire, options)
+        Transport::Http | Transport::Files | Transport::Mqtt5 | Transport::Mqtt311 => {
+            bail!("this transport has no serial line")
+        }
+    })
 }
 
 /// Both ends of a pseudo-terminal, to be kept while it is used, and the path of the end that a box opens.

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
 use super::{Ask, Cut, Heard, Options, Verb, Wire};
 
 /// What a sale of the suite costs.
-const SALE_FEN: i64 = 1_250;
+pub(super) const SALE_FEN: i64 = 1_250;
 /// Questions are numbered far above what the till writes.
 const QUESTIONS: u64 = 1_000_000_000;
 /// What a till is told that shall send the same again in a moment: it asks too often, or its first try, on a line that
@@ -54,14 +54,18 @@ type Check = fn(&mut Till) -> Result<()>;
 pub(super) fn run(wire: Wire, options: &Options) -> Result<Report> {
     let mut till = Till::begin(wire, options)?;
     let mut report = Report::default();
-    let checks: [(&'static str, Check); 9] = [
+    let checks: [(&'static str, Check); 12] = [
+        // First, because what a phone shows is old after a minute.
+        ("points that are set aside are spent, in part, or free again", holds),
         ("a sale is done once, and a repeat hears the same", repeat),
         ("one key is never two requests", reuse),
         ("a key that nobody used is not found", unknown),
         ("a cut line never leaves a sale half done", cuts),
         ("a request that was given up is undone, or refused should it still come", give_up),
         ("a void takes back the whole and a refund what came back", back),
-        ("points that are set aside are spent, in part, or free again", holds),
+        ("a coupon is used once, and good again when it comes back", coupons),
+        ("a receipt fits the paper and names its transaction", receipt),
+        ("what was sold in an hour is kept once and is in no drawer", hour),
         ("a card number is refused", card),
         ("a storm of cut lines loses nothing and does nothing twice", storm),
     ];
@@ -74,7 +78,7 @@ pub(super) fn run(wire: Wire, options: &Options) -> Result<Report> {
 }
 
 /// A till and what it believes to have done in this shift.
-struct Till {
+pub(super) struct Till {
     wire: Wire,
     shift: u64,
     number: u64,
@@ -82,6 +86,7 @@ struct Till {
     dice: u64,
     storm: u32,
     member_code: Option<String>,
+    coupon: Option<String>,
     sales: i64,
     sold_fen: i64,
     voids: i64,
@@ -90,7 +95,7 @@ struct Till {
 
 impl Till {
     /// Begins with a shift of its own, so that what others did does not count.
-    fn begin(wire: Wire, options: &Options) -> Result<Self> {
+    pub(super) fn begin(wire: Wire, options: &Options) -> Result<Self> {
         let (dice, storm, member_code) = (options.seed, options.storm, options.member_code.clone());
         let mut till = Self {
             wire,
@@ -100,6 +105,7 @@ impl Till {
             dice,
             storm,
             member_code,
+            coupon: options.coupon.clone(),
             sales: 0,
             sold_fen: 0,
             voids: 0,
@@ -111,18 +117,31 @@ impl Till {
         Ok(till)
     }
 
+    /// The number of the last request.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The box has another address now.
+    pub(super) fn find(&mut self, base: &str) -> Result<()> {
+        if let Wire::Http(line) = &mut self.wire {
+            line.find(base)?;
+        }
+        Ok(())
+    }
+
     fn look_for_shift(&mut self) -> Result<u64> {
         let status = self.question(Verb::Status, &json!({}))?.done().context("ask for the status")?;
         status["shift"].as_u64().context("the status names no shift")
     }
 
     /// A request with a number of its own.
-    fn write(&mut self, verb: Verb, fields: &Value, cut: Cut) -> Result<Heard> {
+    pub(super) fn write(&mut self, verb: Verb, fields: &Value, cut: Cut) -> Result<Heard> {
         self.number += 1;
         self.write_as(self.number, verb, fields, cut)
     }
 
-    fn write_as(&mut self, number: u64, verb: Verb, fields: &Value, cut: Cut) -> Result<Heard> {
+    pub(super) fn write_as(&mut self, number: u64, verb: Verb, fields: &Value, cut: Cut) -> Result<Heard> {
         let fields = object(fields);
         for _ in 0..MOST_ATTEMPTS {
             let heard = self.wire.ask(&Ask { verb, number, shift: self.shift, fields: &fields, cut })?;
@@ -140,13 +159,13 @@ impl Till {
     }
 
     /// What became of a number: its answer, or none where it was never seen.
-    fn outcome(&mut self, number: u64) -> Result<Option<Value>> {
+    pub(super) fn outcome(&mut self, number: u64) -> Result<Option<Value>> {
         for _ in 0..MOST_ATTEMPTS {
             let found = self.question(Verb::Query, &json!({"original": number}))?.done().context("ask for a key")?;
             match found["status"].as_str() {
                 Some("applied") => return Ok(Some(found["answer"].clone())),
                 Some("not_found") => return Ok(None),
-                Some("in_progress") => {}
+                Some("in_progress") => std::thread::park_timeout(PAUSE),
                 _ => anyhow::bail!("a query answers {found}"),
             }
         }
@@ -303,6 +322,78 @@ fn holds(till: &mut Till) -> Result<()> {
     till.write(Verb::Capture, &capture, Cut::Never)?.expect("hold-ended")
 }
 
+/// Without a coupon only what needs none is asked.
+fn coupons(till: &mut Till) -> Result<()> {
+    let nobodys = json!({"coupon": "no-such-coupon", "sale_fen": SALE_FEN});
+    till.question(Verb::CouponCheck, &nobodys)?.expect("benefit-unknown")?;
+    till.write(Verb::CouponUse, &nobodys, Cut::Never)?.expect("benefit-unknown")?;
+    let Some(code) = till.coupon.clone() else { return Ok(()) };
+    let (check, back) = (json!({"coupon": code, "sale_fen": SALE_FEN}), json!({"coupon": code}));
+    let is_usable = |till: &mut Till| -> Result<bool> {
+        let found = till.question(Verb::CouponCheck, &check)?.done()?;
+        Ok(found["usable"] == json!(true) || found["usable"] == json!("true"))
+    };
+    ensure!(is_usable(till)?, "the coupon cannot be used here");
+    let heard = till.write(Verb::CouponUse, &check, Cut::AfterRequest)?;
+    ensure!(heard == Heard::Nothing, "{heard:?}");
+    let number = till.number;
+    let used = match till.outcome(number)? {
+        Some(answer) => answer,
+        None => till.write_as(number, Verb::CouponUse, &check, Cut::Never)?.done()?,
+    };
+    ensure!(used["takes_off_fen"].as_i64().is_some_and(|fen| fen > 0), "{used}");
+    ensure!(!is_usable(till)?, "a coupon that was used is good again");
+    till.write(Verb::CouponUse, &check, Cut::Never)?.expect("coupon-state")?;
+    let returned = till.write(Verb::CouponReturn, &back, Cut::Never)?.done()?;
+    ensure!(returned["use"] == used["use"], "{returned}");
+    till.write(Verb::CouponReturn, &back, Cut::Never)?.expect("coupon-state")?;
+    till.write(Verb::CouponUse, &check, Cut::Never)?.done()?;
+    let number = till.number;
+    let given_up = till.write(Verb::Reverse, &json!({"original": number}), Cut::Never)?.done()?;
+    ensure!(given_up["result"] == "reversed", "{given_up}");
+    ensure!(is_usable(till)?, "a coupon whose use was given up is not good again");
+    Ok(())
+}
+
+fn receipt(till: &mut Till) -> Result<()> {
+    let sold = till.sell(Cut::Never)?;
+    let transaction = sold["transaction"].as_str().context("a sale without a name")?.to_owned();
+    let wanted = json!({"transaction": transaction, "columns": 32});
+    let slip = till.question(Verb::Receipt, &wanted)?.done()?;
+    let lines = texts(&slip["lines"]);
+    let solid: String = lines.concat().split_whitespace().collect();
+    ensure!(solid.contains(&transaction) && solid.contains("12.50"), "{slip}");
+    // A character that is not ASCII takes two columns on such paper.
+    let columns = |line: &str| line.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<usize>();
+    ensure!(lines.iter().all(|line| columns(line) <= 32), "{slip}");
+    let none = json!({"transaction": "nobody/1/1/0", "columns": 32});
+    till.question(Verb::Receipt, &none)?.expect("transaction-unknown")
+}
+
+/// Every text in a value, in its order.
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(items) => items.iter().flat_map(texts).collect(),
+        Value::Object(fields) => fields.values().flat_map(texts).collect(),
+        Value::Number(number) => vec![number.to_string()],
+        Value::Null | Value::Bool(_) => Vec::new(),
+    }
+}
+
+/// The drawer is looked at by the Z slip, which knows of no such sales.
+fn hour(till: &mut Till) -> Result<()> {
+    let told = json!({"hour": "2026-03-01T12:00:00+08:00", "count": 17, "sale_fen": 150_000});
+    let kept = till.write(Verb::Report, &told, Cut::Never)?.done()?;
+    ensure!(kept["count"] == json!(17) || kept["count"] == json!("17"), "{kept}");
+    let Heard::Done(again, replayed) = till.write_as(till.number, Verb::Report, &told, Cut::Never)? else {
+        bail!("a repeat was refused")
+    };
+    ensure!(replayed && again == kept, "{again}");
+    let between = json!({"hour": "2026-03-01T12:07:00+08:00", "count": 1, "sale_fen": 100});
+    till.write(Verb::Report, &between, Cut::Never)?.expect("bad-request")
+}
+
 fn card(till: &mut Till) -> Result<()> {
     let mut sale = sale(SALE_FEN);
     sale["receipt_no"] = json!("4111 1111 1111 1111");
@@ -352,10 +443,12 @@ fn close(till: &mut Till) -> Result<()> {
         None => till.write_as(number, Verb::Close, &fields, Cut::Never)?.done()?,
     };
     till.compare(&slip)?;
+    let paper = till.question(Verb::Slip, &json!({"shift": till.shift, "columns": 32}))?.done()?;
+    ensure!(texts(&paper["lines"]).concat().contains("GPH1:"), "{paper}");
     till.write(Verb::Commit, &sale(SALE_FEN), Cut::Never)?.expect("shift-closed")
 }
 
-fn sale(fen: i64) -> Value {
+pub(super) fn sale(fen: i64) -> Value {
     json!({"receipt_no": "conformance", "sale_fen": fen, "tenders": [{"kind": "cash", "fen": fen}]})
 }
 

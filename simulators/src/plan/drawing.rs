@@ -256,6 +256,7 @@ impl Drawing {
             code: format!("GPM{number}"),
             plates: vec![plate.to_owned()],
             balance,
+            token: None,
         });
         Some(self.members.len() - 1)
     }

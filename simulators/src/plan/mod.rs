@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::phone::Phone;
 use crate::tariff::Tariff;
 use drawing::{ARRIVALS_APART_MS, BOX_IS_BACK_REAL_MS, Drawing, ENTRY_TAKES_REAL_MS, cut, kill};
 
@@ -53,6 +54,21 @@ pub struct MemberPlan {
     pub plates: Vec<String>,
     /// Points before the day begins.
     pub balance: i64,
+    /// What the cloud ledger signed for the member's phone; nothing until the day is opened.
+    pub token: Option<String>,
+}
+
+impl MemberPlan {
+    /// The member's phone: its key follows from the id, so that the same plan has the same phones.
+    pub fn phone(&self) -> Phone {
+        let mut seed = [0; 32];
+        seed.iter_mut().zip(self.id.bytes()).for_each(|(place, byte)| *place = byte);
+        let phone = Phone::of(seed);
+        match &self.token {
+            Some(token) => phone.with_token(token),
+            None => phone,
+        }
+    }
 }
 
 /// One car's visit.

@@ -12,7 +12,7 @@ use crate::devices::wiring::InputRole;
 use crate::domain::event::LaneId;
 use crate::profile::Codec;
 use crate::profile::http::Carrier;
-use crate::profile::language::{Emits, RAISE, TUNNEL};
+use crate::profile::language::{Arg, Emits, RAISE, TUNNEL};
 use crate::profile::mistake::{Mistake, Source, one_of};
 use crate::profile::modbus::Framing;
 
@@ -255,9 +255,14 @@ impl Check<'_> {
             self.wrong(&barrier.device, wrong, "a device whose profile has the command raise".to_owned());
             return;
         };
+        self.fit(args, &barrier.output, &barrier.pulse_ms);
+    }
+
+    /// Whether an output and its pulse are within the profile's bounds.
+    pub fn fit(&mut self, args: &BTreeMap<String, Arg>, output: &Spanned<u16>, pulse_ms: &Spanned<u32>) {
         let given = [
-            ("output", barrier.output.span(), i64::from(*barrier.output.get_ref())),
-            ("pulse_ms", barrier.pulse_ms.span(), i64::from(*barrier.pulse_ms.get_ref())),
+            ("output", output.span(), i64::from(*output.get_ref())),
+            ("pulse_ms", pulse_ms.span(), i64::from(*pulse_ms.get_ref())),
         ];
         for (name, at, value) in given {
             let Some(arg) = args.get(name) else { continue };

@@ -1,17 +1,22 @@
 //! From the settings to what is started: every name is looked up, and every mistake is told with its line.
 
 mod check;
+mod lane_check;
 mod links;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use toml::Spanned;
 
 use super::digest::Credentials;
+use super::lists::ListPlan;
+use super::pulse::PulsePlan;
 use super::serial::Wire;
-use super::settings::{DeviceConfig, DevicesConfig, LinkKind};
+use super::settings::{DeviceConfig, DevicesConfig, LaneConfig, LinkKind};
+use super::signs::SignPlan;
 use super::wiring::{InputRole, Wiring};
 use crate::domain::event::{DeviceId, LaneId};
 use crate::domain::lane::LoopRole;
@@ -45,6 +50,10 @@ pub struct Plan {
     /// Where it is written what may be told only so often a day.
     pub(super) remembered_in: Option<PathBuf>,
     pub(super) barriers: BTreeMap<LaneId, BarrierPlan>,
+    pub(super) signs: Vec<SignPlan>,
+    pub(super) lists: Vec<ListPlan>,
+    /// How it is known whether each device is there.
+    pub(super) pulses: BTreeMap<DeviceId, PulsePlan>,
 }
 
 #[derive(Clone, Debug)]
@@ -168,12 +177,16 @@ pub(super) struct BarrierPlan {
     pub link: String,
     pub device: DeviceId,
     pub args: Values,
+    /// What lets its arm down, where something does.
+    pub lower: Option<Values>,
 }
 
 /// Below 1200 a poll takes longer than a vehicle; above 115200 no board here answers.
 const BAUD: std::ops::RangeInclusive<u32> = 1_200..=115_200;
 /// How often a device is asked by one who only looks.
 const LOOK_MS: u64 = 200;
+/// Shorter, a busy camera is away all the time; longer than an hour nobody waits.
+const SILENT_MS: std::ops::RangeInclusive<u64> = 500..=3_600_000;
 /// Faster, the bus has no room for a command; slower, a driver waits.
 const POLL_MS: std::ops::RangeInclusive<u64> = 10..=5_000;
 
@@ -227,6 +240,10 @@ impl DevicesConfig {
                 let words: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
                 check.wrong(&config.link, wrong, format!("a link of kind {}", words.join(" or ")));
             }
+            check.whitelist(config, profile);
+            if let Some(silent_ms) = config.silent_ms.as_ref().filter(|ms| !SILENT_MS.contains(ms.get_ref())) {
+                check.wrong(silent_ms, format!("silent_ms is {}", silent_ms.get_ref()), "500 to 3600000".to_owned());
+            }
             if let Some(poll_ms) = config.poll_ms.as_ref().filter(|ms| !POLL_MS.contains(ms.get_ref())) {
                 check.wrong(poll_ms, format!("poll_ms is {}", poll_ms.get_ref()), "10 to 5000".to_owned());
             }
@@ -242,7 +259,10 @@ impl DevicesConfig {
                             None
                         }
                     };
-                    devices.insert(config.id.get_ref().clone(), Device { config, profile, codec, wiring, key });
+                    devices.insert(
+                        config.id.get_ref().clone(),
+                        Device { config, profile, codec, wiring, key, sign_of: None },
+                    );
                 }
                 Err(bad) => {
                     for bad in bad {
@@ -279,9 +299,11 @@ impl DevicesConfig {
                     check.wrong(reader, wrong, "a reader for each lane".to_owned());
                 }
             }
+            check.signs(devices, lane);
             let contacts = [
                 (&lane.arrival_loop, InputRole::Loop(LoopRole::Arrival)),
                 (&lane.passage_loop, InputRole::Loop(LoopRole::Passage)),
+                (&lane.safety_loop, InputRole::Loop(LoopRole::Safety)),
                 (&lane.upper_limit, InputRole::UpperLimit),
                 (&lane.lower_limit, InputRole::LowerLimit),
             ];
@@ -294,13 +316,18 @@ impl DevicesConfig {
             if let Some(device) = check.device(devices, &lane.barrier.device) {
                 check.barrier(device, &lane.barrier);
                 device.wiring.arm_of.get_or_insert_with(|| id.clone());
-                let args = Values::from([
-                    ("output".to_owned(), Value::Integer(i64::from(*lane.barrier.output.get_ref()))),
-                    ("pulse_ms".to_owned(), Value::Integer(i64::from(*lane.barrier.pulse_ms.get_ref()))),
-                ]);
+                check.lowering(device, lane);
+                let pulse = |output: &Spanned<u16>, pulse_ms: &Spanned<u32>| {
+                    Values::from([
+                        ("output".to_owned(), Value::Integer(i64::from(*output.get_ref()))),
+                        ("pulse_ms".to_owned(), Value::Integer(i64::from(*pulse_ms.get_ref()))),
+                    ])
+                };
+                let args = pulse(&lane.barrier.output, &lane.barrier.pulse_ms);
+                let lower = lane.barrier.lower.as_ref().map(|lower| pulse(&lower.output, &lower.pulse_ms));
                 let link = device.config.link.get_ref().clone();
                 let device = DeviceId(lane.barrier.device.get_ref().clone());
-                barriers.insert(id, BarrierPlan { link, device, args });
+                barriers.insert(id, BarrierPlan { link, device, args, lower });
             }
         }
         if let Some(contact) = &self.emergency
@@ -309,6 +336,37 @@ impl DevicesConfig {
             check.emergency(device, contact);
         }
         barriers
+    }
+
+    /// A device whose stream is its own is known by its troubles alone.
+    fn pulse(&self, device: &Device) -> PulsePlan {
+        let link = self.links.iter().find(|link| link.id.get_ref() == device.config.link.get_ref());
+        let link = link.filter(|link| *link.kind.get_ref() != LinkKind::HttpStream);
+        let silent_ms = device.config.silent_ms.as_ref().map(|ms| *ms.get_ref()).or(device.profile.head().silent_ms);
+        PulsePlan { link: link.map(|link| link.id.get_ref().clone()), silent: silent_ms.map(Duration::from_millis) }
+    }
+
+    /// The cameras that keep a copy of the box's plates.
+    fn lists(&self) -> Vec<ListPlan> {
+        let plan = |device: &DeviceConfig| {
+            let list = device.whitelist.as_ref()?;
+            let most = usize::try_from(*list.most.get_ref()).unwrap_or(usize::MAX);
+            Some(ListPlan { device: DeviceId(device.id.get_ref().clone()), of: list.of.get_ref().clone(), most })
+        };
+        self.devices.iter().filter_map(plan).collect()
+    }
+
+    /// What each lane has to tell its drivers with.
+    fn signs(&self) -> Vec<SignPlan> {
+        let device = |named: &Option<Spanned<String>>| named.as_ref().map(|id| DeviceId(id.get_ref().clone()));
+        let plan = |lane: &LaneConfig| SignPlan {
+            lane: LaneId(lane.id.get_ref().clone()),
+            direction: lane.direction,
+            zone: lane.zone.as_ref().map(|zone| zone.get_ref().clone()).unwrap_or_default(),
+            display: device(&lane.display),
+            speaker: device(&lane.speaker),
+        };
+        self.lanes.iter().map(plan).filter(|plan| plan.display.is_some() || plan.speaker.is_some()).collect()
     }
 
     fn gathered(
@@ -329,9 +387,13 @@ impl DevicesConfig {
             kinds: BTreeMap::new(),
             remembered_in: None,
             barriers,
+            signs: self.signs(),
+            lists: self.lists(),
+            pulses: BTreeMap::new(),
         };
         for device in devices.values() {
             let link = device.config.link.get_ref().clone();
+            plan.pulses.insert(device.wiring.device.clone(), self.pulse(device));
             plan.devices.insert(device.wiring.device.clone(), (link, device.profile.clone()));
         }
         for link in &self.links {
@@ -405,4 +467,6 @@ struct Device<'c> {
     wiring: Wiring,
     /// A reader's key.
     key: Option<[u8; 16]>,
+    /// The lane whose drivers it tells something.
+    sign_of: Option<String>,
 }

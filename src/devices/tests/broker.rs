@@ -130,6 +130,33 @@ async fn a_raise_that_was_cut_off_is_never_sent_again() {
 }
 
 #[tokio::test]
+async fn what_was_never_heard_is_asked_for_again_and_comes_as_stored() {
+    let mut broker = Mosquitto::start().await;
+    let mut site = broker.site(None).await;
+    let mut camera = Camera::connect(broker.port).await;
+    camera.says("ivs_result", &numbered(1)).await;
+    assert_eq!(event(&site.committed().await), "e-1");
+    camera.says("ivs_result", &numbered(5)).await;
+    assert_eq!(event(&site.committed().await), "e-5");
+    let (topic, asked) = camera.told_on().await;
+    assert!(topic.ends_with("/down/check_offline_record"), "{topic}");
+    assert_eq!(asked["payload"]["body"], json!({"enable": "push", "max_count": 3, "min_id": 2}));
+    camera.answers_on("check_offline_record", &asked, 200).await;
+    for number in 2..=4 {
+        camera.says("ivs_result_offline", &numbered(number)).await;
+        let stored = site.committed().await;
+        assert!(matches!(&stored, Input::PlateRead(read) if read.stored_offline), "{stored:?}");
+    }
+    let text = site.metrics.text();
+    assert!(text.contains(r#"gatepost_device_events_refilled_total{device="cam"} 3"#), "{text}");
+}
+
+/// A plate of which the camera tells its own number.
+fn numbered(number: u32) -> String {
+    plate("粤B12345", number).replace("\"confidence\":98", &format!("\"confidence\":98,\"plateid\":{number}"))
+}
+
+#[tokio::test]
 async fn what_cannot_be_understood_is_counted_by_name_and_stops_nothing() {
     let mut broker = Mosquitto::start().await;
     let mut site = broker.site(None).await;
@@ -243,7 +270,7 @@ fn with_pictures(message: &str, scene: &[u8], crop: &[u8]) -> String {
     message.to_string()
 }
 
-fn settings(port: u16, profile_timeout: Option<&str>) -> Plan {
+pub(super) fn settings(port: u16, profile_timeout: Option<&str>) -> Plan {
     let own = tempfile::tempdir().expect("a directory");
     if let Some(timeout) = profile_timeout {
         let text = include_str!("../../../device-profiles/vzenith/r-mqtt.toml");
@@ -332,7 +359,7 @@ impl Mosquitto {
         site
     }
 
-    async fn is_subscribed(&mut self) {
+    pub(super) async fn is_subscribed(&mut self) {
         self.log("Sending SUBACK to gatepost-mall-1").await;
     }
 

@@ -12,6 +12,8 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fault_is_told_with_what_to_do_and_no_barrier_moves() {
+    // Another test may have installed it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let directory = tempfile::tempdir().expect("a directory");
     let heard = Arc::new(Mutex::new(Vec::new()));
     let _good = answering(directory.path(), "good", &[0x01, 0x02, 0x01, 0x00, 0xA1, 0x88], &heard);

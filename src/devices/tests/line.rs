@@ -86,7 +86,7 @@ async fn a_card_that_answers_nothing_is_asked_nothing_and_confirms_nothing() {
     site.raise("exit-1", "box/1/7/0").await;
     assert_eq!(card.hears().await, RAISE_FRAME, "the first frame: no poll before it");
     let told = "sent to a device that confirms nothing".to_owned();
-    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Silent(told));
+    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Unconfirmed(told));
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ async fn a_post_is_answered_after_its_commit_and_the_answer_raises() {
     let answer = posting.await.expect("curl ran");
     assert_eq!(answer, r#"{"Response_AlarmInfoPlate":{"info":"ok","channelNum":0,"is_pay":"true"}} 200"#);
     let told = site.answer("c1").await;
-    assert!(matches!(told, CommandAnswer::Silent(_)), "nothing confirms a raise in an answer: {told:?}");
+    assert!(matches!(told, CommandAnswer::Unconfirmed(_)), "nothing confirms a raise in an answer: {told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,7 +56,42 @@ async fn a_raise_without_a_vehicle_travels_in_the_answer_to_the_next_poll() {
         }
     };
     timeout(PATIENCE, polling).await.expect("in time");
-    assert!(matches!(site.answer("c2").await, CommandAnswer::Silent(_)));
+    assert!(matches!(site.answer("c2").await, CommandAnswer::Unconfirmed(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_heard_is_asked_for_in_the_answer_to_a_poll() {
+    let (mut site, address) = site().await;
+    for number in ["90813", "90817"] {
+        let posting = curl(address, "/vzenith", &PLATE.replace("90813", number).replace("638740", number));
+        let _ = site.next().await.reply.send(Reply::Done);
+        assert!(posting.await.expect("curl ran").ends_with(" 200"));
+    }
+    let expect = r#"{"Response_AlarmInfoPlate":{"ContinuePushOffline":{"plateid":90813,"continue":1}}} 200"#;
+    let polling = async {
+        loop {
+            let heartbeat = "/devicemanagement/php/receivedeviceinfo.php";
+            let answer = curl(address, heartbeat, "serialno=0f823866-d2dc45ab").await.expect("curl ran");
+            if answer == expect {
+                return;
+            }
+            assert_eq!(answer, "{} 200");
+        }
+    };
+    timeout(PATIENCE, polling).await.expect("in time");
+    for _ in 0..60 {
+        let answer = curl(address, "/devicemanagement/php/receivedeviceinfo.php", "serialno=0f823866-d2dc45ab").await;
+        assert_eq!(answer.expect("curl ran"), "{} 200", "once is enough");
+    }
+    // What comes of it is stored, and the gap is asked for once.
+    let stored =
+        PLATE.replace("90813", "90814").replace("638740", "90814").replace("\"isoffline\":0", "\"isoffline\":1");
+    let posting = curl(address, "/vzenith", &stored);
+    let envelope = site.next().await;
+    assert!(matches!(&envelope.input, Input::PlateRead(read) if read.stored_offline));
+    let _ = envelope.reply.send(Reply::Done);
+    let next = r#"{"Response_AlarmInfoPlate":{"ContinuePushOffline":{"plateid":90814,"continue":1}}} 200"#;
+    assert_eq!(posting.await.expect("curl ran"), next, "and the one behind it, please");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,6 +128,11 @@ pub(super) fn curl(address: SocketAddr, path: &str, body: &str) -> tokio::task::
 }
 
 async fn site() -> (Site, SocketAddr) {
+    site_with("").await
+}
+
+/// A site with one camera that posts, with more in its settings.
+pub(super) async fn site_with(more: &str) -> (Site, SocketAddr) {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
     let settings = format!(
         r#"
@@ -106,6 +146,7 @@ async fn site() -> (Site, SocketAddr) {
         profile = "vzenith/r-http"
         link = "posts"
         params = {{ sn = "0f823866-d2dc45ab" }}
+        {more}
 
         [[lanes]]
         id = "entry-1"
@@ -114,7 +155,7 @@ async fn site() -> (Site, SocketAddr) {
         barrier = {{ device = "cam", output = 0, pulse_ms = 500 }}
         "#
     );
-    let site = Site::start(plan(&settings).expect("right settings"));
+    let site = Site::watched(plan(&settings).expect("right settings"));
     site.until(|metrics| metrics.text().contains("gatepost_link_up{link=\"posts\"} 1")).await;
     (site, free)
 }

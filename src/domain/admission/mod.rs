@@ -196,6 +196,19 @@ impl Admission {
         named.map(|id| Right::Pass { id: id.clone() })
     }
 
+    /// The plates that come in on a list or a pass at a moment, and those that a list keeps out.
+    pub fn standing(&self, at: UtcMs) -> (BTreeSet<Plate>, BTreeSet<Plate>) {
+        let (mut entitled, mut kept_out) = (BTreeSet::new(), BTreeSet::new());
+        for (plate, named) in &self.by_plate {
+            match named.list.as_ref().and_then(|list| self.lists.get(list)).map(|list| list.kind) {
+                Some(ListKind::Block) => kept_out.insert(plate.clone()),
+                Some(ListKind::Allow) => entitled.insert(plate.clone()),
+                None => self.pass_of(plate, at).is_some() && entitled.insert(plate.clone()),
+            };
+        }
+        (entitled, kept_out)
+    }
+
     /// Judges a vehicle at an entry: the first judge who has something to say decides.
     pub fn judge(&self, asked: &Asked<'_>) -> Judgement {
         for judge in &self.policy.judgement_order {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::eligible::{Candidate, budget_left};
+use super::budget::budget_left;
+use super::eligible::Candidate;
 use super::facts::{Facts, Source};
 use super::reason::Reason;
 use super::table::{Beyond, Dimension, Limit, Table, Window};

@@ -11,6 +11,8 @@ const MINUTES_MAX: u32 = 31 * 24 * 60;
 /// The most benefits, limits and campaigns of a bundle: a mall has dozens, and each is looked at for every vehicle.
 const RULES_MAX: usize = 500;
 const WHOLE_BPS: u32 = 10_000;
+/// The most that points are multiplied by: a hundred times.
+const MULTIPLY_BPS_MAX: i64 = 1_000_000;
 
 /// What every benefit has: its table, its name, its conditions, what it gives, its campaign.
 type Common<'a> = (&'static str, &'a str, &'a When, &'a Give, Option<&'a str>);
@@ -29,14 +31,23 @@ pub fn check(table: &Table) -> Result<(), String> {
         }
         check_when(&place, when, table)?;
         check_give(&place, give)?;
+        if kind != "coupon" && matches!(give, Give::MultiplyBps(_)) {
+            return Err(format!("{place}: multiply_bps is allowed for coupons and bonuses only"));
+        }
         check_campaign(&place, campaign, table)?;
     }
+    check_multipliers(table)?;
     for bonus in &table.bonuses {
         let place = format!("benefits.bonus \"{}\"", bonus.id);
         check_when(&place, &bonus.when, table)?;
         check_campaign(&place, bonus.campaign.as_deref(), table)?;
         in_range(&format!("{place}: points"), bonus.points, 0, AMOUNT_MAX)?;
-        in_range(&format!("{place}: multiply_bps"), i64::from(bonus.multiply_bps), i64::from(WHOLE_BPS), 1_000_000)?;
+        in_range(
+            &format!("{place}: multiply_bps"),
+            i64::from(bonus.multiply_bps),
+            i64::from(WHOLE_BPS),
+            MULTIPLY_BPS_MAX,
+        )?;
     }
     for limit in &table.limits {
         check_limit(limit, &seen)?;
@@ -98,8 +109,25 @@ fn check_give(place: &str, give: &Give) -> Result<(), String> {
         Give::Fen(fen) => in_range(&format!("{place}: fen"), *fen, 1, AMOUNT_MAX),
         Give::PercentBps(bps) => in_range(&format!("{place}: percent_bps"), i64::from(*bps), 1, i64::from(WHOLE_BPS)),
         Give::FixedPriceFen(fen) => in_range(&format!("{place}: fixed_price_fen"), *fen, 0, AMOUNT_MAX),
+        Give::MultiplyBps(bps) => {
+            in_range(&format!("{place}: multiply_bps"), i64::from(*bps), i64::from(WHOLE_BPS) + 1, MULTIPLY_BPS_MAX)
+        }
         Give::Full | Give::Zone(_) | Give::Greeting { .. } | Give::PriceLevel(_) | Give::Service(_) => Ok(()),
     }
+}
+
+/// A coupon that multiplies points stands among the bonuses of what a sale earned, and takes no money off.
+fn check_multipliers(table: &Table) -> Result<(), String> {
+    for coupon in table.coupons.iter().filter(|coupon| matches!(coupon.give, Give::MultiplyBps(_))) {
+        let place = format!("benefits.coupon \"{}\"", coupon.id);
+        if table.bonuses.iter().any(|bonus| bonus.id == coupon.id) {
+            return Err(format!("{place}: a bonus has this name too; what each adds is told by its name"));
+        }
+        if coupon.offline_risk_fen != 0 {
+            return Err(format!("{place}: offline_risk_fen; it takes no money off, and is good where it was claimed"));
+        }
+    }
+    Ok(())
 }
 
 fn check_campaign(place: &str, campaign: Option<&str>, table: &Table) -> Result<(), String> {

@@ -1,12 +1,19 @@
 //! Which benefits a stay may have at all: the tier, the day, the place, the coupon's life, the campaign.
 
+mod goods;
+mod paper;
+mod pass;
+
 use jiff::civil::DateTime;
 
-use super::facts::{CouponState, Facts, HeldCoupon, HeldPass, MemberFacts, Source, Validation};
+pub use self::goods::{for_goods, pass_for_goods};
+pub(super) use self::goods::{multiplier, used_at_till};
+use super::budget::budget_left;
+use super::facts::{CouponState, Facts, HeldCoupon, MemberFacts, Source, Validation};
 use super::reason::{NotUsed, Reason};
 use super::table::{
-    Birthday, Bonus, Campaign, CouponKind, Dimension, Entitlement, Give, PassKind, Table, ValidationKind, Vehicles,
-    Weekday, When, Window,
+    Birthday, Bonus, Campaign, CouponKind, Dimension, Entitlement, Give, Table, ValidationKind, Vehicles, Weekday,
+    When, Window,
 };
 use crate::domain::event::{Fen, UtcMs};
 
@@ -14,8 +21,6 @@ use crate::domain::event::{Fen, UtcMs};
 const PARKING: &str = "parking";
 /// Who pays for a benefit that names nobody; the lint of the bundle tells of each.
 pub const UNFUNDED: &str = "site";
-/// A campaign's news is fresh for an hour after the cloud was heard; after that the local share of the budget counts.
-const FRESH_MS: i64 = 3_600_000;
 const HOUR_MS: i64 = 3_600_000;
 
 /// A benefit that this stay may have.
@@ -57,7 +62,8 @@ impl Candidate<'_> {
             | Give::GraceMinutes(_)
             | Give::Greeting { .. }
             | Give::PriceLevel(_)
-            | Give::Service(_) => false,
+            | Give::Service(_)
+            | Give::MultiplyBps(_) => false,
         }
     }
 }
@@ -69,6 +75,8 @@ pub(super) struct Gathered<'a> {
     pub candidates: Vec<Candidate<'a>>,
     /// Rights that change no fee.
     pub rights: Vec<&'a Give>,
+    /// The coupons, passes and gifts that some of them come from.
+    pub lent: Vec<Candidate<'a>>,
     pub not_used: Vec<NotUsed>,
     /// Whether something is to be made good to the member later.
     pub true_up: bool,
@@ -81,17 +89,15 @@ pub(super) fn gather<'a>(table: &'a Table, facts: &'a Facts, gross: Fen) -> Gath
     for entitlement in &table.entitlements {
         look.at_entitlement(entitlement, &mut found);
     }
-    for given in sorted(&facts.validations) {
-        let kind = table.validations.iter().find(|kind| kind.id == given.kind);
-        let candidate = kind.ok_or_else(Reason::unknown_kind).and_then(|kind| look.at_validation(kind, given));
-        found.take(candidate, &given.kind, &given.id);
+    for given in sorted(&facts.validations, |given| place(&table.validations, |kind| kind.id == given.kind)) {
+        found.take(look.at_gift(given), &given.kind, &given.id);
     }
-    for held in sorted(&facts.passes) {
+    for held in sorted(&facts.passes, |held| place(&table.passes, |kind| kind.id == held.kind)) {
         let kind = table.passes.iter().find(|kind| kind.id == held.kind);
         let candidate = kind.ok_or_else(Reason::unknown_kind).and_then(|kind| look.at_pass(kind, held));
         found.take(candidate, &held.kind, &held.id);
     }
-    for held in sorted(&facts.coupons) {
+    for held in sorted(&facts.coupons, |held| place(&table.coupons, |kind| kind.id == held.kind)) {
         let kind = table.coupons.iter().find(|kind| kind.id == held.kind);
         if !held.shown && kind.is_none_or(|kind| !kind.automatic) {
             continue;
@@ -128,15 +134,24 @@ pub(super) fn bonus_runs(table: &Table, facts: &Facts, bonus: &Bonus, spend: Fen
         && look.campaign(bonus.campaign.as_deref()).is_ok()
 }
 
-fn sorted<T: Ord>(list: &[T]) -> Vec<&T> {
+/// In the order of the file, and those of one kind by their own numbers.
+fn sorted<T: Ord>(list: &[T], place: impl Fn(&T) -> usize) -> Vec<&T> {
     let mut sorted: Vec<&T> = list.iter().collect();
-    sorted.sort();
+    sorted.sort_by(|a, b| (place(a), a).cmp(&(place(b), b)));
     sorted
+}
+
+fn place<K>(kinds: &[K], is_it: impl Fn(&K) -> bool) -> usize {
+    kinds.iter().position(is_it).unwrap_or(kinds.len())
 }
 
 impl<'a> Gathered<'a> {
     fn take(&mut self, candidate: Result<Candidate<'a>, Reason>, rule: &str, instance: &str) {
         match candidate {
+            Ok(candidate) if is_right(candidate.give) => {
+                self.rights.push(candidate.give);
+                self.lent.push(candidate);
+            }
             Ok(candidate) => self.candidates.push(candidate),
             Err(reason) => self.not_used.push(reason.about(rule, Some(instance))),
         }
@@ -215,39 +230,9 @@ impl<'a> Look<'a> {
         Ok(candidate)
     }
 
-    fn at_pass(&self, kind: &'a PassKind, held: &'a HeldPass) -> Result<Candidate<'a>, Reason> {
-        self.may_have_any(true)?;
-        self.clock_is_sure()?;
-        let today = self.facts.civil.date();
-        let last = held.first_day.saturating_add(jiff::Span::new().days(i64::from(kind.days.clamp(1, 3650)) - 1));
-        if today < held.first_day {
-            return Err(Reason::not_yet(held.first_day.to_datetime(jiff::civil::Time::MIN)));
-        }
-        if today > last {
-            return Err(Reason::pass_over(last));
-        }
-        if !kind.merchants.iter().any(|merchant| merchant == PARKING) {
-            return Err(Reason::not_for_parking());
-        }
-        self.holds(&kind.when, self.facts.spend)?;
-        self.is_for_parking(&kind.give)?;
-        let used = self.facts.used.sum(Dimension::Pass, &held.id, Window::Year, today, |_, _| true).uses;
-        let here = self.facts.used.sum(Dimension::Pass, &held.id, Window::Year, today, |_, at| at == PARKING).uses;
-        let left = [kind.uses.map(|uses| uses - used), kind.uses_per_merchant.map(|uses| uses - here)];
-        let mut candidate = self.candidate(Source::Pass, &kind.id, (&kind.zh, &kind.en), &kind.class, &kind.give);
-        candidate.uses_left = left.into_iter().flatten().min();
-        if candidate.uses_left.is_some_and(|left| left <= 0) {
-            return Err(Reason::coupon_used());
-        }
-        candidate.instance = Some(&held.id);
-        candidate.merchant = Some(PARKING);
-        candidate.funder = kind.funder.as_deref().unwrap_or(UNFUNDED);
-        candidate.campaign = self.campaign(kind.campaign.as_deref())?;
-        Ok(candidate)
-    }
-
-    fn at_coupon(&self, kind: &'a CouponKind, held: &'a HeldCoupon) -> Result<Candidate<'a>, Reason> {
-        self.may_have_any(!held.shown)?;
+    /// Whether the coupon itself is good now, for parking and for goods; the most that it may take off, where that is
+    /// bound.
+    fn coupon_is_good(&self, kind: &CouponKind, held: &HeldCoupon) -> Result<Option<i64>, Reason> {
         let ceiling = match held.state {
             CouponState::ClaimedHere => None,
             CouponState::Issued => Some(self.unclaimed(kind)?),
@@ -265,6 +250,12 @@ impl<'a> Look<'a> {
         if let Some(until) = held.until.filter(|until| self.facts.at >= *until) {
             return Err(Reason::expired(self.civil(until)));
         }
+        Ok(ceiling)
+    }
+
+    fn at_coupon(&self, kind: &'a CouponKind, held: &'a HeldCoupon) -> Result<Candidate<'a>, Reason> {
+        self.may_have_any(!held.shown)?;
+        let ceiling = self.coupon_is_good(kind, held)?;
         match self.is_for(&kind.when) {
             Audience::Everybody | Audience::This => {}
             Audience::Others => return Err(Reason::not_in_audience(&kind.id)),
@@ -332,18 +323,10 @@ impl<'a> Look<'a> {
         if is_members && !has_consent { Err(Reason::no_consent()) } else { Ok(()) }
     }
 
+    /// Goods and services are handed over by people, points are a till's: no part of a stay.
     fn is_for_parking(&self, give: &Give) -> Result<(), Reason> {
-        match give {
-            Give::Minutes(_)
-            | Give::FirstMinutes(_)
-            | Give::Fen(_)
-            | Give::PercentBps(_)
-            | Give::FixedPriceFen(_)
-            | Give::Full => Ok(()),
-            Give::Zone(_) | Give::GraceMinutes(_) | Give::Greeting { .. } | Give::PriceLevel(_) | Give::Service(_) => {
-                Err(Reason::not_for_parking())
-            }
-        }
+        let is_for_tills = matches!(give, Give::Service(_) | Give::MultiplyBps(_));
+        if is_for_tills { Err(Reason::not_for_parking()) } else { Ok(()) }
     }
 
     fn is_for(&self, when: &When) -> Audience<'a> {
@@ -373,6 +356,7 @@ impl<'a> Look<'a> {
             || when.hours.is_some()
             || !when.weekdays.is_empty()
             || !when.days_of_month.is_empty()
+            || !when.plans.is_empty()
             || when.birthday.is_some();
         if depends_on_time {
             self.clock_is_sure()?;
@@ -480,25 +464,6 @@ enum Audience<'a> {
     ThisIfConfirmed(&'a str),
 }
 
-/// What a campaign may still cost here, in fen: with fresh news what the other sites have left, without it the local
-/// share.
-pub(super) fn budget_left(campaign: &Campaign, facts: &Facts) -> Option<i64> {
-    let budget = campaign.budget_fen?;
-    let today = facts.civil.date();
-    let here = facts.used.sum(Dimension::Campaign, &campaign.id, Window::Year, today, |_, _| true).fen;
-    let is_fresh = facts.cloud_age_ms.is_some_and(|age| age <= FRESH_MS);
-    let bound = match facts.campaigns.get(&campaign.id).filter(|_| is_fresh) {
-        Some(news) => budget.saturating_sub(news.spent_elsewhere.0),
-        None => share(budget, campaign.local_share_bps),
-    };
-    Some(bound - here)
-}
-
-fn share(fen: i64, bps: u32) -> i64 {
-    let part = i128::from(fen) * i128::from(bps) / 10_000;
-    i64::try_from(part).unwrap_or(i64::MAX)
-}
-
 fn is_right(give: &Give) -> bool {
     match give {
         Give::Zone(_) | Give::GraceMinutes(_) | Give::Greeting { .. } | Give::PriceLevel(_) => true,
@@ -508,7 +473,8 @@ fn is_right(give: &Give) -> bool {
         | Give::PercentBps(_)
         | Give::FixedPriceFen(_)
         | Give::Full
-        | Give::Service(_) => false,
+        | Give::Service(_)
+        | Give::MultiplyBps(_) => false,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::{Date, DateTime};
 use serde::{Deserialize, Serialize};
 
-use super::table::{Dimension, Weekday, Window};
+use super::table::{Dimension, Give, Weekday, Window};
 use crate::domain::event::{Fen, MemberId, Points, UtcMs};
 
 /// Everything that the reckoning of one stay needs besides the rules. The order of the lists means nothing.
@@ -114,7 +114,7 @@ pub enum CouponState {
 }
 
 /// A pass that a member holds.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HeldPass {
     /// Its own number.
     pub id: String,
@@ -122,6 +122,8 @@ pub struct HeldPass {
     pub kind: String,
     /// Its first day.
     pub first_day: Date,
+    /// Whether this site alone has it; one whose uses are counted is good nowhere else.
+    pub state: CouponState,
 }
 
 /// What a merchant gave to a stay.
@@ -137,6 +139,9 @@ pub struct Validation {
     pub operator: Option<String>,
     /// The receipt that it was given for, in fen.
     pub spend: Fen,
+    /// What it gives by itself: a paper voucher, whose kind stands in no table and which `merchant` pays for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gives: Option<Give>,
 }
 
 /// What the cloud said about a campaign.
@@ -146,6 +151,9 @@ pub struct CampaignNews {
     pub stopped: bool,
     /// What the other sites have spent of its budget, in fen.
     pub spent_elsewhere: Fen,
+    /// This box's share where the ledger shares the budget out: what it may cost here from its beginning on, in fen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Fen>,
 }
 
 /// A lot of points.
@@ -331,6 +339,40 @@ impl Counters {
         let mut sum = Count::default();
         for (key, count) in self.0.range(key(first)..).take_while(|(key, _)| key.on == on && key.who == who) {
             if key.day <= today && matches(&key.class, &key.benefit) {
+                sum.uses += count.uses;
+                sum.minutes += count.minutes;
+                sum.fen += count.fen;
+            }
+        }
+        sum
+    }
+}
+
+impl Counters {
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The counts of some, and of nobody else.
+    pub fn of_these(&self, whos: &[(Dimension, &str)]) -> Self {
+        let mut some = Self::default();
+        for (on, who) in whos {
+            let (on, day) = (*on, Date::MIN);
+            let first = CountKey { on, who: (*who).to_owned(), day, class: String::new(), benefit: String::new() };
+            let theirs = self.0.range(first..).take_while(|(key, _)| key.on == on && key.who == *who);
+            some.0.extend(theirs.map(|(key, count)| (key.clone(), *count)));
+        }
+        some
+    }
+
+    /// What `who` used ever, of what `matches(class, benefit)` names.
+    pub fn total(&self, on: Dimension, who: &str, matches: impl Fn(&str, &str) -> bool) -> Count {
+        let day = Date::MIN;
+        let first = CountKey { on, who: who.to_owned(), day, class: String::new(), benefit: String::new() };
+        let mut sum = Count::default();
+        for (key, count) in self.0.range(first..).take_while(|(key, _)| key.on == on && key.who == who) {
+            if matches(&key.class, &key.benefit) {
                 sum.uses += count.uses;
                 sum.minutes += count.minutes;
                 sum.fen += count.fen;

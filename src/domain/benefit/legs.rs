@@ -6,7 +6,7 @@ use super::eligible::{Candidate, UNFUNDED};
 use super::facts::{Source, Use};
 use super::plan::Plan;
 use super::points::Offer;
-use super::table::Table;
+use super::table::{Split, Table};
 use super::{ACCEPTOR, DRIVER};
 use crate::domain::event::Fen;
 
@@ -74,21 +74,32 @@ pub fn payers(table: &Table, used: &Use) -> Vec<(String, Fen)> {
         Source::Coupon if funder == Some("merchant") => merchant(),
         Source::Coupon | Source::Entitlement | Source::Pass | Source::Points => funder.unwrap_or(UNFUNDED),
     };
-    let shares = split(table, funder, used.fen.0).into_iter().filter(|(_, fen)| *fen != 0);
+    shares_of(table, funder, used.fen)
+}
+
+/// Who pays an amount for which a funder of the bundle stands, or that party alone; whole fen that add up to it.
+pub fn shares_of(table: &Table, funder: &str, fen: Fen) -> Vec<(String, Fen)> {
+    let shares = split(table, funder, fen.0).into_iter().filter(|(_, fen)| *fen != 0);
     shares.map(|(payer, fen)| (payer.to_owned(), Fen(fen))).collect()
 }
 
 /// The shares of an amount, each rounded down, and the rest to the holder of the remainder.
 fn split<'a>(table: &'a Table, funder: &'a str, fen: i64) -> Vec<(&'a str, i64)> {
-    let Some(split) = table.funders.get(funder) else { return vec![(funder, fen)] };
-    let share = |bps: u32| i64::try_from(i128::from(fen) * i128::from(bps) / 10_000).unwrap_or(fen);
-    let mut shares: Vec<(&str, i64)> = split.shares.iter().map(|(who, bps)| (who.as_str(), share(*bps))).collect();
-    let rest = fen - shares.iter().map(|(_, fen)| fen).sum::<i64>();
-    match shares.iter_mut().find(|(who, _)| *who == split.remainder) {
-        Some((_, fen)) => *fen += rest,
-        None => shares.push((&split.remainder, rest)),
+    table.funders.get(funder).map_or_else(|| vec![(funder, fen)], |split| split.of(fen))
+}
+
+impl Split {
+    /// What of an amount each pays, the same parties in the same order whatever the amount.
+    pub fn of(&self, fen: i64) -> Vec<(&str, i64)> {
+        let share = |bps: u32| i64::try_from(i128::from(fen) * i128::from(bps) / 10_000).unwrap_or(fen);
+        let mut shares: Vec<(&str, i64)> = self.shares.iter().map(|(who, bps)| (who.as_str(), share(*bps))).collect();
+        let rest = fen - shares.iter().map(|(_, fen)| fen).sum::<i64>();
+        match shares.iter_mut().find(|(who, _)| *who == self.remainder) {
+            Some((_, fen)) => *fen += rest,
+            None => shares.push((&self.remainder, rest)),
+        }
+        shares
     }
-    shares
 }
 
 fn leg(payer: &str, of: &str, instance: Option<&str>, fen: i64, settle_bps: u32) -> Leg {

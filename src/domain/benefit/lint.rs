@@ -54,7 +54,8 @@ fn unfunded(table: &Table, found: &mut Vec<Finding>) {
         | Give::PercentBps(_)
         | Give::FixedPriceFen(_)
         | Give::Full
-        | Give::Service(_) => true,
+        | Give::Service(_)
+        | Give::MultiplyBps(_) => true,
         Give::Zone(_) | Give::GraceMinutes(_) | Give::Greeting { .. } | Give::PriceLevel(_) => false,
     };
     let entitlements = table.entitlements.iter().map(|rule| (&rule.id, &rule.funder, costs(&rule.give)));
@@ -108,6 +109,20 @@ fn unreachable(table: &Table, found: &mut Vec<Finding>) {
         }
         if limit.window == Window::Visit && !limit.lot_sources.is_empty() {
             tell(&limit.id, "points of one visit are one payment; a limit on lots needs a day or longer");
+        }
+    }
+    for coupon in table.coupons.iter().filter(|coupon| matches!(coupon.give, Give::MultiplyBps(_))) {
+        if coupon.merchants.is_empty() {
+            tell(&coupon.id, "it multiplies what a sale earns and names no merchants, so that it is for parking only");
+        }
+        if coupon.when.min_fee_fen.is_some() || !coupon.when.places.is_empty() {
+            tell(
+                &coupon.id,
+                "it multiplies what a sale earns, and its conditions are a stay's: a sale has no parking fee and no zone",
+            );
+        }
+        if coupon.automatic {
+            tell(&coupon.id, "it multiplies what a sale earns, and `automatic` is for stays: a till names the coupon");
         }
     }
     for pass in &table.passes {

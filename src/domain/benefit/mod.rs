@@ -4,6 +4,7 @@
 //! legs. Time and amounts are different things: free minutes are taken off before the fee is rounded to its units.
 
 mod bounds;
+mod budget;
 mod check;
 mod earn;
 mod eligible;
@@ -12,9 +13,11 @@ mod legs;
 mod lint;
 mod plan;
 mod points;
+mod privileges;
 mod quote;
 mod reason;
 mod requote;
+mod sale;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -24,17 +27,22 @@ use serde::{Deserialize, Serialize};
 
 pub use check::check;
 pub use earn::{EarnRate, Earned, earn};
-pub use eligible::UNFUNDED;
+pub use eligible::{UNFUNDED, for_goods, pass_for_goods};
 pub use facts::{
     CampaignNews, Count, CountKey, Counters, CouponState, Facts, HeldCoupon, HeldPass, Lot, MemberFacts, Source, Use,
     Validation, first_day,
 };
-pub use legs::{Leg, payers};
+pub use legs::{Leg, payers, shares_of};
 pub use lint::{Finding, lint};
 pub use points::{LotPart, Offer, Rate};
-pub use quote::{Known, Moment, RestsOn, answer, civil, quote, rate};
-pub use reason::NotUsed;
+pub use privileges::{IssuedPass, MonthDay, PaidPlan, Privileges};
+pub use quote::{Known, Moment, RestsOn, answer, civil, greeting, quote, rate};
+pub use reason::{Denied, NotUsed};
 pub use requote::{Differences, Restored, requote};
+pub use sale::{
+    Basket, SaleCoupon, SaleEarns, SaleFacts, campaign_of, points_cost, price_level, promise, sale_coupon, sale_earns,
+    terms_of,
+};
 pub use table::{
     Beyond, Birthday, Bonus, Campaign, CouponKind, Dimension, Entitlement, Give, Limit, LotPolicy, Order, PassKind,
     Split, Stacking, Table, Tiers, ValidationKind, Variant, Vehicles, Weekday, When, Window,
@@ -147,6 +155,9 @@ pub fn evaluate(terms: &Terms<'_>, facts: &Facts) -> Outcome {
     not_used.extend(lots_not_used);
     let mut uses: Vec<Use> =
         plan.steps.iter().map(|step| used(&gathered.candidates[step.candidate], step, facts)).collect();
+    uses.extend(
+        gathered.lent.iter().filter(|lent| is_taken(lent, facts)).map(|lent| used(lent, &Step::NOTHING, facts)),
+    );
     uses.extend(points.iter().flat_map(|offer| offer.uses(facts)));
     let legs = legs::legs(terms.table, &gathered.candidates, &plan, points.as_ref(), graced, fee.total);
     let reckoned: Vec<(&Candidate<'_>, i64, i64)> =
@@ -182,6 +193,11 @@ impl Outcome {
         assert!(is_sane, "nobody is owed money by a stay");
     }
 
+    /// What was looked at and not used, as the journal keeps it.
+    pub fn denied(&self) -> Vec<Denied> {
+        reason::denied(&self.not_used)
+    }
+
     /// What a display says of the points that the outcome would take.
     pub fn points_words(&self) -> Option<(String, String)> {
         let offer = self.points.as_ref()?;
@@ -213,7 +229,8 @@ fn line(candidate: &Candidate<'_>, step: &Step) -> FeeLine {
         | Give::GraceMinutes(_)
         | Give::Greeting { .. }
         | Give::PriceLevel(_)
-        | Give::Service(_) => (format!("减¥{}", yuan(step.fen)), format!("¥{} off", yuan(step.fen))),
+        | Give::Service(_)
+        | Give::MultiplyBps(_) => (format!("减¥{}", yuan(step.fen)), format!("¥{} off", yuan(step.fen))),
     };
     FeeLine {
         rule: candidate.rule.to_owned(),
@@ -221,6 +238,11 @@ fn line(candidate: &Candidate<'_>, step: &Step) -> FeeLine {
         zh: format!("{}:{zh}", candidate.zh),
         en: format!("{}: {en}", candidate.en),
     }
+}
+
+/// Whether a right that a coupon, pass or gift lends is used up by this stay: a lot that the vehicle was in.
+fn is_taken(lent: &Candidate<'_>, facts: &Facts) -> bool {
+    matches!(lent.give, Give::Zone(zone) if facts.places.contains(zone))
 }
 
 /// Started minutes.
@@ -260,7 +282,8 @@ fn rights(gathered: &Gathered<'_>, grace_minutes: u32) -> Rights {
             | Give::PercentBps(_)
             | Give::FixedPriceFen(_)
             | Give::Full
-            | Give::Service(_) => {}
+            | Give::Service(_)
+            | Give::MultiplyBps(_) => {}
         }
     }
     rights

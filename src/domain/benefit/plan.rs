@@ -46,6 +46,11 @@ pub(super) struct Step {
     pub bound_by: Option<usize>,
 }
 
+impl Step {
+    /// A use that takes nothing off.
+    pub const NOTHING: Self = Self { candidate: 0, seconds: 0, fen: 0, bound_by: None };
+}
+
 /// What is used, and what is left to pay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
@@ -227,7 +232,8 @@ impl Choice<'_> {
                 | Give::GraceMinutes(_)
                 | Give::Greeting { .. }
                 | Give::PriceLevel(_)
-                | Give::Service(_) => 0,
+                | Give::Service(_)
+                | Give::MultiplyBps(_) => 0,
             };
             let refusing = rooms.iter().position(|room| room.covers(*index) && room.refuses(raw));
             if let Some(bound) = refusing {
@@ -259,7 +265,8 @@ impl Choice<'_> {
             | Give::GraceMinutes(_)
             | Give::Greeting { .. }
             | Give::PriceLevel(_)
-            | Give::Service(_) => 0,
+            | Give::Service(_)
+            | Give::MultiplyBps(_) => 0,
         };
         let allowed = candidate.minutes_left.map_or(wanted, |left| wanted.min(left));
         (allowed * 60).min(self.price.stay_seconds - free).max(0)

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{CampaignNews, Counters, Facts, HeldCoupon, Lot, MemberFacts, Source, Use, Validation};
+use super::facts::{CampaignNews, Counters, Facts, HeldCoupon, HeldPass, Lot, MemberFacts, Source, Use, Validation};
 use super::points::CLASS;
-use super::{EarnRate, Outcome, Rate, Table, Terms, evaluate};
+use super::privileges::Privileges;
+use super::{EarnRate, Outcome, Rate, Table, Terms, eligible, evaluate};
 use crate::domain::event::{Fen, MemberId, UtcMs};
 use crate::domain::points::Purse;
 use crate::domain::rules::{PointsRounding, Rules};
@@ -21,24 +22,47 @@ const LEDGER: &str = "ledger";
 
 /// What the ledger knows of a stay beside the stay itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Known {
     /// The member's tier by the cloud's last word.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
     /// Coupons that were shown for the stay, and the member's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub coupons: Vec<HeldCoupon>,
     /// What merchants gave to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub validations: Vec<Validation>,
     /// What was used before, without what is held for this stay.
+    #[serde(skip_serializing_if = "Counters::is_empty")]
     pub used: Counters,
     /// What is held for this stay; its fee does not depend on it.
     #[serde(skip)]
     pub held: Vec<Use>,
     /// What the cloud said about campaigns.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub campaigns: BTreeMap<String, CampaignNews>,
     /// When the cloud last said something about a campaign.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub campaigns_as_of: Option<UtcMs>,
     /// Whether another vehicle of the member that came in earlier is still inside.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub has_earlier_vehicle: bool,
+    /// What the member has beside the tier; its passes are below, as they are good here.
+    #[serde(skip_serializing_if = "Privileges::is_empty")]
+    pub privileges: Privileges,
+    /// The member's passes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub passes: Vec<HeldPass>,
+    /// When the cloud's feed was last heard: until then its word about members and campaigns is complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heard: Option<UtcMs>,
+    /// Limits beyond which two persons let the stay go.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub approved: BTreeSet<String>,
+    /// The site's own name, where the rules ask about places.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
 }
 
 /// A moment and whether the clock is sure of it.
@@ -60,10 +84,12 @@ pub struct RestsOn {
 }
 
 impl RestsOn {
-    /// Nothing, where the rules have no benefits.
+    /// Nothing, where the rules have no benefits and the stay no member: with one, what the member had is kept, so that
+    /// a draft can be tried on it.
     pub fn of(rules: &Rules, known: &Known, moment: Moment) -> Option<Box<Self>> {
-        let has_benefits = rules.benefits != Table::default();
-        has_benefits.then(|| Box::new(Self { known: known.clone(), trusted: moment.trusted }))
+        let has_some = known.tier.is_some() || !known.validations.is_empty();
+        let is_worth_it = rules.benefits != Table::default() || has_some;
+        is_worth_it.then(|| Box::new(Self { known: known.clone(), trusted: moment.trusted }))
     }
 }
 
@@ -79,6 +105,13 @@ pub fn quote(
     moment: Moment,
 ) -> Outcome {
     answer(rules, &tariff::question(stay, prior, moment.at), stay, known, purse, moment)
+}
+
+/// The words with which the driver of a stay is greeted before anything is reckoned, in Chinese and English.
+pub fn greeting(rules: &Rules, stay: &Stay, known: &Known, moment: Moment) -> Option<(String, String)> {
+    let facts = facts(rules, stay, known, &Purse::new(), moment);
+    let gathered = eligible::gather(&rules.benefits, &facts, Fen(0));
+    super::rights(&gathered, 0).greeting
 }
 
 /// What [`quote`] says of a stay, where the question about its fee is asked in full; without payments, which the stay
@@ -132,29 +165,29 @@ fn facts(rules: &Rules, stay: &Stay, known: &Known, purse: &Purse, moment: Momen
         // A stay names a member only where that member has agreed.
         consent: true,
         tier: known.tier.clone().unwrap_or_default(),
-        tier_age_ms: None,
-        plans: BTreeMap::new(),
-        tags: BTreeSet::new(),
-        birthday: None,
+        tier_age_ms: known.heard.map(|heard| age_ms(moment.at, heard)),
+        plans: known.privileges.running_until(|until| civil(rules, until)),
+        tags: known.privileges.tags.iter().cloned().collect(),
+        birthday: known.privileges.birthday.map(|birthday| (birthday.month, birthday.day)),
         has_earlier_vehicle: known.has_earlier_vehicle,
     });
     Facts {
         at: moment.at,
         civil: civil(rules, moment.at),
         clock_trusted: moment.trusted,
-        places: BTreeSet::new(),
+        places: stay.zones.iter().map(|part| part.zone.clone()).chain(known.site.clone()).collect(),
         stay_seconds: (moment.at.0.saturating_sub(stay.entry.0) / 1000).max(0),
         plate: stay.plate.as_ref().map(|plate| plate.as_str().to_owned()),
         member,
         blocked: None,
         coupons: known.coupons.clone(),
-        passes: Vec::new(),
+        passes: known.passes.clone(),
         validations: known.validations.clone(),
         spend: Fen(known.validations.iter().map(|given| given.spend.0).fold(0, i64::saturating_add)),
         operator: None,
-        approved: BTreeSet::new(),
+        approved: known.approved.clone(),
         campaigns: known.campaigns.clone(),
-        cloud_age_ms: known.campaigns_as_of.map(|as_of| moment.at.0.saturating_sub(as_of.0).max(0)),
+        cloud_age_ms: known.heard.max(known.campaigns_as_of).map(|heard| age_ms(moment.at, heard)),
         used: known.used.clone(),
         paid,
         paid_at: stay.paid_at.filter(|_| paid.0 > 0),
@@ -177,6 +210,11 @@ fn facts(rules: &Rules, stay: &Stay, known: &Known, purse: &Purse, moment: Momen
             .collect(),
         points_wish: None,
     }
+}
+
+/// How long before a moment something was heard; never negative, whatever a clock says.
+fn age_ms(at: UtcMs, heard: UtcMs) -> i64 {
+    at.0.saturating_sub(heard.0).max(0)
 }
 
 fn named(name: &str, otherwise: &str) -> String {

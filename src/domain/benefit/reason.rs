@@ -23,6 +23,29 @@ pub struct NotUsed {
     pub en: String,
 }
 
+/// The same as the journal keeps it: the code, without the sentences that follow from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denied {
+    /// The rule in the bundle.
+    pub benefit: String,
+    /// The coupon's, pass's or validation's own number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// Why, in a word.
+    pub code: String,
+}
+
+/// The most that an entry keeps of one stay: what was shown or given comes first, and an entry stays small.
+const DENIED_MAX: usize = 24;
+
+/// What of `told` the journal keeps.
+pub(super) fn denied(told: &[NotUsed]) -> Vec<Denied> {
+    let mut told: Vec<&NotUsed> = told.iter().collect();
+    told.sort_by_key(|told| told.instance.is_none());
+    let kept = told.into_iter().take(DENIED_MAX).cloned();
+    kept.map(|NotUsed { benefit, instance, code, .. }| Denied { benefit, instance, code }).collect()
+}
+
 /// Why a benefit was not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reason {
@@ -200,6 +223,29 @@ impl Reason {
 
     pub fn not_for_parking() -> Self {
         Self::new("not_for_parking", "不用于停车费", "it is not for parking")
+    }
+
+    pub fn not_for_goods() -> Self {
+        Self::new("not_for_goods", "仅限停车费", "it is for parking only")
+    }
+
+    pub fn with_the_sale() -> Self {
+        Self::new(
+            "with_the_sale",
+            "积分倍数券，请随消费一同提交",
+            "it multiplies what a sale earns; it is named with that sale",
+        )
+    }
+
+    pub fn not_for_points() -> Self {
+        Self::new("not_for_points", "不是积分倍数券", "it multiplies no points; it is used by a request of its own")
+    }
+
+    pub fn not_at_this_shop(shops: &[String]) -> Self {
+        if shops.is_empty() {
+            return Self::not_for_goods();
+        }
+        Self::new("not_at_this_shop", "本店不可使用", format!("it is good at {} only", shops.join(", ")))
     }
 
     pub fn points_not_now() -> Self {

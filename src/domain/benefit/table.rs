@@ -145,7 +145,7 @@ pub enum Weekday {
 }
 
 /// What a benefit gives.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Give {
     /// Time: so many minutes of the stay cost nothing.
@@ -175,6 +175,8 @@ pub enum Give {
     PriceLevel(String),
     /// Goods or a service, handed over by a person who checks the coupon; never a part of a fee.
     Service(String),
+    /// Points: what a member's sale earns, so many times, in basis points; 20000 is twice. Coupons alone give it.
+    MultiplyBps(u32),
 }
 
 /// What a period of an allowance or a limit is, by the civil calendar of the site.
@@ -437,7 +439,7 @@ pub struct Limit {
 }
 
 /// Several payers behind one name.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
     /// Who pays how much, in basis points that sum to 10000; each share is rounded down.
@@ -457,6 +459,35 @@ pub struct LotPolicy {
 }
 
 impl Table {
+    /// Whether somebody is greeted with words of their own.
+    pub fn greets(&self) -> bool {
+        self.entitlements.iter().any(|rule| matches!(rule.give, Give::Greeting { .. }))
+    }
+
+    /// Whether a condition asks where the vehicle is.
+    pub fn asks_for_places(&self) -> bool {
+        let whens = (self.entitlements.iter().map(|rule| &rule.when))
+            .chain(self.coupons.iter().map(|rule| &rule.when))
+            .chain(self.passes.iter().map(|rule| &rule.when))
+            .chain(self.validations.iter().map(|rule| &rule.when))
+            .chain(self.bonuses.iter().map(|rule| &rule.when));
+        whens.into_iter().any(|when| !when.places.is_empty())
+    }
+
+    /// The longest window of an allowance or a limit; caps of a day count that day.
+    pub fn longest_window(&self) -> Window {
+        let allowances = self.entitlements.iter().map(|rule| rule.per);
+        allowances.chain(self.limits.iter().map(|limit| limit.window)).fold(Window::Day, Window::max)
+    }
+
+    /// What tiers, coupons, passes and shops give, in Chinese and English, in the order of the file.
+    pub fn in_words(&self) -> Vec<(String, String)> {
+        let entitlements = self.entitlements.iter().map(|rule| (&rule.zh, &rule.en));
+        let validations = self.validations.iter().map(|rule| (&rule.zh, &rule.en));
+        let coupons = self.coupons.iter().map(|rule| (&rule.zh, &rule.en));
+        entitlements.chain(validations).chain(coupons).map(|(zh, en)| (zh.clone(), en.clone())).collect()
+    }
+
     /// Whether the stacking rules keep two classes apart.
     pub fn denies(&self, one: &str, other: &str) -> bool {
         self.stacking.deny.iter().any(|(a, b)| a == one && b == other || b == one && a == other)

@@ -45,6 +45,10 @@ pub enum RaiseCause {
     StillThere,
     /// A fire alarm or a guard's emergency holds every barrier up.
     Emergency,
+    /// A vehicle is on a loop that holds the arm up.
+    HeldByLoop,
+    /// Something came under an arm that was on its way down.
+    SafetyLoop,
 }
 
 /// Who decided which stay a vehicle is.

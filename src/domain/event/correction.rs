@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Fen, OpId, StayId, UtcMs};
-use crate::domain::benefit::RestsOn;
+use crate::domain::benefit::{RestsOn, Use};
 use crate::domain::plate::Plate;
 use crate::domain::stay::Stay;
 use crate::domain::tariff::Fee;
@@ -60,6 +60,15 @@ pub enum Wrong {
         /// Which stay.
         stay: StayId,
     },
+    /// A limit that only two persons go beyond kept a stay from a benefit.
+    Approved {
+        /// Which stay.
+        stay: StayId,
+        /// The limit's name in the bundle.
+        limit: String,
+        /// The second person, already verified.
+        second: String,
+    },
     /// How many vehicles are inside.
     Count {
         /// The inner lot; none: the car park outside of its inner lots.
@@ -67,6 +76,23 @@ pub enum Wrong {
         /// How many were counted.
         vehicles: u32,
     },
+}
+
+/// Two persons let a stay go beyond a limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Which stay.
+    pub stay: StayId,
+    /// The limit's name in the bundle.
+    pub limit: String,
+    /// Who.
+    pub operator: String,
+    /// And who agreed.
+    pub second: String,
+    /// Why.
+    pub reason: String,
+    /// What it is known from.
+    pub evidence: String,
 }
 
 /// A stay that was put right.
@@ -85,6 +111,10 @@ pub struct Corrected {
     /// What the fee rested on besides, where the rules have benefits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rests_on: Option<Box<RestsOn>>,
+    /// What it used up of benefits, in place of what was used before, where it has left; journals from before a correction
+    /// moved benefits do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<Vec<Use>>,
     /// What the fee rose by; below 0, what it fell by.
     pub difference: Fen,
     /// The money that goes back to the driver.

@@ -15,6 +15,13 @@ pub enum Action {
         /// The command's id.
         command: CommandId,
     },
+    /// Let a lane's arm down.
+    Lower {
+        /// Which lane.
+        lane: LaneId,
+        /// The command's id.
+        command: CommandId,
+    },
     /// Call the lane again then.
     Wake {
         /// Which lane.
@@ -61,6 +68,11 @@ pub enum StaffRefusal {
         /// Why, and what is allowed.
         why: String,
     },
+    /// So many points are given by hand only with a second person.
+    PointsSecondNeeded {
+        /// How many.
+        points: Points,
+    },
     /// This box's journal holds no such spend: only the cloud ledger can undo it.
     SpentElsewhere,
     /// The spend is of an epoch of this box that has ended: the cloud ledger undoes it.
@@ -95,6 +107,9 @@ pub enum TillAnswer {
         usable: Points,
         /// The stay and what it still owes.
         stay: Option<(StayId, Fen)>,
+        /// The same sale that came by another way before and has earned; this one earns nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        duplicate_of: Option<OpId>,
         /// Set when it is the stored answer for a repeated key.
         #[serde(skip)]
         replayed: bool,

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CardNumber, CloudNews, CommandId, Correction, DeviceId, Fen, LaneId, MemberId, OpId, Pairing, StayId, TerminalId,
-    TillAct, TillMark, Undo, UtcMs, Witnessed,
+    CardNumber, CloudNews, CommandId, Correction, DeviceId, Fen, LaneId, MemberId, MemberShown, MerchantTold,
+    OfficeAct, OpId, Pairing, Shared, Shown, StayId, TerminalId, TillAct, TillMark, Undo, UtcMs, Witnessed,
 };
 use crate::domain::admission::table::NoEntry;
-use crate::domain::benefit::CouponState;
+use crate::domain::benefit::{CouponState, Privileges};
 use crate::domain::lane::LoopRole;
 use crate::domain::losses::DayReport;
 use crate::domain::plate::Plate;
@@ -109,6 +109,8 @@ pub enum CommandAnswer {
     Accepted,
     /// The device refused, with its own words.
     Refused(String),
+    /// The line took it, and such a device never confirms a raise: no more is known than that.
+    Unconfirmed(String),
     /// Nothing came back in time, or the command could not be sent: uncertain, never retried blindly.
     Silent(String),
 }
@@ -203,14 +205,23 @@ pub struct TillCommit {
     pub occurred: Option<UtcMs>,
     /// Who buys, where the till knows.
     pub member: Option<MemberId>,
+    /// How the till knows; old journals do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Shown>,
     /// What was bought and earns points.
     pub sale: Fen,
+    /// What it would have cost without the member's price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<Fen>,
     /// The stay whose due is paid.
     pub stay: Option<StayId>,
     /// Money taken by the till.
     pub cash: Fen,
     /// Money to be covered with points.
     pub points_cover: Fen,
+    /// The coupon that multiplies what the sale earns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coupon: Option<String>,
     /// Points that were set aside for it before, and are used first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<OpId>,
@@ -266,6 +277,14 @@ pub enum FeedChange {
         spent_elsewhere_fen: Fen,
         /// When the ledger said so.
         as_of_ms: UtcMs,
+        /// How the ledger shares the budget out, where it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shared: Option<Shared>,
+    },
+    /// A merchant as it now is.
+    Merchant {
+        /// The merchant.
+        merchant: MerchantTold,
     },
     /// The member is gone.
     MemberRemoved {
@@ -311,6 +330,9 @@ pub struct Member {
     /// The box that keeps points for the member between visits, if any does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<String>,
+    /// What the member has beside the tier.
+    #[serde(flatten)]
+    pub privileges: Privileges,
 }
 
 /// Who calls an emergency.
@@ -392,6 +414,27 @@ pub enum Input {
         /// The card.
         card: CardNumber,
     },
+    /// A device is away: nothing that it said last need be so any more.
+    DeviceLost {
+        /// Which.
+        device: DeviceId,
+        /// Why, in words for staff.
+        why: String,
+    },
+    /// It is there again.
+    DeviceBack {
+        /// Which.
+        device: DeviceId,
+    },
+    /// A lane's part of a device that is away or there again.
+    LaneDevice {
+        /// The lane.
+        lane: LaneId,
+        /// Which.
+        device: DeviceId,
+        /// Whether it is away.
+        is_lost: bool,
+    },
     /// A lane's deadline has come.
     LaneDue {
         /// The lane.
@@ -449,6 +492,10 @@ pub enum Input {
         /// Which hold.
         hold: OpId,
     },
+    /// A member was shown at a till or at a lane, before anything is bought.
+    MemberShown(MemberShown),
+    /// The service desk or a merchant wants something.
+    Office(OfficeAct),
     /// Staff let a till in, or shut it out.
     TerminalChanged(Pairing),
     /// Staff close a business day.
@@ -459,36 +506,4 @@ pub enum Input {
     Witnessed(Witnessed),
     /// A spend of points is to be undone.
     Undo(Undo),
-}
-
-impl Input {
-    /// The lane that an input speaks of.
-    pub fn lane(&self) -> Option<&LaneId> {
-        match self {
-            Input::PlateRead(read) | Input::VehicleFollowed(read) => Some(&read.lane),
-            Input::Staff(act) => Some(&act.lane),
-            Input::Started { lane }
-            | Input::LoopChanged { lane, .. }
-            | Input::VehicleSeen { lane, .. }
-            | Input::BarrierAnswered { lane, .. }
-            | Input::BarrierMoved { lane, .. }
-            | Input::CardRead { lane, .. }
-            | Input::LaneDue { lane }
-            | Input::LaneReconsidered { lane }
-            | Input::LaneEmergency { lane, .. } => Some(lane),
-            Input::Till(_)
-            | Input::TillAct(_)
-            | Input::TillHoldDue { .. }
-            | Input::TerminalChanged(_)
-            | Input::DayClosing(_)
-            | Input::Cloud(_)
-            | Input::Witnessed(_)
-            | Input::Undo(_)
-            | Input::Emergency { .. }
-            | Input::ExperienceForgotten { .. }
-            | Input::RulesOffered { .. }
-            | Input::Corrected(_)
-            | Input::DayEnded(_) => None,
-        }
-    }
 }

@@ -1,30 +1,50 @@
 //! The one language of the house: what comes in, what was decided, what is to be done.
 
+mod alarm;
 mod card;
 mod cause;
 mod correction;
+mod coupon;
 mod decision;
 mod escrow;
+mod gear;
 mod input;
+mod kept;
+mod matched;
+mod office;
 mod record;
+mod share;
+mod shown;
 mod till;
+mod totals;
+mod voucher;
+mod whereabouts;
 
 use serde::{Deserialize, Serialize};
 
+pub use alarm::answer_within_h;
 pub use card::{CardNumber, ShownCard};
 pub use cause::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Tender};
-pub use correction::{Corrected, Correction, Wrong};
+pub use correction::{Approval, Corrected, Correction, Wrong};
+pub use coupon::{CouponMove, CouponUse, CouponWish};
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};
 pub use escrow::{CloudNews, EpochReason, Given, JournalHead, Undo, Witnessed};
+pub use gear::{DeviceChange, LowerStep};
 pub use input::{
     ARRIVAL_READS_MAX, ArmPosition, ArrivalRead, CommandAnswer, EmergencySource, FeedChange, Gift, Input, IssuedCoupon,
     Member, PhotoHashes, PhotoKind, PlateRead, RulesOffer, StaffAct, StaffWish, TillCommit, VehicleSign,
 };
+pub use matched::Matched;
+pub use office::{GivenFor, MerchantTold, Note, OfficeAct, OfficeNote, Shop};
 pub use record::Record;
+pub use share::{Share, ShareTaken, Shared};
+pub use shown::{CodeUse, MemberShown, Shown, ShownAt};
 pub use till::{
-    Answered, Booking, BookingKind, BusinessDay, GivenBack, HoldEnd, Pairing, PaymentVoid, PointsDebt, Reversal, Sale,
-    ShiftEnd, ShiftStart, TakenBack, Tally, TillAct, TillDone, TillHold, TillMark, TillWish, Totals,
+    Answered, Booking, BookingKind, BusinessDay, EarnedHow, ExtraPoints, GivenBack, HoldEnd, Pairing, PaymentVoid,
+    PointsDebt, Reversal, Sale, ShiftEnd, ShiftStart, TakenBack, TillAct, TillDone, TillHold, TillMark, TillWish,
 };
+pub use totals::{HourTotals, Tally, Totals};
+pub use voucher::{VoucherGives, VoucherHow, VoucherUse};
 
 macro_rules! text_id {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(

@@ -3,15 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Answered, ArmPosition, Booking, CommandAnswer, CommandId, Corrected, EmergencySource, EpochReason, Evidence,
-    FeedChange, Fen, GrantId, HoldEnd, JournalHead, LaneId, MatchedBy, MemberId, OpId, Pairing, PaymentVoid, PlateRead,
-    Points, PointsDebt, RaiseCause, ReadOutcome, Sale, ShiftEnd, ShiftStart, ShownCard, StayId, TakenBack, Tender,
-    TillHold, UtcMs,
+    Answered, Approval, ArmPosition, Booking, CodeUse, CommandAnswer, CommandId, Corrected, DeviceChange,
+    EmergencySource, EpochReason, Evidence, FeedChange, Fen, GrantId, HoldEnd, JournalHead, LaneId, LowerStep, Matched,
+    MemberId, OfficeNote, OpId, Pairing, PaymentVoid, PlateRead, Points, PointsDebt, RaiseCause, ReadOutcome, Sale,
+    ShareTaken, ShiftEnd, ShiftStart, ShownCard, StayId, TakenBack, Tender, TillHold, UtcMs,
 };
-use crate::domain::benefit::{RestsOn, Use, Validation};
+use crate::domain::benefit::{Denied, RestsOn, Use, Validation};
 use crate::domain::lane::Lane;
 use crate::domain::losses::DayReport;
-use crate::domain::matching::learning::Lesson;
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Part};
 use crate::domain::settlement::{Closed, Posting};
@@ -54,27 +53,7 @@ pub enum Record {
         evidence: Evidence,
     },
     /// Which stay the vehicle at the exit is, how certain that is, and what the two cameras showed of each other.
-    StayMatched {
-        /// Which stay.
-        stay: StayId,
-        /// At which lane.
-        lane: LaneId,
-        /// By which lane it came in.
-        entry_lane: LaneId,
-        /// The plate as it was read here.
-        read: Plate,
-        /// How certain it was, in millionths.
-        posterior_ppm: u32,
-        /// How certain it was that the vehicle had no entry, in millionths.
-        none_ppm: u32,
-        /// Whether colour and kind of vehicle were told at both and are the same.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        second_factor: bool,
-        /// Who decided.
-        by: MatchedBy,
-        /// What it teaches about the cameras of the two lanes, where it does.
-        lesson: Option<Lesson>,
-    },
+    StayMatched(Matched),
     /// What was learned about the cameras' mistakes is forgotten.
     ExperienceReset {
         /// Why.
@@ -93,10 +72,20 @@ pub enum Record {
         /// What the ledger knew of its benefits, so that the fee can be computed again; none where the rules have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rests_on: Option<Box<RestsOn>>,
+        /// Benefits that were looked at and not used, and why.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        denied: Vec<Denied>,
     },
     /// The camera read a vehicle better after its barrier was raised at the entry; only what its stay is known by
     /// changes.
     StayReread(Box<Reread>),
+    /// At the exit the driver has shown the code of a member's phone: the stay is that member's.
+    StayMemberShown {
+        /// Which stay.
+        stay: StayId,
+        /// Whose.
+        member: MemberId,
+    },
     /// The vehicle went back inside from the exit.
     StayResumed {
         /// Which stay.
@@ -111,7 +100,7 @@ pub enum Record {
         /// What a guard let go unpaid.
         waived: Fen,
         /// What is still owed: booked as a debt now, or a debt of an earlier stay that was not paid.
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default, skip_serializing_if = "super::kept::is_zero")]
         owed: Fen,
     },
     /// A vehicle left without paying; its plate owes it.
@@ -233,6 +222,9 @@ pub enum Record {
         stay: StayId,
         /// What.
         validation: Validation,
+        /// What is known of the shop that gave it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shop: Option<Box<super::Shop>>,
     },
     /// A coupon was shown for a stay.
     CouponShown {
@@ -242,7 +234,12 @@ pub enum Record {
         stay: StayId,
         /// The coupon's own number.
         coupon: String,
+        /// What is known of the shop where it was shown.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shop: Option<Box<super::Shop>>,
     },
+    /// A coupon was used for goods, or is good again.
+    CouponMoved(super::CouponMove),
     /// Points are set aside; they are spent when the vehicle has passed.
     HoldPlaced {
         /// The hold, later the spend.
@@ -288,6 +285,9 @@ pub enum Record {
         member: MemberId,
         /// How many.
         points: Points,
+        /// Where and when they may be spent, and who pays for them.
+        #[serde(default, skip_serializing_if = "Lot::is_unrestricted")]
+        lot: Lot,
     },
     /// Points that this box needs no more go back to the cloud.
     PointsReturned {
@@ -371,10 +371,14 @@ pub enum Record {
     PointsTakenBack(TakenBack),
     /// Earned points that are not here any more are owed.
     PointsOwed(PointsDebt),
+    /// The service desk or a merchant did something.
+    OfficeNoted(Box<OfficeNote>),
     /// A till's shift begins.
     ShiftOpened(ShiftStart),
     /// A till's shift is over.
     ShiftClosed(ShiftEnd),
+    /// A code of a member's phone was used.
+    MemberCodeUsed(CodeUse),
     /// A till is let in, or shut out.
     TerminalChanged(Pairing),
     /// What of this entry belongs to a business day: who owes whom, which stays ended.
@@ -417,6 +421,10 @@ pub enum Record {
     },
     /// A card was shown at a lane.
     CardRead(ShownCard),
+    /// An arm is let down, or what came back for that.
+    BarrierLowered(LowerStep),
+    /// A device is away, or there again.
+    DeviceChanged(DeviceChange),
     /// Something that staff should look at.
     AlarmRaised {
         /// A word for it.
@@ -427,6 +435,9 @@ pub enum Record {
         lane: Option<LaneId>,
         /// Which stay.
         stay: Option<StayId>,
+        /// Within how many hours somebody must answer: 1, 2 or 24; 0 in journals from before there was such a time.
+        #[serde(default)]
+        within_h: u8,
     },
     /// An emergency was called or ended.
     EmergencyChanged {
@@ -452,7 +463,7 @@ pub enum Record {
         /// Where the journal of the epoch before it ended on this box.
         previous: Option<JournalHead>,
         /// Records of a copy that contradict what came before them, and were passed over when it was made again.
-        #[serde(default, skip_serializing_if = "is_none_passed_over")]
+        #[serde(default, skip_serializing_if = "super::kept::is_none_passed_over")]
         passed_over: u64,
     },
     /// Somebody outside remembers what this journal does not hold.
@@ -472,6 +483,10 @@ pub enum Record {
         /// Until when, by the ledger's time.
         until_ms: UtcMs,
     },
+    /// A stay may go beyond a limit of benefits.
+    LimitApproved(Approval),
+    /// This box's part of a campaign's budget, as it follows what the ledger told.
+    CampaignShareTaken(ShareTaken),
     /// Rules became active.
     RulesActivated {
         /// Their version.
@@ -487,6 +502,8 @@ pub enum Record {
         changes: Vec<FeedChange>,
         /// The cursor after them.
         next: u64,
+        /// When they were heard, by this box's clock.
+        heard: UtcMs,
     },
     /// Cache, not journal: the cloud holds the journal up to here.
     Acknowledged {
@@ -500,19 +517,4 @@ pub enum Record {
         /// How late it is at least.
         latest_ms: UtcMs,
     },
-}
-
-fn is_zero(fen: &Fen) -> bool {
-    fen.0 == 0
-}
-
-fn is_none_passed_over(records: &u64) -> bool {
-    *records == 0
-}
-
-impl Record {
-    /// Whether the record is a decision of this box. What the cloud owns is cached beside the journal, not in it.
-    pub fn is_journaled(&self) -> bool {
-        !matches!(self, Record::Fed { .. } | Record::Acknowledged { .. } | Record::LeaseSeen { .. })
-    }
 }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fen, MemberId, OpId, Points, StayId, TerminalId, TillAnswer, UtcMs};
+use super::totals::{HourTotals, Totals};
+use super::{CouponMove, CouponWish, Fen, MemberId, OpId, Points, Shop, Shown, StayId, TerminalId, TillAnswer, UtcMs};
+use crate::domain::benefit::SaleFacts;
 use crate::domain::points::Part;
 
 /// A business day of the site, in days since 1970-01-01.
@@ -23,6 +25,9 @@ pub struct TillMark {
     /// The shop where it stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merchant: Option<String>,
+    /// What is known of that shop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shop: Option<Shop>,
 }
 
 /// A till's request that is not a commit.
@@ -53,6 +58,9 @@ pub enum TillWish {
         points: Points,
         /// After how long they are free again.
         ttl_ms: i64,
+        /// How the till knows whose; old journals do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shown: Option<Shown>,
     },
     /// Spend what was set aside, or a part of it; the rest is free again.
     Capture {
@@ -90,6 +98,10 @@ pub enum TillWish {
         /// Who, where the till says.
         operator: Option<String>,
     },
+    /// Something about a coupon.
+    Coupon(CouponWish),
+    /// What was sold in an hour to customers whom nobody knows; the newest word about an hour counts.
+    Report(HourTotals),
     /// The shift is over: the Z slip.
     CloseShift {
         /// Which.
@@ -150,6 +162,10 @@ pub enum TillDone {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         back: Option<GivenBack>,
     },
+    /// A coupon was used, or is good again.
+    Coupon(CouponMove),
+    /// What was sold in an hour is kept.
+    Reported(HourTotals),
     /// A shift has begun.
     ShiftOpened {
         /// Which.
@@ -201,6 +217,9 @@ pub struct GivenBack {
     pub taken: Points,
     /// Earned points that are not here any more and are owed.
     pub owed: Points,
+    /// The coupon that is good again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coupon: Option<String>,
     /// The stay whose parking is unpaid again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stay: Option<StayId>,
@@ -225,6 +244,9 @@ pub struct TillHold {
     pub parts: Vec<Part>,
     /// When they are free again, by this box's clock.
     pub expires: UtcMs,
+    /// What is known of the shop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shop: Option<Shop>,
 }
 
 /// Why points are not set aside any more.
@@ -313,14 +335,32 @@ pub struct Booking {
     /// The shop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merchant: Option<String>,
+    /// What is known of the shop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shop: Option<Shop>,
     /// The till's receipt.
     pub receipt: String,
+    /// The same sale that came by another way before, and has earned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate_of: Option<OpId>,
+    /// By how many milliseconds the till's clock or a late line puts it before this box's own time, where that is much.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub late_ms: i64,
     /// Who bought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<MemberId>,
     /// The stay whose parking was paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stay: Option<StayId>,
+    /// The list of prices that the member has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_level: Option<String>,
+    /// What the goods would have cost without it, where the till said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list_fen: Option<Fen>,
+    /// The visit during which the member bought: the member's stay that was inside then, where plates may be matched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visit: Option<StayId>,
     /// What was bought.
     pub sale_fen: Fen,
     /// What points paid of it.
@@ -338,56 +378,50 @@ pub struct Booking {
     /// The earning, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earning: Option<OpId>,
+    /// How the earning came about, where a member bought; of what came back, what of it is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub how: Option<Box<EarnedHow>>,
     /// The version of the rules by which it was reckoned.
     pub rules: u32,
     /// When it happened, by the till's clock where it says.
     pub at: UtcMs,
 }
 
-/// One kind of line in a total.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// How many lines.
-    pub count: u64,
-    /// Goods.
-    pub sale_fen: Fen,
-    /// What points paid of them.
-    pub sale_points_fen: Fen,
-    /// Parking.
-    pub parking_fen: Fen,
-    /// What points paid of it.
-    pub parking_points_fen: Fen,
-    /// Points spent; of what was given back, points that went back.
-    pub points_spent: Points,
-    /// Points earned; of what was given back, points that were taken back.
-    pub points_earned: Points,
+fn is_nothing(ms: &i64) -> bool {
+    *ms == 0
 }
 
-/// What a shift, a terminal or a day did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    /// Commits.
-    pub sales: Tally,
-    /// Captures.
-    pub captures: Tally,
-    /// Voids, also of requests that were given up.
-    pub voids: Tally,
-    /// Refunds.
-    pub refunds: Tally,
-    /// Holds that are neither captured nor free.
-    pub open_holds: u64,
-    /// Numbers that are missing in the till's own count.
-    pub missing_numbers: u64,
+/// How what a sale earned came about, so that goods that come back are reckoned by the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarnedHow {
+    /// What was known.
+    pub sale: SaleFacts,
+    /// What bonuses added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra: Vec<ExtraPoints>,
+    /// Status points: they count for the tier and buy nothing.
+    #[serde(default)]
+    pub status: Points,
+    /// By how much it changed what the member carries to the next sale, in parts of a point.
+    #[serde(default)]
+    pub carried_by: i64,
 }
 
-impl Totals {
-    /// Money that lies in the drawer for it: taken less given back.
-    pub fn cash(&self) -> Fen {
-        let cash = |tally: &Tally| {
-            tally.sale_fen.0 - tally.sale_points_fen.0 + tally.parking_fen.0 - tally.parking_points_fen.0
-        };
-        Fen(cash(&self.sales) - cash(&self.voids) - cash(&self.refunds))
-    }
+/// Points that a bonus added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtraPoints {
+    /// The bonus.
+    pub bonus: String,
+    /// The earning.
+    pub op: OpId,
+    /// How many.
+    pub points: Points,
+    /// The campaign whose budget pays for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<String>,
+    /// What they cost it.
+    #[serde(default, skip_serializing_if = "super::kept::is_zero")]
+    pub cost: Fen,
 }
 
 /// Money that a till took for parking is given back.

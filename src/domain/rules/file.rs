@@ -4,7 +4,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::golden::Golden;
-use super::{BadRules, EarnRate, GrantSize, PointsRate, Rules};
+use super::golden_sale::GoldenSale;
+use super::{BadRules, EarnRate, Goodwill, GrantSize, PointsRate, Rules};
 use crate::domain::admission::Admission;
 use crate::domain::admission::table::{List, Policy, WrittenPass};
 use crate::domain::benefit;
@@ -39,7 +40,11 @@ struct Bundle {
     earn: EarnRate,
     grants: GrantSize,
     #[serde(default)]
+    goodwill: Goodwill,
+    #[serde(default)]
     golden: Vec<Spanned<Golden>>,
+    #[serde(default)]
+    golden_sale: Vec<Spanned<GoldenSale>>,
 }
 
 #[derive(Deserialize)]
@@ -64,8 +69,11 @@ struct Dates {
     workdays: Vec<Spanned<String>>,
 }
 
+/// A bundle as it was read, with the golden cases of stays and of sales that have to be proved first.
+pub(super) type Unproved = (Rules, Vec<Spanned<Golden>>, Vec<Spanned<GoldenSale>>);
+
 /// Reads a bundle, and its golden cases apart.
-pub(super) fn read(text: &str) -> Result<(Rules, Vec<Spanned<Golden>>), BadRules> {
+pub(super) fn read(text: &str) -> Result<Unproved, BadRules> {
     let bundle: Bundle = toml::from_str(text).map_err(|error| BadRules::unreadable(text, &error))?;
     let version = u32::try_from(*bundle.bundle.version.get_ref()).ok().filter(|version| *version > 0);
     let wrong_version = || {
@@ -93,7 +101,7 @@ pub(super) fn read(text: &str) -> Result<(Rules, Vec<Spanned<Golden>>), BadRules
             Some(UtcMs(at.ok_or_else(wrong)? * 1000))
         }
     };
-    if bundle.golden.is_empty() || bundle.golden.len() > GOLDEN_MAX {
+    if bundle.golden.is_empty() || bundle.golden.len() > GOLDEN_MAX || bundle.golden_sale.len() > GOLDEN_MAX {
         let wrong = format!("{} [[golden]] cases; a bundle proves itself with at least one", bundle.golden.len());
         return Err(BadRules::whole(wrong, format!("1 to {GOLDEN_MAX}")));
     }
@@ -117,8 +125,9 @@ pub(super) fn read(text: &str) -> Result<(Rules, Vec<Spanned<Golden>>), BadRules
         points: bundle.points,
         earn: bundle.earn,
         grants: bundle.grants,
+        goodwill: bundle.goodwill,
     };
-    Ok((rules, bundle.golden))
+    Ok((rules, bundle.golden, bundle.golden_sale))
 }
 
 fn calendar(header: &Header, dates: &Dates, text: &str) -> Result<Calendar, BadRules> {

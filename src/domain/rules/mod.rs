@@ -2,6 +2,7 @@
 
 mod file;
 mod golden;
+mod golden_sale;
 pub mod lint;
 mod overlay;
 #[cfg(test)]
@@ -41,6 +42,8 @@ pub struct Rules {
     pub earn: EarnRate,
     /// How many points to ask the cloud for when a member's car enters.
     pub grants: GrantSize,
+    /// How many points staff give by hand.
+    pub goodwill: Goodwill,
 }
 
 /// What points are worth.
@@ -85,6 +88,15 @@ pub struct EarnRate {
     pub fen: Count,
     /// … earn so many points.
     pub points: Price,
+    /// Whether what is left over of a point is kept for the member's next sale.
+    #[serde(default)]
+    pub carry: bool,
+    /// Days before plainly earned points may be spent.
+    #[serde(default)]
+    pub pending_days: u32,
+    /// … and so many status points, which count for the tier and buy nothing.
+    #[serde(default = "nothing")]
+    pub status_points: Price,
 }
 
 /// How big a grant to ask for.
@@ -99,6 +111,24 @@ pub struct GrantSize {
     /// With fewer points than this at home, more are asked for.
     #[serde(default = "nothing")]
     pub low_water_points: Price,
+}
+
+/// How many points staff may give by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Goodwill {
+    /// One person alone, at a time.
+    pub alone_points: Count,
+    /// One person alone, on one business day.
+    pub day_points: Count,
+    /// Two persons, at a time.
+    pub most_points: Count,
+}
+
+impl Default for Goodwill {
+    fn default() -> Self {
+        Self { alone_points: Count(200), day_points: Count(1_000), most_points: Count(10_000) }
+    }
 }
 
 /// A number from 1.
@@ -169,8 +199,9 @@ fn place(text: &str, byte: usize) -> (usize, usize) {
 impl Rules {
     /// Reads a bundle and refuses it where it contradicts itself or computes its own golden cases differently.
     pub fn parse(text: &str) -> Result<Self, BadRules> {
-        let (rules, cases) = file::read(text)?;
+        let (rules, cases, sales) = file::read(text)?;
         golden::prove(&rules, &cases, text)?;
+        golden_sale::prove(&rules, &sales, text)?;
         Ok(rules)
     }
 

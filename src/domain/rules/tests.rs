@@ -44,7 +44,11 @@ fn a_wrong_bundle_says_where_what_is_wrong_and_what_is_allowed() {
     check("minutes = 30,", "minutes = 0,", "11:20: 0 minutes; allowed: 1 to 44640");
     check("fen = 500 }", "fen = -1 }", "11:30: -1 fen; allowed: 0 to 100000000");
     check("per = \"24h\"", "per = \"week\"", "unknown variant `week`; allowed: one of `24h`, `day`, `stay`");
-    check("[earn]", "[earn]\nbonus = 2", "unknown field `bonus`; allowed: `fen` or `points`");
+    check(
+        "[earn]",
+        "[earn]\nbonus = 2",
+        "unknown field `bonus`; allowed: one of `fen`, `points`, `carry`, `pending_days`, `status_points`",
+    );
     check(
         "id = \"standard\"",
         "id = \"standard\"\nfoo = 1",

@@ -6,7 +6,7 @@ use crate::domain::event::{Decision, Record, Reply, StaffRefusal};
 
 /// Staff close a business day. A day that is closed already stays as it was.
 pub(in crate::domain) fn close(closing: &Closing, facts: &Facts) -> Decision {
-    let ClosingFacts { last, oldest, report } = &facts.tills.closing;
+    let ClosingFacts { last, oldest, report, forgets } = &facts.tills.closing;
     let said = |text: Result<String, StaffRefusal>| Decision { reply: Reply::Staff(text), ..Decision::nothing() };
     if last.is_some_and(|last| closing.day <= last) {
         return said(Ok("the day was closed before".to_owned()));
@@ -19,7 +19,7 @@ pub(in crate::domain) fn close(closing: &Closing, facts: &Facts) -> Decision {
     }
     let exceptions = report.exceptions.len() as u64 + report.more_exceptions;
     let Closing { day, by } = closing.clone();
-    let record = Record::DayClosed(Closed { day, by, report: report.clone() });
+    let record = Record::DayClosed(Closed { day, by, report: report.clone(), forgets: *forgets });
     let text = format!("the day is closed; {exceptions} things to look at");
     Decision { records: vec![record], reply: Reply::Staff(Ok(text)), ..Decision::nothing() }
 }

@@ -3,8 +3,11 @@
 mod close;
 mod post;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::benefit::Split;
 use super::event::{BusinessDay, Fen, GrantId, JournalHead, LaneId, OpId, Points, StayId, TerminalId, Totals};
 
 pub(super) use close::close;
@@ -24,6 +27,9 @@ pub struct Posting {
     /// Where a vehicle passed that had no stay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strangers: Vec<LaneId>,
+    /// Names that stand for several payers, where points were spent whose lot may have such a funder.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub funders: BTreeMap<String, Split>,
 }
 
 /// Why somebody owes.
@@ -85,7 +91,13 @@ pub struct Closed {
     pub by: String,
     /// What it came to.
     pub report: Report,
+    /// Up to this entry the tills' stored answers are kept no longer: the journal alone has them from here on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgets: Option<u64>,
 }
+
+/// How many days a stored answer is kept at least, once its own day is closed and the cloud holds its entry.
+pub const ANSWERS_KEPT_DAYS: i32 = 7;
 
 /// What deciding to close a day rests on.
 #[derive(Clone, Debug, Default)]
@@ -96,6 +108,8 @@ pub struct ClosingFacts {
     pub oldest: Option<BusinessDay>,
     /// What the day comes to.
     pub report: Report,
+    /// Up to which entry answers may be forgotten, where there are any.
+    pub forgets: Option<u64>,
 }
 
 /// What a day came to.
@@ -114,6 +128,9 @@ pub struct Report {
     /// How many more there are.
     #[serde(default)]
     pub more_exceptions: u64,
+    /// Paper vouchers that were keyed in, and what they let off.
+    #[serde(default)]
+    pub vouchers: (u64, Fen),
     /// Where the journal stood before the entry that closed the day.
     pub head: JournalHead,
 }
@@ -178,6 +195,12 @@ pub enum Mismatch {
     LaneOnly,
     /// Amounts that should be the same are not.
     AmountDiff,
+    /// A till says that it happened at another time than this box saw.
+    TimeDiff,
+    /// The same sale came by two ways; it earned once.
+    Duplicate,
+    /// A party disputes it.
+    Disputed,
     /// A guard let it go.
     WrittenOff,
 }

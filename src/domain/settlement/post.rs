@@ -1,9 +1,11 @@
 //! Legs: each spend of points names, lot by lot, who is to be paid, and each benefit who pays for it.
 
+use std::collections::BTreeMap;
+
 use super::{Leg, LegKind, Posting};
 use crate::domain::benefit::{self, ACCEPTOR, UNFUNDED};
 use crate::domain::decide::Facts;
-use crate::domain::event::{Decision, Fen, OpId, Points, Record, StayId};
+use crate::domain::event::{Corrected, CouponMove, Decision, Fen, OpId, Points, Record, StayId, VoucherUse};
 use crate::domain::points::Part;
 
 /// Adds to a decision what of it belongs to the day's accounts. No decision goes without.
@@ -30,6 +32,17 @@ fn posting(records: &[Record], facts: &Facts) -> Posting {
                 |part: &Part, fen| Leg { of: Some(of.clone()), ..of_part(LegKind::Undone, op, stay, None, part, fen) };
             posting.legs.extend(parts.iter().zip(shares(*fen, parts)).map(|(part, fen)| leg(part, fen)));
         }
+        if let Record::CouponMoved(moved) = record {
+            posting.legs.extend(of_coupon(moved));
+        }
+        if let Record::OfficeNoted(note) = record
+            && let Some(used) = &note.used
+        {
+            posting.legs.extend(of_voucher(&note.op, used));
+        }
+        if let Record::StayCorrected(corrected) = record {
+            posting.legs.extend(of_correction(corrected, facts));
+        }
         if let Record::StayClosed { stay, .. } = record {
             posting.stays.push(stay.clone());
             posting.legs.extend(of_benefits(records, facts, stay));
@@ -39,6 +52,9 @@ fn posting(records: &[Record], facts: &Facts) -> Posting {
         {
             posting.strangers.push(lane.clone());
         }
+    }
+    if posting.legs.iter().any(|leg| leg.what == LegKind::Spend) {
+        posting.funders.clone_from(&facts.rules.benefits.funders);
     }
     posting
 }
@@ -87,6 +103,68 @@ fn of_benefits(records: &[Record], facts: &Facts, stay: &StayId) -> Vec<Leg> {
         fen,
     };
     payers.map(leg).collect()
+}
+
+/// What benefits take off a stay more or less than before it was put right, for each who pays them.
+fn of_correction(corrected: &Corrected, facts: &Facts) -> Vec<Leg> {
+    let (Some(uses), Some(before)) = (&corrected.uses, &facts.named_stay) else { return Vec::new() };
+    // Two stays that are one visit go by the rules of the first.
+    let first = facts.first.as_ref().filter(|first| first.stay.rules == corrected.stay.rules);
+    let rules = if before.stay.rules == corrected.stay.rules { before } else { first.unwrap_or(before) };
+    let mut owed: BTreeMap<String, i64> = BTreeMap::new();
+    for (stay, uses, way) in [(before, &before.benefits.held, -1), (rules, uses, 1)] {
+        for (payer, fen) in uses.iter().flat_map(|used| benefit::payers(&stay.rules.benefits, used)) {
+            *owed.entry(payer).or_default() += way * fen.0;
+        }
+    }
+    let leg = |(payer, fen): (String, i64)| Leg {
+        what: if fen > 0 { LegKind::Benefit } else { LegKind::Undone },
+        op: None,
+        of: None,
+        stay: Some(corrected.stay.id.clone()),
+        payer: Some(payer),
+        acceptor: Some(ACCEPTOR.to_owned()),
+        grant: None,
+        points: Points(0),
+        fen: Fen(fen.abs()),
+    };
+    owed.into_iter().filter(|(_, fen)| *fen != 0).map(leg).collect()
+}
+
+/// What a coupon took off goods is owed to the shop that took it, and no more once the use is taken back.
+fn of_coupon(moved: &CouponMove) -> Vec<Leg> {
+    let (what, of) = match moved {
+        CouponMove::Used(used) => (LegKind::Benefit, &**used),
+        CouponMove::Returned { of, .. } => (LegKind::Undone, &**of),
+    };
+    let leg = |(payer, fen): &(String, Fen)| Leg {
+        what,
+        op: None,
+        of: None,
+        stay: None,
+        payer: Some(payer.clone()),
+        acceptor: Some(of.merchant.clone()),
+        grant: None,
+        points: Points(0),
+        fen: *fen,
+    };
+    of.payers.iter().map(leg).collect()
+}
+
+/// What a voucher that was keyed in pays at once; of one that was given to a stay the stay's own entry says it.
+fn of_voucher(op: &OpId, used: &VoucherUse) -> Vec<Leg> {
+    let leg = |(payer, fen): &(String, Fen)| Leg {
+        what: LegKind::Benefit,
+        op: Some(op.clone()),
+        of: None,
+        stay: used.stay.clone(),
+        payer: Some(payer.clone()),
+        acceptor: Some(used.acceptor.clone()),
+        grant: None,
+        points: Points(0),
+        fen: *fen,
+    };
+    used.payers.iter().map(leg).collect()
 }
 
 /// What each part paid of an amount, by its points; whole fen that add up to the amount, whatever the parts.

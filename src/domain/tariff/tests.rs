@@ -39,6 +39,72 @@ fn a_cap_holds_in_each_day_from_entry() {
     }
 }
 
+/// The last whole day is walked and not multiplied: its night is cut short by the exit, and so stays within its free
+/// hours as no night before it does.
+#[test]
+fn the_last_day_is_not_multiplied_where_the_exit_cuts_its_night_short() {
+    let unit = "unit = { minutes = 60, fen = 100 }";
+    let tariff = rules(&format!(
+        "restart = \"24h\"\nsegments = [\n{{ id = \"day\", from = \"12:00\", to = \"22:00\", {unit} }},\n\
+         {{ id = \"night\", from = \"22:00\", to = \"12:00\", free = {{ minutes = 780 }}, {unit} }}]"
+    ));
+    let at_ten = UtcMs((MONDAY_S + 10 * 3600) * 1000);
+    let cost = |minutes: i64| fee(&tariff, &Question::of(at_ten, UtcMs(at_ten.0 + minutes * MINUTE_MS))).total.0;
+    // The two hours to the first noon are free; a day is ten hours; a night of fourteen is charged, of thirteen not.
+    assert_eq!(cost(4 * 1440 + 30), 4 * 1000 + 3 * 1400);
+    assert_eq!(cost(9 * 1440 + 30), 9 * 1000 + 8 * 1400);
+    assert_eq!(cost(9 * 1440 + 60), 9 * 1000 + 8 * 1400, "thirteen hours to the second");
+    assert_eq!(cost(9 * 1440 + 61), 9 * 1000 + 9 * 1400, "with 61 minutes more the last night is too long");
+}
+
+#[test]
+fn days_are_multiplied_only_where_their_cap_is_the_last_one() {
+    let caps = "caps = [{ per = \"24h\", fen = [6000, 4000, 3000] }]";
+    let tariff = rules(&format!("restart = \"24h\"\nunit = {{ minutes = 60, fen = 1000 }}\n{caps}"));
+    for (days, fen) in [(1, 6000), (2, 10_000), (3, 13_000), (10, 34_000)] {
+        check(&tariff, days * 86_400, fen);
+    }
+}
+
+#[test]
+fn a_part_of_a_fen_goes_where_the_factor_says() {
+    let tariff = rules(
+        "unit = { minutes = 60, fen = 333 }\nmultipliers = [{ class = \"a\", bps = 10001, round = \"up\" }, \
+         { class = \"b\", bps = 10001, round = \"down\" }, { class = \"c\", bps = 15000, round = \"half_up\" }]",
+    );
+    for (class, fen) in [("a", 334), ("b", 333), ("c", 500)] {
+        let hour = Question::of(UtcMs(MONDAY_S * 1000), UtcMs((MONDAY_S + 3600) * 1000));
+        assert_eq!(fee(&tariff, &Question { class: class.to_owned(), ..hour }).total.0, fen, "{class}");
+    }
+}
+
+#[test]
+fn what_a_day_leaves_of_its_free_minutes_is_gone() {
+    let tariff = rules(
+        "free = { minutes = 60, reading = \"deducted\" }\nrestart = \"midnight\"\nrestart_free = true\n\
+         unit = { minutes = 30, fen = 100 }",
+    );
+    let before_midnight = UtcMs((MONDAY_S + 86_400 - 1800) * 1000);
+    for (minutes, fen) in [(30, 0), (90, 0), (120, 100), (150, 200)] {
+        let exit = UtcMs(before_midnight.0 + minutes * MINUTE_MS);
+        assert_eq!(fee(&tariff, &Question::of(before_midnight, exit)).total.0, fen, "{minutes} minutes");
+    }
+}
+
+/// A cap's midnight comes between the minutes of a beginning: the last of them still is one.
+#[test]
+fn a_beginning_lasts_to_its_last_minute() {
+    let tariff = rules(
+        "blocks = [{ minutes = 3, unit_minutes = 1, fen = 10 }]\nunit = { minutes = 60, fen = 100 }\n\
+         caps = [{ per = \"day\", fen = 5000 }]",
+    );
+    let before_midnight = UtcMs((MONDAY_S + 86_400 - 120) * 1000);
+    for (minutes, fen) in [(2, 20), (3, 30), (4, 130)] {
+        let exit = UtcMs(before_midnight.0 + minutes * MINUTE_MS);
+        assert_eq!(fee(&tariff, &Question::of(before_midnight, exit)).total.0, fen, "{minutes} minutes");
+    }
+}
+
 #[test]
 fn a_stay_of_wrong_clocks_costs_ten_years_at_most() {
     let dear = rules("unit = { minutes = 1, fen = 100000000 }");

@@ -3,11 +3,12 @@
 
 use super::facts::Booked;
 use super::hold::free;
-use super::{Refused, TOMBSTONED, last_of, op, put_back, send_home};
+use super::{Refused, TOMBSTONED, coupon, last_of, op, put_back, send_home};
+use crate::domain::benefit::{points_cost, sale_earns};
 use crate::domain::decide::Facts;
 use crate::domain::event::{
-    Answered, Booking, BookingKind, Decision, Fen, GivenBack, HoldEnd, Now, OpId, PaymentVoid, Points, PointsDebt,
-    Record, Reversal, TakenBack, TillAct, TillAnswer, TillDone,
+    Answered, Booking, BookingKind, CouponMove, Decision, EarnedHow, ExtraPoints, Fen, GivenBack, HoldEnd, Now, OpId,
+    PaymentVoid, Points, PointsDebt, Record, Reversal, TakenBack, TillAct, TillAnswer, TillDone,
 };
 use crate::domain::points::{self, Part, Purse};
 use crate::domain::stay::StayState;
@@ -15,8 +16,12 @@ use crate::domain::stay::StayState;
 /// Places of the effects among those of one decision.
 const REVERSED: u32 = 10;
 const PAYMENT: u32 = 20;
+const COUPON: u32 = 30;
 const TAKEN: u32 = 21;
 const OWED: u32 = 22;
+/// Where what is taken of bonuses begins, and what is owed of them: far apart, as a bundle has fewer rules.
+const TAKEN_EXTRA: u32 = 1_000;
+const OWED_EXTRA: u32 = 100_000;
 
 /// Takes back a whole transaction of the same business day.
 pub(super) fn void(
@@ -93,6 +98,12 @@ pub(super) fn give_up(
             let back = give_back(decision, act, booked, whole, BookingKind::Void, facts, now);
             reversed(Reversal::Reversed, Some(back))
         }
+        TillAnswer::Done { done: TillDone::Coupon(CouponMove::Used(used)), .. } => {
+            let standing = facts.tills.coupon_use.as_ref().filter(|standing| standing.op == used.op);
+            let Some(standing) = standing else { return reversed(Reversal::NothingToUndo, None) };
+            coupon::put_back(decision, act, standing, op(facts, 0), facts);
+            reversed(Reversal::Reversed, None)
+        }
         TillAnswer::Done { .. } => reversed(Reversal::Kept, None),
     }
 }
@@ -167,13 +178,20 @@ fn give_back(
         let (op, of, stay, fen) = (op(facts, PAYMENT), of.clone(), stay.clone(), *fen);
         decision.records.push(Record::PaymentVoided(PaymentVoid { op, of, stay, fen }));
     }
-    let taken = take_earned(decision, booked, back.earned, facts, &mut purse);
+    let taken = take_earned(decision, booked, &back, facts, &mut purse);
     let line = back.booking(act, booked, what, facts, now);
     let cash = line.sale_fen.0 - line.sale_points_fen.0 + line.parking_fen.0 - line.parking_points_fen.0;
     let (points_fen, points) =
         (Fen(line.sale_points_fen.0 + line.parking_points_fen.0), Points(line.sale_points.0 + line.parking_points.0));
     let stay = line.stay.clone();
     decision.records.push(Record::TillBooked(line));
+    // A coupon that multiplied what the sale earned is good again once nothing of the sale is left.
+    let is_undone = booked.refunded.0 + sale.0 == booked.booking.sale_fen.0;
+    let multiplied = facts.tills.coupon_use.as_ref().filter(|_| is_undone);
+    let multiplied = multiplied.filter(|used| used.transaction.as_ref() == Some(&booked.booking.op));
+    if let Some(used) = multiplied {
+        coupon::put_back(decision, act, used, op(facts, COUPON), facts);
+    }
     if let Some(member) = &booked.booking.member {
         send_home(decision, facts, member, &mut purse);
     }
@@ -185,9 +203,10 @@ fn give_back(
         points_fen,
         points,
         taken,
-        owed: Points(back.earned.0 - taken.0),
+        owed: Points(back.earned().0 - taken.0),
         stay,
-        usable: points::usable(&purse),
+        coupon: multiplied.and_then(|used| used.used.instance.clone()),
+        usable: points::usable(&purse.valid(&facts.till(now))),
     }
 }
 
@@ -200,7 +219,15 @@ struct Back {
     reversed_fen: Fen,
     parking_points: Points,
     with_parking: bool,
-    earned: Points,
+    /// Plain points, and what each bonus had added, that the goods no longer earn.
+    plain: Points,
+    extra: Vec<Points>,
+    /// What that had cost the campaigns of the bonuses.
+    costs: Vec<Fen>,
+    /// Status points likewise.
+    status: Points,
+    /// By how much it changes what the member carries to the next sale.
+    carried_by: i64,
 }
 
 impl Back {
@@ -220,8 +247,29 @@ impl Back {
             reversed_fen: Fen(before.spent_fen.0 - after.spent_fen.0),
             parking_points: Points(if with_parking { left(true) } else { 0 }),
             with_parking,
-            earned: Points(before.earned.0 - after.earned.0),
+            plain: Points(before.plain.0 - after.plain.0),
+            extra: before.extra.iter().zip(&after.extra).map(|(was, is)| Points(was.0 - is.0)).collect(),
+            costs: before.extra.iter().zip(&after.extra).map(|(was, is)| cost_between(booked, *was, *is)).collect(),
+            status: Points(before.status.0 - after.status.0),
+            carried_by: after.carried - before.carried,
         }
+    }
+
+    /// Earned points in all.
+    fn earned(&self) -> Points {
+        Points(self.plain.0 + self.extra.iter().map(|points| points.0).sum::<i64>())
+    }
+
+    /// What of the earning is taken back, for the line in the books.
+    fn how(&self, booked: &Booked) -> Option<Box<EarnedHow>> {
+        let was = booked.booking.how.as_ref()?;
+        let back = self.extra.iter().zip(&self.costs);
+        let extra = was.extra.iter().zip(back).map(|(was, (points, cost))| {
+            let cost = was.campaign.as_ref().map_or(Fen(0), |_| *cost);
+            ExtraPoints { points: *points, cost, ..was.clone() }
+        });
+        let (sale, status, carried_by) = (was.sale.clone(), self.status, self.carried_by);
+        Some(Box::new(EarnedHow { sale, extra: extra.collect(), status, carried_by }))
     }
 
     fn booking(&self, act: &TillAct, booked: &Booked, what: BookingKind, facts: &Facts, now: Now) -> Booking {
@@ -234,17 +282,24 @@ impl Back {
             shift: facts.tills.shift,
             day: facts.day,
             merchant: act.mark.merchant.clone(),
+            shop: act.mark.shop.clone(),
+            duplicate_of: None,
+            late_ms: 0,
             receipt: booked.booking.receipt.clone(),
             member: booked.booking.member.clone(),
             stay: booked.booking.stay.clone().filter(|_| self.with_parking),
+            price_level: booked.booking.price_level.clone(),
+            list_fen: None,
+            visit: booked.booking.visit.clone(),
             sale_fen: self.sale,
             sale_points_fen: self.sale_points_fen,
             sale_points: self.sale_points,
             parking_fen: with_parking(booked.booking.parking_fen),
             parking_points_fen: with_parking(booked.booking.parking_points_fen),
             parking_points: self.parking_points,
-            earned: self.earned,
+            earned: self.earned(),
             earning: booked.booking.earning.clone(),
+            how: self.how(booked),
             rules: booked.booking.rules,
             at: now.utc,
         }
@@ -257,7 +312,10 @@ struct Kept {
     points: Points,
     /// What those points had paid.
     spent_fen: Fen,
-    earned: Points,
+    plain: Points,
+    extra: Vec<Points>,
+    status: Points,
+    carried: i64,
 }
 
 impl Kept {
@@ -266,13 +324,27 @@ impl Kept {
         // Points and money stay in the proportion in which they paid; what is rounded goes back as points.
         let points_fen = share(sale_points_fen.0, left.0, sale_fen.0);
         let points = share(sale_points.0, points_fen, sale_points_fen.0);
-        let earned = match &booked.booking.earning {
-            Some(_) => booked.rules.points_earned(Fen(left.0 - points_fen)).min(booked.booking.earned),
-            None => Points(0),
-        };
         let spent_fen = Fen(share(sale_points_fen.0, points, sale_points.0));
-        Self { points_fen: Fen(points_fen), points: Points(points), spent_fen, earned }
+        let money = Fen(left.0 - points_fen);
+        let (points_fen, points, none) = (Fen(points_fen), Points(points), Points(0));
+        let (Some(how), Some(member)) = (&booked.booking.how, &booked.booking.member) else {
+            // A line from before there were bonuses, or one that earned nothing.
+            let earned = booked.booking.earning.as_ref().map_or(none, |_| booked.rules.points_earned(money));
+            let plain = earned.min(booked.booking.earned);
+            return Self { points_fen, points, spent_fen, plain, extra: Vec::new(), status: none, carried: 0 };
+        };
+        let earns = sale_earns(&booked.rules, member, money, &how.sale);
+        let given = |bonus: &str| earns.extra.iter().find(|(id, _)| id == bonus).map_or(none, |(_, points)| *points);
+        let extra: Vec<Points> = how.extra.iter().map(|was| given(&was.bonus).min(was.points)).collect();
+        let given = booked.booking.earned.0 - how.extra.iter().map(|was| was.points.0).sum::<i64>();
+        let (plain, status) = (earns.plain.min(Points(given)), earns.status);
+        Self { points_fen, points, spent_fen, plain, extra, status, carried: earns.carried }
     }
+}
+
+/// What less points cost a campaign less: whatever the cutting, all together come to what they all had cost.
+fn cost_between(booked: &Booked, was: Points, is: Points) -> Fen {
+    Fen(points_cost(&booked.rules, was).0 - points_cost(&booked.rules, is).0)
 }
 
 /// `whole × part ÷ of`, rounded down.
@@ -310,22 +382,34 @@ fn give_points(decision: &mut Decision, booked: &Booked, back: &Back, act: &Till
     }
 }
 
-/// Takes back what was earned too much: from the very pocket that was earned where it is still here, else it is owed.
-fn take_earned(decision: &mut Decision, booked: &Booked, earned: Points, facts: &Facts, purse: &mut Purse) -> Points {
-    let (Some(of), Some(member)) = (&booked.booking.earning, &booked.booking.member) else { return Points(0) };
-    let taken = Points(earned.0.min(booked.born.0));
-    if taken.0 > 0 {
-        let parts = vec![Part { grant: points::born(of), points: taken }];
-        points::lower(purse, &parts);
-        let (op, of, member) = (op(facts, TAKEN), of.clone(), member.clone());
-        decision.records.push(Record::PointsTakenBack(TakenBack { op, of, member, points: taken, parts, debt: None }));
+/// Takes back what was earned too much: from the very pockets that were earned where they are still here, else it is
+/// owed.
+fn take_earned(decision: &mut Decision, booked: &Booked, back: &Back, facts: &Facts, purse: &mut Purse) -> Points {
+    let Some(member) = &booked.booking.member else { return Points(0) };
+    let plain = booked.booking.earning.iter().map(|of| (of, back.plain, booked.born, TAKEN, OWED));
+    let extra = booked.booking.how.iter().flat_map(|how| &how.extra).zip(&back.extra).zip(&booked.born_extra);
+    let extra = (0..).zip(extra).map(|(n, ((of, points), born))| {
+        let (taken, owed) = (TAKEN_EXTRA + n, OWED_EXTRA + n);
+        (&of.op, *points, *born, taken, owed)
+    });
+    let mut taken_in_all = Points(0);
+    for (of, earned, born, taken_at, owed_at) in plain.chain(extra) {
+        let taken = Points(earned.0.min(born.0));
+        if taken.0 > 0 {
+            let parts = vec![Part { grant: points::born(of), points: taken }];
+            points::lower(purse, &parts);
+            let (op, of, member) = (op(facts, taken_at), of.clone(), member.clone());
+            let back = TakenBack { op, of, member, points: taken, parts, debt: None };
+            decision.records.push(Record::PointsTakenBack(back));
+        }
+        let owed = Points(earned.0 - taken.0);
+        if owed.0 > 0 {
+            let (debt, of, member) = (op(facts, owed_at), of.clone(), member.clone());
+            decision.records.push(Record::PointsOwed(PointsDebt { debt, of, member, points: owed }));
+        }
+        taken_in_all.0 += taken.0;
     }
-    let owed = Points(earned.0 - taken.0);
-    if owed.0 > 0 {
-        let (debt, of, member) = (op(facts, OWED), of.clone(), member.clone());
-        decision.records.push(Record::PointsOwed(PointsDebt { debt, of, member, points: owed }));
-    }
-    taken
+    taken_in_all
 }
 
 #[cfg(test)]

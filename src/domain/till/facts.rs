@@ -3,8 +3,9 @@
 use crate::domain::settlement::ClosingFacts;
 use std::sync::Arc;
 
+use crate::domain::benefit::{HeldPass, Known, SaleFacts};
 use crate::domain::decide::{SpendFacts, StoredOperation};
-use crate::domain::event::{Booking, Fen, OpId, Points, TillHold, Totals};
+use crate::domain::event::{Booking, CodeUse, CouponUse, Fen, MemberId, OpId, Points, StayId, TillHold, Totals, UtcMs};
 use crate::domain::rules::Rules;
 use crate::domain::stay::StayState;
 
@@ -15,14 +16,32 @@ pub struct TillFacts {
     pub shift: u32,
     /// The highest number of the till's own count that was answered in it.
     pub last_number: Option<u64>,
+    /// Whether the request's number is the only one that was still missing in it.
+    pub fills_last_hole: bool,
+    /// What became of the code by which the member was shown.
+    pub code: Option<CodeUse>,
     /// The hold that is meant.
     pub hold: Option<Held>,
     /// The transaction that is meant.
     pub booked: Option<Booked>,
     /// What is stored under the key that the till gives up.
     pub original: Option<StoredOperation>,
+    /// What a coupon for goods rests on besides itself: campaigns and what they have cost.
+    pub coupons: Known,
+    /// Whose coupon it is, where the cloud says.
+    pub coupon_member: Option<MemberId>,
+    /// The pass of that number and whose it is, where no coupon has it; its uses are counted in `coupons`.
+    pub pass: Option<(HeldPass, MemberId)>,
+    /// The use of a coupon that stands, where it is meant.
+    pub coupon_use: Option<CouponUse>,
     /// What the open shift has done.
     pub totals: Totals,
+    /// The newest sale with the same receipt that came by another way and has earned, and when it happened.
+    pub twin: Option<(OpId, UtcMs)>,
+    /// The stay of the member that is inside.
+    pub visit: Option<StayId>,
+    /// What a sale of the member's rests on: the tier, and what is carried from sale to sale.
+    pub earning: SaleFacts,
     /// What the member owes of points that were earned too much, the oldest first.
     pub debts: Vec<OpenDebt>,
     /// Every hold that is open, where an epoch ends.
@@ -68,6 +87,8 @@ pub struct Booked {
     pub stay_state: Option<StayState>,
     /// What the pocket that it earned still holds and may be used now.
     pub born: Points,
+    /// The same of each bonus, in their order.
+    pub born_extra: Vec<Points>,
     /// The rules by which it was reckoned.
     pub rules: Arc<Rules>,
 }

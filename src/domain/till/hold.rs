@@ -15,7 +15,7 @@ const SPEND: u32 = 6;
 /// Sets points aside.
 pub(super) fn place(
     decision: &mut Decision,
-    terminal: &TerminalId,
+    act: &TillAct,
     member: &MemberId,
     points: Points,
     ttl_ms: i64,
@@ -37,12 +37,13 @@ pub(super) fn place(
     points::lower(&mut purse, &parts);
     let hold = TillHold {
         op: op(facts, 0),
-        terminal: terminal.clone(),
+        terminal: act.terminal.clone(),
         member: member.clone(),
         points,
         fen: facts.rules.points_worth(points),
         parts,
         expires: UtcMs(now.utc.0 + ttl_ms),
+        shop: act.mark.shop.clone(),
     };
     let TillHold { op, fen, expires, .. } = hold.clone();
     decision.records.push(Record::TillHoldPlaced(hold));
@@ -88,9 +89,15 @@ pub(super) fn capture(
         shift: facts.tills.shift,
         day: facts.day,
         merchant: act.mark.merchant.clone(),
+        shop: act.mark.shop.clone(),
+        duplicate_of: None,
+        late_ms: 0,
         receipt: receipt.to_owned(),
         member: Some(hold.member.clone()),
         stay: None,
+        price_level: None,
+        list_fen: None,
+        visit: facts.tills.visit.clone(),
         sale_fen: fen,
         sale_points_fen: fen,
         sale_points: points,
@@ -99,6 +106,7 @@ pub(super) fn capture(
         parking_points: Points(0),
         earned: Points(0),
         earning: None,
+        how: None,
         rules: facts.rules.version,
         at: now.utc,
     }));

@@ -1,17 +1,21 @@
 //! What tills ask besides a commit: points set aside, goods that come back, requests that are given up, shifts.
 
 mod back;
+mod coupon;
 pub mod facts;
 mod hold;
+mod shown;
 
 use super::decide::{Facts, StoredOperation};
 use super::event::{
-    Answered, Decision, MemberId, Now, OpId, Pairing, Points, Record, Reply, ShiftEnd, ShiftStart, TerminalId, TillAct,
-    TillAnswer, TillDone, TillMark, TillWish,
+    Answered, Decision, HourTotals, MemberId, Now, OpId, Pairing, Points, Record, Reply, ShiftEnd, ShiftStart,
+    TerminalId, TillAct, TillAnswer, TillDone, TillMark, TillWish,
 };
 use super::points::{self, Part, Pocket, Purse};
 
+pub(super) use coupon::{Multiplied, multiply};
 pub(super) use hold::{due, find as find_hold};
+pub(super) use shown::{check as check_shown, shown};
 
 /// A code of `docs/till-api.md` and a sentence.
 pub(super) type Refused = (&'static str, String);
@@ -20,6 +24,9 @@ pub(super) type Refused = (&'static str, String);
 pub const TOMBSTONED: &str = "tombstoned";
 /// The place of what goes back to the cloud among a decision's effects: far behind everything else.
 const RETURN: u32 = 100;
+
+/// Where the hours of any clock begin: offsets from UTC are whole quarters of an hour.
+const QUARTER_MS: i64 = 15 * 60_000;
 
 /// Decides what a till asks.
 pub(super) fn act(act: &TillAct, facts: &Facts, now: Now) -> Decision {
@@ -43,14 +50,20 @@ pub(super) fn act(act: &TillAct, facts: &Facts, now: Now) -> Decision {
 
 fn wish(decision: &mut Decision, act: &TillAct, facts: &Facts, now: Now) -> Result<TillDone, Refused> {
     match &act.wish {
-        TillWish::Hold { member, points, ttl_ms } => {
-            hold::place(decision, &act.terminal, member, *points, *ttl_ms, facts, now)
+        TillWish::Hold { member, points, ttl_ms, shown } => {
+            let terminal = &act.terminal;
+            let code = check_shown(shown.as_ref(), Some(member), terminal.as_str(), true, facts, now.utc, now)?;
+            let held = hold::place(decision, act, member, *points, *ttl_ms, facts, now)?;
+            decision.records.extend(code);
+            Ok(held)
         }
         TillWish::Capture { fen, receipt, .. } => hold::capture(decision, act, *fen, receipt, facts, now),
         TillWish::Release { .. } => hold::release(decision, &act.terminal, facts, now),
         TillWish::Void { transaction } => back::void(decision, act, transaction, facts, now),
         TillWish::Refund { transaction, fen } => back::refund(decision, act, transaction, *fen, facts, now),
         TillWish::Reverse { original_key } => back::give_up(decision, act, original_key, facts, now),
+        TillWish::Coupon(wish) => coupon::ask(decision, act, wish, facts, now),
+        TillWish::Report(hour) => report(hour, now),
         TillWish::OpenShift { operator } => open_shift(decision, &act.terminal, operator.clone(), facts),
         TillWish::CloseShift { shift } => close_shift(decision, &act.terminal, *shift, facts),
     }
@@ -64,8 +77,8 @@ pub(super) fn repeat(fingerprint: &str, stored: &StoredOperation) -> TillAnswer 
         return TillAnswer::Refused { code: "idempotency-key-reused".to_owned(), detail };
     }
     match stored.answer.clone() {
-        TillAnswer::Applied { transaction, earned, spent, usable, stay, .. } => {
-            TillAnswer::Applied { transaction, earned, spent, usable, stay, replayed: true }
+        TillAnswer::Applied { transaction, earned, spent, usable, stay, duplicate_of, .. } => {
+            TillAnswer::Applied { transaction, earned, spent, usable, stay, duplicate_of, replayed: true }
         }
         TillAnswer::Done { done, .. } => TillAnswer::Done { done, replayed: true },
         TillAnswer::Refused { code, detail } => TillAnswer::Refused { code, detail },
@@ -86,8 +99,11 @@ pub(super) fn answered(
         && number > last.saturating_add(1)
     {
         let text = format!("{terminal}: the request {number} followed {last}; what lies between did not arrive");
-        let code = "till_numbers_missing".to_owned();
-        decision.records.push(Record::AlarmRaised { code, text, lane: None, stay: None });
+        decision.records.push(Record::alarm("till_numbers_missing", text, None, None));
+    }
+    if facts.tills.fills_last_hole {
+        let text = format!("{terminal}: what did not arrive before is here, and no request of the shift is missing");
+        decision.records.push(Record::alarm("till_numbers_complete", text, None, None));
     }
     decision.records.push(Record::OperationAnswered(Answered {
         terminal: terminal.clone(),
@@ -122,6 +138,17 @@ pub(super) fn pair(pairing: &Pairing) -> Decision {
         reply: Reply::Staff(Ok(text)),
         ..Decision::nothing()
     }
+}
+
+/// Keeps what a till sold in an hour; it goes into no drawer and no member's points.
+fn report(told: &HourTotals, now: Now) -> Result<TillDone, Refused> {
+    if told.hour.0.rem_euclid(QUARTER_MS) != 0 {
+        return Err(("bad-request", "hour: an hour of the clock begins at a whole hour of its own offset".to_owned()));
+    }
+    if now.trusted && told.hour > now.utc {
+        return Err(("bad-request", "hour: it has not begun yet by this box's clock".to_owned()));
+    }
+    Ok(TillDone::Reported(*told))
 }
 
 fn open_shift(
@@ -162,7 +189,7 @@ pub(super) fn put_back(purse: &mut Purse, parts: &[Part], since: u64) {
 
 /// A member without a vehicle here needs nothing reserved here, besides what is kept between visits. A box in doubt
 /// gives nothing back.
-fn send_home(decision: &mut Decision, facts: &Facts, member: &MemberId, purse: &mut Purse) {
+pub(super) fn send_home(decision: &mut Decision, facts: &Facts, member: &MemberId, purse: &mut Purse) {
     if facts.member_inside || facts.quarantined {
         return;
     }

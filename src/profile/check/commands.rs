@@ -6,7 +6,10 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::super::Profile;
-use super::super::language::{Ack, Arg, ArgKind, Guard, LOWER, RAISE, Retry, TUNNEL};
+use super::super::language::{
+    Ack, Arg, ArgKind, FREE_BAYS, Guard, LOWER, PAY_SCREEN, RAISE, REFILL, Retry, SAY, SHOW, TUNNEL, WHITELIST_ADD,
+    WHITELIST_DELETE,
+};
 use super::super::mistake::{Mistake, Source, nearest, one_of};
 
 /// More often than this, a device that does not answer would hold up everything else.
@@ -15,18 +18,24 @@ const RETRIES: std::ops::RangeInclusive<u8> = 1..=5;
 const RETRY_PAUSE_MS: std::ops::RangeInclusive<u64> = 10..=10_000;
 
 /// The house's own commands, with the arguments that it gives to each.
-const HOUSE: [(&str, &[&str]); 10] = [
+const HOUSE: [(&str, &[&str]); 13] = [
     (RAISE, &["output", "pulse_ms"]),
     ("lower", &["output", "pulse_ms"]),
     ("tunnel", &["channel", "bytes"]),
-    ("say", &["text"]),
-    ("show", &["lines", "voice"]),
-    ("pay_screen", &["code", "text", "seconds"]),
-    ("free_bays", &["count"]),
+    (SAY, &["text"]),
+    (SHOW, &["lines", "text", "voice"]),
+    (PAY_SCREEN, &["code", "text", "seconds"]),
+    (FREE_BAYS, &["count", "text"]),
     ("trigger", &[]),
     ("read_inputs", &[]),
     ("print", &["text"]),
+    (WHITELIST_ADD, &["plate", "from", "until", "from_date", "from_time", "until_date", "until_time"]),
+    (WHITELIST_DELETE, &["plate"]),
+    (REFILL, &["from", "count", "after"]),
 ];
+
+/// Commands for which devices differ in what they take: the house gives each what it has a place for.
+const OFFERED: [&str; 5] = [SHOW, PAY_SCREEN, FREE_BAYS, WHITELIST_ADD, REFILL];
 
 /// What a dry talk sends must move nothing and need nothing.
 pub fn question(source: &Source, profile: &Profile) -> Option<Mistake> {
@@ -73,7 +82,14 @@ pub(super) fn check_named(source: &Source, words: &Named, mistakes: &mut Vec<Mis
             let wrong = format!("{name} is a command of the house, not of an installer");
             mistakes.push(source.mistake(at(), wrong, "service = false, or another name"));
         }
-        (Some((_, given)), false) => args(source, at(), given, words.args, mistakes),
+        (Some((_, given)), false) => {
+            args(source, at(), given, words.args, mistakes);
+            let takes_none = !given.is_empty() && !given.iter().any(|name| words.args.contains_key(*name));
+            if OFFERED.contains(&name) && takes_none {
+                let wrong = format!("{name} takes nothing of what the house gives");
+                mistakes.push(source.mistake(at(), wrong, one_of(given.iter().copied())));
+            }
+        }
         (None, true) => {}
     }
     bounds(source, at(), words.args, mistakes);
@@ -95,6 +111,11 @@ pub(super) fn check_named(source: &Source, words: &Named, mistakes: &mut Vec<Mis
         }
         Retry::Again(_) | Retry::Never => {}
     }
+    let needs_a_plate = |guard: &Guard| guard.never || guard.needs.iter().any(|need| need == "plate");
+    if name == WHITELIST_DELETE && !words.guard.is_some_and(needs_a_plate) {
+        let wrong = "a delete without a plate may empty the whole list";
+        mistakes.push(source.mistake(at(), wrong, "guard = { needs = [\"plate\"], because = … }"));
+    }
     if words.guard.is_some_and(|guard| guard.per_day_max == Some(0)) {
         mistakes.push(source.mistake(at(), "per_day_max is 0", "1 or more; never = true for what is never sent"));
     }
@@ -114,7 +135,8 @@ fn args(source: &Source, at: Range<usize>, given: &[&str], args: &BTreeMap<Strin
         let allowed = format!("{}, or an argument with a default", one_of(given.iter().copied()));
         mistakes.push(source.mistake(at.clone(), wrong, allowed));
     }
-    for name in given.iter().filter(|name| !args.contains_key(**name)) {
+    let is_offered = OFFERED.iter().any(|name| HOUSE.iter().any(|(known, of)| known == name && *of == given));
+    for name in given.iter().filter(|name| !args.contains_key(**name) && !is_offered) {
         let wrong = format!("the argument {name} has no bounds");
         mistakes.push(source.mistake(at.clone(), wrong, "args with what each may be"));
     }

@@ -236,7 +236,7 @@ fn fields(source: &Source, message: &Message, params: &BTreeMap<String, Param>, 
             mistakes.push(source.mistake(
                 field.span(),
                 format!("where {name} stands is not clear"),
-                "either path or always",
+                "either path (with or_join for where it is missing), or always",
             ));
         }
         our_words(source, name, field, mistakes);

@@ -98,9 +98,9 @@ fn asked(source: &Source, words: &HttpWords, command: &HttpCommand, request: &Re
     if let Some(body) = &request.body {
         names_known(source, body, &words.params, &also, mistakes);
     }
-    if !matches!(request.method.get_ref().as_str(), "GET" | "PUT" | "POST") {
+    if !matches!(request.method.get_ref().as_str(), "GET" | "PUT" | "POST" | "DELETE") {
         let wrong = format!("the method is {:?}", request.method.get_ref());
-        mistakes.push(source.mistake(request.method.span(), wrong, "GET, PUT, POST"));
+        mistakes.push(source.mistake(request.method.span(), wrong, "GET, PUT, POST, DELETE"));
     }
     if request.body.is_some() != request.content_type.is_some() {
         let wrong = "a body without its content type, or a content type without a body";

@@ -134,7 +134,7 @@ pub struct InReply {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// GET, PUT or POST.
+    /// GET, PUT, POST or DELETE.
     #[schemars(with = "String")]
     pub method: Spanned<String>,
     /// The path with its query.

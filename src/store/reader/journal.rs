@@ -4,7 +4,7 @@ use rusqlite::OptionalExtension;
 
 use super::super::journal::genesis;
 use super::{ReadError, View, from_json, from_word, unsigned};
-use crate::domain::event::{EpochReason, MemberId, OpId, Points, TerminalId, TillAnswer, UtcMs};
+use crate::domain::event::{Answered, EpochReason, MemberId, OpId, Points, TerminalId, TillAnswer, UtcMs};
 use crate::store::tables::{EMERGENCY_BY_CONTACT, EMERGENCY_BY_STAFF, ON};
 
 /// Where the journal stands.
@@ -176,7 +176,7 @@ impl View<'_> {
         Ok(self.newest_entry()?.saturating_sub(self.acknowledged()?))
     }
 
-    fn newest_entry(&self) -> Result<u64, ReadError> {
+    pub(crate) fn newest_entry(&self) -> Result<u64, ReadError> {
         let newest: i64 = self.tx.query_row("SELECT coalesce(max(entry), 0) FROM journal", [], |row| row.get(0))?;
         unsigned("journal.entry", newest)
     }
@@ -199,9 +199,22 @@ impl View<'_> {
                 ))
             })
             .optional()?;
-        let Some((fingerprint, answer, entry, head, epoch, seq)) = row else { return Ok(None) };
+        let Some((fingerprint, answer, entry, head, epoch, seq)) = row else {
+            return self.past_operation(terminal, key);
+        };
         let answer = from_json("operation.answer", &answer)?;
         let (entry, seq) = (unsigned("operation.seq", entry)?, unsigned("journal.seq", seq)?);
+        Ok(Some(Operation { fingerprint, answer, entry, epoch, seq, head }))
+    }
+
+    /// The same of an answer that is kept in the journal alone.
+    fn past_operation(&self, terminal: &TerminalId, key: &str) -> Result<Option<Operation>, ReadError> {
+        let foreign = |error: anyhow::Error| ReadError::Foreign { what: "operation_past", why: format!("{error:#}") };
+        let past = crate::store::tills::past_answer(&self.tx, terminal.as_str(), key).map_err(foreign)?;
+        let Some((entry, Answered { fingerprint, answer, .. })) = past else { return Ok(None) };
+        let sql = "SELECT epoch, seq, lower(hex(head)) FROM journal WHERE entry = ?1";
+        let (epoch, seq, head) =
+            self.tx.prepare_cached(sql)?.query_row([entry], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         Ok(Some(Operation { fingerprint, answer, entry, epoch, seq, head }))
     }
 

@@ -1,5 +1,7 @@
 //! The lanes as they are now and the last things that their cameras said.
 
+use rusqlite::OptionalExtension;
+
 use super::{ReadError, View, from_json, from_word, unsigned};
 use crate::domain::event::{LaneId, ReadOutcome, UtcMs};
 use crate::domain::lane::Lane;
@@ -45,6 +47,13 @@ impl View<'_> {
             lanes.push(LaneRow { lane: LaneId(row.get(0)?), state: from_json("lane.state", &state)? });
         }
         Ok(lanes)
+    }
+
+    /// One lane; none where nothing ever happened at it.
+    pub fn lane(&self, lane: &LaneId) -> Result<Option<Lane>, ReadError> {
+        let mut query = self.tx.prepare_cached("SELECT state FROM lane WHERE lane = ?1")?;
+        let state: Option<String> = query.query_row([lane.as_str()], |row| row.get(0)).optional()?;
+        state.map(|state| from_json("lane.state", &state)).transpose()
     }
 
     /// The newest plate reads, newest first.

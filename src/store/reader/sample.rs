@@ -59,12 +59,17 @@ impl Sample {
 
     /// Adds an entry to the journal and says its number.
     pub fn entry(&self) -> i64 {
+        self.decided(&json!([]))
+    }
+
+    /// The same, with what was decided; the tables stay as they are.
+    pub fn decided(&self, records: &Value) -> i64 {
         let newest = "SELECT seq, head FROM journal ORDER BY seq DESC LIMIT 1";
         let newest = self.writer.query_row(newest, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
         let genesis = || (0, Sha256::digest("gatepost-journal-v1\ndemo-1\n1").to_vec());
         let (seq, head) = newest.unwrap_or_else(|_| genesis());
         let seq = seq + 1;
-        let body = json!({"at_ms": NOON_MS + seq * 1000, "trusted": true, "input": {}, "records": []}).to_string();
+        let body = json!({"at_ms": NOON_MS + seq * 1000, "trusted": true, "input": {}, "records": records}).to_string();
         let head = Sha256::digest([&head[..], body.as_bytes()].concat()).to_vec();
         self.run("INSERT INTO journal VALUES (?1, 1, ?1, ?2, ?3)", (seq, body.into_bytes(), head));
         seq
@@ -92,7 +97,7 @@ impl Sample {
     fn members(&self) {
         self.writer
             .execute_batch(
-                "INSERT INTO cloud_member VALUES ('M1001', '王**', 'gold', 1, 'demo-1'), ('M2002', '李*', 'silver', 0, NULL);
+                "INSERT INTO cloud_member VALUES ('M1001', '王**', 'gold', 1, 'demo-1', NULL), ('M2002', '李*', 'silver', 0, NULL, NULL);
                  INSERT INTO cloud_plate VALUES ('粤B12345', 'M1001'), ('粤BD12345', 'M1001'), ('粤A88888', 'M2002');
                  INSERT INTO cloud_code VALUES ('GPM1001', 'M1001'), ('GPM2002', 'M2002');
                  INSERT INTO points_grant VALUES ('G-1', 'M1001', 200, 50, 1, NULL, 2), ('G-2', 'M1001', 100, 0, 1, NULL, 2),
@@ -247,6 +252,7 @@ pub fn visit(plate: Option<&str>, stay: Option<&str>) -> Visit {
         matched_ppm: None,
         second_factor: false,
         reads: Vec::new(),
+        greeting: None,
     }
 }
 

@@ -11,7 +11,9 @@ impl View<'_> {
     /// What a closed day came to, as it was written when it was closed; none where it is not closed.
     pub fn closed_day(&self, day: BusinessDay) -> Result<Option<Closed>, ReadError> {
         let found = settlement::closed(&self.tx, day)?;
-        found.map(|(by, report)| Ok(Closed { day, by, report: from_json("day_close.report", &report)? })).transpose()
+        found
+            .map(|(by, report)| Ok(Closed { day, by, report: from_json("day_close.report", &report)?, forgets: None }))
+            .transpose()
     }
 
     /// What a day has come to so far.

@@ -138,7 +138,7 @@ async fn write(port: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> anyhow::Re
     tokio::time::timeout(WRITE_WITHIN, writing).await.context("the port takes no bytes")?.context("write to the port")
 }
 
-fn open(port: &Path, baud: u32) -> anyhow::Result<SerialStream> {
+pub(super) fn open(port: &Path, baud: u32) -> anyhow::Result<SerialStream> {
     let opened = tokio_serial::new(port.to_string_lossy(), baud).open_native_async();
     opened.with_context(|| format!("open {}", port.display()))
 }

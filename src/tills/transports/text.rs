@@ -10,7 +10,7 @@ use crate::tills::problem::{Code, Problem};
 use crate::tills::verbs::{Answer, Request, Verb};
 
 /// Fields that are whole numbers.
-const NUMBERS: [&str; 6] = ["points", "ttl_s", "fen", "sale_fen", "spend_fen", "shift"];
+const NUMBERS: [&str; 8] = ["points", "ttl_s", "fen", "sale_fen", "spend_fen", "shift", "columns", "count"];
 /// What a commit pays with, in the flat form: a field for each tender.
 const TENDERS: [(&str, &str); 2] = [("cash_fen", "cash"), ("points_fen", "points")];
 /// Most levels of an answer that are made flat; answers have three.

@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::status::mode;
-use crate::domain::event::MemberId;
+use crate::domain::benefit::Basket;
+use crate::domain::event::{Fen, Input, MemberId, MemberShown, Reply, Shown, ShownAt, StaffRefusal, TillAnswer};
 use crate::domain::plate::Plate;
+use crate::member_code;
 use crate::store::reader::members::MemberRow;
 use crate::store::reader::{ReadError, View};
 use crate::tills::Tills;
@@ -17,53 +19,68 @@ use crate::tills::problem::{Code, Problem};
 use crate::tills::refs::CODE_PREFIX;
 use crate::tills::wallet;
 
-/// Longest member code: a signed dynamic code is the longest that is planned.
+/// Longest member code: a phone's signed code with the longest name of a member is 400 characters.
 pub(in crate::tills) const MOST_CODE_CHARS: usize = 512;
 
-enum By {
-    Code(String),
+/// Whom a till means.
+#[derive(Clone)]
+pub(in crate::tills) enum MemberRef {
+    /// A member by name, and how that is known.
+    Known(MemberId, Shown),
+    /// A code that stays the same.
+    Fixed(String),
+    /// A plate.
     Plate(Plate),
-}
-
-/// What a till may write into `member_ref`.
-pub(super) enum MemberRef {
-    /// A name that this box gave.
-    Known(MemberId),
-    /// A scanned code.
-    Code(String),
 }
 
 impl Tills {
     /// Which member a code or a plate is.
     pub(super) async fn look_up(&self, terminal: &Terminal, body: &Body) -> Result<Value, Problem> {
         let by = match (body.text("code", MOST_CODE_CHARS)?, body.plate("plate")?) {
-            (Some(code), None) => By::Code(wallet::check(code)?.to_owned()),
-            (None, Some(plate)) => By::Plate(plate),
-            (Some(_), Some(_)) | (None, None) => {
-                return Err(Problem::field("code", "exactly one of code and plate is allowed"));
-            }
+            (Some(code), None) => self.of_code(code)?,
+            (None, Some(plate)) => MemberRef::Plate(plate),
+            (None, None) => match self.take_scan(&terminal.id) {
+                Some((member, shown)) => MemberRef::Known(member, shown),
+                None => {
+                    let wrong = "exactly one of code and plate is allowed, or none after a scan beside this till";
+                    return Err(Problem::field("code", wrong));
+                }
+            },
+            (Some(_), Some(_)) => return Err(Problem::field("code", "exactly one of code and plate is allowed")),
         };
-        let needs_consent = matches!(by, By::Plate(_));
-        let cloud_is_up = self.cloud_is_up();
+        let (needs_consent, cloud_is_up) = (matches!(by, MemberRef::Plate(_)), self.cloud_is_up());
+        let now = (self.settings.pricing.now)();
+        let rules = self.rules_in_force().await?;
         let found = self.settings.reader.look(move |view| {
-            let Some(member) = find(view, &by)? else { return Ok(None) };
-            let usable = view.usable_points(&member.id)?;
-            Ok(Some((member, usable, mode(view, cloud_is_up)?)))
+            let Some((member, shown)) = resolve(view, &by)? else { return Ok(None) };
+            let points = view.points_here(&member.id, now)?;
+            let sale = view.sale_facts(&member.id, &rules)?;
+            Ok(Some((member, shown, points, sale, mode(view, cloud_is_up)?)))
         });
-        let Some((member, usable, mode)) = found.await? else {
+        let Some((member, shown, points, sale, mode)) = found.await? else {
             return Err(Problem::new(Code::MemberUnknown, "no member of that code or plate is known to this box"));
         };
         if needs_consent && !member.consent_plates {
             let detail = "the member has not agreed to plates being matched; a member code is allowed";
             return Err(Problem::new(Code::ConsentMissing, detail));
         }
+        if let Shown::Code { .. } = shown {
+            let at = ShownAt::Till { terminal: terminal.id.clone() };
+            self.claim(MemberShown { at, member: member.id.clone(), shown }).await?;
+        }
+        let basket = Basket { member: &member.id, fen: Fen(0), sale: &sale, coupon: None };
+        let (_, price_level) = (self.settings.pricing.earned)(&basket);
         let member_ref =
-            self.refs.lock().unwrap_or_else(PoisonError::into_inner).give(terminal, &member.id, Instant::now());
+            self.refs.lock().unwrap_or_else(PoisonError::into_inner).give(terminal, &member.id, shown, Instant::now());
         Ok(json!({
             "member_ref": member_ref,
             "handle": member.handle,
             "tier": member.tier,
-            "points_usable": usable,
+            "may_pay": matches!(shown, Shown::Code { .. }),
+            "points_usable": points.usable,
+            "points_pending": points.pending,
+            "status_points": points.status,
+            "price_level": price_level,
             "points_as_of": "grant",
             "mode": mode.word(),
         }))
@@ -73,22 +90,62 @@ impl Tills {
     pub(super) fn member_ref(&self, terminal: &Terminal, body: &Body) -> Result<Option<MemberRef>, Problem> {
         let Some(text) = body.text("member_ref", MOST_CODE_CHARS)? else { return Ok(None) };
         if let Some(code) = text.strip_prefix(CODE_PREFIX) {
-            return Ok(Some(MemberRef::Code(wallet::check(code)?.to_owned())));
+            return self.of_code(code).map(Some);
         }
         let refs = self.refs.lock().unwrap_or_else(PoisonError::into_inner);
         match refs.member(terminal, text, Instant::now()) {
-            Some(member) => Ok(Some(MemberRef::Known(member))),
+            Some((member, shown)) => Ok(Some(MemberRef::Known(member, shown))),
             None => Err(member_gone()),
+        }
+    }
+
+    /// Whom a scanned text means. Other wallets' payment codes come through the same scanners.
+    pub(in crate::tills) fn of_code(&self, code: &str) -> Result<MemberRef, Problem> {
+        let code = wallet::check(code)?;
+        if !member_code::is_meant(code) {
+            return Ok(MemberRef::Fixed(code.to_owned()));
+        }
+        let seen = member_code::read(code, &self.settings.code_keys, (self.settings.pricing.now)());
+        let seen = seen.map_err(|wrong| match wrong {
+            member_code::Wrong::Broken | member_code::Wrong::Forged => {
+                Problem::new(Code::MemberUnknown, format!("code: {wrong}")).with("field", "code")
+            }
+            member_code::Wrong::TokenExpired => {
+                Problem::new(Code::MemberCodeExpired, format!("code: {wrong}")).with("field", "code")
+            }
+        })?;
+        Ok(MemberRef::Known(seen.member, Shown::Code { step: seen.step }))
+    }
+
+    /// Has the journal keep that a phone's code was shown here, so that no other place takes it.
+    pub(in crate::tills) async fn claim(&self, shown: MemberShown) -> Result<(), Problem> {
+        let reply = self.settings.handle.try_submit(Input::MemberShown(shown)).map_err(super::unavailable)?;
+        let late = || Problem::new(Code::AnswerLate, "the box has not answered yet; scan the code again");
+        let reply = tokio::time::timeout(self.settings.answer_timeout, reply).await.map_err(|_| late())?;
+        match reply.map_err(|_| late())? {
+            Reply::Done | Reply::Staff(Ok(_)) => Ok(()),
+            Reply::Till(TillAnswer::Refused { code, detail }) => Err(super::write::refusal(&code, &detail)),
+            Reply::Staff(Err(StaffRefusal::NothingWaiting)) => {
+                Err(Problem::new(Code::NothingWaiting, "no vehicle waits in this lane; the code is still good"))
+            }
+            Reply::Till(_) | Reply::Staff(Err(_)) | Reply::Ticket(_) => {
+                tracing::error!("the loop answered a shown code with another's reply");
+                Err(Problem::new(Code::Internal, "the box gave no answer about the code"))
+            }
         }
     }
 }
 
-/// The member that is meant, as the ledger file knows it now.
-pub(super) fn resolve(view: &View<'_>, member_ref: &MemberRef) -> Result<Option<MemberRow>, ReadError> {
-    match member_ref {
-        MemberRef::Known(id) => view.member(id),
-        MemberRef::Code(code) => view.member_by_code(code),
-    }
+/// The member that is meant, as the ledger file knows it now, and how it is known.
+pub(in crate::tills) fn resolve(
+    view: &View<'_>,
+    member_ref: &MemberRef,
+) -> Result<Option<(MemberRow, Shown)>, ReadError> {
+    Ok(match member_ref {
+        MemberRef::Known(id, shown) => view.member(id)?.map(|member| (member, *shown)),
+        MemberRef::Fixed(code) => view.member_by_code(code)?.map(|member| (member, Shown::Fixed)),
+        MemberRef::Plate(plate) => view.member_by_plate(plate)?.map(|member| (member, Shown::Plate)),
+    })
 }
 
 /// The refusal where a name is old or of another till, or the member has left.
@@ -96,11 +153,4 @@ pub(super) fn member_gone() -> Problem {
     let detail = "member_ref: not a name that this till was given in the last hours; look the member up again, \
                   or send code:<scanned code>";
     Problem::new(Code::MemberUnknown, detail).with("field", "member_ref")
-}
-
-fn find(view: &View<'_>, by: &By) -> Result<Option<MemberRow>, ReadError> {
-    match by {
-        By::Code(code) => view.member_by_code(code),
-        By::Plate(plate) => view.member_by_plate(plate),
-    }
 }

@@ -1,6 +1,8 @@
 //! What a till may ask, once, whichever line it asks over: a verb, a key, a body; and an answer or a problem.
 
+mod coupon;
 mod lookup;
+mod paper;
 mod parse;
 mod quote;
 mod receipt;
@@ -18,7 +20,9 @@ use super::body::Body;
 use super::problem::{Code, Problem};
 use crate::domain::event::TillMark;
 
+pub(super) use lookup::{MOST_CODE_CHARS, resolve};
 pub(super) use quote::MOST_STAY_CHARS;
+pub(super) use status::BoxState;
 pub(super) use write::unavailable;
 
 /// What a till may ask.
@@ -54,8 +58,18 @@ pub enum Verb {
     Close,
     /// A merchant gives time or money to a stay.
     Validate,
-    /// A coupon is shown for a stay.
+    /// A coupon is shown for a stay, or used for goods.
     Coupon,
+    /// What a coupon is, and whether it may be used.
+    CouponCheck,
+    /// A coupon that was used for goods is good again.
+    CouponReturn,
+    /// A transaction's receipt.
+    Receipt,
+    /// A shift's X or Z slip on paper.
+    Slip,
+    /// What was sold in an hour to customers whom nobody knows, where the till does not send its sales.
+    Report,
 }
 
 /// One verb: its name, its number on a serial line, whether it changes anything, the fields that its body may have.
@@ -69,15 +83,15 @@ struct Row {
 
 /// Every verb, in the order of [`Verb`].
 #[rustfmt::skip]
-const ROWS: [Row; 16] = [
+const ROWS: [Row; 21] = [
     row(Verb::Hello, "HELLO", 1, true, &["operator"]),
     row(Verb::Status, "STATUS", 2, false, &[]),
     row(Verb::Lookup, "LOOKUP", 3, false, &["code", "plate"]),
-    row(Verb::Quote, "QUOTE", 4, false, &["stay", "plate", "sale_fen", "member_ref"]),
+    row(Verb::Quote, "QUOTE", 4, false, &["stay", "plate", "sale_fen", "member_ref", "coupon", "points_fen"]),
     row(Verb::Hold, "HOLD", 5, true, &["member_ref", "points", "ttl_s"]),
     row(Verb::Capture, "CAPTURE", 6, true, &["hold", "fen", "receipt_no"]),
     row(Verb::Release, "RELEASE", 7, true, &["hold"]),
-    row(Verb::Commit, "COMMIT", 8, true, &["receipt_no", "occurred_at", "member_ref", "sale_fen", "stay", "tenders", "hold"]),
+    row(Verb::Commit, "COMMIT", 8, true, &["receipt_no", "occurred_at", "member_ref", "sale_fen", "list_fen", "stay", "tenders", "hold", "coupon"]),
     row(Verb::Void, "VOID", 9, true, &["transaction"]),
     row(Verb::Refund, "REFUND", 10, true, &["transaction", "fen"]),
     row(Verb::Reverse, "REVERSE", 11, true, &["original_key"]),
@@ -85,7 +99,12 @@ const ROWS: [Row; 16] = [
     row(Verb::Totals, "TOTALS_X", 13, false, &["shift", "day", "scope"]),
     row(Verb::Close, "TOTALS_Z", 14, true, &["shift"]),
     row(Verb::Validate, "VALIDATE_PARKING", 15, true, &["stay", "kind", "receipt_no", "spend_fen"]),
-    row(Verb::Coupon, "COUPON_USE", 16, true, &["stay", "coupon", "receipt_no"]),
+    row(Verb::Coupon, "COUPON_USE", 16, true, &["stay", "coupon", "receipt_no", "sale_fen"]),
+    row(Verb::CouponCheck, "COUPON_CHECK", 17, false, &["coupon", "sale_fen"]),
+    row(Verb::CouponReturn, "COUPON_RETURN", 18, true, &["coupon", "use"]),
+    row(Verb::Receipt, "RECEIPT", 19, false, &["transaction", "format", "columns", "lang"]),
+    row(Verb::Slip, "SLIP", 20, false, &["shift", "format", "columns", "lang"]),
+    row(Verb::Report, "REPORT", 21, true, &["hour", "count", "sale_fen"]),
 ];
 
 const fn row(verb: Verb, name: &'static str, number: u8, writes: bool, fields: &'static [&'static str]) -> Row {
@@ -149,6 +168,39 @@ pub struct Request {
     pub body: Map<String, Value>,
 }
 
+impl Request {
+    /// Whether it uses something up, so that it must not be done long after it was asked.
+    pub(super) fn spends(&self) -> bool {
+        let is_points = |tender: &Value| tender["kind"] == "points";
+        match self.verb {
+            Verb::Hold | Verb::Capture => true,
+            // Shown for a stay it is used up only when the vehicle leaves.
+            Verb::Coupon => !self.body.contains_key("stay"),
+            Verb::Commit => {
+                let tenders = self.body.get("tenders").and_then(Value::as_array);
+                self.body.contains_key("coupon") || tenders.is_some_and(|tenders| tenders.iter().any(is_points))
+            }
+            Verb::Hello
+            | Verb::Status
+            | Verb::Lookup
+            | Verb::Quote
+            | Verb::Release
+            | Verb::Void
+            | Verb::Refund
+            | Verb::Reverse
+            | Verb::Query
+            | Verb::Totals
+            | Verb::Close
+            | Verb::Validate
+            | Verb::CouponCheck
+            | Verb::CouponReturn
+            | Verb::Receipt
+            | Verb::Slip
+            | Verb::Report => false,
+        }
+    }
+}
+
 /// What a till hears.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
@@ -173,7 +225,9 @@ impl Tills {
         body.refuse_cards()?;
         if verb.writes() {
             let missing = || Problem::new(Code::IdempotencyKeyMissing, "this verb needs an idempotency key");
-            let mark = TillMark { number, shift, merchant: terminal.merchant.clone() };
+            let merchant = terminal.merchant.clone();
+            let shop = self.shop_of(merchant.as_deref()).await?;
+            let mark = TillMark { number, shift, merchant, shop };
             return self.write(terminal, verb, key.ok_or_else(missing)?, mark, &body).await;
         }
         Ok(match verb {
@@ -181,6 +235,9 @@ impl Tills {
             Verb::Quote => self.quote(terminal, &body).await?,
             Verb::Query => self.query(terminal, &body).await?,
             Verb::Totals => self.totals(terminal, &body).await?,
+            Verb::CouponCheck => self.check_coupon(terminal, &body).await?,
+            Verb::Receipt => self.receipt(terminal, &body).await?,
+            Verb::Slip => self.slip(terminal, &body).await?,
             Verb::Status => self.status(terminal).await?,
             Verb::Hello
             | Verb::Hold
@@ -192,7 +249,9 @@ impl Tills {
             | Verb::Reverse
             | Verb::Close
             | Verb::Validate
-            | Verb::Coupon => unreachable!("these write"),
+            | Verb::Coupon
+            | Verb::CouponReturn
+            | Verb::Report => unreachable!("these write"),
         }
         .into())
     }
@@ -205,7 +264,7 @@ mod tests {
     #[test]
     fn every_verb_has_one_name_and_one_number() {
         let in_order: Vec<usize> = Verb::all().map(|verb| verb as usize).collect();
-        assert_eq!(in_order, (0..=Verb::Coupon as usize).collect::<Vec<_>>(), "one row each, in the order of the enum");
+        assert_eq!(in_order, (0..=Verb::Report as usize).collect::<Vec<_>>(), "one row each, in the order of the enum");
         for verb in Verb::all() {
             assert_eq!(Verb::named(&verb.name().to_lowercase()), Some(verb));
             assert_eq!(Verb::numbered(verb.number()), Some(verb));

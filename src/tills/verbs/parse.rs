@@ -2,7 +2,9 @@
 
 use super::Verb;
 use super::quote::MOST_STAY_CHARS;
-use crate::domain::event::{Fen, Gift, MemberId, OpId, StayId, TillCommit, TillMark, TillWish};
+use crate::domain::event::{
+    CouponWish, Fen, Gift, HourTotals, MemberId, OpId, Shown, StayId, TillCommit, TillMark, TillWish,
+};
 use crate::tills::access::{Terminal, check_key};
 use crate::tills::body::{Body, MOST_FEN};
 use crate::tills::problem::Problem;
@@ -12,7 +14,7 @@ const MOST_RECEIPT_CHARS: usize = 64;
 /// Most tenders of one receipt: real ones have two or three.
 const MOST_TENDERS: usize = 16;
 /// Longest name of a transaction or a hold.
-const MOST_OP_CHARS: usize = 128;
+pub(super) const MOST_OP_CHARS: usize = 128;
 /// Longest name of a cashier.
 const MOST_OPERATOR_CHARS: usize = 64;
 /// Longest key.
@@ -24,6 +26,11 @@ const MOST_HOLD_S: i64 = 900;
 /// The most points that one hold sets aside.
 const MOST_POINTS: i64 = 1_000_000_000;
 
+/// The most sales that a till reports of an hour: thirty a second.
+const MOST_SALES_AN_HOUR: i64 = 100_000;
+/// The most that they may come to.
+const MOST_FEN_AN_HOUR: i64 = 100 * MOST_FEN;
+
 /// A commit.
 pub(super) fn commit(
     body: &Body,
@@ -31,7 +38,7 @@ pub(super) fn commit(
     key: &str,
     fingerprint: String,
     mark: TillMark,
-    member: Option<MemberId>,
+    member: Option<(MemberId, Shown)>,
 ) -> Result<TillCommit, Problem> {
     let receipt = body.needed_text("receipt_no", MOST_RECEIPT_CHARS)?.to_owned();
     let (sale, stay) = (body.fen("sale_fen")?, body.text("stay", MOST_STAY_CHARS)?.map(StayId::from));
@@ -42,21 +49,35 @@ pub(super) fn commit(
     if points_cover.0 > 0 && !body.has("member_ref") {
         return Err(Problem::field("member_ref", "missing; a points tender needs the member whose points they are"));
     }
+    let (member, shown) = member.unzip();
     let hold = body.text("hold", MOST_OP_CHARS)?.map(OpId::from);
     if hold.is_some() && points_cover.0 == 0 {
         return Err(Problem::field("hold", "allowed beside a points tender only"));
+    }
+    let coupon = body.text("coupon", MOST_OP_CHARS)?.map(str::to_owned);
+    if coupon.is_some() && (sale.is_none() || member.is_none()) {
+        let detail = "it multiplies what a member's sale earns; sale_fen and member_ref are needed beside it";
+        return Err(Problem::field("coupon", detail));
+    }
+    let list = body.fen("list_fen")?;
+    if list.is_some_and(|list| sale.is_none_or(|sale| list < sale) || member.is_none()) {
+        let detail = "what a member's goods would cost without the member's price: no less than sale_fen, beside it";
+        return Err(Problem::field("list_fen", detail));
     }
     Ok(TillCommit {
         terminal: terminal.id.clone(),
         key: key.to_owned(),
         fingerprint,
+        list,
         receipt,
         occurred: body.moment("occurred_at")?,
         member,
+        shown,
         sale: sale.unwrap_or_default(),
         stay,
         cash,
         points_cover,
+        coupon,
         hold,
         mark,
         gift: None,
@@ -88,10 +109,13 @@ pub(super) fn gift(
         receipt: body.text("receipt_no", MOST_RECEIPT_CHARS)?.unwrap_or_default().to_owned(),
         occurred: None,
         member: None,
+        shown: None,
         sale: Fen(0),
+        list: None,
         stay: Some(StayId(body.needed_text("stay", MOST_STAY_CHARS)?.to_owned())),
         cash: Fen(0),
         points_cover: Fen(0),
+        coupon: None,
         hold: None,
         mark,
         gift: Some(gift),
@@ -99,15 +123,17 @@ pub(super) fn gift(
 }
 
 /// Anything else that changes something.
-pub(super) fn wish(verb: Verb, body: &Body, member: Option<MemberId>) -> Result<TillWish, Problem> {
+pub(super) fn wish(verb: Verb, body: &Body, member: Option<(MemberId, Shown)>) -> Result<TillWish, Problem> {
     let op = |name: &str| body.needed_text(name, MOST_OP_CHARS).map(OpId::from);
     Ok(match verb {
         Verb::Hello => TillWish::OpenShift { operator: body.text("operator", MOST_OPERATOR_CHARS)?.map(str::to_owned) },
-        Verb::Hold => TillWish::Hold {
-            member: member.ok_or_else(|| Problem::field("member_ref", "missing; whose points are set aside?"))?,
-            points: body.needed_points("points", MOST_POINTS)?,
-            ttl_ms: body.whole("ttl_s", 1, MOST_HOLD_S)?.unwrap_or(HOLD_S) * 1000,
-        },
+        Verb::Hold => {
+            let whose = || Problem::field("member_ref", "missing; whose points are set aside?");
+            let (member, shown) = member.ok_or_else(whose)?;
+            let points = body.needed_points("points", MOST_POINTS)?;
+            let ttl_ms = body.whole("ttl_s", 1, MOST_HOLD_S)?.unwrap_or(HOLD_S) * 1000;
+            TillWish::Hold { member, points, ttl_ms, shown: Some(shown) }
+        }
         Verb::Capture => TillWish::Capture {
             hold: op("hold")?,
             fen: body.fen("fen")?,
@@ -125,9 +151,30 @@ pub(super) fn wish(verb: Verb, body: &Body, member: Option<MemberId>) -> Result<
             let shift = shift.ok_or_else(|| Problem::field("shift", "missing; GET /status says which is open"))?;
             TillWish::CloseShift { shift: u32::try_from(shift).expect("the limit above is what fits") }
         }
+        Verb::Coupon => TillWish::Coupon(CouponWish::Use {
+            code: body.needed_text("coupon", MOST_OP_CHARS)?.to_owned(),
+            sale: body.fen("sale_fen")?,
+            receipt: body.text("receipt_no", MOST_RECEIPT_CHARS)?.unwrap_or_default().to_owned(),
+        }),
+        Verb::CouponReturn => TillWish::Coupon(CouponWish::Return {
+            code: body.needed_text("coupon", MOST_OP_CHARS)?.to_owned(),
+            of: body.text("use", MOST_OP_CHARS)?.map(OpId::from),
+        }),
+        Verb::Report => {
+            let hour =
+                body.moment("hour")?.ok_or_else(|| Problem::field("hour", "missing; when did the hour begin?"))?;
+            let needed = |name, most| {
+                let found = body.whole(name, 0, most)?;
+                found.ok_or_else(|| Problem::field(name, "missing; 0 where nothing was sold"))
+            };
+            let count = u32::try_from(needed("count", MOST_SALES_AN_HOUR)?).expect("the limit is what fits");
+            TillWish::Report(HourTotals { hour, count, sale_fen: Fen(needed("sale_fen", MOST_FEN_AN_HOUR)?) })
+        }
         Verb::Commit
         | Verb::Validate
-        | Verb::Coupon
+        | Verb::CouponCheck
+        | Verb::Receipt
+        | Verb::Slip
         | Verb::Status
         | Verb::Lookup
         | Verb::Quote
@@ -136,6 +183,11 @@ pub(super) fn wish(verb: Verb, body: &Body, member: Option<MemberId>) -> Result<
             unreachable!("no wish of its own")
         }
     })
+}
+
+/// Whether points pay a part of it.
+pub(super) fn pays_by_points(body: &Body) -> Result<bool, Problem> {
+    Ok(tenders(body)?.1.0 > 0)
 }
 
 /// What is paid with money and what with points.

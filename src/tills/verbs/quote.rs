@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::lookup::{member_gone, resolve};
-use crate::domain::benefit::Known;
-use crate::domain::event::{Fen, Points, StayId};
+use super::parse::MOST_OP_CHARS;
+use crate::domain::benefit::{Basket, HeldCoupon, Known, NotUsed, SaleEarns};
+use crate::domain::event::{Fen, MemberId, Points, Shown, StayId};
 use crate::domain::plate::Plate;
 use crate::domain::stay::StayState;
 use crate::store::reader::stays::StayRow;
@@ -35,8 +36,10 @@ impl Tills {
     }
 
     async fn stay_quote(&self, body: &Body, which: Which) -> Result<Value, Problem> {
-        if body.has("member_ref") {
-            return Err(Problem::field("member_ref", "allowed beside sale_fen only"));
+        for field in ["member_ref", "coupon", "points_fen"] {
+            if body.has(field) {
+                return Err(Problem::field(field, "allowed beside sale_fen only"));
+            }
         }
         let rules = self.settings.pricing.rules.clone();
         let look = self.settings.reader.look(move |view| {
@@ -82,18 +85,86 @@ impl Tills {
         }))
     }
 
+    /// What a basket would earn now: for as much as money pays of it, with the coupon that the till would name. A shop
+    /// whose sales earn nothing promises nothing.
     async fn sale_quote(&self, terminal: &Terminal, body: &Body, sale: Fen) -> Result<Value, Problem> {
         let pricing = &self.settings.pricing;
+        let (code, by_points) = (body.text("coupon", MOST_OP_CHARS)?, body.fen("points_fen")?.unwrap_or_default());
+        if by_points > sale {
+            return Err(Problem::field("points_fen", "more than sale_fen; what points pay is a part of it"));
+        }
         let Some(member_ref) = self.member_ref(terminal, body)? else {
+            if code.is_some() {
+                return Err(Problem::field("coupon", "it multiplies what a member's sale earns; member_ref is needed"));
+            }
             return Ok(json!({"earn_points": 0, "points_usable": 0, "max_points_fen": 0}));
         };
+        let (now, rules, shop) =
+            ((pricing.now)(), self.rules_in_force().await?, self.shop_of(terminal.merchant.as_deref()).await?);
+        let wanted = code.map(str::to_owned);
         let look = self.settings.reader.look(move |view| {
-            let Some(member) = resolve(view, &member_ref)? else { return Ok(None) };
-            Ok(Some(view.usable_points(&member.id)?))
+            let Some((member, shown)) = resolve(view, &member_ref)? else { return Ok(None) };
+            let (points, facts) = (view.points_here(&member.id, now)?, view.sale_facts(&member.id, &rules)?);
+            let coupon = match &wanted {
+                Some(code) => Some(view.coupon_of(code, &rules)?),
+                None => None,
+            };
+            Ok(Some((points, facts, coupon, member.id, shown)))
         });
-        let usable = look.await?.ok_or_else(member_gone)?;
-        let most = (pricing.worth)(usable).min(sale);
-        Ok(json!({"earn_points": (pricing.earned)(sale), "points_usable": usable, "max_points_fen": most}))
+        let (points, facts, coupon, member, shown) = look.await?.ok_or_else(member_gone)?;
+        let earns_nothing = shop.is_some_and(|shop| shop.earns_nothing);
+        let fen = if earns_nothing { Fen(0) } else { Fen(sale.0 - by_points.0) };
+        let plain = Basket { member: &member, fen, sale: &facts, coupon: None };
+        let (without, price_level) = (pricing.earned)(&plain);
+        let without = without.map_err(|_| Problem::new(Code::Internal, "a sale without a coupon has no coupon"))?;
+        let merchant = terminal.merchant.as_deref().unwrap_or(terminal.id.as_str());
+        let (earns, told) = match (code, coupon) {
+            (Some(code), Some(found)) => self.with_coupon(&plain, code, found, merchant, &without)?,
+            (Some(_) | None, None) | (None, Some(_)) => (without, None),
+        };
+        let may_pay = matches!(shown, Shown::Code { .. });
+        let most = if may_pay { (pricing.worth)(points.usable).min(sale) } else { Fen(0) };
+        let bonuses = earns.extra.iter().map(|(bonus, points)| json!({"bonus": bonus, "points": points}));
+        let mut answer = json!({
+            "earn_points": earns.points(),
+            "bonuses": bonuses.collect::<Vec<_>>(),
+            "earn_status_points": earns.status,
+            "price_level": price_level,
+            "points_usable": points.usable,
+            "max_points_fen": most,
+        });
+        if let Some(told) = told {
+            answer["coupon"] = told;
+        }
+        Ok(answer)
+    }
+
+    /// The same with the coupon, and what is told of it; one that would add nothing is kept, as a commit keeps it.
+    fn with_coupon(
+        &self,
+        plain: &Basket<'_>,
+        code: &str,
+        found: Option<(HeldCoupon, Known, Option<MemberId>)>,
+        merchant: &str,
+        without: &SaleEarns,
+    ) -> Result<(SaleEarns, Option<Value>), Problem> {
+        let unknown = || Problem::new(Code::BenefitUnknown, format!("coupon: no {code:?} is known here"));
+        let (held, known, owner) = found.ok_or_else(unknown)?;
+        if owner.is_some_and(|owner| owner != *plain.member) {
+            return Err(Problem::new(Code::CouponState, format!("coupon {code:?}: it is another member's")));
+        }
+        let basket = Basket { coupon: Some((&held, &known, merchant)), ..*plain };
+        Ok(match (self.settings.pricing.earned)(&basket).0 {
+            Ok(with) if with.points() > without.points() => {
+                let adds = with.points().0 - without.points().0;
+                (with, Some(json!({"coupon": code, "usable": true, "adds_points": adds})))
+            }
+            Ok(_) => (without.clone(), Some(json!({"coupon": code, "usable": false, "adds_points": 0}))),
+            Err(NotUsed { code: why, zh, en, .. }) => {
+                let why = json!({"code": why, "zh": zh, "en": en});
+                (without.clone(), Some(json!({"coupon": code, "usable": false, "adds_points": 0, "why": why})))
+            }
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::event::{Fen, GivenBack, OpId, Points, Reversal, StayId, Tally, TillDone, Totals};
+use crate::domain::event::{CouponMove, Fen, GivenBack, OpId, Points, Reversal, StayId, Tally, TillDone, Totals};
 use crate::tills::{date, local_time};
 
 /// A transaction that was applied, with the journal entry that holds it.
@@ -14,6 +14,8 @@ pub(super) struct Applied<'a> {
     pub(super) stay: Option<&'a (StayId, Fen)>,
     /// What the stay has been paid in all.
     pub(super) stay_paid: Option<Fen>,
+    /// The same sale that came by another way before.
+    pub(super) duplicate_of: Option<&'a OpId>,
     pub(super) place: Place<'a>,
 }
 
@@ -45,6 +47,9 @@ impl Applied<'_> {
         });
         if let Some((stay, due)) = self.stay {
             answer["stay"] = json!({"stay": stay, "paid_fen": self.stay_paid, "due_fen": due});
+        }
+        if let Some(other) = self.duplicate_of {
+            answer["duplicate_of"] = json!(other);
         }
         answer
     }
@@ -123,6 +128,21 @@ pub(super) fn done(done: &TillDone, zone: &jiff::tz::TimeZone, place: &Place<'_>
             }
             answer
         }
+        TillDone::Coupon(CouponMove::Used(used)) => json!({
+            "use": used.op,
+            "coupon": used.used.instance,
+            "kind": used.used.benefit,
+            "takes_off_fen": used.used.fen,
+        }),
+        TillDone::Coupon(CouponMove::Returned { op, of, .. }) => json!({
+            "return": op,
+            "use": of.op,
+            "coupon": of.used.instance,
+            "kind": of.used.benefit,
+        }),
+        TillDone::Reported(told) => {
+            json!({"hour": local_time(told.hour, zone), "count": told.count, "sale_fen": told.sale_fen})
+        }
         TillDone::ShiftOpened { shift, day } => json!({"shift": shift, "business_date": date(*day)}),
         TillDone::ShiftClosed { shift, day, totals: closed } => {
             let mut answer = totals(closed);
@@ -160,6 +180,9 @@ fn given_back(back: &GivenBack) -> Value {
     if let Some(stay) = &back.stay {
         answer["stay"] = json!(stay);
     }
+    if let Some(coupon) = &back.coupon {
+        answer["coupon"] = json!(coupon);
+    }
     answer
 }
 
@@ -173,6 +196,7 @@ pub(super) fn totals(totals: &Totals) -> Value {
         "refunds": tally(&totals.refunds),
         "open_holds": totals.open_holds,
         "missing_numbers": totals.missing_numbers,
+        "coupons": {"count": totals.coupons, "takes_off_fen": totals.coupons_fen},
     })
 }
 
@@ -208,6 +232,7 @@ mod tests {
             usable: Points(1480),
             stay: Some(&stay),
             stay_paid: Some(Fen(500)),
+            duplicate_of: None,
             place: Place { epoch: 1, seq: 9, head: "00" },
         };
         let answer = applied.to_json();

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use crate::store::reader::{ReadError, View};
 use crate::tills::access::Terminal;
 use crate::tills::problem::Problem;
-use crate::tills::{Tills, date};
+use crate::tills::{Tills, date, local_time};
 
 /// What the box can do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(in crate::tills) enum Mode {
     /// The line to the cloud is up.
     Online,
     /// The line is down; everything works from what the box holds.
@@ -40,7 +40,32 @@ impl Mode {
     }
 }
 
+/// What every till should know of the box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::tills) struct BoxState {
+    /// What it can do now.
+    pub(in crate::tills) mode: Mode,
+    /// Its rules in force.
+    pub(in crate::tills) rules: Option<u32>,
+}
+
+impl BoxState {
+    /// As a till hears it. It names no member, because a broker keeps it for whoever comes.
+    pub(in crate::tills) fn to_json(self) -> Value {
+        let (zh, en) = self.mode.staff_text();
+        json!({"mode": self.mode.word(), "rules_version": self.rules, "staff_text": {"zh": zh, "en": en}})
+    }
+}
+
 impl Tills {
+    /// What every till should know of the box now.
+    pub(in crate::tills) async fn box_state(&self) -> Result<BoxState, Problem> {
+        let cloud_is_up = self.cloud_is_up();
+        let look = self.settings.reader.look(move |view| Ok((mode(view, cloud_is_up)?, view.fact("rules_version")?)));
+        let (mode, rules) = look.await?;
+        Ok(BoxState { mode, rules: rules.and_then(|text| text.parse().ok()) })
+    }
+
     /// What a till should tell its cashier.
     pub(super) async fn status(&self, terminal: &Terminal) -> Result<Value, Problem> {
         let (cloud_is_up, till) = (self.cloud_is_up(), terminal.id.clone());
@@ -59,6 +84,7 @@ impl Tills {
             "rules_version": rules.and_then(|text| text.parse::<u32>().ok()),
             "shift": shift,
             "business_date": date(self.today()),
+            "time": local_time((self.settings.pricing.now)(), &self.settings.zone),
             "journal": {"epoch": head.epoch, "seq": head.seq, "head": head.head},
         }))
     }

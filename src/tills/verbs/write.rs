@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::lookup::{MemberRef, member_gone, resolve};
 use super::receipt::{self, Place};
 use super::{Answer, Verb, parse};
-use crate::domain::event::{Fen, Input, MemberId, Reply, TerminalId, TillAct, TillAnswer, TillMark};
+use crate::domain::event::{Fen, Input, MemberId, Reply, Shown, TerminalId, TillAct, TillAnswer, TillMark};
 use crate::domain::till::TOMBSTONED;
 use crate::site::Unavailable;
 use crate::store::reader::journal::Operation;
@@ -16,6 +16,7 @@ use crate::store::reader::{ReadError, View};
 use crate::tills::Tills;
 use crate::tills::access::{Terminal, check_key};
 use crate::tills::body::Body;
+use crate::tills::merchants::takes_part;
 use crate::tills::problem::{Code, Problem};
 
 /// Longest idempotency key, with room for what a line without keys makes of its numbers.
@@ -23,7 +24,7 @@ const MOST_KEY_CHARS: usize = 128;
 
 impl Tills {
     /// Does what a till asks, or says what was done before for the same key.
-    pub(super) async fn write(
+    pub(in crate::tills) async fn write(
         self: &Arc<Self>,
         terminal: &Terminal,
         verb: Verb,
@@ -37,13 +38,26 @@ impl Tills {
         if let Some(stored) = self.stored(&terminal.id, &key).await? {
             return stored.to_answer_of(self, Some(&fingerprint), true);
         }
+        let by_points = verb == Verb::Commit && parse::pays_by_points(body)?;
+        takes_part(mark.shop.as_ref(), verb, by_points)?;
         let member = match self.member_ref(terminal, body)? {
             Some(member_ref) => Some(self.resolve_member(member_ref).await?),
             None => None,
         };
+        let wish = |verb| {
+            let (terminal, key, fingerprint, mark) =
+                (terminal.id.clone(), key.clone(), fingerprint.clone(), mark.clone());
+            let wish = parse::wish(verb, body, member.clone())?;
+            Ok::<_, Problem>(Input::TillAct(TillAct { terminal, key, fingerprint, mark, wish }))
+        };
         let input = match verb {
-            Verb::Validate | Verb::Coupon => Input::Till(parse::gift(verb, body, terminal, &key, fingerprint, mark)?),
-            Verb::Commit => Input::Till(parse::commit(body, terminal, &key, fingerprint, mark, member)?),
+            Verb::Coupon if !body.has("stay") => wish(verb)?,
+            Verb::Validate | Verb::Coupon => {
+                Input::Till(parse::gift(verb, body, terminal, &key, fingerprint.clone(), mark.clone())?)
+            }
+            Verb::Commit => {
+                Input::Till(parse::commit(body, terminal, &key, fingerprint.clone(), mark.clone(), member.clone())?)
+            }
             Verb::Hello
             | Verb::Hold
             | Verb::Capture
@@ -51,11 +65,17 @@ impl Tills {
             | Verb::Void
             | Verb::Refund
             | Verb::Reverse
-            | Verb::Close => {
-                let (terminal, key) = (terminal.id.clone(), key.clone());
-                Input::TillAct(TillAct { terminal, key, fingerprint, mark, wish: parse::wish(verb, body, member)? })
-            }
-            Verb::Status | Verb::Lookup | Verb::Quote | Verb::Query | Verb::Totals => {
+            | Verb::Close
+            | Verb::CouponReturn
+            | Verb::Report => wish(verb)?,
+            Verb::Status
+            | Verb::Lookup
+            | Verb::Quote
+            | Verb::Query
+            | Verb::Totals
+            | Verb::CouponCheck
+            | Verb::Receipt
+            | Verb::Slip => {
                 unreachable!("these change nothing")
             }
         };
@@ -91,9 +111,9 @@ impl Tills {
         Ok(self.settings.reader.look(move |view| look_up_key(view, &terminal, &key)).await?)
     }
 
-    async fn resolve_member(&self, member_ref: MemberRef) -> Result<MemberId, Problem> {
+    async fn resolve_member(&self, member_ref: MemberRef) -> Result<(MemberId, Shown), Problem> {
         let found = self.settings.reader.look(move |view| resolve(view, &member_ref)).await?;
-        found.map(|member| member.id).ok_or_else(member_gone)
+        found.map(|(member, shown)| (member.id, shown)).ok_or_else(member_gone)
     }
 
     /// Hands the request to the loop. The key stays in flight until the loop has answered, even where the till hung up
@@ -156,16 +176,19 @@ impl Stored {
         let Operation { epoch, seq, head, .. } = &self.operation;
         let place = Place { epoch: *epoch, seq: *seq, head };
         match &self.operation.answer {
-            TillAnswer::Applied { transaction, earned, spent, usable, stay, replayed: _ } => Ok(receipt::Applied {
-                transaction,
-                earned: *earned,
-                spent: *spent,
-                usable: *usable,
-                stay: stay.as_ref(),
-                stay_paid: self.stay_paid,
-                place,
+            TillAnswer::Applied { transaction, earned, spent, usable, stay, duplicate_of, replayed: _ } => {
+                Ok(receipt::Applied {
+                    duplicate_of: duplicate_of.as_ref(),
+                    transaction,
+                    earned: *earned,
+                    spent: *spent,
+                    usable: *usable,
+                    stay: stay.as_ref(),
+                    stay_paid: self.stay_paid,
+                    place,
+                }
+                .to_json())
             }
-            .to_json()),
             TillAnswer::Done { done, .. } => Ok(receipt::done(done, &tills.settings.zone, &place)),
             TillAnswer::Refused { code, detail } => Err(refusal(code, detail)),
         }
@@ -210,7 +233,7 @@ fn look_up_key(view: &View<'_>, terminal: &TerminalId, key: &str) -> Result<Opti
 }
 
 /// A refusal that the domain decided, as its problem.
-fn refusal(code: &str, detail: &str) -> Problem {
+pub(super) fn refusal(code: &str, detail: &str) -> Problem {
     match Code::named(code) {
         Some(code) => Problem::new(code, detail),
         None => {

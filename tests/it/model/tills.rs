@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatepost::domain::event::{
-    Booking, BookingKind, OpId, Points, Record, TerminalId, TillAnswer, TillDone, TillHold, Totals,
+    Booking, BookingKind, MemberId, OpId, Points, Record, TerminalId, TillAnswer, TillDone, TillHold, Totals,
 };
 use gatepost::domain::settlement::{Closed, LegKind, Mismatch, Posting};
 use gatepost::domain::stay::StayState;
@@ -17,6 +17,7 @@ pub struct Tills {
     booked: BTreeMap<OpId, Line>,
     debts: BTreeMap<OpId, i64>,
     keys: BTreeSet<(TerminalId, String)>,
+    codes: BTreeMap<(MemberId, u64), (String, bool)>,
     closed: u32,
     lines: Vec<Booking>,
 }
@@ -139,6 +140,15 @@ impl Model {
             Record::ShiftClosed(end) => {
                 assert_eq!((end.shift, end.totals), (self.tills.shift(), self.tills.totals()), "what the Z slip says");
                 self.tills.closed += 1;
+            }
+            Record::MemberCodeUsed(code) => {
+                let of = (code.member.clone(), code.step);
+                match self.tills.codes.insert(of, (code.place.clone(), code.paid)) {
+                    None => {}
+                    Some((place, paid)) => {
+                        assert!(place == code.place && !paid && code.paid, "{code:?}: a code is used once");
+                    }
+                }
             }
             Record::TerminalChanged(_) => {}
             Record::OperationAnswered(answered) => {

@@ -26,6 +26,7 @@ impl Day {
                 member: MemberId::from(self.dice.pick(&["M1", "M2", "M3", "M9"])),
                 points: Points(self.dice.pick(&[1, 1, 5, 20, i64::MAX])),
                 ttl_ms: self.dice.pick(&[1_000, 300_000]),
+                shown: None,
             },
             3 => {
                 let fen = self.dice.pick(&[None, None, Some(Fen(100)), Some(Fen(i64::MAX)), Some(Fen(-5))]);

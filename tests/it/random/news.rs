@@ -101,6 +101,7 @@ impl Day {
             plates: plates.iter().map(|plate| plate.parse().unwrap()).collect(),
             codes: vec![format!("GP{id}"), format!("GP{id}")],
             home: None,
+            privileges: Default::default(),
         };
         self.step(Input::Cloud(CloudNews::Fed { changes: vec![FeedChange::Member { member }], next: self.feed }));
     }

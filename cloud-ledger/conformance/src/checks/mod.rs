@@ -2,6 +2,7 @@
 
 mod journal;
 mod lots;
+mod offers;
 mod points;
 mod trust;
 
@@ -58,5 +59,7 @@ pub fn all() -> Vec<Check> {
         "a recalled grant is asked for until it is given back": lots::recalls,
         "the feed has no holes and tells the newest": lots::feed,
         "debts are listed until they are paid": lots::debts,
+        "what a member has beside the tier reaches the boxes": offers::privileges,
+        "boxes are never promised more of a budget than there is": offers::shares,
     ]
 }

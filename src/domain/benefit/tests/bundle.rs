@@ -22,6 +22,11 @@ fn a_wrong_table_says_where_and_what_is_allowed() {
         "[[limit]]\nid = \"l\"\non = \"plate\"\nwindow = \"day\"\nmax_uses = 1\nbenefits = [\"nil\"]",
         "no benefit is named \"nil\"",
     );
+    let doubled = |rest: &str| coupon(&format!("give = {{ multiply_bps = 20000 }}\n{rest}"));
+    refuses(&coupon("give = { multiply_bps = 10000 }"), "multiply_bps is 10000; allowed are 10001 to 1000000");
+    refuses(&doubled("offline_risk_fen = 1"), "it takes no money off");
+    refuses(&format!("{}\n[[bonus]]\nid = \"c\"\npoints = 5", doubled("")), "a bonus has this name too");
+    refuses(&doubled("").replace("[[coupon]]", "[[entitlement]]"), "allowed for coupons and bonuses only");
     refuses("[funder.J]\nremainder = \"A\"\nshares = { A = 5000, B = 4000 }", "the shares sum to 9000");
     let unknown = toml::from_str::<Table>("[[coupon]]\nidd = \"c\"").expect_err("a mistyped key").to_string();
     assert!(unknown.contains("unknown field `idd`") && unknown.contains("line 2"), "{unknown}");
@@ -44,6 +49,13 @@ fn the_lint_finds_what_was_hardly_meant() {
     finds("unreachable", "[[campaign]]\nid = \"c\"");
     finds("stops_offline", "[[campaign]]\nid = \"c\"\nbudget_fen = 5");
     finds("pending_outlasts_validity", "[[bonus]]\nid = \"b\"\npoints = 5\npending_days = 7\nvalid_days = 5");
+    let doubled = "give = { multiply_bps = 20000 }\nfunder = \"M\"";
+    let at_shop = format!("{doubled}\nmerchants = [\"cafe\"]");
+    finds("unreachable", &coupon(doubled));
+    for stays_own in ["when = { min_fee_fen = 500 }", "when = { places = [\"B2\"] }", "automatic = true"] {
+        finds("unreachable", &coupon(&format!("{at_shop}\n{stays_own}")));
+    }
+    assert!(found(&coupon(&at_shop)).is_empty());
     finds("unreachable", "stacking.deny = [[\"tyre\", \"points\"]]");
     finds("unreachable", "[[limit]]\nid = \"l\"\non = \"plate\"\nwindow = \"day\"\nmax_uses = 0");
 }

@@ -9,34 +9,23 @@ use super::super::*;
 use crate::domain::event::{MemberId, UtcMs};
 use crate::domain::tariff::{Fee, FeeLine};
 
-#[test]
-fn the_worked_example() {
-    check(include_str!("worked_example.toml"));
+macro_rules! tables {
+    ($($name:ident: $file:literal,)*) => {$(
+        #[test]
+        fn $name() {
+            check(include_str!($file));
+        }
+    )*};
 }
 
-#[test]
-fn tiers_and_entitlements() {
-    check(include_str!("entitlements.toml"));
-}
-
-#[test]
-fn coupons_and_passes() {
-    check(include_str!("coupons.toml"));
-}
-
-#[test]
-fn campaigns_and_splits() {
-    check(include_str!("campaigns.toml"));
-}
-
-#[test]
-fn limits_and_stacking() {
-    check(include_str!("limits.toml"));
-}
-
-#[test]
-fn points_and_lots() {
-    check(include_str!("points.toml"));
+tables! {
+    the_worked_example: "worked_example.toml",
+    tiers_and_entitlements: "entitlements.toml",
+    coupons_and_passes: "coupons.toml",
+    campaigns_and_splits: "campaigns.toml",
+    limits_and_stacking: "limits.toml",
+    the_declared_order: "declared.toml",
+    points_and_lots: "points.toml",
 }
 
 /// Holds every case of a table against the reckoning.
@@ -107,6 +96,10 @@ fn check_rights(name: &str, expect: &Expect, outcome: &Outcome) {
     }
     if let Some(zones) = &expect.zones {
         assert_eq!(&outcome.rights.zones, zones, "{name}: zones");
+    }
+    if let Some(used_up) = &expect.used_up {
+        let used: Vec<&String> = outcome.uses.iter().map(|used| &used.benefit).collect();
+        assert_eq!(used, used_up.iter().collect::<Vec<_>>(), "{name}: used up");
     }
     if let Some(grace) = expect.grace {
         assert_eq!(outcome.rights.grace_minutes, grace, "{name}: grace");
@@ -256,6 +249,7 @@ struct CaseFacts {
     #[serde(default)]
     paid_fen: i64,
     paid_minutes_ago: Option<i64>,
+    paid_seconds_ago: Option<i64>,
     #[serde(default)]
     lots: Vec<CaseLot>,
     wish: Option<i64>,
@@ -346,6 +340,7 @@ struct Expect {
     earned: Option<i64>,
     minutes: Option<Vec<i64>>,
     zones: Option<Vec<String>>,
+    used_up: Option<Vec<String>>,
     grace: Option<u32>,
     greeting: Option<(String, String)>,
     price_level: Option<String>,
@@ -367,6 +362,7 @@ impl Case {
         let news = |id: &String| CampaignNews {
             stopped: facts.stopped.contains(id),
             spent_elsewhere: Fen(facts.spent_elsewhere.get(id).copied().unwrap_or(0)),
+            share: None,
         };
         let mut used = Counters::default();
         facts.used.iter().for_each(|one| used.count(&one.used()));
@@ -383,7 +379,12 @@ impl Case {
             passes: facts
                 .passes
                 .iter()
-                .map(|(id, kind, first_day)| HeldPass { id: id.clone(), kind: kind.clone(), first_day: *first_day })
+                .map(|(id, kind, first_day)| HeldPass {
+                    id: id.clone(),
+                    kind: kind.clone(),
+                    first_day: *first_day,
+                    state: CouponState::ClaimedHere,
+                })
                 .collect(),
             validations: facts.validations.iter().map(CaseValidation::given).collect(),
             spend: Fen(facts.spend_fen),
@@ -398,7 +399,8 @@ impl Case {
             cloud_age_ms: (!facts.cloud_never).then_some(facts.cloud_age_h * HOUR_MS),
             used,
             paid: Fen(facts.paid_fen),
-            paid_at: facts.paid_minutes_ago.map(|minutes| UtcMs(at.0 - minutes * 60_000)),
+            paid_at: (facts.paid_minutes_ago.map(|minutes| minutes * 60).or(facts.paid_seconds_ago))
+                .map(|seconds| UtcMs(at.0 - seconds * 1000)),
             lots: facts.lots.iter().map(|lot| lot.lot(&hours)).collect(),
             points_wish: facts.wish.map(Points),
         }
@@ -442,6 +444,7 @@ impl CaseValidation {
             merchant: self.merchant.clone(),
             operator: self.operator.clone(),
             spend: Fen(self.spend_fen),
+            gives: None,
         }
     }
 }

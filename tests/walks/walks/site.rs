@@ -8,7 +8,7 @@ use gatepost::domain::event::{
     CloudNews, DeviceId, FeedChange, Fen, GrantId, Input, JournalHead, LaneId, Member, MemberId, Now, PlateRead,
     Record, Reply, StaffAct, StaffWish, StayId, TerminalId, TillCommit, TillMark, UtcMs, VehicleSign, Witnessed,
 };
-use gatepost::domain::lane::{Detectors, Direction, LaneSettings, Lanes, PassedBy, Unpaid};
+use gatepost::domain::lane::{Direction, LaneSettings, Lanes};
 use gatepost::domain::plate::told::Told;
 use gatepost::domain::points::Part;
 use gatepost::site::{Core, activate_rules};
@@ -22,7 +22,7 @@ use super::{BOXES, MEMBERS, PLATES};
 /// One second of 2026-03-02 in milliseconds; every walk begins there.
 const BEGIN: i64 = 1_772_409_600_000;
 
-const RULES: &str = include_str!("../../../../../systemd/rules.toml");
+const RULES: &str = include_str!("../../../systemd/rules.toml");
 
 /// A box.
 pub struct Site {
@@ -187,10 +187,13 @@ impl Site {
             receipt: "R".to_owned(),
             occurred: None,
             member: Some(MemberId::from(member)),
+            shown: None,
             sale: Fen(fen),
             stay: None::<StayId>,
             cash: Fen(fen - by_points),
             points_cover: Fen(by_points),
+            list: None,
+            coupon: None,
             gift: None,
             hold: None,
             mark: TillMark::default(),
@@ -211,6 +214,7 @@ impl Site {
             plates: vec![plate.parse().unwrap()],
             codes: Vec::new(),
             home: Some(home.to_owned()),
+            privileges: Default::default(),
         };
         self.hear(CloudNews::Fed { changes: vec![FeedChange::Member { member }], next: self.feed });
     }
@@ -347,18 +351,8 @@ impl Book {
 }
 
 fn lanes() -> Lanes {
-    let lane = |direction| LaneSettings {
-        direction,
-        has_arrival_loop: false,
-        passed_by: PassedBy::Camera,
-        pass_timeout_ms: 60_000,
-        back_out_ms: 5_000,
-        same_vehicle_ms: 10_000,
-        unpaid: Unpaid::Wait,
-        zone: None,
-        forget_ms: 0,
-        stuck_ms: 0,
-        detectors: Detectors::Timer,
-    };
-    Lanes::from([(LaneId::from("in"), lane(Direction::Entry)), (LaneId::from("out"), lane(Direction::Exit))])
+    Lanes::from([
+        (LaneId::from("in"), LaneSettings::plain(Direction::Entry)),
+        (LaneId::from("out"), LaneSettings::plain(Direction::Exit)),
+    ])
 }

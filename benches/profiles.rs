@@ -1,0 +1,255 @@
+//! What devices cost the box: decoding each recorded message of every shipped product, events through one broker and one
+//! HTTP listener beside bare programs on the same links in the same run, and memory for each device.
+//!
+//! `cargo bench --bench profiles` starts Debian's mosquitto and the daemon of this build.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use gatepost::profile::mistake::Source;
+use gatepost::profile::recording::{Recording, args};
+use gatepost::profile::shipped::SHIPPED;
+use gatepost::profile::{Codec, Profile};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::{Client, MqttOptions};
+
+use crate::site::{
+    Broker, Cameras, Daemon, PATIENCE, camera_ms, cameras, entry_lanes, folder, loop_level, say, serial,
+};
+
+mod site;
+
+/// Each message is decoded so long.
+const DECODING: Duration = Duration::from_millis(20);
+/// Keep-alives and inputs through one broker.
+const MESSAGES: usize = 20_000;
+/// Posts through one listener, on so many connections as one camera may have.
+const POSTS: usize = 8_000;
+const CONNECTIONS: usize = 8;
+/// Devices whose memory is counted.
+const DEVICES: [usize; 2] = [1, 401];
+
+fn main() {
+    say("Decoding: µs of each recorded message in the best round, its bytes (bits of a card), what it is");
+    for shipped in SHIPPED {
+        decode(shipped.file, shipped.text, shipped.recording);
+    }
+    let folder = folder("profiles");
+    let broker = Broker::start(folder.path());
+    through_the_broker(folder.path(), &broker);
+    through_posts(folder.path(), &broker);
+    memory(folder.path(), &broker);
+}
+
+fn decode(file: &str, text: &str, recording: &str) {
+    let profile = Profile::parse(&Source { file: Path::new(file), text }).expect("a shipped profile");
+    let recording: Recording = toml::from_str(recording).expect("a shipped recording");
+    let codec = profile.bind(&recording.params).expect("the recorded device");
+    say(&format!("  {}", profile.id()));
+    let print = |what: &str, bytes: usize, us: f64| say(&format!("    {us:>9.2}  {bytes:>6} B  {what}"));
+    let bytes_of = |hex: &str| gatepost::profile::bytes(hex).unwrap_or_default();
+    match &codec {
+        Codec::Mqtt(codec) => {
+            for says in &recording.says {
+                let body = says.body.as_bytes();
+                print(says.what.get_ref(), body.len(), least(|| drop(codec.decode(&says.topic, body))));
+            }
+        }
+        Codec::Http(codec) => {
+            for post in &recording.post {
+                let (kind, body) = (post.content_type.as_str(), post.body.as_bytes());
+                let us = match &post.path {
+                    Some(path) => least(|| drop(codec.decode(path, kind, body))),
+                    None => least(|| drop(codec.decode_event(kind, body))),
+                };
+                print(post.what.get_ref(), body.len(), us);
+            }
+        }
+        Codec::Serial(codec) => {
+            for frame in &recording.frame {
+                let bytes = bytes_of(&frame.hex);
+                print(frame.what.get_ref(), bytes.len(), least(|| drop(codec.decode(&bytes))));
+            }
+        }
+        Codec::Modbus(codec) => {
+            for bus in &recording.bus {
+                let asked = match &bus.command {
+                    Some(command) => codec.encode(command, &args(&profile, command, &bus.args)).ok(),
+                    None => codec.polls().into_iter().nth(bus.poll).map(|(request, ..)| request),
+                };
+                let Some(asked) = asked else { continue };
+                let bytes = bytes_of(&bus.answer);
+                print(bus.what.get_ref(), bytes.len(), least(|| drop(asked.answered(&bytes))));
+            }
+        }
+        Codec::Wiegand(codec) => {
+            for card in &recording.card {
+                let bits = gatepost::profile::wiegand::bits(&card.bits).unwrap_or_default();
+                print(card.what.get_ref(), bits.len(), least(|| drop(codec.decode(&bits))));
+            }
+        }
+        Codec::Osdp(codec) => {
+            for packet in &recording.packet {
+                let bytes = bytes_of(&packet.hex);
+                print(packet.what.get_ref(), bytes.len(), least(|| drop(codec.answered(packet.sequence, &bytes))));
+            }
+        }
+    }
+}
+
+/// Microseconds of one call, in the best of many rounds.
+fn least(mut call: impl FnMut()) -> f64 {
+    let begun = Instant::now();
+    let mut best = f64::MAX;
+    while begun.elapsed() < DECODING {
+        let round = Instant::now();
+        (0..16).for_each(|_| call());
+        best = best.min(round.elapsed().as_secs_f64() * 1e6 / 16.0);
+    }
+    best
+}
+
+/// Messages that the box understands and need no decision, beside a subscriber that only counts.
+fn through_the_broker(folder: &Path, broker: &Broker) {
+    let (echo, heard) = broker.listen("counter", "bare/topic");
+    let bare = publish_all(broker, "bare/topic", |_| {
+        for _ in 0..MESSAGES {
+            heard.recv_timeout(PATIENCE).expect("every message comes");
+        }
+    });
+    drop(echo);
+    let lane = entry_lanes(0..1, "").replace("passage_loop", "arrival_loop");
+    let daemon = Daemon::start(folder, "broker", broker, &lane);
+    let (_listener, raises) = broker.listen("barrier", "device/+/message/down/gpio_out");
+    let ours = publish_all(broker, &format!("device/{}/message/up/gpio_in", serial(0)), |client| {
+        // What a camera says is taken in order: a vehicle after it all is raised for when all is done.
+        Cameras { client }.plate(&serial(0), "ivs_result", 1, camera_ms(), "");
+        raises.recv_timeout(PATIENCE).expect("a raise");
+    });
+    let inputs = counted(&daemon.metrics());
+    rate(
+        &format!("MQTT, QoS 1, {MESSAGES} messages of a loop, of which {inputs} entries were made"),
+        ours,
+        bare,
+        "a subscriber that counts",
+    );
+}
+
+fn publish_all(broker: &Broker, topic: &str, wait: impl FnOnce(&Client)) -> f64 {
+    let mut options = MqttOptions::new("publisher", "127.0.0.1", broker.port);
+    options.set_outgoing_inflight_upper_limit(64);
+    let (client, mut connection) = Client::new(options, 256);
+    std::thread::spawn(move || connection.iter().map_while(Result::ok).for_each(drop));
+    let begun = Instant::now();
+    for n in 0..MESSAGES {
+        // Alternating, so that each is news.
+        let body = loop_level(&serial(0), n % 2);
+        client.publish(topic, QoS::AtLeastOnce, false, body).expect("the broker is there");
+    }
+    wait(&client);
+    let took = begun.elapsed().as_secs_f64();
+    // Its connection ends with it.
+    let _ = client.disconnect();
+    MESSAGES as f64 / took
+}
+
+/// The entries of the journal.
+fn counted(metrics: &str) -> usize {
+    let count = metrics.lines().find_map(|line| line.strip_prefix("gatepost_inputs_total "));
+    count.and_then(|count| count.parse().ok()).expect("the daemon counts its inputs")
+}
+
+/// Posts on connections that stay open, beside a listener that answers everything at once.
+fn through_posts(folder: &Path, broker: &Broker) {
+    let bare = bare_listener();
+    let of_bare = post_all(bare, "/vzenith");
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number");
+    let settings = format!(
+        "{}\n[[links]]\nid = \"posts\"\nkind = \"http-push\"\nlisten = \"{free}\"\n\
+         [[devices]]\nid = \"pushing\"\nprofile = \"vzenith/r-http\"\nlink = \"posts\"\nparams = {{ sn = \"{}\" }}\n",
+        entry_lanes(0..1, "").replace("device = \"camera-0\", input = 1", "device = \"pushing\", input = 1"),
+        serial(0),
+    );
+    let daemon = Daemon::start(folder, "posts", broker, &settings);
+    let ours = post_all(free, "/vzenith");
+    rate(&format!("HTTP, {CONNECTIONS} connections, input posts"), ours, of_bare, "a listener that only answers");
+    drop(daemon);
+}
+
+fn post_all(to: SocketAddr, path: &str) -> f64 {
+    // Alternating, so that most are news.
+    let requests = [0, 1].map(|level| {
+        let trigger = format!(r#"{{"TriggerResult":{{"source":1,"value":{level}}}}}"#);
+        let body = format!(r#"{{"AlarmGioIn":{{"serialno":"{}","result":{trigger}}}}}"#, serial(0));
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    });
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..CONNECTIONS {
+            scope.spawn(|| {
+                let mut stream = TcpStream::connect(to).expect("the listener");
+                stream.set_nodelay(true).expect("an option");
+                for n in 0..POSTS / CONNECTIONS {
+                    stream.write_all(requests[n % 2].as_bytes()).expect("written");
+                    let answer = answer(&mut stream);
+                    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                }
+            });
+        }
+    });
+    POSTS as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// One answer, by its length.
+fn answer(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    let mut piece = [0; 2048];
+    loop {
+        let count = stream.read(&mut piece).expect("an answer");
+        assert!(count > 0, "the listener hung up after {text}");
+        text.push_str(&String::from_utf8_lossy(&piece[..count]));
+        let Some((head, rest)) = text.split_once("\r\n\r\n") else { continue };
+        let length =
+            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        if rest.len() >= length.unwrap_or(0) {
+            return text;
+        }
+    }
+}
+
+fn bare_listener() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its number");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut stream = stream;
+                stream.set_nodelay(true).expect("an option");
+                let mut piece = [0; 4096];
+                while stream.read(&mut piece).is_ok_and(|count| count > 0) {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").expect("written");
+                }
+            });
+        }
+    });
+    address
+}
+
+fn rate(what: &str, ours: f64, bare: f64, beside: &str) {
+    say(&format!("{what}: {ours:.0} events/s; {beside}: {bare:.0}/s; ratio {:.3}", ours / bare));
+}
+
+/// What a device more costs, by the daemon's resident memory with one and with many of them.
+fn memory(folder: &Path, broker: &Broker) {
+    let [few, many] = DEVICES.map(|devices| {
+        let settings = entry_lanes(0..1, "") + &cameras(1..devices);
+        Daemon::start(folder, &format!("memory-{devices}"), broker, &settings).resident_kib()
+    });
+    let each = many.saturating_sub(few) as f64 / (DEVICES[1] - DEVICES[0]) as f64;
+    say(&format!(
+        "memory: {few} KiB with {} camera, {many} KiB with {}: {each:.1} KiB for each more",
+        DEVICES[0], DEVICES[1]
+    ));
+}

@@ -1,0 +1,171 @@
+//! A camera's connection to its broker: it publishes, hears commands and answers them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rumqttc::NetworkOptions;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{Packet, Publish};
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::messages::{envelope, obeyed};
+use super::{CameraSettings, OutputCommand};
+use crate::clock::VirtualClock;
+
+/// Messages waiting for the broker's acknowledgement; rumqttc reserves memory for each, and a camera has few.
+const MESSAGES_IN_FLIGHT: u16 = 64;
+/// Messages waiting to be sent while the broker is away; more than a camera says in a minute.
+const MESSAGES_QUEUED: usize = 256;
+/// Pause before the next attempt to reach a broker.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
+/// How long the broker may take to answer the first time.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A camera's side of a broker; it disconnects when it is dropped.
+pub(super) struct Broker {
+    sn: String,
+    client: AsyncClient,
+    deaf_until: Arc<Mutex<Option<Instant>>>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Broker {
+    /// Returns when the broker has confirmed that commands will come.
+    pub async fn connect(
+        host: &str,
+        port: u16,
+        settings: &CameraSettings,
+        clock: VirtualClock,
+        commands: mpsc::Sender<OutputCommand>,
+    ) -> Result<Self> {
+        let (client, eventloop) = AsyncClient::new(mqtt_options(host, port, &settings.sn), MESSAGES_QUEUED);
+        let (listening, mut listens) = watch::channel(false);
+        let deaf_until = Arc::new(Mutex::new(None));
+        let ears = Ears {
+            sn: settings.sn.clone(),
+            clock,
+            client: client.clone(),
+            commands,
+            listening,
+            deaf_until: Arc::clone(&deaf_until),
+        };
+        let tasks = [
+            tokio::spawn(ears.listen(eventloop)),
+            tokio::spawn(keep_alive(client.clone(), settings.sn.clone(), settings.keep_alive, clock)),
+        ];
+        let broker = Self { sn: settings.sn.clone(), client, deaf_until, tasks };
+        tokio::time::timeout(CONNECT_PATIENCE, listens.wait_for(|yes| *yes))
+            .await
+            .with_context(|| format!("reach the broker {host}:{port} in time"))?
+            .context("keep the connection to the broker")?;
+        Ok(broker)
+    }
+
+    /// A message of this name.
+    pub async fn publish(&self, name: &str, message: String) -> Result<()> {
+        let topic = format!("device/{}/message/up/{name}", self.sn);
+        let sent = self.client.publish(topic, QoS::AtLeastOnce, false, message).await;
+        sent.with_context(|| format!("publish {name} of camera {}", self.sn))
+    }
+
+    /// What it has said is on its way; commands that come while it starts are lost in it.
+    pub fn start_anew(&self, within: Duration) {
+        *self.deaf_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + within);
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// The camera's receiving half.
+struct Ears {
+    sn: String,
+    clock: VirtualClock,
+    client: AsyncClient,
+    commands: mpsc::Sender<OutputCommand>,
+    listening: watch::Sender<bool>,
+    deaf_until: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Ears {
+    async fn listen(self, mut eventloop: EventLoop) {
+        loop {
+            match eventloop.poll().await {
+                Ok(Event::Incoming(packet)) => self.take(&packet),
+                Ok(Event::Outgoing(_)) => {}
+                Err(error) => {
+                    tracing::debug!(sn = self.sn, %error, "the camera lost its broker");
+                    tokio::time::sleep(RECONNECT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn take(&self, packet: &Packet) {
+        if matches!(packet, Packet::ConnAck(_)) {
+            // The event loop must not wait for its own queue, so these only try; a full queue shows on the next loss.
+            let topic = format!("device/{}/message/down/gpio_out", self.sn);
+            if self.client.try_subscribe(topic, QoS::AtLeastOnce).is_err() {
+                tracing::warn!(sn = self.sn, "the camera could not ask for its commands");
+            }
+        }
+        if matches!(packet, Packet::SubAck(_)) {
+            self.listening.send_replace(true);
+        }
+        if let Packet::Publish(publish) = packet {
+            let deaf_until = *self.deaf_until.lock().unwrap_or_else(PoisonError::into_inner);
+            if deaf_until.is_none_or(|until| Instant::now() >= until) {
+                self.obey(publish);
+            }
+        }
+    }
+
+    fn obey(&self, publish: &Publish) {
+        let Some((command, reply)) = obeyed(&self.sn, &publish.payload, self.clock.now_s()) else {
+            tracing::warn!(sn = self.sn, "the camera got a command that it does not understand");
+            return;
+        };
+        let topic = format!("device/{}/message/down/gpio_out/reply", self.sn);
+        if self.client.try_publish(topic, QoS::AtLeastOnce, false, reply.to_string()).is_err() {
+            tracing::warn!(sn = self.sn, "the camera's answer found no room in its queue");
+        }
+        if self.commands.try_send(command).is_err() {
+            tracing::warn!(sn = self.sn, "nobody looks at the camera's outputs");
+        }
+    }
+}
+
+async fn keep_alive(client: AsyncClient, sn: String, every: Duration, clock: VirtualClock) {
+    let mut ticks = tokio::time::interval(every);
+    for number in 1.. {
+        ticks.tick().await;
+        let payload = json!({"body": {"timestamp": clock.now_s()}});
+        let message = envelope(&sn, "keep_alive", number, clock.now_s(), payload);
+        let topic = format!("device/{sn}/message/up/keep_alive");
+        if client.publish(topic, QoS::AtLeastOnce, false, message.to_string()).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn mqtt_options(host: &str, port: u16, sn: &str) -> MqttOptions {
+    let mut options = MqttOptions::new(format!("camera-{sn}"), host, port);
+    let mut network = NetworkOptions::new();
+    // Without this a message waits up to 40 ms for the acknowledgement of the one before it.
+    network.set_tcp_nodelay(true);
+    options
+        .set_network_options(network)
+        .set_outgoing_inflight_upper_limit(MESSAGES_IN_FLIGHT)
+        .set_clean_start(true)
+        .set_keep_alive(Duration::from_secs(30));
+    options
+}

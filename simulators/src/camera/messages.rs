@@ -1,0 +1,224 @@
+//! What a Vzenith camera says and is told, as its maker's documents lay it out: through a broker, and by posts.
+
+use std::time::Instant;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+
+use super::{CameraInput, Capture, GateStatus, OutputCommand};
+use crate::clock::{WallTime, wall_time};
+use crate::photo::Pictures;
+use crate::plates::PlateKind;
+
+/// A message through a broker.
+pub(super) fn envelope(sn: &str, name: &str, number: u64, timestamp_s: i64, payload: Value) -> Value {
+    json!({
+        "id": format!("{name}-{number:08}"), "bv": 12378, "sn": sn, "name": name, "version": "1.0",
+        "timestamp": timestamp_s, "payload": payload,
+    })
+}
+
+/// A plate result through a broker.
+pub(super) fn plate_payload(sn: &str, number: u64, capture: &Capture) -> Value {
+    let license = BASE64.encode(&capture.plate);
+    let (color, kind) = match PlateKind::of(&capture.plate) {
+        PlateKind::Ordinary => (1, 1),
+        PlateKind::NewEnergy => (5, 19),
+    };
+    let place = json!({"left": 954, "top": 502, "right": 1109, "bottom": 555});
+    let WallTime { date, time } = wall_time(capture.at_ms);
+    let result = json!({
+        "license": license, "license_ext_type": 0, "colorType": color, "type": kind,
+        "confidence": capture.confidence, "direction": 4, "triggerType": capture.trigger as u8,
+        "isoffline": 0, "is_encrypted": 0, "is_fake_plate": 0, "plateid": number,
+        "start_time": capture.at_ms, "unique_id": format!("{sn}_{}", capture.at_ms),
+        "plates": [{"license": license, "color": color, "type": kind, "plate_width": 155, "is_danger": -1, "pos": place}],
+        "location": {"RECT": place},
+        "timeStamp": {"Timeval": {
+            "decyear": date.0, "decmon": date.1, "decday": date.2,
+            "dechour": time.0, "decmin": time.1, "decsec": time.2,
+            "sec": capture.at_ms.div_euclid(1000), "usec": capture.at_ms.rem_euclid(1000) * 1000,
+        }},
+    });
+    json!({"AlarmInfoPlate": {
+        "channel": 0, "deviceName": BASE64.encode("IVS"), "ipaddr": "127.0.0.1", "serialno": sn,
+        "user_data": "", "rule_id": 1, "result": {"PlateResult": result},
+    }})
+}
+
+/// An input's change through a broker.
+pub(super) fn input_payload(sn: &str, input: CameraInput, occupied: bool) -> Value {
+    let trigger = json!({"source": input as u8, "value": u8::from(occupied)});
+    json!({"body": {"AlarmGioIn": {
+        "deviceName": "IVS", "ipaddr": "127.0.0.1", "serialno": sn, "result": {"TriggerResult": trigger},
+    }}})
+}
+
+/// A command and the camera's reply to it; nothing for what is no command of this camera.
+pub(super) fn obeyed(sn: &str, message: &[u8], timestamp_s: i64) -> Option<(OutputCommand, Value)> {
+    let command = output_command(message)?;
+    let reply = json!({
+        "code": 200, "id": command.id, "name": "gpio_out", "payload": null, "sn": sn,
+        "timestamp": timestamp_s, "version": "1.0",
+    });
+    Some((command, reply))
+}
+
+fn output_command(message: &[u8]) -> Option<OutputCommand> {
+    let message: Value = serde_json::from_slice(message).ok()?;
+    if message["name"] != "gpio_out" || message["payload"]["type"] != "gpio_out" {
+        return None;
+    }
+    let body = &message["payload"]["body"];
+    Some(OutputCommand {
+        id: message["id"].as_str()?.to_owned(),
+        io: body["io"].as_i64()?,
+        value: body["value"].as_i64()?,
+        delay_ms: body["delay"].as_i64()?,
+        at: Instant::now(),
+    })
+}
+
+/// Where the arm is, through a broker.
+pub(super) fn gate_payload(status: GateStatus) -> Value {
+    json!({"body": {"gate_ctrl_id": 1, "gate_status": status as u8, "connect_status": 1, "enable": 1}})
+}
+
+/// What is said through a broker, as a post says it.
+pub(super) fn post(payload: &Value, plate: &str) -> Value {
+    if payload["body"].is_null() { plate_post(payload, plate) } else { payload["body"].clone() }
+}
+
+/// The same plate result in a post: texts as they are, and without what only brokers carry.
+fn plate_post(payload: &Value, plate: &str) -> Value {
+    let mut document = payload.clone();
+    let result = &mut document["AlarmInfoPlate"]["result"]["PlateResult"];
+    result["license"] = json!(plate);
+    for (ours, theirs) in [("full_image_content", "imageFile"), ("small_image_content", "imageFragmentFile")] {
+        if let Some(picture) = result.as_object_mut().and_then(|fields| fields.remove(ours)) {
+            result[theirs] = picture;
+        }
+    }
+    document["AlarmInfoPlate"]["deviceName"] = json!("IVS");
+    document
+}
+
+/// What the box commands in an answer to a post: the raise for the vehicle, or an output.
+pub(super) fn commands_in(answer: &str) -> Vec<OutputCommand> {
+    let Ok(answer) = serde_json::from_str::<Value>(answer) else { return Vec::new() };
+    let told = &answer["Response_AlarmInfoPlate"];
+    let output = |io, value, delay_ms| OutputCommand { id: String::new(), io, value, delay_ms, at: Instant::now() };
+    // The camera times the pulse of "ok" by its own settings.
+    let by_word = (told["info"] == "ok").then(|| output(0, 2, 500));
+    let io = &told["ivs_ioctrl"];
+    let by_output = io["io"].as_i64().zip(io["value"].as_i64()).zip(io["delay"].as_i64());
+    by_word.into_iter().chain(by_output.map(|((io, value), delay)| output(io, value, delay))).collect()
+}
+
+/// Puts the pictures where the camera puts them.
+pub(super) fn add_pictures(payload: &mut Value, pictures: &Pictures) {
+    let fields = &mut payload["AlarmInfoPlate"]["result"]["PlateResult"];
+    fields["full_image_content"] = json!(BASE64.encode(&pictures.scene));
+    fields["small_image_content"] = json!(BASE64.encode(&pictures.plate));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::camera::Trigger;
+
+    #[test]
+    fn a_plate_message_has_the_documented_fields() {
+        let capture = Capture {
+            plate: "粤B12345".to_owned(),
+            at_ms: 1_772_294_399_638,
+            confidence: 98,
+            trigger: Trigger::VirtualLoop,
+        };
+        let payload = plate_payload("265e1040-85e01fb7", 594_785, &capture);
+        let message = envelope("265e1040-85e01fb7", "ivs_result", 1, 1_772_294_399, payload);
+        let result = &message["payload"]["AlarmInfoPlate"]["result"]["PlateResult"];
+        check(
+            &message,
+            &json!({"sn": "265e1040-85e01fb7", "name": "ivs_result", "version": "1.0",
+            "timestamp": 1_772_294_399, "bv": 12378}),
+        );
+        check(
+            result,
+            &json!({"license": "57KkQjEyMzQ1", "license_ext_type": 0, "colorType": 1, "type": 1,
+            "confidence": 98, "direction": 4, "triggerType": 8, "isoffline": 0, "is_encrypted": 0,
+            "is_fake_plate": 0, "plateid": 594_785, "start_time": 1_772_294_399_638_i64,
+            "unique_id": "265e1040-85e01fb7_1772294399638"}),
+        );
+        check(&result["plates"][0], &json!({"license": "57KkQjEyMzQ1", "color": 1, "type": 1, "plate_width": 155}));
+        check(
+            &result["timeStamp"]["Timeval"],
+            &json!({"decyear": 2026, "decmon": 2, "decday": 28, "dechour": 23,
+            "decmin": 59, "decsec": 59, "sec": 1_772_294_399, "usec": 638_000}),
+        );
+    }
+
+    #[test]
+    fn a_loop_message_has_the_documented_fields() {
+        let payload = input_payload("265e1040-85e01fb7", CameraInput::PassageLoop, true);
+        let alarm = &payload["body"]["AlarmGioIn"];
+        check(alarm, &json!({"serialno": "265e1040-85e01fb7"}));
+        check(&alarm["result"]["TriggerResult"], &json!({"source": 1, "value": 1}));
+    }
+
+    #[test]
+    fn a_raise_is_understood_and_answered_with_its_own_id() {
+        let recorded = br#"{"id":"NYGtiXpPy5ratyzU","sn":"917e2298-8ddf3e46","name":"gpio_out","version":"1.0",
+            "timestamp":1784098020,"payload":{"type":"gpio_out","body":{"delay":1500,"io":0,"value":2}}}"#;
+        let (command, reply) = obeyed("917e2298-8ddf3e46", recorded, 1_784_098_021).expect("a command");
+        assert!(command.raises());
+        assert_eq!(command.delay_ms, 1500);
+        let expect: Value = serde_json::from_str(
+            r#"{"code":200,"id":"NYGtiXpPy5ratyzU","name":"gpio_out","payload":null,"sn":"917e2298-8ddf3e46",
+            "timestamp":1784098021,"version":"1.0"}"#,
+        )
+        .unwrap();
+        assert_eq!(reply, expect);
+    }
+
+    #[test]
+    fn what_is_no_command_is_left_alone() {
+        for message in [
+            "",
+            "{",
+            "[]",
+            r#"{"id":"a","name":"reboot_dev","payload":null}"#,
+            r#"{"id":"a","name":"gpio_out","payload":{"type":"gpio_out","body":{"io":"0","value":2,"delay":500}}}"#,
+        ] {
+            assert_eq!(obeyed("c1", message.as_bytes(), 0), None, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_post_says_the_same_as_the_message_and_its_answer_commands() {
+        let capture = Capture {
+            plate: "粤B12345".to_owned(),
+            at_ms: 1_772_294_399_638,
+            confidence: 98,
+            trigger: Trigger::VirtualLoop,
+        };
+        let post = plate_post(&plate_payload("0f823866-d2dc45ab", 7, &capture), &capture.plate);
+        check(
+            &post["AlarmInfoPlate"]["result"]["PlateResult"],
+            &json!({"license": "粤B12345", "plateid": 7, "isoffline": 0}),
+        );
+        let told = |answer: &str| commands_in(answer).iter().map(|c| (c.io, c.value, c.delay_ms)).collect::<Vec<_>>();
+        assert_eq!(told(r#"{"Response_AlarmInfoPlate":{"info":"no"}}"#), []);
+        assert_eq!(told(r#"{"Response_AlarmInfoPlate":{"info":"ok","channelNum":0,"is_pay":"true"}}"#), [(0, 2, 500)]);
+        assert_eq!(told(r#"{"Response_AlarmInfoPlate":{"ivs_ioctrl":{"io":0,"value":2,"delay":700}}}"#), [(0, 2, 700)]);
+        assert_eq!(told("{}"), []);
+    }
+
+    /// Every field of `expect` stands in `found` with the same value.
+    fn check(found: &Value, expect: &Value) {
+        for (field, value) in expect.as_object().unwrap() {
+            assert_eq!(&found[field], value, "{field}");
+        }
+    }
+}

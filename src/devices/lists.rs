@@ -1,0 +1,333 @@
+//! The plates that a camera lets in by itself while the box is away: a copy of what the box knows, kept small steps at a
+//! time, with its age told.
+//!
+//! What may be in a camera is on disk before it is sent there, so that nobody whose right has ended is forgotten in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Clock;
+use super::order::Outcome;
+use super::telling::Teller;
+use crate::domain::event::{DeviceId, UtcMs};
+use crate::domain::plate::Plate;
+use crate::metrics::Metrics;
+use crate::profile::language::{WHITELIST_ADD, WHITELIST_DELETE};
+use crate::profile::template::{Value, Values};
+use crate::store::reader::Reader;
+
+/// Between two orders for one camera: it writes a memory that wears out, and a vehicle may need the line.
+const ORDER_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked whether something has changed.
+const LOOK: Duration = Duration::from_secs(30);
+/// The first pause after an order that a camera did not take, and the longest.
+const AWAY_PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+/// Orders between two writes of the file.
+const BATCH: usize = 20;
+/// How long a camera lets a plate in without hearing of the box: then it knows by itself that its list is old.
+const VALID_MS: i64 = 30 * DAY_MS;
+/// How long before its end a plate is sent again.
+const RENEW_MS: i64 = 10 * DAY_MS;
+const DAY_MS: i64 = 24 * 3600 * 1000;
+
+/// Who stands on the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entitled {
+    /// The plates of members who agreed that plates are matched.
+    Members,
+    /// The plates of allow lists, and of passes while they hold.
+    Rights,
+}
+
+/// One camera's list.
+#[derive(Clone, Debug)]
+pub struct ListPlan {
+    /// The camera.
+    pub device: DeviceId,
+    /// Who stands on it.
+    pub of: Vec<Entitled>,
+    /// The most plates that the camera holds.
+    pub most: usize,
+}
+
+/// Plates with a right, and plates that are kept out, at a moment.
+pub type Rights = Arc<dyn Fn(UtcMs) -> (BTreeSet<Plate>, BTreeSet<Plate>) + Send + Sync>;
+
+/// Where it is looked up and remembered.
+#[derive(Clone)]
+pub struct Settings {
+    /// The way to look at the ledger file.
+    pub reader: Reader,
+    /// Who has a right by the rules in force.
+    pub rights: Rights,
+    /// The folder of what may be in the cameras.
+    pub folder: PathBuf,
+    /// The time that cameras go by.
+    pub zone: TimeZone,
+}
+
+/// Keeps the lists of all these cameras until the loop is gone.
+pub(super) async fn keep(plans: Vec<ListPlan>, settings: Settings, teller: Teller, now: Clock, metrics: Arc<Metrics>) {
+    let mut copies = JoinSet::new();
+    for plan in plans {
+        let file = settings.folder.join(format!("{}.toml", plan.device));
+        let held = Held::read(&file);
+        let settings = settings.clone();
+        let copy = Copied {
+            plan,
+            settings,
+            file,
+            held,
+            teller: teller.clone(),
+            now: Arc::clone(&now),
+            metrics: Arc::clone(&metrics),
+        };
+        copies.spawn(copy.run());
+    }
+    while copies.join_next().await.is_some() {}
+}
+
+/// What may be in a camera.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Held {
+    /// When the camera last had exactly what the box knew; 0: never.
+    #[serde(default)]
+    as_of_ms: i64,
+    /// Each plate with the end of its time there; 0 where it is not known whether the camera took it.
+    #[serde(default)]
+    plates: BTreeMap<String, i64>,
+}
+
+impl Held {
+    /// A file that cannot be read is begun anew: everything is sent again.
+    fn read(file: &Path) -> Self {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        toml::from_str(&text).unwrap_or_default()
+    }
+
+    /// Whole or not at all.
+    fn write(&self, file: &Path) -> std::io::Result<()> {
+        let text = toml::to_string(self).map_err(std::io::Error::other)?;
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let beside = file.with_extension("new");
+        let mut new = std::fs::File::create(&beside)?;
+        new.write_all(text.as_bytes())?;
+        new.sync_all()?;
+        std::fs::rename(&beside, file)
+    }
+
+    /// What is to be told, the most pressing first: who is to go, who is to come, whose time runs out.
+    fn missing(&self, wanted: &BTreeSet<String>, now: UtcMs) -> Vec<Step> {
+        let gone = self.plates.keys().filter(|plate| !wanted.contains(*plate)).map(|plate| Step::Delete(plate.clone()));
+        let is_old = |plate: &&String| self.plates.get(*plate).is_none_or(|until| *until - now.0 < RENEW_MS);
+        let is_there = |plate: &String| self.plates.get(plate).is_some_and(|until| *until > 0);
+        let (old, new): (Vec<&String>, Vec<&String>) = wanted.iter().filter(is_old).partition(|plate| is_there(plate));
+        gone.chain(new.into_iter().chain(old).map(|plate| Step::Add(plate.clone()))).collect()
+    }
+}
+
+/// One order to a camera.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Add(String),
+    Delete(String),
+}
+
+/// One camera's list.
+struct Copied {
+    plan: ListPlan,
+    settings: Settings,
+    file: PathBuf,
+    held: Held,
+    teller: Teller,
+    now: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl Copied {
+    async fn run(mut self) {
+        let mut pause = AWAY_PAUSE.0;
+        loop {
+            let again = Instant::now() + LOOK;
+            let Some(wanted) = self.wanted().await else {
+                sleep_until(again).await;
+                continue;
+            };
+            let steps = self.held.missing(&wanted, (self.now)());
+            self.tell_health(steps.len());
+            if steps.is_empty() {
+                self.held.as_of_ms = (self.now)().0;
+                self.remember();
+                self.tell_health(0);
+                sleep_until(again).await;
+            } else if self.batch(&steps[..steps.len().min(BATCH)]).await {
+                pause = AWAY_PAUSE.0;
+            } else {
+                sleep(pause).await;
+                pause = (pause * 2).min(AWAY_PAUSE.1);
+            }
+        }
+    }
+
+    /// The plates that are to be in the camera. Where there are more than it holds, those with a right come first.
+    async fn wanted(&self) -> Option<BTreeSet<String>> {
+        let (rights, blocked) = (self.settings.rights)((self.now)());
+        let has = |who| self.plan.of.contains(&who);
+        let mut wanted: Vec<String> = Vec::new();
+        if has(Entitled::Rights) {
+            wanted.extend(rights.iter().map(ToString::to_string));
+        }
+        if has(Entitled::Members) {
+            let most = self.plan.most;
+            match self.settings.reader.look(move |view| view.consenting_plates(most)).await {
+                Ok(plates) => wanted.extend(plates),
+                Err(error) => {
+                    tracing::warn!(device = %self.plan.device, %error, "the list of the camera cannot be looked up");
+                    return None;
+                }
+            }
+        }
+        let is_kept_out = |plate: &String| blocked.iter().any(|kept_out| kept_out.as_str() == plate);
+        wanted.retain(|plate| !is_kept_out(plate));
+        let mut seen = BTreeSet::new();
+        wanted.retain(|plate| seen.insert(plate.clone()));
+        if wanted.len() > self.plan.most {
+            self.metrics.rejected("devices", "list-too-long");
+        }
+        wanted.truncate(self.plan.most);
+        Some(wanted.into_iter().collect())
+    }
+
+    /// Some orders, one after the other; false where the camera did not take one.
+    async fn batch(&mut self, steps: &[Step]) -> bool {
+        for step in steps {
+            if let Step::Add(plate) = step {
+                self.held.plates.entry(plate.clone()).or_insert(0);
+            }
+        }
+        if !self.remember() {
+            return false;
+        }
+        let mut is_taken = true;
+        for step in steps {
+            is_taken = self.order(step).await;
+            if !is_taken {
+                break;
+            }
+            sleep(ORDER_PAUSE).await;
+        }
+        self.remember() && is_taken
+    }
+
+    async fn order(&mut self, step: &Step) -> bool {
+        let now = (self.now)();
+        let (command, values, until) = match step {
+            Step::Add(plate) => {
+                let until = now.0 + VALID_MS;
+                (WHITELIST_ADD, self.entry(plate, now.0 - DAY_MS, until), until)
+            }
+            Step::Delete(plate) => (WHITELIST_DELETE, vec![("plate", plate.clone())], 0),
+        };
+        let values: Values = values.into_iter().map(|(name, value)| (name.to_owned(), Value::Text(value))).collect();
+        match self.teller.tell(self.plan.device.as_str(), command, values).await {
+            Ok(Outcome::Taken | Outcome::Unconfirmed(_)) => {
+                match step {
+                    Step::Add(plate) => self.held.plates.insert(plate.clone(), until),
+                    Step::Delete(plate) => self.held.plates.remove(plate),
+                };
+                true
+            }
+            Ok(Outcome::Refused(_) | Outcome::Silent(_) | Outcome::NotSent(_)) => false,
+            Err(error) => {
+                self.metrics.rejected("devices", "list-not-allowed");
+                tracing::warn!(device = %self.plan.device, %error, "the camera's list cannot be told");
+                false
+            }
+        }
+    }
+
+    /// What the camera's profile has a place for of a plate and its time: whole moments, or their dates and times apart.
+    fn entry(&self, plate: &str, from_ms: i64, until_ms: i64) -> Vec<(&'static str, String)> {
+        let (from, until) = (self.local(from_ms), self.local(until_ms));
+        let parts =
+            |moment: &str| moment.split_once(' ').map_or_else(Default::default, |(d, t)| (d.to_owned(), t.to_owned()));
+        let ((from_date, from_time), (until_date, until_time)) = (parts(&from), parts(&until));
+        let known = self.teller.device(&self.plan.device).and_then(|(_, profile)| profile.args(WHITELIST_ADD));
+        let all = [
+            ("plate", plate.to_owned()),
+            ("from", from),
+            ("until", until),
+            ("from_date", from_date),
+            ("from_time", from_time),
+            ("until_date", until_date),
+            ("until_time", until_time),
+        ];
+        all.into_iter().filter(|(name, _)| known.is_some_and(|args| args.contains_key(*name))).collect()
+    }
+
+    /// As cameras write it, by their own clock.
+    fn local(&self, ms: i64) -> String {
+        let moment = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
+        moment.to_zoned(self.settings.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    }
+
+    fn remember(&self) -> bool {
+        self.held
+            .write(&self.file)
+            .inspect_err(
+                |error| tracing::warn!(device = %self.plan.device, %error, "the camera's list is not written down"),
+            )
+            .is_ok()
+    }
+
+    fn tell_health(&self, pending: usize) {
+        let held = self.held.plates.values().filter(|until| **until > 0).count();
+        self.metrics.health.listed(self.plan.device.as_str(), held, pending, self.held.as_of_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_to_go_goes_first_and_what_runs_out_is_sent_again() {
+        let now = UtcMs(1_000 * DAY_MS);
+        let fresh = now.0 + VALID_MS;
+        let held = Held {
+            as_of_ms: 0,
+            plates: [("A", fresh), ("B", now.0 + RENEW_MS - 1), ("C", fresh), ("D", 0)]
+                .map(|(plate, until)| (plate.to_owned(), until))
+                .into(),
+        };
+        let wanted: BTreeSet<String> = ["A", "B", "D", "E"].map(str::to_owned).into();
+        let (add, delete) = (|plate: &str| Step::Add(plate.to_owned()), |plate: &str| Step::Delete(plate.to_owned()));
+        assert_eq!(held.missing(&wanted, now), [delete("C"), add("D"), add("E"), add("B")]);
+        let all: BTreeSet<String> = ["A", "C"].map(str::to_owned).into();
+        let two =
+            Held { plates: held.plates.clone().into_iter().filter(|(plate, _)| all.contains(plate)).collect(), ..held };
+        assert_eq!(two.missing(&all, now), [], "nothing is told twice");
+    }
+
+    #[test]
+    fn what_may_be_in_a_camera_survives_a_restart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("lists").join("cam.toml");
+        assert_eq!(Held::read(&file), Held::default());
+        let held = Held { as_of_ms: 7, plates: [("粤B12345".to_owned(), 0)].into() };
+        held.write(&file).expect("written");
+        assert_eq!(Held::read(&file), held);
+    }
+}

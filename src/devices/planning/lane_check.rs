@@ -1,0 +1,74 @@
+//! The mistakes that a lane's settings can have about what hangs on it besides its camera and its loops.
+
+use std::collections::BTreeMap;
+
+use super::Device;
+use super::check::Check;
+use crate::devices::settings::{DeviceConfig, LaneConfig};
+use crate::profile::Profile;
+use crate::profile::language::{FREE_BAYS, LOWER, PAY_SCREEN, SAY, SHOW, WHITELIST_ADD, WHITELIST_DELETE};
+
+/// No camera holds more.
+const PLATES: std::ops::RangeInclusive<u32> = 1..=50_000;
+
+impl Check<'_> {
+    /// A display shows something, a speaker says something, and each belongs to one lane.
+    pub fn signs(&mut self, devices: &mut BTreeMap<String, Device>, lane: &LaneConfig) {
+        let signs: [(_, &[&str], &str); 2] =
+            [(&lane.display, &[SHOW, PAY_SCREEN, FREE_BAYS], "shows nothing"), (&lane.speaker, &[SAY], "says nothing")];
+        for (named, orders, wrong) in signs {
+            let Some(named) = named else { continue };
+            let Some(device) = self.device(devices, named) else { continue };
+            let id = device.profile.id().to_owned();
+            if !orders.iter().any(|order| device.profile.args(order).is_some()) {
+                let allowed = format!("a device whose profile has the command {}", orders.join(" or "));
+                self.wrong(named, format!("{id} {wrong}"), allowed);
+                continue;
+            }
+            let own = lane.id.get_ref();
+            let other = device.sign_of.get_or_insert_with(|| own.clone()).clone();
+            if other != *own {
+                let wrong = format!("{} already speaks for lane {other}", named.get_ref());
+                self.wrong(named, wrong, "a display and a speaker for each lane".to_owned());
+            }
+        }
+    }
+
+    /// A lane whose arm the box lets down needs an order for it and loops that forbid it; what is given must fit.
+    pub fn lowering(&mut self, device: &Device, lane: &LaneConfig) {
+        let id = device.profile.id().to_owned();
+        if let Some(lower) = &lane.barrier.lower {
+            let Some(args) = device.profile.args(LOWER) else {
+                let wrong = format!("{id} lets no arm down");
+                return self.wrong(&lower.output, wrong, "a device whose profile has the command lower".to_owned());
+            };
+            self.fit(args, &lower.output, &lower.pulse_ms);
+        }
+        let Some(mode) = lane.detectors.as_ref().filter(|mode| mode.get_ref().lowers()) else { return };
+        let lacks = [
+            (lane.barrier.lower.is_none(), "what lets its arm down", "barrier = { …, lower = { output, pulse_ms } }"),
+            (lane.safety_loop.is_none(), "the loop under its arm", "safety_loop = { device, input }"),
+            (lane.passage_loop.is_none(), "the loop beyond its arm", "passage_loop = { device, input }"),
+            (lane.arrival_loop.is_none(), "the loop before its arm", "arrival_loop = { device, input }"),
+        ];
+        for (_, what, allowed) in lacks.into_iter().filter(|(lacks, ..)| *lacks) {
+            let wrong = format!("the lane {} lacks {what}", lane.id.get_ref());
+            self.wrong(mode, wrong, format!("{allowed}, or detectors = hold, timer or one_by_one"));
+        }
+    }
+
+    /// A camera with a list of its own needs the orders for it, and somebody to stand on it.
+    pub fn whitelist(&mut self, device: &DeviceConfig, profile: &Profile) {
+        let Some(list) = &device.whitelist else { return };
+        if [WHITELIST_ADD, WHITELIST_DELETE].iter().any(|order| profile.args(order).is_none()) {
+            let allowed = "a device whose profile has the commands whitelist_add and whitelist_delete".to_owned();
+            self.wrong(&list.of, format!("{} keeps no list", profile.id()), allowed);
+        }
+        if list.of.get_ref().is_empty() {
+            self.wrong(&list.of, "nobody stands on the list".to_owned(), "members, rights".to_owned());
+        }
+        if !PLATES.contains(list.most.get_ref()) {
+            self.wrong(&list.most, format!("most is {}", list.most.get_ref()), "1 to 50000".to_owned());
+        }
+    }
+}

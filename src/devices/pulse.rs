@@ -1,0 +1,103 @@
+//! Whether each device is there: the loop is told when one is away for more than a moment, and when it is back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::domain::event::{DeviceId, Input};
+use crate::metrics::{Metrics, Trouble};
+use crate::site::Handle;
+
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(250);
+/// A shorter pause is a cable that was touched, or a broker that started again.
+const AWAY: Duration = Duration::from_secs(3);
+/// A device that comes and goes is told ever more seldom, so that it cannot fill the journal.
+const AWAY_MAX: Duration = Duration::from_secs(300);
+/// One that stayed for so long is a good one again.
+const STEADY: Duration = Duration::from_secs(600);
+
+/// How it is known whether a device is there.
+#[derive(Clone, Debug)]
+pub struct PulsePlan {
+    /// The link that it needs; none where its link is its own.
+    pub link: Option<String>,
+    /// After how long a silence it is away; none: it may be silent.
+    pub silent: Option<Duration>,
+}
+
+/// What is known of one device.
+struct Pulse {
+    device: DeviceId,
+    plan: PulsePlan,
+    /// Since when something is wrong, and what.
+    wrong: Option<(Instant, String)>,
+    is_away: bool,
+    patience: Duration,
+    /// Since when it is as it is.
+    since: Instant,
+}
+
+/// Looks after every device until the loop is gone.
+pub(super) async fn watch(plans: BTreeMap<DeviceId, PulsePlan>, handle: Handle, metrics: Arc<Metrics>) {
+    let began = Instant::now();
+    let pulse = |(device, plan)| Pulse { device, plan, wrong: None, is_away: false, patience: AWAY, since: began };
+    let mut pulses: Vec<Pulse> = plans.into_iter().map(pulse).collect();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        for pulse in &mut pulses {
+            let Some(input) = pulse.look(&metrics, began) else { continue };
+            // Without the loop nobody is left to tell.
+            if handle.submit(input).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Pulse {
+    fn look(&mut self, metrics: &Metrics, began: Instant) -> Option<Input> {
+        let now = Instant::now();
+        let Some(why) = self.what_is_wrong(metrics, began) else {
+            self.wrong = None;
+            if now.duration_since(self.since) >= STEADY && !self.is_away {
+                self.patience = AWAY;
+            }
+            return self.is_away.then(|| {
+                (self.is_away, self.since) = (false, now);
+                Input::DeviceBack { device: self.device.clone() }
+            });
+        };
+        let (since, why) = self.wrong.get_or_insert((now, why)).clone();
+        if self.is_away || now.duration_since(since) < self.patience {
+            return None;
+        }
+        (self.is_away, self.since) = (true, now);
+        self.patience = (self.patience * 2).min(AWAY_MAX);
+        Some(Input::DeviceLost { device: self.device.clone(), why })
+    }
+
+    fn what_is_wrong(&self, metrics: &Metrics, began: Instant) -> Option<String> {
+        if let Some(link) = self.plan.link.as_ref().filter(|link| !metrics.is_link_up(link)) {
+            return Some(format!("its link {link} is down"));
+        }
+        let health = metrics.health.of(self.device.as_str())?;
+        if let Some(trouble) = health.trouble {
+            return Some(words(trouble).to_owned());
+        }
+        let silent = self.plan.silent?;
+        let heard = health.heard.unwrap_or_else(|| began.elapsed());
+        (heard >= silent).then(|| format!("it has said nothing for {} s", silent.as_secs()))
+    }
+}
+
+fn words(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::Silent => "it does not answer",
+        Trouble::Garbled => "what it sends is no answer",
+        Trouble::Refused => "it refuses what it is asked",
+        Trouble::Login => "it does not accept our login or key",
+    }
+}

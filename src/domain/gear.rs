@@ -1,0 +1,76 @@
+//! The devices that a lane is made of, and what the lane makes of one that is away.
+
+use std::collections::BTreeMap;
+
+use super::decide::Work;
+use super::detectors;
+use super::event::{Action, Decision, DeviceChange, DeviceId, Input, Record};
+use super::lane::{Lanes, LoopRole, Phase};
+
+/// What hangs on a lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gear {
+    /// What reads its plates.
+    pub camera: Option<DeviceId>,
+    /// What moves its arm.
+    pub barrier: Option<DeviceId>,
+    /// What tells its loops.
+    pub loops: BTreeMap<LoopRole, DeviceId>,
+}
+
+impl Gear {
+    /// Whether a device is one of them.
+    pub fn has(&self, device: &DeviceId) -> bool {
+        [&self.camera, &self.barrier].into_iter().flatten().chain(self.loops.values()).any(|own| own == device)
+    }
+}
+
+/// A device is away or there again: on record, and every lane that it belongs to is told.
+pub(super) fn changed(device: &DeviceId, lost: Option<&String>, lanes: &Lanes) -> Decision {
+    let change = DeviceChange { device: device.clone(), lost: lost.cloned() };
+    let told = lanes.iter().filter(|(_, settings)| settings.gear.has(device));
+    let told = told.map(|(lane, _)| {
+        let (lane, device, is_lost) = (lane.clone(), device.clone(), lost.is_some());
+        Action::Then(Box::new(Input::LaneDevice { lane, device, is_lost }))
+    });
+    Decision { records: vec![Record::DeviceChanged(change)], actions: told.collect(), ..Decision::nothing() }
+}
+
+/// The lane's part. Staff hear what is missing; a loop of which nothing is known holds up nobody and lowers nothing.
+pub(super) fn lane_told(work: &mut Work<'_>, device: &DeviceId, is_lost: bool) {
+    if !is_lost {
+        work.lane.lost.remove(device);
+        return;
+    }
+    let is_news = work.lane.lost.insert(device.clone());
+    if work.is_blind(LoopRole::Safety) {
+        detectors::unknown(work);
+    }
+    if !is_news {
+        return;
+    }
+    let text = format!("{device} is away: {}", missing(work, device));
+    work.alarm("device_lost", text);
+    detectors::lost_sight(work);
+    let is_waiting = matches!(work.lane.phase, Phase::Waiting(_));
+    if is_waiting && !work.sees_arrivals() && work.settings.forget_ms > 0 {
+        work.wake_in(work.settings.forget_ms);
+    }
+}
+
+/// What a lane lacks without the device.
+fn missing(work: &Work<'_>, device: &DeviceId) -> String {
+    let gear = &work.settings.gear;
+    let is = |own: &Option<DeviceId>| own.as_ref() == Some(device);
+    let mut lacks = Vec::new();
+    if is(&gear.camera) {
+        lacks.push("plates are not read");
+    }
+    if is(&gear.barrier) {
+        lacks.push("the arm cannot be moved from here");
+    }
+    if gear.loops.values().any(|own| own == device) {
+        lacks.push("the loops are not known");
+    }
+    format!("at {} {}", work.lane_id, lacks.join(", "))
+}

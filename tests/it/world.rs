@@ -1,0 +1,71 @@
+//! A day of the simulated mall on each kind of device over its real link, with everything going wrong at once: the books
+//! match the world all the same, and staff were told of what they had to look at.
+
+use std::collections::BTreeMap;
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::boxed::gatepost;
+
+/// What strikes on every kind of device, and what needs a camera's own inputs.
+const FAULTS: [&str; 7] = ["lost", "late", "duplicated", "corrupted", "clock", "reboot", "dead-relay"];
+const OF_CAMERAS: [&str; 2] = ["reordered", "swapped"];
+
+#[test]
+fn cameras_at_a_broker_with_every_fault_end_with_books_that_match() {
+    let report = day("vzenith-mqtt");
+    told(&report, "arm_up_unasked");
+}
+
+#[test]
+fn cameras_that_post_with_every_fault_end_with_books_that_match() {
+    let report = day("vzenith-http");
+    told(&report, "arm_up_unasked");
+}
+
+#[test]
+fn relay_boards_with_every_fault_end_with_books_that_match() {
+    let report = day("modbus");
+    told(&report, "raise_uncertain");
+}
+
+#[test]
+fn cards_with_every_fault_end_with_books_that_match() {
+    let report = day("kf");
+    told(&report, "raise_uncertain");
+}
+
+#[test]
+fn an_unknown_device_or_fault_is_told_with_the_list() {
+    for (option, list) in [("--devices", "vzenith-mqtt, vzenith-http, modbus, kf"), ("--faults", "dead-relay, swapped")]
+    {
+        let output = demo(&[option, "hikvsion"]);
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && words.contains("\"hikvsion\"") && words.contains(list), "{words}");
+    }
+}
+
+/// Two dozen cars on this kind of device.
+fn day(device: &str) -> Value {
+    let output = demo(&["--cars", "24", "--speed", "60", "--devices", device, "--faults", "all"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let last = text.lines().last().unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let report: Value = serde_json::from_str(last).unwrap();
+    assert!(output.status.success() && report["books_match_world"] == true, "{report:#}");
+    let devices: BTreeMap<String, String> = serde_json::from_value(report["devices"].clone()).unwrap();
+    assert!(devices.len() == 5 && devices.values().all(|name| name == device), "{devices:?}");
+    let of_cameras = OF_CAMERAS.into_iter().filter(|_| device.starts_with("vzenith"));
+    for fault in FAULTS.into_iter().chain(of_cameras) {
+        assert!(report["faults"][fault].as_u64().is_some_and(|struck| struck > 0), "{fault} never struck: {report:#}");
+    }
+    report
+}
+
+fn told(report: &Value, alarm: &str) {
+    assert!(report["alarms"][alarm].as_u64().is_some_and(|times| times > 0), "nobody was told of {alarm}: {report:#}");
+}
+
+fn demo(more: &[&str]) -> Output {
+    gatepost().args(["demo", "--headless", "--json", "--seed", "7"]).args(more).output().unwrap()
+}
