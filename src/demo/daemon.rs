@@ -1,5 +1,6 @@
 //! The daemon as a child of the demo, run exactly as a site runs it: its own process, its own settings file.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,8 +27,8 @@ pub const OPERATOR: &str = "guard-1";
 /// The guard's PIN.
 pub const PIN: &str = "4711";
 
-/// How long the daemon may take to answer after its start.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the daemon may take to answer and to hear its devices after its start.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait between two looks at a daemon that is not ready.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
 
@@ -215,6 +216,8 @@ pub struct Daemon {
     log: PathBuf,
     base: String,
     http: reqwest::Client,
+    /// The links that have devices.
+    links: BTreeSet<String>,
     /// Plate message to raise command, in microseconds, of the daemons that were killed.
     latency_us: Vec<u32>,
 }
@@ -229,7 +232,8 @@ impl Daemon {
         let log = folder.join("gatepost.log");
         let child = spawn(&config, &log)?;
         let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).no_proxy().build()?;
-        let mut daemon = Self { child, config, log, base: base.to_owned(), http, latency_us: Vec::new() };
+        let (base, links) = (base.to_owned(), links_in_use(settings)?);
+        let mut daemon = Self { child, config, log, base, http, links, latency_us: Vec::new() };
         daemon.until_ready().await?;
         Ok(daemon)
     }
@@ -278,9 +282,10 @@ impl Daemon {
         }
     }
 
+    /// Until it answers and hears every device: what these say before that is lost, as it is at a site.
     async fn until_ready(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
-        while self.get("/healthz").await.is_err() {
+        while !self.hears_everything().await {
             if let Some(status) = self.child.try_wait().context("look at the daemon")? {
                 anyhow::bail!("the daemon ended with {status}: {}", last_lines(&self.log));
             }
@@ -290,6 +295,10 @@ impl Daemon {
         Ok(())
     }
 
+    async fn hears_everything(&self) -> bool {
+        self.get("/metrics").await.is_ok_and(|metrics| are_up(&self.links, &metrics))
+    }
+
     async fn get(&self, path: &str) -> anyhow::Result<String> {
         let request = self.http.get(format!("{}{path}", self.base));
         let request = request.header("Gatepost-Operator", OPERATOR).header("Gatepost-Pin", PIN);
@@ -297,6 +306,18 @@ impl Daemon {
         let response = response.error_for_status().with_context(|| format!("ask the box for {path}"))?;
         response.text().await.with_context(|| format!("read the box's answer for {path}"))
     }
+}
+
+/// The links on which these settings have devices.
+fn links_in_use(settings: &str) -> anyhow::Result<BTreeSet<String>> {
+    let settings: toml::Table = settings.parse().context("read the settings")?;
+    let devices = settings.get("devices").and_then(toml::Value::as_array).context("find the devices")?;
+    Ok(devices.iter().filter_map(|device| Some(device.get("link")?.as_str()?.to_owned())).collect())
+}
+
+fn are_up(links: &BTreeSet<String>, metrics: &str) -> bool {
+    let lines = links.iter().map(|link| format!("gatepost_link_up{{link=\"{link}\"}} 1"));
+    lines.into_iter().all(|line| metrics.lines().any(|other| other == line))
 }
 
 fn spawn(config: &Path, log: &Path) -> anyhow::Result<Child> {
@@ -317,4 +338,25 @@ fn last_lines(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines.get(lines.len().saturating_sub(5)..).unwrap_or_default().join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_begins_when_every_link_with_devices_is_up() {
+        let settings = r#"
+            links = [{ id = "broker" }, { id = "posts" }, { id = "spare" }]
+            devices = [{ id = "a", link = "broker" }, { id = "b", link = "posts" }, { id = "c", link = "broker" }]
+        "#;
+        let links = links_in_use(settings).unwrap();
+        assert_eq!(links, ["broker", "posts"].map(str::to_owned).into());
+        let up = |broker: u8| {
+            format!("gatepost_link_up{{link=\"broker\"}} {broker}\ngatepost_link_up{{link=\"posts\"}} 1\n")
+        };
+        assert!(are_up(&links, &up(1)));
+        assert!(!are_up(&links, &up(0)), "what a camera says now is lost");
+        assert!(!are_up(&links, "gatepost_link_up{link=\"posts\"} 1"), "the other is not even begun");
+    }
 }

@@ -20,7 +20,7 @@ use simulators::guard::GuardSettings;
 use simulators::plan::{Plan, PlanSettings};
 use simulators::till::TillSettings;
 use simulators::world::{Ask, Happening, Progress, World, WorldSettings};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
@@ -95,8 +95,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
     let mut plan = Plan::draw(PlanSettings { seed: options.seed, cars: options.cars, speed: options.speed });
     let mall = Mall::open(&folder.path, &mut plan).await?;
-    let listen = if options.headless { free_address().await? } else { check_free(options.listen).await? };
-    let (base, posts) = (format!("http://{listen}"), free_address().await?);
+    let (page, cameras) = (Held::address()?, Held::address()?);
+    let listen = if options.headless { page.address } else { check_free(options.listen).await? };
+    let (base, posts) = (format!("http://{listen}"), cameras.address);
     let clock = VirtualClock::starting_at(DAY_BEGINS_MS, options.speed);
     let (asks_in, asks) = mpsc::channel(4);
     let (progress_in, progress) = mpsc::channel(PROGRESS_LINES);
@@ -211,9 +212,22 @@ async fn watch(mut progress: mpsc::Receiver<Progress>, is_quiet: bool) {
     }
 }
 
-async fn free_address() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.context("find a free port")?;
-    listener.local_addr().context("read the free port")
+/// An address that is ours although nobody listens there yet: the daemon may, and nobody is given its port meanwhile.
+struct Held {
+    address: SocketAddr,
+    _socket: TcpSocket,
+}
+
+impl Held {
+    fn address() -> anyhow::Result<Self> {
+        let hold = || {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_reuseaddr(true)?;
+            socket.bind((std::net::Ipv4Addr::LOCALHOST, 0).into())?;
+            std::io::Result::Ok(Self { address: socket.local_addr()?, _socket: socket })
+        };
+        hold().context("find a free port")
+    }
 }
 
 async fn check_free(address: SocketAddr) -> anyhow::Result<SocketAddr> {
