@@ -187,7 +187,7 @@ impl<'a> Trip<'a> {
         let transaction = Transaction {
             member_ref,
             sale_fen: Some(lunch.fen),
-            tenders: vec![Tender::cash(lunch.fen)],
+            tenders: vec![Tender::of_driver(self.number, lunch.fen)],
             ..self.receipt("lunch")
         };
         let Some(answer) = self.commit(&transaction, lunch.answer_lost).await else { return };
@@ -230,7 +230,7 @@ impl<'a> Trip<'a> {
         let transaction = Transaction {
             sale_fen,
             stay: (quote.due_fen > 0).then(|| quote.stay.clone()),
-            tenders: vec![Tender::cash(quote.due_fen + sale_fen.unwrap_or(0))],
+            tenders: vec![Tender::of_driver(self.number, quote.due_fen + sale_fen.unwrap_or(0))],
             ..self.receipt("pay")
         };
         if transaction.sale_fen.is_none() && transaction.stay.is_none() {
@@ -393,7 +393,7 @@ impl<'a> Trip<'a> {
         if self.plan.way == Way::TillAtExit {
             let transaction = Transaction {
                 stay: Some(quote.stay.clone()),
-                tenders: vec![Tender::cash(quote.due_fen)],
+                tenders: vec![Tender::of_driver(self.number, quote.due_fen)],
                 ..self.receipt(&format!("exit-{}", self.visit.payments.len()))
             };
             if self.commit(&transaction, false).await.is_some() {

@@ -338,7 +338,7 @@ async fn till(args: TillArgs) -> Result<()> {
         Verb::Lookup { code: None, plate: None } => bail!("give --code or --plate"),
         Verb::Quote { plate } => say(&format!("{:#?}", till.quote_plate(&plate).await?)),
         Verb::Commit { key, receipt, member_ref, sale_fen, stay, cash_fen, points_fen, lose_answer } => {
-            let tenders = [Tender::cash(cash_fen), Tender { kind: "points", fen: points_fen }];
+            let tenders = [Tender::cash(cash_fen), Tender::points(points_fen)];
             let transaction = Transaction {
                 receipt_no: receipt,
                 occurred_at: rfc3339(VirtualClock::real().now_ms()),

@@ -89,16 +89,33 @@ pub struct Transaction {
 /// A way to pay and how much of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tender {
-    /// `cash` or `points`.
+    /// `cash`, `wallet` or `points`.
     pub kind: &'static str,
     /// How much.
     pub fen: i64,
+    /// The payment's own number.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
 }
 
 impl Tender {
     /// Notes and coins.
     pub fn cash(fen: i64) -> Self {
-        Self { kind: "cash", fen }
+        Self { kind: "cash", fen, reference: None }
+    }
+
+    /// What the driver of this number pays with: two of three with their telephone, where the payment has a number as
+    /// WeChat Pay gives it.
+    pub fn of_driver(number: usize, fen: i64) -> Self {
+        if number.is_multiple_of(3) {
+            return Self::cash(fen);
+        }
+        Self { kind: "wallet", fen, reference: Some(format!("42000{number:023}")) }
+    }
+
+    /// Points.
+    pub fn points(fen: i64) -> Self {
+        Self { kind: "points", fen, reference: None }
     }
 }
 

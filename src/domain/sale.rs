@@ -318,6 +318,7 @@ fn booking(
         parking_fen: parking,
         parking_points_fen: Fen(parking_points_fen),
         parking_points: Points(parking_points),
+        money: commit.money.clone(),
         earned: earned.points,
         earning: earned.earning,
         how: earned.how,

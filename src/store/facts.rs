@@ -206,9 +206,8 @@ fn look_up_commit(store: &Store, facts: &mut Facts, commit: &TillCommit) -> anyh
         facts.tills.debts = tills::points_debts(store, member)?;
         facts.tills.earning = tills::sale_facts(&store.db, &facts.rules, member)?;
     }
-    if let (Some(shop), true) = (&commit.mark.merchant, commit.sale.0 > 0 && !commit.receipt.is_empty()) {
-        let terminal = commit.terminal.as_str();
-        facts.tills.twin = office::twin(&store.db, shop, &commit.receipt, commit.sale, terminal)?;
+    if let Some(shop) = commit.mark.merchant.as_ref().filter(|_| commit.sale.0 > 0) {
+        facts.tills.twin = office::twin(&store.db, shop, commit)?;
     }
     if let Some(stay) = &commit.stay {
         let inside = "stay = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";

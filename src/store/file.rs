@@ -23,8 +23,8 @@ pub(super) const FIRST_EPOCH: u32 = 1;
 /// Pages in the WAL after which a commit writes them back itself. The loop does it earlier, in an idle moment, so that
 /// no commit has to.
 const CHECKPOINT_PAGES: i32 = 8000;
-/// Prepared statements kept: all of the loop's, with room.
-const STATEMENTS_KEPT: usize = 160;
+/// Prepared statements that a connection keeps: all of the loop's, with room.
+pub(super) const STATEMENTS_KEPT: usize = 160;
 
 pub(super) fn check_sqlite(version: i32) -> anyhow::Result<()> {
     anyhow::ensure!(

@@ -25,6 +25,7 @@ pub mod spare;
 mod stays;
 mod tables;
 mod tills;
+mod totals;
 mod vehicle;
 mod word;
 

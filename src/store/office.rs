@@ -6,7 +6,7 @@ use super::Store;
 use super::facts::{debts_for, find_serving_lane, look_up_member, parse, stay_where};
 use super::tables::{json, name, one};
 use crate::domain::decide::Facts;
-use crate::domain::event::{BusinessDay, Fen, Note, OfficeAct, OfficeNote, OpId, Points, StayId, UtcMs};
+use crate::domain::event::{BusinessDay, Fen, Note, OfficeAct, OfficeNote, OpId, Points, StayId, TillCommit, UtcMs};
 use crate::domain::office::Voucher;
 
 /// Keeps what was done.
@@ -134,23 +134,30 @@ fn receipt_before(db: &Connection, shop: &str, receipt: &str) -> anyhow::Result<
     op_of(db, sql, params![shop, receipt])
 }
 
-/// The newest sale of the same shop with the same receipt number and amount that came by another terminal and has earned,
-/// and when it happened.
-pub(super) fn twin(
-    db: &Connection,
-    shop: &str,
-    receipt: &str,
-    fen: Fen,
-    terminal: &str,
-) -> anyhow::Result<Option<(OpId, UtcMs)>> {
-    let sql = "SELECT op, line ->> '$.at' FROM till_book AS book WHERE what = 'sale' AND merchant = ?1 AND line ->> '$.receipt' = ?2
+/// The newest sale of the same shop and amount, with the same receipt number or the same payment, that came by another
+/// terminal and has earned, and when it happened.
+pub(super) fn twin(db: &Connection, shop: &str, commit: &TillCommit) -> anyhow::Result<Option<(OpId, UtcMs)>> {
+    let payment = commit.money.first().and_then(|money| money.reference.as_deref());
+    let ways = [("$.receipt", Some(commit.receipt.as_str())), ("$.money[0].ref", payment)];
+    for (what, text) in ways {
+        let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
+        let twin = twin_by(db, what, (shop, text, commit.sale.0, commit.terminal.as_str()))?;
+        if twin.is_some() {
+            return Ok(twin);
+        }
+    }
+    Ok(None)
+}
+
+fn twin_by(db: &Connection, what: &str, of: (&str, &str, i64, &str)) -> anyhow::Result<Option<(OpId, UtcMs)>> {
+    let sql = format!(
+        "SELECT op, line ->> '$.at' FROM till_book AS book WHERE what = 'sale' AND merchant = ?1 AND line ->> '{what}' = ?2
                AND member IS NOT NULL AND sale_fen = ?3 AND terminal <> ?4
                AND line ->> '$.duplicate_of' IS NULL
                AND NOT EXISTS (SELECT 1 FROM till_book AS back WHERE back.of = book.op AND back.what = 'void')
-               ORDER BY seq DESC LIMIT 1";
-    let twin = db
-        .prepare_cached(sql)?
-        .query_row(params![shop, receipt, fen.0, terminal], |row| Ok((OpId(row.get(0)?), UtcMs(row.get(1)?))));
+               ORDER BY seq DESC LIMIT 1"
+    );
+    let twin = db.prepare_cached(&sql)?.query_row(of, |row| Ok((OpId(row.get(0)?), UtcMs(row.get(1)?))));
     Ok(twin.optional()?)
 }
 

@@ -145,6 +145,7 @@ fn connect(path: &Path) -> Result<Connection, ReadError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(super::file::STATEMENTS_KEPT);
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }

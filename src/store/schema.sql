@@ -562,6 +562,8 @@ CREATE TABLE office_note (
 CREATE INDEX office_note_by_day ON office_note (kind, day);
 CREATE INDEX office_note_by_subject ON office_note (kind, subject);
 CREATE INDEX till_book_by_receipt ON till_book (merchant, line ->> '$.receipt') WHERE what = 'sale' AND member IS NOT NULL;
+CREATE INDEX till_book_by_payment ON till_book (merchant, line ->> '$.money[0].ref')
+    WHERE what = 'sale' AND member IS NOT NULL;
 
 -- Paper vouchers that were keyed in, each once, and what came of them.
 CREATE TABLE voucher_use (

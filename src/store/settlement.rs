@@ -6,7 +6,7 @@ use super::facts::parse;
 use super::reader::tills::Scope;
 use super::tables::{json, name, one};
 use super::word::Word;
-use super::{Store, office, tills};
+use super::{Store, office, tills, totals};
 use crate::domain::benefit::UNFUNDED;
 use crate::domain::decide::Facts;
 use crate::domain::event::{BusinessDay, Fen, GrantId, JournalHead, LaneId, OpId, Points, Shop, StayId, TerminalId};
@@ -208,7 +208,7 @@ fn till_days(db: &Connection, day: BusinessDay) -> rusqlite::Result<Vec<TillDay>
         db.prepare_cached("SELECT count(*) FROM shift WHERE terminal = ?1 AND day = ?2 AND closed_seq IS NULL")?;
     let mut days = Vec::new();
     for terminal in terminals {
-        let totals = tills::totals(db, &Scope::TerminalDay(terminal.clone(), day))?;
+        let totals = totals::of(db, &Scope::TerminalDay(terminal.clone(), day))?;
         let open_shifts = open.query_row(params![terminal.as_str(), day.0], |row| row.get(0))?;
         days.push(TillDay { terminal, totals, open_shifts });
     }

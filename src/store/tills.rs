@@ -1,7 +1,7 @@
 //! The tills' tables: what their records write, and what deciding their requests needs to know.
 
 use anyhow::Context;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use super::benefits::CouponUseOf;
@@ -9,14 +9,13 @@ use super::facts::{look_up_member, parse, rules_of};
 use super::journal::Entry;
 use super::reader::tills::Scope;
 use super::tables::{Movement, json, name, one, points_entry, put_into_grants, take_from_grants};
-use super::word::Word;
-use super::{Store, benefits, bonuses, codes, counts, escrow, passes};
+use super::{Store, benefits, bonuses, codes, counts, escrow, passes, totals};
 use crate::domain::benefit::SaleFacts;
 use crate::domain::decide::{Facts, StoredOperation};
 use crate::domain::event::{
     Answered, Booking, BookingKind, BusinessDay, CloudNews, CouponMove, CouponWish, Fen, MemberId, OpId, PaymentVoid,
-    Points, Record, Sale, ShiftEnd, ShiftStart, StayId, TakenBack, Tally, TerminalId, TillAct, TillAnswer, TillDone,
-    TillHold, TillWish, Totals,
+    Points, Record, Sale, ShiftEnd, ShiftStart, StayId, TakenBack, TerminalId, TillAct, TillAnswer, TillDone, TillHold,
+    TillWish,
 };
 use crate::domain::points;
 use crate::domain::rules::Rules;
@@ -254,7 +253,7 @@ pub(super) fn look_up_act(store: &Store, facts: &mut Facts, act: &TillAct) -> an
         }
         TillWish::OpenShift { .. } | TillWish::Report(_) => Ok(()),
         TillWish::CloseShift { shift } => {
-            facts.tills.totals = totals(&store.db, &Scope::Shift(act.terminal.clone(), *shift))?;
+            facts.tills.totals = totals::of(&store.db, &Scope::Shift(act.terminal.clone(), *shift))?;
             Ok(())
         }
     }
@@ -403,116 +402,4 @@ fn left_of(store: &Store, earning: &OpId) -> anyhow::Result<Points> {
 fn payment_of(db: &Connection, op: &str) -> anyhow::Result<Option<(OpId, Fen)>> {
     let sql = "SELECT op, fen FROM payment WHERE op = ?1";
     Ok(db.prepare_cached(sql)?.query_row([op], |row| Ok((OpId(row.get(0)?), Fen(row.get(1)?)))).optional()?)
-}
-
-/// What a shift, a terminal or a day has done.
-pub(super) fn totals(db: &Connection, scope: &Scope) -> rusqlite::Result<Totals> {
-    let mut totals = Totals::default();
-    for (what, tally) in tallies(db, scope)? {
-        match what {
-            BookingKind::Sale => totals.sales = tally,
-            BookingKind::Capture => totals.captures = tally,
-            BookingKind::Void => totals.voids = tally,
-            BookingKind::Refund => totals.refunds = tally,
-        }
-    }
-    totals.open_holds = open_holds(db, scope)?;
-    totals.missing_numbers = missing_numbers(db, scope)?;
-    (totals.coupons, totals.coupons_fen) = coupons(db, scope)?;
-    Ok(totals)
-}
-
-fn coupons(db: &Connection, scope: &Scope) -> rusqlite::Result<(u64, Fen)> {
-    let sums = |row: &Row<'_>| Ok((row.get(0)?, Fen(row.get(1)?)));
-    match scope {
-        Scope::Shift(terminal, shift) => {
-            let sql = "SELECT count(*), coalesce(sum(fen), 0) FROM coupon_use
-                       WHERE terminal = ?1 AND shift = ?2 AND returned_by IS NULL";
-            db.prepare_cached(sql)?.query_row(params![terminal.as_str(), shift], sums)
-        }
-        Scope::TerminalDay(terminal, day) => {
-            let sql = "SELECT count(*), coalesce(sum(fen), 0) FROM coupon_use
-                       WHERE day = ?2 AND terminal = ?1 AND returned_by IS NULL";
-            db.prepare_cached(sql)?.query_row(params![terminal.as_str(), day.0], sums)
-        }
-        Scope::Day(day) => {
-            let sql = "SELECT count(*), coalesce(sum(fen), 0) FROM coupon_use WHERE day = ?1 AND returned_by IS NULL";
-            db.prepare_cached(sql)?.query_row([day.0], sums)
-        }
-    }
-}
-
-fn open_holds(db: &Connection, scope: &Scope) -> rusqlite::Result<u64> {
-    match scope {
-        Scope::Shift(terminal, _) | Scope::TerminalDay(terminal, _) => {
-            let sql = "SELECT count(*) FROM till_hold WHERE ended IS NULL AND terminal = ?1";
-            db.prepare_cached(sql)?.query_row([terminal.as_str()], |row| row.get(0))
-        }
-        Scope::Day(_) => {
-            let sql = "SELECT count(*) FROM till_hold WHERE ended IS NULL";
-            db.prepare_cached(sql)?.query_row((), |row| row.get(0))
-        }
-    }
-}
-
-/// Holes in the tills' own counts.
-fn missing_numbers(db: &Connection, scope: &Scope) -> rusqlite::Result<u64> {
-    match scope {
-        Scope::Shift(terminal, shift) => {
-            let sql = "SELECT coalesce(max(number) - min(number) + 1 - count(DISTINCT number), 0) FROM operation
-                       WHERE terminal = ?1 AND shift = ?2 AND number IS NOT NULL";
-            db.prepare_cached(sql)?.query_row(params![terminal.as_str(), shift], |row| row.get(0))
-        }
-        Scope::TerminalDay(terminal, day) => {
-            let sql = "SELECT coalesce(max(number) - min(number) + 1 - count(DISTINCT number), 0) FROM operation
-                       WHERE day = ?2 AND terminal = ?1 AND number IS NOT NULL";
-            db.prepare_cached(sql)?.query_row(params![terminal.as_str(), day.0], |row| row.get(0))
-        }
-        Scope::Day(day) => {
-            let sql = "SELECT coalesce(sum(n), 0) FROM (
-                       SELECT max(number) - min(number) + 1 - count(DISTINCT number) AS n FROM operation
-                       WHERE day = ?1 AND number IS NOT NULL GROUP BY terminal)";
-            db.prepare_cached(sql)?.query_row([day.0], |row| row.get(0))
-        }
-    }
-}
-
-fn tallies(db: &Connection, scope: &Scope) -> rusqlite::Result<Vec<(BookingKind, Tally)>> {
-    let sql = match scope {
-        Scope::Shift(..) => {
-            "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
-             sum(sale_points + parking_points), sum(earned) FROM till_book
-             WHERE terminal = ?1 AND shift = ?2 GROUP BY what"
-        }
-        Scope::TerminalDay(..) => {
-            "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
-             sum(sale_points + parking_points), sum(earned) FROM till_book
-             WHERE day = ?2 AND terminal = ?1 GROUP BY what"
-        }
-        Scope::Day(_) => {
-            "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
-             sum(sale_points + parking_points), sum(earned) FROM till_book WHERE day = ?1 GROUP BY what"
-        }
-    };
-    let mut statement = db.prepare_cached(sql)?;
-    let mut rows = match scope {
-        Scope::Shift(terminal, shift) => statement.query(params![terminal.as_str(), shift])?,
-        Scope::TerminalDay(terminal, day) => statement.query(params![terminal.as_str(), day.0])?,
-        Scope::Day(day) => statement.query([day.0])?,
-    };
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let Word(what) = row.get(0)?;
-        let tally = Tally {
-            count: row.get(1)?,
-            sale_fen: Fen(row.get(2)?),
-            sale_points_fen: Fen(row.get(3)?),
-            parking_fen: Fen(row.get(4)?),
-            parking_points_fen: Fen(row.get(5)?),
-            points_spent: Points(row.get(6)?),
-            points_earned: Points(row.get(7)?),
-        };
-        found.push((what, tally));
-    }
-    Ok(found)
 }

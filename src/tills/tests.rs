@@ -221,7 +221,7 @@ async fn a_wrong_body_names_the_field_and_what_is_allowed() {
             "transactions",
             json!({"receipt_no": "A", "sale_fen": 5, "tenders": [{"kind": "gold", "fen": 5}]}),
             "kind",
-            "cash and points",
+            "cash, card, wallet, other and points",
         ),
         (
             "transactions",

@@ -109,6 +109,7 @@ fn sale(n: usize) -> Input {
         sale: Fen(1000),
         stay: None,
         cash: Fen(1000),
+        money: Vec::new(),
         points_cover: Fen(0),
         list: None,
         coupon: None,

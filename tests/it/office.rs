@@ -2,8 +2,8 @@
 //! says of them.
 
 use gatepost::domain::event::{
-    Fen, GivenFor, Input, Note, OfficeAct, OpId, Points, Reply, Shop, StaffRefusal, TerminalId, TillAnswer, TillCommit,
-    TillMark, TillWish, UtcMs, VoucherGives,
+    Fen, GivenFor, Input, Money, MoneyKind, Note, OfficeAct, OpId, Points, Reply, Shop, StaffRefusal, TerminalId,
+    TillAnswer, TillCommit, TillMark, TillWish, UtcMs, VoucherGives,
 };
 use gatepost::domain::settlement::{Closing, Mismatch, Report};
 
@@ -122,6 +122,30 @@ fn a_days_match_tells_duplicates_late_sales_and_disputes() {
     let settled = |of: &str| Note::DisputeSettled { of: OpId::from(of), outcome: "explained".into() };
     act(&mut story, "s-1", None, settled(&op)).unwrap();
     assert_eq!(act(&mut story, "s-2", None, settled(&op)).unwrap_err(), "dispute", "once");
+}
+
+#[test]
+fn one_payment_by_two_ways_is_one_sale() {
+    let mut story = shopper();
+    let paid = |terminal: &str, key: &str, receipt: &str, payment: &str, fen| {
+        let money = vec![Money { kind: MoneyKind::Wallet, fen: Fen(fen), reference: Some(payment.to_owned()) }];
+        TillCommit { money, ..at_shop(terminal, key, receipt, fen) }
+    };
+    let twins = "SELECT count(*) || '' FROM till_book WHERE line ->> '$.duplicate_of' IS NOT NULL";
+    story.commit(paid("till-1", "a", "R-17", "4200001", 5_000));
+    for (terminal, payment, fen, found) in [
+        ("desk", "4200002", 5_000, "0"),
+        ("desk", "4200001", 4_999, "0"),
+        ("till-1", "4200001", 5_000, "0"),
+        ("desk", "4200001", 5_000, "1"),
+    ] {
+        let key = format!("{terminal} {payment} {fen}");
+        story.commit(paid(terminal, &key, &key, payment, fen));
+        assert_eq!(story.rows(twins), [found], "{key}");
+        story.minutes(1);
+    }
+    let earned = "SELECT CAST(earned AS TEXT) FROM till_book ORDER BY seq DESC LIMIT 1";
+    assert_eq!(story.rows(earned), ["0"], "it earns once");
 }
 
 #[test]

@@ -374,6 +374,7 @@ impl Day {
             sale: Fen(sale),
             stay,
             cash: Fen(total.saturating_sub(points)),
+            money: Vec::new(),
             points_cover: Fen(points),
             list: None,
             coupon: None,

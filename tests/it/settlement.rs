@@ -255,6 +255,7 @@ fn sale(key: &str, fen: i64) -> TillCommit {
         sale: Fen(fen),
         stay: None,
         cash: Fen(0),
+        money: Vec::new(),
         points_cover: Fen(fen),
         list: None,
         coupon: None,

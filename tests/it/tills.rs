@@ -1,8 +1,8 @@
 //! What tills ask besides commits: points set aside, goods that come back, requests that are given up, shifts.
 
 use gatepost::domain::event::{
-    CloudNews, EpochReason, Fen, GivenBack, Input, MemberId, OpId, Points, Reversal, StayId, TerminalId, TillAnswer,
-    TillCommit, TillDone, TillMark, TillWish, Totals, UtcMs,
+    CloudNews, EpochReason, Fen, GivenBack, Input, MemberId, Money, MoneyKind, NotCash, OpId, Points, Reversal, StayId,
+    TerminalId, TillAnswer, TillCommit, TillDone, TillMark, TillWish, Totals, UtcMs,
 };
 
 use crate::story::{MINUTE, Story};
@@ -242,6 +242,29 @@ fn the_z_slip_says_what_the_shift_did_and_the_shift_is_over() {
     assert_eq!(closed(&story.ask("z-1", TillWish::CloseShift { shift: 1 })).sales.count, 3, "the stored slip");
 }
 
+#[test]
+fn money_is_told_by_its_kinds_and_goes_back_the_way_it_came() {
+    let mut story = shopper();
+    let paid =
+        |kind, fen, reference: Option<&str>| Money { kind, fen: Fen(fen), reference: reference.map(str::to_owned) };
+    let wallet = |fen| paid(MoneyKind::Wallet, fen, Some("4200001234202611220000000001"));
+    let mixed = vec![wallet(2_000), paid(MoneyKind::Card, 1_000, None), paid(MoneyKind::Cash, 500, None)];
+    let first = applied(&story.commit(TillCommit { money: mixed, ..sale("k-1", 5_000, 3_500, 1_500) }).1);
+    let by_card = vec![paid(MoneyKind::Card, 700, None)];
+    let second = applied(&story.commit(TillCommit { money: by_card, ..sale("k-2", 700, 700, 0) }).1);
+    applied(&story.commit(sale("k-3", 900, 900, 0)).1);
+    let half = refund(&mut story, "r-1", &first, 2_500);
+    assert_eq!((half.cash_fen.0, half.money.clone()), (1_750, vec![wallet(1_750)]), "points paid their part of it");
+    let more = refund(&mut story, "r-2", &first, 1_000);
+    assert_eq!(more.money, [wallet(250), paid(MoneyKind::Card, 450, None)]);
+    let void = given_back(&story.ask("v-1", TillWish::Void { transaction: second }));
+    assert_eq!(void.money, [paid(MoneyKind::Card, 700, None)]);
+    let totals = closed(&story.ask("z-1", TillWish::CloseShift { shift: 1 }));
+    let NotCash { card, wallet, other } = totals.not_cash;
+    assert_eq!((card.0, wallet.0, other.0), (550, 0, 0));
+    assert_eq!((totals.money().0, totals.cash().0), (5_100 - 1_750 - 700 - 700, 1_400));
+}
+
 /// A member with a vehicle inside and 300 points here.
 pub fn shopper() -> Story {
     let mut story = Story::new();
@@ -275,6 +298,7 @@ pub fn sale(key: &str, fen: i64, cash: i64, points: i64) -> TillCommit {
         sale: Fen(fen),
         stay: None,
         cash: Fen(cash),
+        money: Vec::new(),
         points_cover: Fen(points),
         list: None,
         hold: None,

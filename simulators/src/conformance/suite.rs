@@ -10,6 +10,8 @@ use super::{Ask, Cut, Heard, Options, Verb, Wire};
 
 /// What a sale of the suite costs.
 pub(super) const SALE_FEN: i64 = 1_250;
+/// A number as WeChat Pay gives its payments.
+const PAYMENT: &str = "4200001234202611220000000001";
 /// Questions are numbered far above what the till writes.
 const QUESTIONS: u64 = 1_000_000_000;
 /// What a till is told that shall send the same again in a moment: it asks too often, or its first try, on a line that
@@ -54,7 +56,7 @@ type Check = fn(&mut Till) -> Result<()>;
 pub(super) fn run(wire: Wire, options: &Options) -> Result<Report> {
     let mut till = Till::begin(wire, options)?;
     let mut report = Report::default();
-    let checks: [(&'static str, Check); 12] = [
+    let checks: [(&'static str, Check); 13] = [
         // First, because what a phone shows is old after a minute.
         ("points that are set aside are spent, in part, or free again", holds),
         ("a sale is done once, and a repeat hears the same", repeat),
@@ -63,6 +65,7 @@ pub(super) fn run(wire: Wire, options: &Options) -> Result<Report> {
         ("a cut line never leaves a sale half done", cuts),
         ("a request that was given up is undone, or refused should it still come", give_up),
         ("a void takes back the whole and a refund what came back", back),
+        ("money is told by its kinds, and goes back the way it came", kinds),
         ("a coupon is used once, and good again when it comes back", coupons),
         ("a receipt fits the paper and names its transaction", receipt),
         ("what was sold in an hour is kept once and is in no drawer", hour),
@@ -89,6 +92,7 @@ pub(super) struct Till {
     coupon: Option<String>,
     sales: i64,
     sold_fen: i64,
+    wallet_fen: i64,
     voids: i64,
     refunded_fen: i64,
 }
@@ -108,6 +112,7 @@ impl Till {
             coupon: options.coupon.clone(),
             sales: 0,
             sold_fen: 0,
+            wallet_fen: 0,
             voids: 0,
             refunded_fen: 0,
         };
@@ -202,8 +207,11 @@ impl Till {
         ensure!(fen("sales") == self.sold_fen, "{} fen sold, not {}", fen("sales"), self.sold_fen);
         ensure!(count("voids") == self.voids, "{} voids, not {}", count("voids"), self.voids);
         ensure!(fen("refunds") == self.refunded_fen, "{} fen refunded, not {}", fen("refunds"), self.refunded_fen);
-        let cash = self.sold_fen - self.voids * SALE_FEN - self.refunded_fen;
-        ensure!(totals["cash_fen"] == cash, "{} fen in the drawer, not {cash}", totals["cash_fen"]);
+        let money = self.sold_fen - self.voids * SALE_FEN - self.refunded_fen;
+        let kinds = [("money_fen", money), ("cash_fen", money - self.wallet_fen), ("wallet_fen", self.wallet_fen)];
+        for (kind, fen) in kinds {
+            ensure!(totals[kind] == fen, "{} as {kind}, not {fen}", totals[kind]);
+        }
         Ok(())
     }
 }
@@ -278,6 +286,25 @@ fn give_up(till: &mut Till) -> Result<()> {
     till.write_as(early, Verb::Commit, &sale(SALE_FEN), Cut::Never)?.expect("tombstoned")?;
     till.number = early;
     ensure!(till.outcome(early)?.is_none(), "a request that was given up has an answer");
+    Ok(())
+}
+
+fn kinds(till: &mut Till) -> Result<()> {
+    let (cash, by_phone) = (250, SALE_FEN - 250);
+    let wallet = json!({"kind": "wallet", "fen": by_phone, "ref": PAYMENT});
+    let tenders = [json!({"kind": "cash", "fen": cash}), wallet];
+    let fields = json!({"receipt_no": "conformance", "sale_fen": SALE_FEN, "tenders": tenders});
+    let sold = till.write(Verb::Commit, &fields, Cut::Never)?.done()?;
+    (till.sales, till.sold_fen, till.wallet_fen) =
+        (till.sales + 1, till.sold_fen + SALE_FEN, till.wallet_fen + by_phone);
+    // The payment by telephone has a number, so it gives back first.
+    for (fen, kind, of_it) in [(400, "wallet", 400), (by_phone - 300, "wallet", by_phone - 400)] {
+        let refund = json!({"transaction": sold["transaction"], "fen": fen});
+        let back = till.write(Verb::Refund, &refund, Cut::Never)?.done()?;
+        let first = back["money"].get(0).or(back["money"].get("0")).cloned().unwrap_or_default();
+        ensure!(first["kind"] == kind && first["fen"] == of_it && first["ref"] == PAYMENT, "{fen} fen go back: {back}");
+        (till.refunded_fen, till.wallet_fen) = (till.refunded_fen + fen, till.wallet_fen - of_it);
+    }
     Ok(())
 }
 

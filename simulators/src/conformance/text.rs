@@ -11,11 +11,13 @@ pub(super) fn line(ask: &Ask<'_>, separator: char) -> String {
     let mut parts = vec![ask.verb.name().to_owned(), ask.number.to_string(), shift];
     for (name, value) in ask.fields {
         match (name.as_str(), value) {
-            ("tenders", Value::Array(tenders)) => parts.extend(
-                tenders
-                    .iter()
-                    .map(|tender| format!("{}_fen={}", tender["kind"].as_str().unwrap_or_default(), tender["fen"])),
-            ),
+            ("tenders", Value::Array(tenders)) => {
+                for tender in tenders {
+                    let kind = tender["kind"].as_str().unwrap_or_default();
+                    parts.push(format!("{kind}_fen={}", tender["fen"]));
+                    parts.extend(tender["ref"].as_str().map(|reference| format!("{kind}_ref={reference}")));
+                }
+            }
             (name, Value::String(text)) => parts.push(format!("{name}={text}")),
             (name, value) => parts.push(format!("{name}={value}")),
         }

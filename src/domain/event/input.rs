@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CardNumber, CloudNews, CommandId, Correction, DeviceId, Fen, LaneId, MemberId, MemberShown, MerchantTold,
+    CardNumber, CloudNews, CommandId, Correction, DeviceId, Fen, LaneId, MemberId, MemberShown, MerchantTold, Money,
     OfficeAct, OpId, Pairing, Shared, Shown, StayId, TerminalId, TillAct, TillMark, Undo, UtcMs, Witnessed,
 };
 use crate::domain::admission::table::NoEntry;
@@ -217,6 +217,9 @@ pub struct TillCommit {
     pub stay: Option<StayId>,
     /// Money taken by the till.
     pub cash: Fen,
+    /// What kinds of money that was, where it was not all cash.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub money: Vec<Money>,
     /// Money to be covered with points.
     pub points_cover: Fen,
     /// The coupon that multiplies what the sale earns.

@@ -11,6 +11,7 @@ mod gear;
 mod input;
 mod kept;
 mod matched;
+mod money;
 mod office;
 mod record;
 mod share;
@@ -35,6 +36,7 @@ pub use input::{
     Member, PhotoHashes, PhotoKind, PlateRead, RulesOffer, StaffAct, StaffWish, TillCommit, VehicleSign,
 };
 pub use matched::Matched;
+pub use money::{Money, MoneyKind, NotCash};
 pub use office::{GivenFor, MerchantTold, Note, OfficeAct, OfficeNote, Shop};
 pub use record::Record;
 pub use share::{Share, ShareTaken, Shared};

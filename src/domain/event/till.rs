@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::totals::{HourTotals, Totals};
-use super::{CouponMove, CouponWish, Fen, MemberId, OpId, Points, Shop, Shown, StayId, TerminalId, TillAnswer, UtcMs};
+use super::{
+    CouponMove, CouponWish, Fen, MemberId, Money, OpId, Points, Shop, Shown, StayId, TerminalId, TillAnswer, UtcMs,
+};
 use crate::domain::benefit::SaleFacts;
 use crate::domain::points::Part;
 
@@ -209,6 +211,9 @@ pub struct GivenBack {
     pub sale_fen: Fen,
     /// Money for the customer.
     pub cash_fen: Fen,
+    /// To which payments it goes back; none: cash.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub money: Vec<Money>,
     /// What the points that go back had paid.
     pub points_fen: Fen,
     /// Points that go back to the member.
@@ -373,6 +378,9 @@ pub struct Booking {
     pub parking_points_fen: Fen,
     /// How many points that were.
     pub parking_points: Points,
+    /// With what kinds of money the rest was paid, or goes back; none: cash.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub money: Vec<Money>,
     /// Points earned.
     pub earned: Points,
     /// The earning, where there was one.

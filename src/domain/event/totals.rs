@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fen, Points, UtcMs};
+use super::{Fen, NotCash, Points, UtcMs};
 
 /// One kind of line in a total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct Totals {
     pub open_holds: u64,
     /// Numbers that are missing in the till's own count.
     pub missing_numbers: u64,
+    /// How much of the money was not cash.
+    #[serde(default)]
+    pub not_cash: NotCash,
     /// Coupons that were used for goods and not returned.
     #[serde(default)]
     pub coupons: u64,
@@ -47,12 +50,17 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Money that lies in the drawer for it: taken less given back.
-    pub fn cash(&self) -> Fen {
-        let cash = |tally: &Tally| {
+    /// Money of every kind: taken less given back.
+    pub fn money(&self) -> Fen {
+        let money = |tally: &Tally| {
             tally.sale_fen.0 - tally.sale_points_fen.0 + tally.parking_fen.0 - tally.parking_points_fen.0
         };
-        Fen(cash(&self.sales) - cash(&self.voids) - cash(&self.refunds))
+        Fen(money(&self.sales) - money(&self.voids) - money(&self.refunds))
+    }
+
+    /// What of it lies in the drawer.
+    pub fn cash(&self) -> Fen {
+        Fen(self.money().0 - self.not_cash.sum().0)
     }
 }
 

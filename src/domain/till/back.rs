@@ -7,8 +7,8 @@ use super::{Refused, TOMBSTONED, coupon, last_of, op, put_back, send_home};
 use crate::domain::benefit::{points_cost, sale_earns};
 use crate::domain::decide::Facts;
 use crate::domain::event::{
-    Answered, Booking, BookingKind, CouponMove, Decision, EarnedHow, ExtraPoints, Fen, GivenBack, HoldEnd, Now, OpId,
-    PaymentVoid, Points, PointsDebt, Record, Reversal, TakenBack, TillAct, TillAnswer, TillDone,
+    Answered, Booking, BookingKind, CouponMove, Decision, EarnedHow, ExtraPoints, Fen, GivenBack, HoldEnd, Money, Now,
+    OpId, PaymentVoid, Points, PointsDebt, Record, Reversal, TakenBack, TillAct, TillAnswer, TillDone,
 };
 use crate::domain::points::{self, Part, Purse};
 use crate::domain::stay::StayState;
@@ -183,7 +183,7 @@ fn give_back(
     let cash = line.sale_fen.0 - line.sale_points_fen.0 + line.parking_fen.0 - line.parking_points_fen.0;
     let (points_fen, points) =
         (Fen(line.sale_points_fen.0 + line.parking_points_fen.0), Points(line.sale_points.0 + line.parking_points.0));
-    let stay = line.stay.clone();
+    let (stay, money) = (line.stay.clone(), line.money.clone());
     decision.records.push(Record::TillBooked(line));
     // A coupon that multiplied what the sale earned is good again once nothing of the sale is left.
     let is_undone = booked.refunded.0 + sale.0 == booked.booking.sale_fen.0;
@@ -200,6 +200,7 @@ fn give_back(
         transaction: booked.booking.op.clone(),
         sale_fen: sale,
         cash_fen: Fen(cash),
+        money,
         points_fen,
         points,
         taken,
@@ -219,6 +220,8 @@ struct Back {
     reversed_fen: Fen,
     parking_points: Points,
     with_parking: bool,
+    /// Money that went back before.
+    returned: Fen,
     /// Plain points, and what each bonus had added, that the goods no longer earn.
     plain: Points,
     extra: Vec<Points>,
@@ -247,6 +250,7 @@ impl Back {
             reversed_fen: Fen(before.spent_fen.0 - after.spent_fen.0),
             parking_points: Points(if with_parking { left(true) } else { 0 }),
             with_parking,
+            returned: Fen(booked.refunded.0 - (booked.booking.sale_points_fen.0 - before.points_fen.0)),
             plain: Points(before.plain.0 - after.plain.0),
             extra: before.extra.iter().zip(&after.extra).map(|(was, is)| Points(was.0 - is.0)).collect(),
             costs: before.extra.iter().zip(&after.extra).map(|(was, is)| cost_between(booked, *was, *is)).collect(),
@@ -258,6 +262,14 @@ impl Back {
     /// Earned points in all.
     fn earned(&self) -> Points {
         Points(self.plain.0 + self.extra.iter().map(|points| points.0).sum::<i64>())
+    }
+
+    /// To which payments the money goes back.
+    fn money(&self, booked: &Booked) -> Vec<Money> {
+        let Booking { parking_fen, parking_points_fen, money, .. } = &booked.booking;
+        let parking = if self.with_parking { parking_fen.0 - parking_points_fen.0 } else { 0 };
+        let to = self.returned.0 + self.sale.0 - self.sale_points_fen.0 + parking;
+        Money::going_back(money, self.returned, Fen(to))
     }
 
     /// What of the earning is taken back, for the line in the books.
@@ -297,6 +309,7 @@ impl Back {
             parking_fen: with_parking(booked.booking.parking_fen),
             parking_points_fen: with_parking(booked.booking.parking_points_fen),
             parking_points: self.parking_points,
+            money: self.money(booked),
             earned: self.earned(),
             earning: booked.booking.earning.clone(),
             how: self.how(booked),

@@ -104,6 +104,7 @@ pub(super) fn capture(
         parking_fen: Fen(0),
         parking_points_fen: Fen(0),
         parking_points: Points(0),
+        money: Vec::new(),
         earned: Points(0),
         earning: None,
         how: None,

@@ -10,7 +10,7 @@ use crate::domain::event::{
 use crate::domain::office::Voucher;
 use crate::store::journal::Entry;
 use crate::store::word::Word;
-use crate::store::{office, tills};
+use crate::store::{office, tills, totals};
 use rusqlite::OptionalExtension;
 use serde::Serialize;
 
@@ -122,7 +122,7 @@ impl View<'_> {
 
     /// What a shift, a terminal or a day has done.
     pub fn till_totals(&self, scope: &Scope) -> Result<Totals, ReadError> {
-        Ok(tills::totals(&self.tx, scope)?)
+        Ok(totals::of(&self.tx, scope)?)
     }
 
     /// The number after the last paper voucher that was given out.

@@ -1,7 +1,7 @@
 //! The receipt of a transaction, from the journal alone, so that it is the same whenever it is printed.
 
 use super::{Lang, Slip, on_paper, yuan};
-use crate::domain::event::{Booking, BookingKind, Fen, Points, UtcMs};
+use crate::domain::event::{Booking, BookingKind, Fen, Money, MoneyKind, Points, UtcMs};
 
 /// A line of the tills' books and the journal's entry that holds it.
 #[derive(Clone, Debug)]
@@ -74,13 +74,27 @@ fn amounts(slip: &mut Slip, line: &Booking, lang: Lang) {
     if by_points.0 > 0 {
         slip.pair(lang.pick("积分支付", "Paid with points"), &yuan(by_points));
     }
-    let cash = Fen(line.sale_fen.0 + line.parking_fen.0 - by_points.0);
-    if cash.0 > 0 {
-        let words = match line.what {
-            BookingKind::Sale | BookingKind::Capture => lang.pick("其他支付", "Paid otherwise"),
-            BookingKind::Void | BookingKind::Refund => lang.pick("退款", "Money back"),
-        };
-        slip.pair(words, &yuan(cash));
+    let money = Fen(line.sale_fen.0 + line.parking_fen.0 - by_points.0);
+    let is_back = matches!(line.what, BookingKind::Void | BookingKind::Refund);
+    if money.0 > 0 && (is_back || line.money.is_empty()) {
+        slip.pair(if is_back { lang.pick("退款", "Money back") } else { lang.pick("现金", "Cash") }, &yuan(money));
+    }
+    for Money { kind, fen, reference } in &line.money {
+        let indent = if is_back { "  " } else { "" };
+        slip.pair(&format!("{indent}{}", name(*kind, lang)), &yuan(*fen));
+        if let Some(reference) = reference {
+            slip.text(&format!("  {reference}"));
+        }
+    }
+}
+
+/// A kind of money on paper.
+pub(super) fn name(kind: MoneyKind, lang: Lang) -> &'static str {
+    match kind {
+        MoneyKind::Cash => lang.pick("现金", "Cash"),
+        MoneyKind::Card => lang.pick("银行卡", "Card"),
+        MoneyKind::Wallet => lang.pick("手机支付", "Mobile payment"),
+        MoneyKind::Other => lang.pick("其他", "Other"),
     }
 }
 
@@ -125,7 +139,7 @@ mod tests {
             "--------------------------------",
             "商品                    ￥128.00",
             "积分支付                 ￥30.00",
-            "其他支付                 ￥98.00",
+            "现金                     ￥98.00",
             "--------------------------------",
             "使用积分                     300",
             "获得积分                      98",
@@ -158,6 +172,23 @@ mod tests {
         assert!(!receipt(&printed, "M", &zone, Lang::Zh).lines(32).iter().any(|line| line.contains("原价")));
     }
 
+    #[test]
+    fn payments_stand_on_the_paper_by_their_kinds_and_numbers() {
+        let mut printed = printed();
+        let money =
+            |kind, fen, reference: Option<&str>| Money { kind, fen: Fen(fen), reference: reference.map(str::to_owned) };
+        printed.line.money =
+            vec![money(MoneyKind::Wallet, 9_000, Some("4200001234")), money(MoneyKind::Cash, 800, None)];
+        let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(8));
+        let lines = receipt(&printed, "M", &zone, Lang::En).lines(32);
+        let expect = ["Mobile payment           ￥90.00", "  4200001234", "Cash                      ￥8.00"];
+        assert_eq!(lines[9..12], expect, "{lines:#?}");
+        (printed.line.what, printed.line.of) = (BookingKind::Refund, Some(OpId::from("box-1/1/8/0")));
+        let lines = receipt(&printed, "M", &zone, Lang::Zh).lines(32);
+        assert!(lines.contains(&"退款                     ￥98.00".to_owned()), "{lines:#?}");
+        assert!(lines.contains(&"  手机支付               ￥90.00".to_owned()), "{lines:#?}");
+    }
+
     fn printed() -> Printed {
         let line = Booking {
             op: OpId::from("box-1/1/9/0"),
@@ -182,6 +213,7 @@ mod tests {
             parking_fen: Fen(0),
             parking_points_fen: Fen(0),
             parking_points: Points(0),
+            money: Vec::new(),
             earned: Points(98),
             earning: None,
             how: None,

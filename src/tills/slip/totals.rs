@@ -1,7 +1,8 @@
 //! The X and the Z slip of a shift; the Z slip carries the journal's head, so that paper proves the journal.
 
+use super::receipt::name;
 use super::{Lang, Slip, on_paper, yuan};
-use crate::domain::event::{Fen, Tally, TerminalId, Totals, UtcMs};
+use crate::domain::event::{Fen, MoneyKind, NotCash, Tally, TerminalId, Totals, UtcMs};
 
 /// A shift and where the journal stood.
 #[derive(Clone, Debug)]
@@ -47,7 +48,12 @@ pub(in crate::tills) fn shift_slip(of: &ShiftSlip, site: &str, zone: &jiff::tz::
         slip.pair(&format!("{} x{}", lang.pick("优惠券", "Coupons"), totals.coupons), &yuan(totals.coupons_fen));
     }
     slip.rule();
-    slip.pair(lang.pick("应有现金等", "Money due"), &yuan(totals.cash()));
+    slip.pair(lang.pick("应收合计", "Money due"), &yuan(totals.money()));
+    let NotCash { card, wallet, other } = totals.not_cash;
+    let kinds = [(MoneyKind::Card, card), (MoneyKind::Wallet, wallet), (MoneyKind::Other, other)];
+    for (kind, fen) in [(MoneyKind::Cash, totals.cash())].into_iter().chain(kinds).filter(|(_, fen)| fen.0 != 0) {
+        slip.pair(&format!("  {}", name(kind, lang)), &yuan(fen));
+    }
     slip.pair(lang.pick("未结预留", "Open holds"), &totals.open_holds.to_string());
     slip.pair(lang.pick("缺失序号", "Missing numbers"), &totals.missing_numbers.to_string());
     slip.rule();
@@ -85,13 +91,21 @@ mod tests {
             shift: 7,
             day: "2026-03-01".to_owned(),
             is_closed: true,
-            totals: Totals { sales, missing_numbers: 2, ..Totals::default() },
+            totals: Totals {
+                sales,
+                not_cash: NotCash { wallet: Fen(12_000), ..NotCash::default() },
+                missing_numbers: 2,
+                ..Totals::default()
+            },
             at: UtcMs(1_772_337_600_000),
             box_id: "box-1".to_owned(),
             head: format!("1/9/{}", "0c".repeat(32)),
         };
         let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(8));
-        for (lang, words) in [(Lang::Zh, ["缺失序号", "销售 x3"]), (Lang::En, ["Missing numbers", "Sales x3"])] {
+        for (lang, words) in [
+            (Lang::Zh, ["缺失序号", "销售 x3", "  手机支付              ￥120.00", "  现金                    ￥8.00"]),
+            (Lang::En, ["Missing numbers", "Sales x3", "Money due", "  Cash                    ￥8.00"]),
+        ] {
             let lines = shift_slip(&of, "万象", &zone, lang).lines(32).join("\n");
             assert!(words.iter().all(|word| lines.contains(word)), "{lines}");
             let solid: String = lines.split_whitespace().collect();

@@ -12,7 +12,15 @@ use crate::tills::verbs::{Answer, Request, Verb};
 /// Fields that are whole numbers.
 const NUMBERS: [&str; 8] = ["points", "ttl_s", "fen", "sale_fen", "spend_fen", "shift", "columns", "count"];
 /// What a commit pays with, in the flat form: a field for each tender.
-const TENDERS: [(&str, &str); 2] = [("cash_fen", "cash"), ("points_fen", "points")];
+const TENDERS: [(&str, &str); 5] = [
+    ("cash_fen", "cash"),
+    ("card_fen", "card"),
+    ("wallet_fen", "wallet"),
+    ("other_fen", "other"),
+    ("points_fen", "points"),
+];
+/// The numbers of payments, beside the tender of the same kind.
+const REFERENCES: [(&str, &str); 3] = [("card_ref", "card"), ("wallet_ref", "wallet"), ("other_ref", "other")];
 /// Most levels of an answer that are made flat; answers have three.
 const MOST_LEVELS: usize = 6;
 
@@ -64,7 +72,7 @@ impl Line {
 
     fn body(&self, verb: Verb, shift: Option<u32>) -> Result<Map<String, Value>, Problem> {
         let mut body = Map::new();
-        let mut tenders = Vec::new();
+        let (mut tenders, mut references) = (Vec::new(), Vec::new());
         let (mut original, mut original_shift) = (None, shift);
         for (name, text) in &self.fields {
             if body.contains_key(name) {
@@ -75,6 +83,10 @@ impl Line {
                     let (_, kind) = TENDERS.iter().find(|(field, _)| *field == name).expect("it was found just now");
                     tenders.push(json!({"kind": kind, "fen": number_or_text(text)}));
                 }
+                (Verb::Commit, name) if REFERENCES.iter().any(|(field, _)| *field == name) => {
+                    let (field, kind) = REFERENCES.iter().find(|(field, _)| *field == name).expect("it was found");
+                    references.push((*field, *kind, text));
+                }
                 (Verb::Reverse | Verb::Query, "original") => original = whole("original", text)?,
                 (Verb::Reverse | Verb::Query, "original_shift") => {
                     let shift = whole("original_shift", text)?;
@@ -83,6 +95,12 @@ impl Line {
                 (_, name) if NUMBERS.contains(&name) => drop(body.insert(name.to_owned(), number_or_text(text))),
                 (_, name) => drop(body.insert(name.to_owned(), json!(text))),
             }
+        }
+        for (field, kind, text) in references {
+            let Some(tender) = tenders.iter_mut().find(|tender: &&mut Value| tender["kind"] == kind) else {
+                return Err(Problem::field(field, format!("allowed beside {kind}_fen only")));
+            };
+            tender["ref"] = json!(text);
         }
         if !tenders.is_empty() {
             body.insert("tenders".to_owned(), Value::Array(tenders));
@@ -214,6 +232,11 @@ mod tests {
         assert_eq!((request.number, request.shift), (Some(7), Some(2)));
         let tenders = json!([{"kind": "cash", "fen": 300}, {"kind": "points", "fen": 200}]);
         assert_eq!(Value::Object(request.body), json!({"receipt_no": "A-17", "sale_fen": 500, "tenders": tenders}));
+        let mixed = "commit|7|2|receipt_no=A|sale_fen=500|wallet_ref=4200|card_fen=100|wallet_fen=400";
+        let tenders = json!([{"kind": "card", "fen": 100}, {"kind": "wallet", "fen": 400, "ref": "4200"}]);
+        assert_eq!(Line::parse(mixed, '|').request().expect("a request").body["tenders"], tenders);
+        let alone = Line::parse("commit|7|2|receipt_no=A|sale_fen=500|card_ref=1|cash_fen=500", '|').request();
+        assert!(alone.expect_err("no card").to_json()["detail"].as_str().is_some_and(|text| text.contains("card_fen")));
         let reverse = Line::parse("REVERSE,8,2,original=7", ',').request().expect("a request");
         assert_eq!(Value::Object(reverse.body), json!({"original_key": "s2-7"}));
         let query = Line::parse("QUERY||2|original=7", '|').request().expect("a request");

@@ -3,7 +3,7 @@
 use super::Verb;
 use super::quote::MOST_STAY_CHARS;
 use crate::domain::event::{
-    CouponWish, Fen, Gift, HourTotals, MemberId, OpId, Shown, StayId, TillCommit, TillMark, TillWish,
+    CouponWish, Fen, Gift, HourTotals, MemberId, Money, MoneyKind, OpId, Shown, StayId, TillCommit, TillMark, TillWish,
 };
 use crate::tills::access::{Terminal, check_key};
 use crate::tills::body::{Body, MOST_FEN};
@@ -13,6 +13,8 @@ use crate::tills::problem::Problem;
 const MOST_RECEIPT_CHARS: usize = 64;
 /// Most tenders of one receipt: real ones have two or three.
 const MOST_TENDERS: usize = 16;
+/// Longest number of a payment: WeChat Pay's have 28 digits, others a UUID.
+const MOST_REFERENCE_CHARS: usize = 64;
 /// Longest name of a transaction or a hold.
 pub(super) const MOST_OP_CHARS: usize = 128;
 /// Longest name of a cashier.
@@ -45,7 +47,7 @@ pub(super) fn commit(
     if sale.is_none() && stay.is_none() {
         return Err(Problem::field("sale_fen", "at least one of sale_fen and stay is needed"));
     }
-    let (cash, points_cover) = tenders(body)?;
+    let Tenders { cash, money, points: points_cover } = tenders(body)?;
     if points_cover.0 > 0 && !body.has("member_ref") {
         return Err(Problem::field("member_ref", "missing; a points tender needs the member whose points they are"));
     }
@@ -76,6 +78,7 @@ pub(super) fn commit(
         sale: sale.unwrap_or_default(),
         stay,
         cash,
+        money,
         points_cover,
         coupon,
         hold,
@@ -114,6 +117,7 @@ pub(super) fn gift(
         list: None,
         stay: Some(StayId(body.needed_text("stay", MOST_STAY_CHARS)?.to_owned())),
         cash: Fen(0),
+        money: Vec::new(),
         points_cover: Fen(0),
         coupon: None,
         hold: None,
@@ -187,22 +191,92 @@ pub(super) fn wish(verb: Verb, body: &Body, member: Option<(MemberId, Shown)>) -
 
 /// Whether points pay a part of it.
 pub(super) fn pays_by_points(body: &Body) -> Result<bool, Problem> {
-    Ok(tenders(body)?.1.0 > 0)
+    Ok(tenders(body)?.points.0 > 0)
 }
 
-/// What is paid with money and what with points.
-fn tenders(body: &Body) -> Result<(Fen, Fen), Problem> {
-    let (mut cash, mut points) = (0, 0);
-    for tender in body.objects("tenders", MOST_TENDERS, &["kind", "fen"])? {
-        let fen = tender.needed_fen("fen")?.0;
-        match tender.needed_text("kind", 16)? {
-            "cash" => cash += fen,
-            "points" => points += fen,
-            other => return Err(Problem::field("kind", format!("{other:?}; cash and points are allowed"))),
-        }
+/// What a receipt is paid with.
+struct Tenders {
+    /// Money of every kind.
+    cash: Fen,
+    /// Its kinds, where it is not all cash.
+    money: Vec<Money>,
+    points: Fen,
+}
+
+fn tenders(body: &Body) -> Result<Tenders, Problem> {
+    let (mut money, mut points) = (Vec::new(), 0);
+    for tender in body.objects("tenders", MOST_TENDERS, &["kind", "fen", "ref"])? {
+        let fen = tender.needed_fen("fen")?;
+        let reference = tender.text("ref", MOST_REFERENCE_CHARS)?.map(str::to_owned);
+        let kind = match tender.needed_text("kind", 16)? {
+            "points" if reference.is_some() => {
+                return Err(Problem::field("ref", "points are paid here; allowed beside card, wallet and other"));
+            }
+            "points" => {
+                points += fen.0;
+                continue;
+            }
+            "cash" if reference.is_some() => {
+                return Err(Problem::field("ref", "cash has no number; allowed beside card, wallet and other"));
+            }
+            "cash" => MoneyKind::Cash,
+            "card" => MoneyKind::Card,
+            "wallet" => MoneyKind::Wallet,
+            "other" => MoneyKind::Other,
+            unknown => {
+                let detail = format!("{unknown:?}; cash, card, wallet, other and points are allowed");
+                return Err(Problem::field("kind", detail));
+            }
+        };
+        money.push(Money { kind, fen, reference });
     }
+    let cash = money.iter().map(|money| money.fen.0).sum::<i64>();
     if cash + points > MOST_FEN {
         return Err(Problem::field("tenders", format!("more than {MOST_FEN} fen in all")));
     }
-    Ok((Fen(cash), Fen(points)))
+    // The first gives back first, and a payment with a number can be given back without a drawer.
+    money.sort_by_key(|money| money.reference.is_none());
+    if money.iter().all(|money| money.kind == MoneyKind::Cash) {
+        money.clear();
+    }
+    Ok(Tenders { cash: Fen(cash), money, points: Fen(points) })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(tenders: &Value) -> Result<Tenders, Problem> {
+        super::tenders(&Body::of(json!({"tenders": tenders}), "body", &["tenders"])?)
+    }
+
+    #[test]
+    fn money_comes_in_kinds_and_payments_with_numbers_come_first() {
+        let wallet = json!({"kind": "wallet", "fen": 300, "ref": "4200001234202611220000000001"});
+        let mixed = json!([{"kind": "cash", "fen": 200}, wallet, {"kind": "points", "fen": 500}]);
+        let Tenders { cash, money, points } = read(&mixed).map_err(|wrong| wrong.to_json()).expect("tenders");
+        assert_eq!((cash, points), (Fen(500), Fen(500)));
+        let kinds: Vec<_> = money.iter().map(|money| (money.kind, money.fen, money.reference.is_some())).collect();
+        assert_eq!(kinds, [(MoneyKind::Wallet, Fen(300), true), (MoneyKind::Cash, Fen(200), false)]);
+        let cash = read(&json!([{"kind": "cash", "fen": 200}])).map_err(|wrong| wrong.to_json()).expect("tenders");
+        assert_eq!((cash.cash, cash.money.len()), (Fen(200), 0), "nothing to tell of it");
+    }
+
+    #[test]
+    fn what_is_no_payment_has_no_number() {
+        for (tender, says) in [
+            (
+                json!({"kind": "cash", "fen": 3, "ref": "1"}),
+                "cash has no number; allowed beside card, wallet and other",
+            ),
+            (json!({"kind": "points", "fen": 3, "ref": "1"}), "allowed beside card, wallet and other"),
+            (json!({"kind": "bitcoin", "fen": 3}), "cash, card, wallet, other and points are allowed"),
+            (json!({"kind": "card", "fen": 3, "ref": "x".repeat(65)}), "1 to 64 characters"),
+        ] {
+            let problem = read(&json!([tender])).err().expect("it is wrong").to_json();
+            assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{problem}");
+        }
+    }
 }

@@ -177,6 +177,9 @@ fn given_back(back: &GivenBack) -> Value {
         "owed_points": back.owed,
         "balance_usable": back.usable,
     });
+    if !back.money.is_empty() {
+        answer["money"] = json!(back.money);
+    }
     if let Some(stay) = &back.stay {
         answer["stay"] = json!(stay);
     }
@@ -189,7 +192,11 @@ fn given_back(back: &GivenBack) -> Value {
 /// Totals as a till prints them.
 pub(super) fn totals(totals: &Totals) -> Value {
     json!({
+        "money_fen": totals.money(),
         "cash_fen": totals.cash(),
+        "card_fen": totals.not_cash.card,
+        "wallet_fen": totals.not_cash.wallet,
+        "other_fen": totals.not_cash.other,
         "sales": tally(&totals.sales),
         "captures": tally(&totals.captures),
         "voids": tally(&totals.voids),

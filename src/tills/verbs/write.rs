@@ -35,15 +35,18 @@ impl Tills {
         // The verb is a part of what was asked, so that one key is never two requests.
         let fingerprint = body.fingerprint_of(verb.name());
         let guard = InFlight::enter(self, &terminal.id, &key)?;
-        if let Some(stored) = self.stored(&terminal.id, &key).await? {
+        let asked = self.member_ref(terminal, body);
+        let (stored, member) =
+            self.stored_and_member(&terminal.id, &key, asked.as_ref().ok().cloned().flatten()).await?;
+        // What was done before is told whoever the member is by now.
+        if let Some(stored) = stored {
             return stored.to_answer_of(self, Some(&fingerprint), true);
         }
         let by_points = verb == Verb::Commit && parse::pays_by_points(body)?;
         takes_part(mark.shop.as_ref(), verb, by_points)?;
-        let member = match self.member_ref(terminal, body)? {
-            Some(member_ref) => Some(self.resolve_member(member_ref).await?),
-            None => None,
-        };
+        if asked?.is_some() && member.is_none() {
+            return Err(member_gone());
+        }
         let wish = |verb| {
             let (terminal, key, fingerprint, mark) =
                 (terminal.id.clone(), key.clone(), fingerprint.clone(), mark.clone());
@@ -111,9 +114,20 @@ impl Tills {
         Ok(self.settings.reader.look(move |view| look_up_key(view, &terminal, &key)).await?)
     }
 
-    async fn resolve_member(&self, member_ref: MemberRef) -> Result<(MemberId, Shown), Problem> {
-        let found = self.settings.reader.look(move |view| resolve(view, &member_ref)).await?;
-        found.map(|(member, shown)| (member.id, shown)).ok_or_else(member_gone)
+    /// What was done under this key, and which member is meant: one look, because each costs a till its wait.
+    async fn stored_and_member(
+        &self,
+        terminal: &TerminalId,
+        key: &str,
+        asked: Option<MemberRef>,
+    ) -> Result<(Option<Stored>, Option<(MemberId, Shown)>), Problem> {
+        let (terminal, key) = (terminal.clone(), key.to_owned());
+        let look = self.settings.reader.look(move |view| {
+            let stored = look_up_key(view, &terminal, &key)?;
+            let found = asked.map(|member_ref| resolve(view, &member_ref)).transpose()?.flatten();
+            Ok((stored, found.map(|(member, shown)| (member.id, shown))))
+        });
+        Ok(look.await?)
     }
 
     /// Hands the request to the loop. The key stays in flight until the loop has answered, even where the till hung up

@@ -3,8 +3,8 @@
 use gatepost::domain::benefit::CouponState;
 use gatepost::domain::event::{
     BusinessDay, CloudNews, CommandAnswer, CouponWish, DeviceId, EmergencySource, EpochReason, FeedChange, Fen, Gift,
-    GivenFor, HourTotals, Input, IssuedCoupon, MemberShown, Note, OfficeAct, Points, Reply, Shop, Shown, ShownAt,
-    StaffWish, StayId, TillAnswer, TillCommit, TillMark, TillWish, UtcMs, Wrong,
+    GivenFor, HourTotals, Input, IssuedCoupon, MemberShown, Money, MoneyKind, Note, OfficeAct, Points, Reply, Shop,
+    Shown, ShownAt, StaffWish, StayId, TillAnswer, TillCommit, TillMark, TillWish, UtcMs, Wrong,
 };
 use gatepost::domain::settlement::Closing;
 use serde_json::Value;
@@ -92,7 +92,8 @@ fn sales() -> Vec<Told> {
     let shop = Shop { floor: "B1".into(), format: "food".into(), ..Shop::default() };
     let mark = TillMark { merchant: Some("cafe".to_owned()), shop: Some(shop), ..TillMark::default() };
     let sell = |story: &mut Story, key: &str, cash, points| {
-        let commit = TillCommit { mark: mark.clone(), ..sale(key, cash + points, cash, points) };
+        let money = vec![Money { kind: MoneyKind::Wallet, fen: Fen(cash), reference: Some(format!("4200{key}")) }];
+        let commit = TillCommit { mark: mark.clone(), money, ..sale(key, cash + points, cash, points) };
         let TillAnswer::Applied { transaction, .. } = story.commit(commit).1 else { panic!("{key} is refused") };
         transaction
     };

@@ -191,6 +191,7 @@ impl Site {
             sale: Fen(fen),
             stay: None::<StayId>,
             cash: Fen(fen - by_points),
+            money: Vec::new(),
             points_cover: Fen(by_points),
             list: None,
             coupon: None,
