@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::Tills;
-use super::access::{Secret, Terminal};
+use super::access::Secret;
 use super::problem::{Code, Problem};
 use super::verbs::Verb;
 use crate::domain::event::Shop;
@@ -74,8 +74,8 @@ impl Tills {
     }
 
     /// Whether a till is told when a member's vehicle comes. The site says so, not the ledger's feed.
-    pub(super) fn hears_arrivals(&self, terminal: &Terminal) -> bool {
-        let known = |merchant: &&Merchant| terminal.merchant.as_deref() == Some(merchant.id.as_str());
+    pub(super) fn hears_arrivals(&self, shop: Option<&str>) -> bool {
+        let known = |merchant: &&Merchant| shop == Some(merchant.id.as_str());
         self.settings.merchants.iter().find(known).is_some_and(|merchant| merchant.hears_arrivals)
     }
 }

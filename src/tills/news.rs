@@ -118,7 +118,7 @@ async fn feed(tills: &Tills, terminal: &Terminal, send: &Sender) -> Result<(), E
         tokio::select! {
             changed = news.changed() => changed.map_err(|_| Ended)?,
             one = heard.recv() => match one {
-                Ok(one) => if let Some((name, data)) = tills.for_till(terminal, &one) {
+                Ok(one) => if let Some((name, data)) = tills.for_till(&terminal.id, terminal.merchant.as_deref(), &one) {
                     send.send(Ok(Event::default().event(name).data(data.to_string()))).await?;
                 },
                 Err(RecvError::Lagged(_)) => {}
@@ -135,16 +135,21 @@ async fn feed(tills: &Tills, terminal: &Terminal, send: &Sender) -> Result<(), E
 
 impl Tills {
     /// What of the news a till may hear, as it hears it: neither plate nor a name by which anything could be earned.
-    fn for_till(&self, terminal: &Terminal, news: &News) -> Option<(&'static str, Value)> {
+    pub(super) fn for_till(
+        &self,
+        terminal: &TerminalId,
+        shop: Option<&str>,
+        news: &News,
+    ) -> Option<(&'static str, Value)> {
         match news {
             News::Arrived { handle, tier, at_exit, .. } => {
                 let place = if *at_exit { "exit" } else { "entry" };
-                self.hears_arrivals(terminal)
+                self.hears_arrivals(shop)
                     .then(|| ("member.arrived", json!({"handle": handle, "tier": tier, "at": place})))
             }
             News::Validated { stay, validation, kind, merchant } => {
                 // A till that stands in no shop gives in its own name.
-                let own = terminal.merchant.as_deref().unwrap_or(terminal.id.as_str());
+                let own = shop.unwrap_or(terminal.as_str());
                 let data = || json!({"stay": stay, "validation": validation, "kind": kind, "merchant": merchant});
                 (own == merchant).then(|| ("parking.validated", data()))
             }

@@ -48,14 +48,14 @@ pub(super) async fn list(State(tills): State<Arc<Tills>>, headers: HeaderMap) ->
 }
 
 /// What is known of a till besides its name.
-struct Known {
-    merchant: Option<String>,
-    is_shut_out: bool,
+pub(super) struct Known {
+    pub(super) merchant: Option<String>,
+    pub(super) is_shut_out: bool,
 }
 
 impl Tills {
     /// The tills of the settings and those that staff let in or shut out.
-    async fn known(&self) -> Result<BTreeMap<TerminalId, Known>, super::Problem> {
+    pub(super) async fn known(&self) -> Result<BTreeMap<TerminalId, Known>, super::Problem> {
         let mut known = BTreeMap::new();
         for terminal in &self.settings.terminals {
             known.insert(terminal.id.clone(), Known { merchant: terminal.merchant.clone(), is_shut_out: false });

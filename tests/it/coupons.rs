@@ -46,6 +46,13 @@ merchants = ["cafe"]
 give = { service = "蛋糕一块" }
 funder = "cafe"
 
+[[benefits.validation]]
+id = "lunch"
+zh = "午餐停车"
+en = "with lunch"
+merchants = ["till-2", "till-3"]
+give = { fen = 100 }
+
 [[benefits.coupon]]
 id = "double"
 zh = "双倍积分券"

@@ -50,6 +50,16 @@ fn tills_behind_a_broker_keep_every_promise_and_speak_for_themselves_alone() {
     refused.hear("Subscribed");
     publish(&broker, "till-4", "gp/open/pos/till-4/req/COMMIT", "gp/open/pos/till-4/res", "k-1", None, &sale());
     assert!(refused.hear("terminal-revoked").contains("\"none\""));
+    // What a till gives is told to the tills of its shop, and to nobody else.
+    let mut own = subscribed(&broker, "till-2", "gp/site/pos/till-2/events/#");
+    let mut other = subscribed(&broker, "till-3", "gp/site/pos/+/events/#");
+    own.hear("Subscribed");
+    other.hear("Subscribed");
+    for (till, plate, heard) in [("till-2", "粤B12347", &mut own), ("till-3", "粤B12348", &mut other)] {
+        let stay = stay_of(&site, till, plate);
+        say(&broker, till, till, "VALIDATE_PARKING", "gift", None, &json!({"stay": stay, "kind": "lunch"}));
+        assert!(heard.hear("\"lunch\"").contains(&format!("\"{stay}\"")), "its own first");
+    }
     site.daemon.kill();
     assert!(state.hear("offline").contains("mode"), "the broker says it for the box");
     site.verify().unwrap();
@@ -144,6 +154,15 @@ fn publish(broker: &Broker, till: &str, topic: &str, reply_to: &str, key: &str, 
     }
     // A broker that forbids it says so after it has heard it; what it does then is asked of the box.
     command.output().unwrap();
+}
+
+fn stay_of(site: &Site, till: &str, plate: &str) -> String {
+    let bearer = format!("Bearer token-{till}");
+    let headers = [("Gatepost-Terminal", till), ("Authorization", bearer.as_str()), ("Idempotency-Key", "quote")];
+    let answer =
+        request(site.address, "POST", "/api/v1/quotes", &headers, &json!({"plate": plate}).to_string()).unwrap();
+    let quote: Value = serde_json::from_str(&answer.body).unwrap();
+    quote["stay"].as_str().unwrap_or_else(|| panic!("{quote}")).to_owned()
 }
 
 fn became_of(site: &Site, till: &str, key: &str) -> Value {

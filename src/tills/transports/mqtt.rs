@@ -12,10 +12,11 @@ use anyhow::Context;
 use rumqttc::NetworkOptions;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnectProperties, Filter, LastWill, Packet, Publish, RetainForwardRule, SubscribeReasonCode,
+    ConnectProperties, Filter, LastWill, Packet, Publish, PublishProperties, RetainForwardRule, SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -41,6 +42,8 @@ const PACKET_BYTES_MAX: u32 = MOST_BODY_BYTES as u32 + 4096;
 const KEPT_S: u32 = 7 * 24 * 3600;
 /// A dead line is noticed after one and a half of this.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long what just happened is news to a till that the broker cannot reach, in seconds.
+const NEWS_S: u32 = 60;
 /// The longest state of a till that is looked at.
 const MOST_STATE_BYTES: usize = 256;
 
@@ -63,6 +66,7 @@ pub(super) async fn serve(tills: &Arc<Tills>, bus: &Bus) -> anyhow::Result<()> {
                 info!(site = bus.site, "tills are heard through the broker");
             }
             desk.tasks.spawn(tell_state(Arc::clone(tills), client.clone(), box_state(bus)));
+            desk.tasks.spawn(tell_news(Arc::clone(tills), client.clone(), bus.site.clone()));
         }
     }
 }
@@ -115,6 +119,30 @@ async fn tell_state(tills: Arc<Tills>, client: AsyncClient, topic: String) {
         }
         if news.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+/// Tells each till what happens to its shop and its guests, as `/events` does. It ends with the connection.
+async fn tell_news(tills: Arc<Tills>, client: AsyncClient, site: String) {
+    let mut told = tills.told.subscribe();
+    loop {
+        let one = match told.recv().await {
+            Ok(one) => one,
+            Err(RecvError::Lagged(_)) => continue,
+            Err(RecvError::Closed) => return,
+        };
+        // A ledger that cannot be read now costs the tills a word, never a sale.
+        let Ok(known) = tills.known().await else { continue };
+        for (id, till) in known.iter().filter(|(_, till)| !till.is_shut_out) {
+            let Some((name, data)) = tills.for_till(id, till.merchant.as_deref(), &one) else { continue };
+            let fresh = PublishProperties { message_expiry_interval: Some(NEWS_S), ..PublishProperties::default() };
+            let topic = format!("gp/{site}/pos/{id}/events/{name}");
+            let said =
+                client.publish_with_properties(topic, QoS::AtLeastOnce, false, data.to_string().into_bytes(), fresh);
+            if said.await.is_err() {
+                return;
+            }
         }
     }
 }
