@@ -6,7 +6,7 @@ mod bus;
 mod calling;
 pub mod check;
 mod contacts;
-mod digest;
+pub mod digest;
 pub mod hatch;
 mod line;
 pub mod lists;
