@@ -251,7 +251,12 @@ fn test(path: Option<&Path>) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    println!("{} profiles, {} recordings, {failed} failed ({} damaged copies)", files.len(), all.exchanges, all.damaged);
+    println!(
+        "{} profiles, {} recordings, {failed} failed ({} damaged copies)",
+        files.len(),
+        all.exchanges,
+        all.damaged
+    );
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, Uri, header};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use gatepost::profile::statement::BODY_BYTES_MAX;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Packet, SubscribeReasonCode};
@@ -20,9 +20,9 @@ use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 use tokio::io::AsyncReadExt;
 use tokio_serial::SerialPortBuilderExt;
 
-/// Where to listen; one of the three.
+/// Where to listen; one of the three, and how.
 #[derive(Args)]
-#[group(required = true, multiple = false, args = ["http", "mqtt", "serial"])]
+#[command(group(ArgGroup::new("link").required(true).args(["http", "mqtt", "serial"])))]
 pub struct Options {
     /// Take posts at this address, such as 0.0.0.0:8090, and answer each with `--answer`.
     #[arg(long, value_name = "ADDRESS")]

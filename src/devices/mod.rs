@@ -1,6 +1,7 @@
 //! Links to the hardware: they turn what devices say into inputs of the loop and its raises into bytes on a wire.
 
 mod allowance;
+mod backoff;
 mod bits;
 mod bus;
 mod calling;

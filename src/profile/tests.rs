@@ -342,7 +342,7 @@ fn sizes_and_addresses_of_a_profile_have_bounds() {
         ("id-12", "bytes_max = 12", "bytes_max = 4000000000", ":15:13: bytes_max is 4000000000; allowed: 1 to 65536"),
         (
             "dc199",
-            "reserved = true",
+            "reserved = true, bytes = 3",
             "reserved = true, bytes = 9000000000000",
             "has 9000000000000 bytes; allowed: 1 to 8; 1",
         ),
