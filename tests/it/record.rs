@@ -34,14 +34,20 @@ fn posts_are_recorded_to_the_byte_and_proved_once_their_meaning_is_copied() {
     let written = written.replace("[params]\n", "[params]\nsn = \"A1\"\n");
     std::fs::write(&out, &written).unwrap();
     let (is_right, told) = proved(folder.path());
-    let meaning = "means = [{ plate_read = { event = \"17\", plate = \"粤B12345\"";
-    assert!(!is_right && told.contains(meaning), "it tells in the words of a recording: {told}");
-    let told = told.lines().find(|line| line.contains(meaning)).unwrap();
-    let means = told.split("gives ").nth(1).and_then(|rest| rest.split("; reply").next()).unwrap();
-    let (first, second) = written.split_at(written.rfind("[[post]]").unwrap());
-    let answer = "reply = \"plate\"\n";
-    let first = format!("{first}{means}\n{answer}echo = {{ number = 17 }}\n");
-    std::fs::write(&out, format!("{first}\n{second}rejected = \"malformed\"\n")).unwrap();
+    let meanings: Vec<&str> = told.lines().filter_map(|line| line.split("the profile gives ").nth(1)).collect();
+    assert!(!is_right && meanings.len() == 2, "{told}");
+    let mut posts = written.split_inclusive("[[post]]");
+    let mut proof = posts.next().unwrap().to_owned();
+    for ((post, meaning), number) in posts.zip(&meanings).zip([17, 18]) {
+        let means = meaning.split("; reply").next().unwrap();
+        assert!(meaning.contains(&format!("echo = {{ number = {number} }}")), "a number is no text: {meaning}");
+        let is_plate = means.contains(&format!("event = \"{number}\"")) && means.contains("plate = \"粤B12345\"");
+        assert!(is_plate && meaning.contains("reply = \"plate\""), "in the words of a recording: {meaning}");
+        let body = post.trim_end_matches("[[post]]");
+        let next = if number == 17 { "[[post]]" } else { "" };
+        proof.push_str(&format!("{body}{means}\nreply = \"plate\"\necho = {{ number = {number} }}\n\n{next}"));
+    }
+    std::fs::write(&out, proof).unwrap();
     let (is_right, told) = proved(folder.path());
     assert!(is_right && told.contains("1 profiles, 2 recordings, 0 failed"), "{told}");
 }

@@ -70,11 +70,11 @@ fn numbers_and_checks_may_be_written_as_digits() {
     );
     let number = |name: &str, value: i64| (name.to_owned(), Value::Integer(value));
     let values =
-        |count: i64| Values::from([number("facility", 0x62), number("card", 0xE3_086C_ED), number("count", count)]);
+        |count: i64| Values::from([number("facility", 0x62), number("card", 0xE308_6CED), number("count", count)]);
     let bytes = write(&parts, &values(42)).expect("written");
     assert_eq!(String::from_utf8_lossy(&bytes), "62E3086CED0804296");
     let found = read(&parts, &bytes).expect("read").values;
-    assert_eq!((found["card"].as_i64(), found["count"].as_i64()), (Some(0xE3_086C_ED), Some(42)));
+    assert_eq!((found["card"].as_i64(), found["count"].as_i64()), (Some(0xE308_6CED), Some(42)));
     for at in 0..bytes.len() {
         let mut other = bytes.clone();
         other[at] ^= 0x20;

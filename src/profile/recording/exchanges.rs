@@ -79,7 +79,10 @@ impl With<'_> {
         let meant = (post.means.clone(), post.reply.clone(), self.args("", &post.echo), post.pictures.clone());
         as_written(&named(found), &recorded(post.rejected.as_ref(), meant), |(says, reply, echo, pictures)| {
             let reply = reply.as_ref().map(|reply| format!("; reply = {reply:?}")).unwrap_or_default();
-            let echoed = |(name, value): (&String, &Value)| format!("{name} = {:?}", value.written());
+            let echoed = |(name, value): (&String, &Value)| match value {
+                Value::Integer(number) => format!("{name} = {number}"),
+                Value::Text(_) | Value::Bytes(_) | Value::Rows(_) => format!("{name} = {:?}", value.written()),
+            };
             let echo: Vec<String> = echo.iter().map(echoed).collect();
             let echo = if echo.is_empty() { String::new() } else { format!("; echo = {{ {} }}", echo.join(", ")) };
             means(says) + &reply + &echo + &pictures_written(pictures)

@@ -67,7 +67,7 @@ pub fn strong(bytes: &[u8]) {
     for frame in wire.iter().filter_map(|byte| reader.take(*byte)) {
         let mut again = strong::Reader::default();
         let read: Vec<Frame> = frame.to_wire().into_iter().filter_map(|byte| again.take(byte)).collect();
-        assert_eq!(read, [frame.clone()], "a frame is written as it was read");
+        assert_eq!(read, std::slice::from_ref(&frame), "a frame is written as it was read");
         if let Ok(request) = serial::request(&frame) {
             understood(request);
         }
