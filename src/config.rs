@@ -258,7 +258,7 @@ const BACK_OUT_MS: u64 = 8_000;
 const SAME_VEHICLE_MS: u64 = 10_000;
 /// How long a lane without an arrival loop remembers a waiting vehicle that no camera has seen again.
 const FORGET_MS: u64 = 180_000;
-/// How long the passage loop may be covered before it counts as stuck: nobody stands under an arm for so long.
+/// How long a loop may be covered before it counts as stuck: nobody stands under an arm for so long.
 const STUCK_MS: u64 = 300_000;
 /// The most that any of them may be: ten minutes.
 const PATIENCE_MS: std::ops::RangeInclusive<u64> = 50..=600_000;

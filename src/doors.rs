@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
+use crate::devices::digest::{Challenge, Credentials};
 use crate::devices::settings::DevicesConfig;
 use crate::domain::plate::Plate;
 use crate::domain::rules::Rules;
@@ -11,14 +12,16 @@ use crate::profile::hostile::{self, Decoders};
 use crate::profile::language::Link;
 use crate::profile::mistake::Source;
 use crate::profile::recording::Recording;
-use crate::profile::{Catalogue, Profile, document};
+use crate::profile::{Catalogue, Codec, Profile, document};
+use crate::tills::hostile as tills;
 
 /// What takes bytes.
 pub type Door = fn(&[u8]);
 
 /// Every door by its name, which is also that of its fuzz target and of its corpus.
-pub const DOORS: [(&str, Door); 14] = [
+pub const DOORS: [(&str, Door); 23] = [
     ("bundle", bundle),
+    ("digest", digest),
     ("document", document),
     ("event_stream", event_stream),
     ("http", |bytes| devices(Link::Http, bytes)),
@@ -26,11 +29,19 @@ pub const DOORS: [(&str, Door); 14] = [
     ("modbus_tcp", |bytes| devices(Link::ModbusTcp, bytes)),
     ("mqtt", |bytes| devices(Link::Mqtt, bytes)),
     ("osdp", |bytes| devices(Link::Osdp, bytes)),
+    ("osdp_secure", osdp_secure),
     ("plate", plate),
     ("profile", profile),
     ("recording", recording),
+    ("scan", tills::scans),
     ("serial", |bytes| devices(Link::Serial, bytes)),
     ("settings", settings),
+    ("till_body", tills::posted),
+    ("till_classic", tills::classic),
+    ("till_fields", tills::fields),
+    ("till_letter", tills::letter),
+    ("till_paper", tills::paper),
+    ("till_strong", tills::strong),
     ("wiegand", |bytes| devices(Link::Wiegand, bytes)),
 ];
 
@@ -72,9 +83,32 @@ fn plate(bytes: &[u8]) {
     }
 }
 
+/// What a device asks a caller to prove itself with: the header's text.
+fn digest(bytes: &[u8]) {
+    let Ok(header) = std::str::from_utf8(bytes) else { return };
+    let Some(mut challenge) = Challenge::read(header) else { return };
+    let who = Credentials { username: "box".to_owned(), password: "secret".to_owned() };
+    for _ in 0..2 {
+        let answer = challenge.answer(&who, "PUT", "/a", "c");
+        assert!(answer.starts_with("Digest username=\"box\""), "another user: {answer}");
+    }
+}
+
+fn osdp_secure(bytes: &[u8]) {
+    static READER: LazyLock<Option<Codec>> = LazyLock::new(|| {
+        let catalogue = Catalogue::load(None).ok()?;
+        catalogue.profile("osdp/reader")?.bind(&[("address".to_owned(), 0.into())].into()).ok()
+    });
+    let Some(Codec::Osdp(reader)) = READER.as_ref() else { return };
+    hostile::secure(reader, bytes);
+}
+
+/// A profile, and behind a zero byte what its device says.
 fn profile(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let _ = Profile::parse(&source(text));
+    let cut = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let Ok(text) = std::str::from_utf8(&bytes[..cut]) else { return };
+    let Ok(profile) = Profile::parse(&source(text)) else { return };
+    hostile::device(&profile, bytes.get(cut + 1..).unwrap_or_default());
 }
 
 fn recording(bytes: &[u8]) {

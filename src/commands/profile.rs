@@ -9,9 +9,8 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use gatepost::profile::language::{Ack, Link, Retry};
 use gatepost::profile::mistake::{Mistake, Source};
-use gatepost::profile::recording::{self, Proved};
+use gatepost::profile::recording::{self, Proved, means};
 use gatepost::profile::shipped::{EXAMPLES, SHIPPED};
-use gatepost::profile::statement::Statement;
 use gatepost::profile::{Catalogue, Codec, Profile, bytes, http, mqtt, osdp, schema, wiegand};
 
 use super::record;
@@ -252,7 +251,12 @@ fn test(path: Option<&Path>) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    println!("{} profiles, {} recordings, {} damaged copies, {failed} failed", files.len(), all.exchanges, all.damaged);
+    println!(
+        "{} profiles, {} recordings, {failed} failed ({} damaged copies)",
+        files.len(),
+        all.exchanges,
+        all.damaged
+    );
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -278,13 +282,6 @@ fn files_of(path: &Path) -> anyhow::Result<Vec<ProfileFile>> {
     }
     found.sort();
     Ok(found)
-}
-
-/// What a device says, as its recording would write it down.
-fn meant(says: &[Statement]) -> String {
-    let written = |statement: &Statement| toml::Value::try_from(statement).map(|value| value.to_string());
-    let all: Vec<String> = says.iter().filter_map(|statement| written(statement).ok()).collect();
-    format!("means = [{}]", all.join(", "))
 }
 
 fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
@@ -323,7 +320,7 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
                 }
             }
             match codec.decode(&frame) {
-                Ok(says) => meant(&says),
+                Ok(says) => means(&says),
                 Err(_) => "as something that the device says by itself it means nothing".to_owned(),
             }
         })),
@@ -332,7 +329,7 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
                 println!("{tree:#}");
             }
             told(codec.decode(&asked.topic, &frame).map(|heard| match heard.what {
-                mqtt::Meaning::Says(says) => meant(&says),
+                mqtt::Meaning::Says(says) => means(&says),
                 mqtt::Meaning::Answers(answer) => match answer.taken {
                     Ok(()) => format!("it answers the command {}: taken", answer.id),
                     Err(why) => format!("it answers the command {}: refused, {why}", answer.id),
@@ -349,7 +346,7 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
             };
             told(heard.map(|heard| {
                 let reply = heard.reply.map(|reply| format!("\nreply = {reply:?}")).unwrap_or_default();
-                meant(&heard.says) + &reply
+                means(&heard.says) + &reply
             }))
         }
         Codec::Modbus(codec) => {

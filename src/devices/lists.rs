@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Clock;
+use super::backoff::Backoff;
 use super::order::Outcome;
 use super::telling::Teller;
 use crate::domain::event::{DeviceId, UtcMs};
@@ -158,7 +159,7 @@ struct Copied {
 
 impl Copied {
     async fn run(mut self) {
-        let mut pause = AWAY_PAUSE.0;
+        let mut backoff = Backoff::new(AWAY_PAUSE);
         loop {
             let again = Instant::now() + LOOK;
             let Some(wanted) = self.wanted().await else {
@@ -173,10 +174,9 @@ impl Copied {
                 self.tell_health(0);
                 sleep_until(again).await;
             } else if self.batch(&steps[..steps.len().min(BATCH)]).await {
-                pause = AWAY_PAUSE.0;
+                backoff.worked();
             } else {
-                sleep(pause).await;
-                pause = (pause * 2).min(AWAY_PAUSE.1);
+                sleep(backoff.pause()).await;
             }
         }
     }

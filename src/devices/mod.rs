@@ -1,12 +1,13 @@
 //! Links to the hardware: they turn what devices say into inputs of the loop and its raises into bytes on a wire.
 
 mod allowance;
+mod backoff;
 mod bits;
 mod bus;
 mod calling;
 pub mod check;
 mod contacts;
-mod digest;
+pub mod digest;
 pub mod hatch;
 mod line;
 pub mod lists;

@@ -19,6 +19,7 @@ use rumqttc::v5::mqttbytes::v5::{
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use tokio::sync::mpsc;
 
+use super::backoff::Backoff;
 use super::planning::{BrokerPlan, MqttDevice};
 use super::raising::News;
 use super::submitting::{self, Delivery, Receipt, whole};
@@ -96,7 +97,7 @@ impl Broker {
 
     /// Connects, listens, and connects again, until the loop is gone.
     pub async fn run(mut self) {
-        let mut pause = PAUSE.0;
+        let mut backoff = Backoff::new(PAUSE);
         let mut was_up = true;
         self.metrics.link_up(&self.id, false);
         loop {
@@ -108,7 +109,7 @@ impl Broker {
                 return;
             }
             if ended.came_up {
-                pause = PAUSE.0;
+                backoff.worked();
                 was_up = true;
             }
             // Once per outage; a broker that is away for an hour is one line, not a thousand.
@@ -116,8 +117,7 @@ impl Broker {
                 tracing::warn!(link = self.id, why = ended.why, "the broker is not reachable; trying again");
                 was_up = false;
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE.1);
+            tokio::time::sleep(backoff.pause()).await;
         }
     }
 

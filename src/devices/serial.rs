@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_serial::{SerialPortBuilderExt, SerialStream};
 
+use super::backoff::Backoff;
 use super::settings::Parity;
 use super::tunnel::{self, Tunnel};
 use crate::domain::event::DeviceId;
@@ -64,7 +65,7 @@ pub enum Wire {
 pub struct Reopening {
     link: String,
     wire: Wire,
-    pause: Duration,
+    backoff: Backoff,
     was_up: bool,
     metrics: Arc<Metrics>,
     tunnel: Option<Tunnel>,
@@ -103,7 +104,7 @@ impl Reopening {
     /// Closed as yet.
     pub fn new(link: String, wire: Wire, metrics: Arc<Metrics>) -> Self {
         metrics.link_up(&link, false);
-        Self { link, wire, pause: PAUSE.0, was_up: true, metrics, tunnel: None }
+        Self { link, wire, backoff: Backoff::new(PAUSE), was_up: true, metrics, tunnel: None }
     }
 
     /// The same through another device.
@@ -116,7 +117,8 @@ impl Reopening {
         let port = Port::open(&self.wire, self.tunnel.as_ref()).await?;
         tracing::info!(link = self.link, "the port is open");
         self.metrics.link_up(&self.link, true);
-        (self.pause, self.was_up) = (PAUSE.0, true);
+        self.backoff.worked();
+        self.was_up = true;
         Ok(port)
     }
 
@@ -128,9 +130,7 @@ impl Reopening {
             tracing::warn!(link = self.link, why, "the port is not there; trying again");
             self.was_up = false;
         }
-        let until = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(PAUSE.1);
-        until
+        Instant::now() + self.backoff.pause()
     }
 
     /// The link's name.

@@ -185,7 +185,7 @@ pub struct LaneConfig {
     /// How long a lane without an arrival loop remembers a waiting vehicle that no camera has seen again; 180000 where it
     /// is not given.
     pub forget_ms: Option<Spanned<u64>>,
-    /// How long the passage loop may be covered before it counts as stuck; 300000 where it is not given.
+    /// How long a loop may be covered before it counts as stuck; 300000 where it is not given.
     pub stuck_ms: Option<Spanned<u64>>,
     /// What the loops do to a raised arm: `hold`, `timer`, `at_once`, `anti_tailgate` or `one_by_one`.
     pub detectors: Option<Spanned<Detectors>>,

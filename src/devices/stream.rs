@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::backoff::Backoff;
 use super::calling::Caller;
 use super::order::{Order, Outcome};
 use super::planning::{HttpDevice, StreamPlan};
@@ -89,7 +90,7 @@ impl Streams {
 async fn read(shared: Arc<Shared>, device: Arc<Device>) {
     let (Some(caller), Some((path, silent_ms))) = (&device.caller, device.plan.codec.stream()) else { return };
     let name = &device.plan.wiring.device;
-    let mut pause = PAUSE.0;
+    let mut backoff = Backoff::new(PAUSE);
     let mut was_up = true;
     let mut warned = Sparing::default();
     while !shared.deliveries.is_closed() {
@@ -97,7 +98,8 @@ async fn read(shared: Arc<Shared>, device: Arc<Device>) {
             Ok((content_type, answer)) => match Events::new(&content_type) {
                 Some(events) => {
                     tracing::info!(link = shared.id, device = %name, "the stream of events is open");
-                    (pause, was_up) = (PAUSE.0, true);
+                    backoff.worked();
+                    was_up = true;
                     shared.comes();
                     let why = follow(&shared, &device, answer, events, silent_ms, &mut warned).await;
                     shared.goes();
@@ -112,8 +114,7 @@ async fn read(shared: Arc<Shared>, device: Arc<Device>) {
             tracing::warn!(link = shared.id, device = %name, why, "there is no stream of events; asking again");
             was_up = false;
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSE.1);
+        tokio::time::sleep(backoff.pause()).await;
     }
 }
 

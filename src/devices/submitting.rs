@@ -165,3 +165,25 @@ async fn all(photos: Vec<oneshot::Receiver<()>>) {
         let _ = photo.await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_live_read_tells_how_far_the_camera_s_clock_is_off_and_a_stored_one_nothing() {
+        let metrics = Metrics::default();
+        let wiring = Wiring::new(DeviceId::from("cam"), 5_000);
+        let offset_after = |captured: i64, stored: bool| {
+            let read = json!({"plate_read": {"event": "e", "captured": captured, "stored_offline": stored}});
+            let says = vec![serde_json::from_value(read).expect("a statement")];
+            inputs_of(&metrics, &wiring, says, UtcMs(1_000_000));
+            metrics.health.all().first().and_then(|device| device.clock_offset_ms)
+        };
+        assert_eq!(offset_after(500_000, true), None, "it was seen long ago");
+        assert_eq!(offset_after(1_007_000, false), Some(7_000), "ahead, and beyond what is believed");
+        assert_eq!(offset_after(996_500, false), Some(-3_500), "behind");
+    }
+}

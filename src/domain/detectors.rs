@@ -2,7 +2,7 @@
 
 use super::decide::Work;
 use super::event::{Action, ArmPosition, CommandAnswer, CommandId, LowerStep, RaiseCause, Record};
-use super::lane::{Detectors, LoopRole, Motion, Phase, Raised};
+use super::lane::{Covered, Detectors, LoopRole, Motion, Phase, Raised};
 use super::passage;
 
 /// How long an arm may take to come down, in milliseconds; afterwards it is not on its way any more.
@@ -50,6 +50,54 @@ pub(super) fn consider(work: &mut Work<'_>) {
     let follows = work.actions.iter().any(|action| matches!(action, Action::Then(_) | Action::Raise { .. }));
     if work.lane.both_passed && !follows && may_lower(work) && is_clear(work) {
         lower(work);
+    }
+}
+
+/// The loop before the arm or under it was told. The passage loop is watched where passages are.
+pub(super) fn stood_on(work: &mut Work<'_>, role: LoopRole, occupied: bool) {
+    if !occupied || work.settings.stuck_ms == 0 {
+        work.lane.stood.remove(&role);
+        return;
+    }
+    let since_ms = work.now.uptime_ms;
+    if role != LoopRole::Passage && !work.lane.stood.contains_key(&role) {
+        work.lane.stood.insert(role, Covered { since_ms, stuck: false });
+        work.wake_in(work.settings.stuck_ms);
+    }
+}
+
+/// A loop before the arm or under it that stays covered while nobody is served is told to staff, once until it is clear.
+pub(super) fn watch_where_vehicles_stand(work: &mut Work<'_>) {
+    let now_ms = work.now.uptime_ms;
+    for (role, covered) in work.lane.stood.clone() {
+        if covered.stuck || now_ms < covered.since_ms + work.settings.stuck_ms {
+            continue;
+        }
+        let stuck = work.lane.phase == Phase::Idle && !work.is_blind(role);
+        work.lane.stood.insert(role, Covered { since_ms: now_ms, stuck });
+        if !stuck {
+            // Who stands there is known, or nobody knows; it is looked at again.
+            work.wake_in(work.settings.stuck_ms);
+            continue;
+        }
+        let lane = work.lane_id.clone();
+        let text = if role == LoopRole::Safety {
+            format!("The loop under the arm of {lane} stays covered, so that the arm cannot come down: look at it")
+        } else {
+            format!("The arrival loop of {lane} stays covered and nobody is served there: look at it")
+        };
+        work.alarm("stuck_loop", text);
+    }
+}
+
+/// The clock that never jumps began anew.
+pub(super) fn watched_anew(work: &mut Work<'_>) {
+    let since_ms = work.now.uptime_ms;
+    for covered in work.lane.stood.values_mut() {
+        covered.since_ms = since_ms;
+    }
+    if !work.lane.stood.is_empty() {
+        work.wake_in(work.settings.stuck_ms);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::arrival;
 use super::decide::{Facts, Work};
+use super::detectors;
 use super::event::{
     Action, CommandAnswer, CommandId, Decision, EmergencySource, Evidence, Input, PlateRead, RaiseCause, ReadOutcome,
     Record, Reply,
@@ -140,6 +141,7 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
 
 /// Loops are only noted: nobody is let through, so nobody passes without leave.
 pub(super) fn loop_changed(work: &mut Work<'_>, role: LoopRole, occupied: bool) {
+    detectors::stood_on(work, role, occupied);
     match role {
         LoopRole::Arrival => work.lane.arrival = occupied,
         LoopRole::Passage => work.lane.passage = occupied,

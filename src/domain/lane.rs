@@ -1,6 +1,6 @@
 //! The lane's state: what stands in it, what it waits for, and what was seen of the arm.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +69,7 @@ pub struct LaneSettings {
     /// How long a waiting vehicle is remembered that nobody has seen again, in milliseconds, in a lane without an arrival
     /// loop; 0: for ever.
     pub forget_ms: u64,
-    /// How long the passage loop may be covered before it counts as stuck, in milliseconds; 0: never.
+    /// How long a loop may be covered before it counts as stuck, in milliseconds; 0: never.
     pub stuck_ms: u64,
     /// What the loops do to a raised barrier.
     pub detectors: Detectors,
@@ -171,6 +171,9 @@ pub struct Lane {
     /// Whether something is under the arm.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub safety: bool,
+    /// Since when the loops before and under the arm are covered, where they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stood: BTreeMap<LoopRole, Covered>,
     /// Those of its devices that are away: what they said last need not be so.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub lost: BTreeSet<DeviceId>,
@@ -197,12 +200,13 @@ pub struct Motion {
     pub since_ms: u64,
 }
 
-/// A passage loop that is covered.
+/// A loop that is covered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Covered {
     /// Since when, by the clock that never jumps.
     pub since_ms: u64,
-    /// Whether it counts as stuck: staff were told, and it says nothing about vehicles until it is clear again.
+    /// Whether it counts as stuck: staff were told, and the passage loop says nothing about vehicles until it is clear
+    /// again.
     pub stuck: bool,
 }
 

@@ -15,6 +15,7 @@ pub(super) fn loop_changed(work: &mut Work<'_>, role: LoopRole, occupied: bool) 
         return emergency::loop_changed(work, role, occupied);
     }
     cables::loop_changed(work, role, occupied);
+    detectors::stood_on(work, role, occupied);
     match (role, occupied) {
         (LoopRole::Arrival, true) if !work.lane.arrival => arrived(work),
         (LoopRole::Arrival, false) if work.lane.arrival => left(work),
@@ -163,6 +164,7 @@ pub(super) fn due(work: &mut Work<'_>) {
     }
     let now_ms = work.now.uptime_ms;
     watch_the_loop(work);
+    detectors::watch_where_vehicles_stand(work);
     cables::due(work);
     match work.lane.phase.clone() {
         Phase::Idle => {}
@@ -401,6 +403,7 @@ pub(super) fn started(work: &mut Work<'_>) {
     work.lane.lost.clear();
     (work.lane.held, work.lane.lowering) = (None, None);
     detectors::unknown(work);
+    detectors::watched_anew(work);
     cables::started(work);
     if work.lane.emergency.is_some() {
         work.records.push(Record::Started { lane: work.lane_id.clone() });

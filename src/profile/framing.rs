@@ -41,8 +41,8 @@ impl Framing {
     /// The frame with these values in it, as it goes over the wire.
     pub fn write(&self, values: &Values) -> Result<Vec<u8>, CannotSend> {
         let inner = layout::write(&self.parts, values)?;
-        if inner.len() > self.words.bytes_max {
-            let allowed = format!("a frame of at most {} bytes", self.words.bytes_max);
+        if inner.len() > self.bytes_max() {
+            let allowed = format!("a frame of at most {} bytes", self.bytes_max());
             return Err(CannotSend::BadArgument("data".to_owned(), allowed));
         }
         let mut frame = self.start().to_vec();
@@ -138,7 +138,7 @@ impl Framing {
             Err(_) => return Next::Wait,
         };
         match layout::needed(&self.parts, &shown) {
-            Ok(Some(length)) if length == 0 || length > self.words.bytes_max => {
+            Ok(Some(length)) if length == 0 || length > self.bytes_max() => {
                 Next::Noise(1, Fault::WrongLength("frame".to_owned()))
             }
             Ok(Some(length)) if length <= shown.len() => self.cut(bytes, length),
@@ -164,9 +164,13 @@ impl Framing {
         self.words.end.as_ref().map_or(&[], |hex| &hex.0)
     }
 
+    fn bytes_max(&self) -> usize {
+        *self.words.bytes_max.get_ref()
+    }
+
     /// Every byte may be escaped, besides start and end.
     fn longest(&self) -> usize {
-        2 * self.words.bytes_max + self.start().len() + self.end().len()
+        2 * self.bytes_max() + self.start().len() + self.end().len()
     }
 
     fn hidden(&self, inner: &[u8]) -> Vec<u8> {

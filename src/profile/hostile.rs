@@ -6,14 +6,17 @@ use std::path::Path;
 use super::document;
 use super::framing::Waiting;
 use super::http::HttpCodec;
-use super::language::Link;
+use super::language::{ArgKind, Link, ParamKind};
+use super::layout::ROWS_MAX;
 use super::mistake::Source;
 use super::mqtt::{Meaning, MqttCodec};
+use super::osdp::{OsdpCodec, Randoms, SecureChannel};
 use super::recording::Recording;
 use super::serial::SerialCodec;
 use super::shipped::SHIPPED;
 use super::statement::{EVENT_CHARS_MAX, Statement};
 use super::stream::Events;
+use super::template::{Value, Values};
 use super::{Codec, Profile};
 
 /// What a post or a part may say that it is.
@@ -95,6 +98,110 @@ impl Decoders {
     }
 }
 
+/// A device of any profile, its parameters made up: it is told every command with its least and its most arguments, and
+/// its decoder has the bytes as in [`Decoders::feed`].
+pub fn device(profile: &Profile, bytes: &[u8]) {
+    let Ok(codec) = profile.bind(&made_up(profile)) else { return };
+    for command in profile.commands() {
+        for is_most in [false, true] {
+            let args = command.args.iter().map(|(name, arg)| {
+                let bound = if is_most { arg.max } else { arg.min };
+                let size = usize::try_from(bound.unwrap_or(1)).unwrap_or(1).min(ROWS_MAX);
+                let value = match arg.kind {
+                    ArgKind::Integer => Value::Integer(bound.unwrap_or(0)),
+                    ArgKind::Text => Value::Text("粤".repeat(size)),
+                    ArgKind::Bytes => Value::Bytes(vec![0x7E; size]),
+                    ArgKind::Rows => Value::Rows(vec![row(); size]),
+                };
+                (name.clone(), value)
+            });
+            told(&codec, profile, command.name, &args.chain(row()).collect());
+        }
+    }
+    let _ = (profile.input_count(), profile.is_heard_always());
+    drop(Decoders::feed_one(Some(&codec), bytes));
+}
+
+/// No frame of any device here is longer, and an escape may double it.
+const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+fn told(codec: &Codec, profile: &Profile, command: &str, args: &Values) {
+    match codec {
+        Codec::Mqtt(codec) => drop(codec.encode(command, 0, args)),
+        Codec::Http(codec) => {
+            let _ = codec.call(command, args);
+            for reply in profile.replies() {
+                let _ = codec.reply(reply, &row(), &[(command, args.clone())]);
+            }
+        }
+        Codec::Serial(codec) => {
+            if let Ok(sent) = codec.encode(command, args) {
+                assert!(sent.frame.len() <= 2 * FRAME_BYTES_MAX, "a frame of {} bytes", sent.frame.len());
+                let _ = codec.explain(&sent.frame);
+                let _ = codec.framing().with_wrong_lengths(&sent.frame);
+            }
+        }
+        Codec::Modbus(codec) => {
+            if let Ok(request) = codec.encode(command, args) {
+                let sent = request.over_tcp(1);
+                let _ = (request.answered(&sent), request.answered_over_tcp(1, &sent));
+            }
+        }
+        Codec::Wiegand(_) | Codec::Osdp(_) => {}
+    }
+}
+
+/// What fits each parameter.
+fn made_up(profile: &Profile) -> std::collections::BTreeMap<String, toml::Value> {
+    let given = profile.params().iter().filter(|(_, param)| param.default.is_none());
+    let made = given.map(|(name, param)| {
+        let value = match param.kind {
+            ParamKind::Text | ParamKind::Topic => toml::Value::from("A1"),
+            ParamKind::Integer => toml::Value::from(param.max.or(param.min).unwrap_or(1)),
+            ParamKind::Choice => toml::Value::from(param.choices.first().map_or("", String::as_str)),
+        };
+        (name.clone(), value)
+    });
+    made.collect()
+}
+
+/// What the house gives besides a command's own arguments, and what a row may hold.
+fn row() -> Values {
+    let text = |name: &str| (name.to_owned(), Value::Text("A1".to_owned()));
+    let number = |name: &str| (name.to_owned(), Value::Integer(1));
+    Values::from([text("id"), text("text"), number("timestamp"), number("number"), number("row")])
+}
+
+/// A reader's side of the secure channel, for bytes that mean harm: the answers to the challenge, to the proof, and what
+/// comes over the open channel. The reader's key is the standard's own, so that a fuzzer may hold it, too; with an even
+/// first byte what follows is sealed by it first.
+pub fn secure(codec: &OsdpCodec, bytes: &[u8]) {
+    let [way, bytes @ ..] = bytes else { return };
+    let key = &super::osdp::DEFAULT_KEY;
+    let randoms = Randoms { controller: [1; 8], reader: [2; 8] };
+    let sequence = (way >> 1) % 4;
+    let _ = codec.challenged(sequence, bytes, key, randoms.controller);
+    let mut channel = SecureChannel::new(key, randoms);
+    let _ = codec.proved(sequence, bytes, &channel);
+    let sent = if way & 1 == 0
+        && let [code, data @ ..] = bytes
+    {
+        let mut packet = codec.packet(sequence, *code, data.get(..SEALED_BYTES_MAX).unwrap_or(data));
+        packet.is_reply = true;
+        let mut reader = channel.clone();
+        reader.seal(packet).bytes()
+    } else {
+        bytes.to_vec()
+    };
+    let before = channel.first_mac();
+    let answer = codec.answered_over(&mut channel, sequence, &sent);
+    let has_moved = before != channel.first_mac();
+    assert!(answer.is_ok() || !has_moved || way & 1 == 0, "a refused packet moved the channel on: {answer:?}");
+}
+
+/// What fits one packet.
+const SEALED_BYTES_MAX: usize = 1_000;
+
 /// What the recorded devices send, each with the position of its profile among the shipped ones.
 pub fn seeds() -> Vec<(usize, Vec<u8>)> {
     let mut seeds = Vec::new();
@@ -138,12 +245,15 @@ fn line(codec: &SerialCodec, way: usize, bytes: &[u8]) -> Vec<Statement> {
     frames.extend(framing.quiet(&mut waiting).and_then(Result::ok));
     let mut statements = Vec::new();
     for frame in &frames {
-        assert!(framing.read(frame).is_ok() || !framing.has_check(), "a frame with a wrong check came out of the line");
+        // Between a start and an end a damaged frame comes out of the line as well, and says nothing.
+        let is_whole = framing.read(frame).is_ok();
         let _ = codec.explain(frame);
-        for command in ["raise", "say", "read_inputs"] {
-            let _ = codec.answered(command, frame);
-        }
-        statements.extend(codec.decode(frame).unwrap_or_default());
+        let commands = ["raise", "say", "read_inputs"];
+        let answers =
+            commands.iter().filter(|command| codec.answered(command, frame).is_ok_and(|answer| answer.is_some()));
+        let (answers, says) = (answers.count(), codec.decode(frame).unwrap_or_default());
+        assert!(is_whole || (answers == 0 && says.is_empty()), "a frame with a wrong check says something");
+        statements.extend(says);
     }
     statements
 }

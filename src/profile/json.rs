@@ -124,8 +124,7 @@ impl<'b> Body<'b> {
         if let Some(always) = &field.always {
             return Ok(Some(toml_scalar(always)));
         }
-        let path = field.path.as_deref().unwrap_or_default();
-        if let Some(value) = self.at(path) {
+        if let Some(value) = field.path.as_deref().and_then(|path| self.at(path)) {
             return scalar(value).map(Some).ok_or_else(|| bad(field, "not a text, a number or a truth value"));
         }
         if field.or_join.is_empty() {
@@ -143,7 +142,8 @@ pub fn bad(field: &Field, why: impl Into<String>) -> Rejection {
 
 /// How a field is called in a complaint.
 pub fn place(field: &Field) -> String {
-    field.path.clone().unwrap_or_else(|| "(always)".to_owned())
+    let joined = || if field.or_join.is_empty() { "(always)".to_owned() } else { field.or_join.join(" and ") };
+    field.path.clone().unwrap_or_else(joined)
 }
 
 /// A device's own words, short enough for a log line.

@@ -241,7 +241,7 @@ pub struct Condition {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Field {
-    /// Where it stands: names and list positions joined by dots.
+    /// Where it stands: names and list positions joined by dots. Absent where `or_join` or `always` stands for it.
     pub path: Option<String>,
     /// What it always is, for a message that says it by its topic alone; instead of `path`.
     #[schemars(with = "Option<serde_json::Value>")]

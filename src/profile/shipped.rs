@@ -27,12 +27,14 @@ macro_rules! shipped {
 /// In the order of their ids. A file of the same id in the site's own directory replaces one.
 pub const SHIPPED: &[Shipped] = shipped![
     "axis/lpv",
+    "dahua/itsapi",
     "escpos/printer",
     "frigate/lpr",
     "gatepost/mqtt",
     "generic/modbus-relay-ff",
     "hikvision/isapi",
     "hyperlpr/rest",
+    "id-innovations/id-12",
     "kf/dc199",
     "kf/dc199-long",
     "lc/modbus-8r",

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use super::layout::Fault;
 use super::mqtt::{Heard, Meaning};
 use super::statement::{BODY_BYTES_MAX, NoPicture, PICTURE_BYTES_MAX, PICTURES_BYTES_MAX, Rejection, Statement};
 use super::*;
@@ -45,6 +46,49 @@ fn the_manual_names_every_word_of_the_language() {
             let is_named = manual.contains(&word) || examples.contains(&word);
             assert!(is_named, "{word}, of link {}, stands neither in the manual nor in the examples", link.word());
         }
+    }
+}
+
+/// Who writes a recording must find there what it may say and what the profile may answer.
+#[test]
+fn the_manual_names_every_word_of_a_recording_and_every_rejection() {
+    let manual = include_str!("../../device-profiles/README.md");
+    let recordings =
+        manual.split("\n## Recordings\n").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a section");
+    let allowed = |text: &str| -> Vec<String> {
+        let error = toml::from_str::<recording::Recording>(text).expect_err("no such word");
+        let words = error.message().split('`').skip(3).step_by(2);
+        words.map(str::to_owned).collect()
+    };
+    let top = allowed("no_such_word = 1");
+    assert!(top.len() > 10, "{top:?}");
+    let exchanges = top.iter().filter(|word| !matches!(word.as_str(), "source" | "params"));
+    let inner: Vec<String> = exchanges.flat_map(|word| allowed(&format!("[[{word}]]\nno_such_word = 1"))).collect();
+    assert!(inner.len() > 40, "{inner:?}");
+    for word in top.iter().chain(&inner) {
+        let is_named = recordings.contains(&format!("`{word}`")) || recordings.contains(&format!("[{word}]"));
+        assert!(is_named, "the manual's section on recordings lacks {word}");
+    }
+    let text = String::new;
+    let rejections = [
+        Rejection::TooLarge(1),
+        Rejection::UnknownTopic,
+        Rejection::Malformed(text()),
+        Rejection::NotForThis(text()),
+        Rejection::UnknownMessage,
+        Rejection::Unsupported(text()),
+        Rejection::MissingField(text()),
+        Rejection::BadField { field: text(), why: text() },
+        Fault::CutOff.into(),
+        Fault::LeftOver(1).into(),
+        Fault::NotThis(text()).into(),
+        Fault::WrongLength(text()).into(),
+        Fault::WrongCheck(text()).into(),
+        Fault::BadText(text()).into(),
+        Fault::TooLong.into(),
+    ];
+    for rejection in rejections {
+        assert!(recordings.contains(&format!("`{}`", rejection.name())), "{}", rejection.name());
     }
 }
 
@@ -230,7 +274,7 @@ proptest! {
                     let mut waiting = framing::Waiting::default();
                     for piece in bytes.chunks(7) {
                         for frame in codec.framing().take(&mut waiting, piece).into_iter().flatten() {
-                            prop_assert!(codec.framing().read(&frame).is_ok() || !codec.framing().has_check());
+                            prop_assert!(codec.framing().read(&frame).is_ok() || codec.decode(&frame).is_err());
                         }
                     }
                     let _ = codec.framing().quiet(&mut waiting);
@@ -289,6 +333,54 @@ fn mistake(right: &str, wrong: &str, expect: &str) {
     let found = listed(&found);
     assert!(found.contains(expect), "{found}\nshould say\n{expect}");
     assert!(found.contains("r-mqtt.toml:"), "{found} should tell the line");
+}
+
+/// Memory without a bound, an address that does not fit, a check that nobody can make, an order that empties a list.
+#[test]
+fn what_no_device_can_be_or_must_be_told_is_refused() {
+    let table = [
+        ("id-12", "bytes_max = 12", "bytes_max = 4000000000", ":15:13: bytes_max is 4000000000; allowed: 1 to 65536"),
+        (
+            "dc199",
+            "reserved = true, bytes = 3",
+            "reserved = true, bytes = 9000000000000",
+            "has 9000000000000 bytes; allowed: 1 to 8; 1",
+        ),
+        (
+            "id-12",
+            "digits = \"hex\", check",
+            "digits = \"decimal\", check",
+            "as decimal digits; allowed: hex, hex-small",
+        ),
+        ("id-12", ", check = \"xor\", over = [\"version\", \"card\"]", "", "has over_hex and no check"),
+        (
+            "id-12",
+            "name = \"card\", bytes = 8",
+            "text = \"card\"",
+            "has digits and is no number; allowed: digits with number",
+        ),
+        ("r413d08", "max = 255", "max = 256", "[params.address] is no address on the bus; allowed: type = \"integer\""),
+        ("reader", "max = 126", "max = 127", "min and max, from 0 to 126"),
+        ("lpv", "event = { ", "event = { always = \"x\", ", "event stands is not clear; allowed: path, with or_join"),
+        (
+            "r-mqtt",
+            "guard = { needs = [\"plate\"], because = \"without a plate the camera empties its whole list\" }",
+            "",
+            "a delete without a plate may empty the whole list; allowed: guard = { needs = [\"plate\"]",
+        ),
+    ];
+    let mut untold = Vec::new();
+    for (product, right, wrong, expect) in table {
+        let shipped = shipped::SHIPPED.iter().find(|one| one.file.contains(product) && one.text.contains(right));
+        let shipped = shipped.unwrap_or_else(|| panic!("{right} is in {product}"));
+        let text = shipped.text.replacen(right, wrong, 1);
+        let parsed = Profile::parse(&Source { file: Path::new(shipped.file), text: &text });
+        let found = parsed.err().map_or_else(String::new, |mistakes| listed(&mistakes));
+        if !found.contains(expect) {
+            untold.push(format!("{product}: {found:?} should say {expect:?}"));
+        }
+    }
+    assert!(untold.is_empty(), "{}", untold.join("\n"));
 }
 
 /// Every device of every shipped profile, with the recorded parameters.

@@ -57,7 +57,7 @@ pub use access::{Operator, Secret, Terminal};
 pub use merchants::Merchant;
 pub use problem::{Code, Problem};
 pub use scanners::Scanner;
-pub use transports::{Access, Bus, Charset, Tap, TillLine};
+pub use transports::{Access, Bus, Charset, Tap, TillLine, hostile};
 
 use access::{Attempts, Pace};
 use merchant_page::Searches;

@@ -125,13 +125,14 @@ async fn hear(tills: &Arc<Tills>, scanner: &Scanner, port: &Path) -> anyhow::Res
 
 /// Lines out of bytes; one that is longer than any code is forgotten to its end.
 #[derive(Default)]
-struct Lines {
+pub(super) struct Lines {
     kept: Vec<u8>,
     is_too_long: bool,
 }
 
 impl Lines {
-    fn take(&mut self, byte: u8) -> Option<String> {
+    /// Takes one byte; gives the line that it ends.
+    pub(super) fn take(&mut self, byte: u8) -> Option<String> {
         if byte != b'\r' && byte != b'\n' {
             self.is_too_long |= self.kept.len() >= MOST_CODE_CHARS;
             if !self.is_too_long {

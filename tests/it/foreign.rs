@@ -191,7 +191,8 @@ impl SerialLine {
     }
 }
 
-fn join(one: &str, other: &str) -> Program {
+/// Two pseudo-terminals, joined by socat.
+pub fn join(one: &str, other: &str) -> Program {
     let end = |path: &str| format!("pty,rawer,link={path}");
     let mut socat = Program::start("socat", Command::new("socat").args(["-d", "-d", &end(one), &end(other)]));
     socat.hear("starting data transfer loop");

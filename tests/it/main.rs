@@ -43,6 +43,7 @@ mod photos;
 mod privileges;
 mod promises;
 mod random;
+mod record;
 mod recovery;
 mod scanners;
 mod settlement;

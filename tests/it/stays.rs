@@ -336,6 +336,37 @@ fn a_loop_that_stays_covered_is_told_once_and_blocks_nobody() {
 }
 
 #[test]
+fn a_loop_before_or_under_the_arm_that_stays_covered_is_told_once_and_a_vehicle_that_waits_is_no_fault() {
+    for role in [LoopRole::Arrival, LoopRole::Safety] {
+        let mut story = Story::new();
+        set(&mut story, "out", |lane| lane.stuck_ms = 120_000);
+        let loop_is = |story: &mut Story, occupied| match role {
+            LoopRole::Safety => story.safety("out", occupied),
+            LoopRole::Arrival | LoopRole::Passage => story.arrival("out", occupied),
+        };
+        let told = |story: &Story| story.alarms().iter().filter(|code| *code == "stuck_loop").count();
+        loop_is(&mut story, true);
+        story.seconds(119);
+        assert_eq!(told(&story), 0, "{role:?}: somebody may stand there");
+        story.seconds(2);
+        assert_eq!(told(&story), 1, "{role:?}");
+        story.seconds(400);
+        assert_eq!(told(&story), 1, "{role:?}: once");
+        loop_is(&mut story, false);
+        loop_is(&mut story, true);
+        story.seconds(121);
+        assert_eq!(told(&story), 2, "{role:?}: it was clear in between");
+    }
+    let mut story = Story::new();
+    set(&mut story, "out", |lane| lane.stuck_ms = 120_000);
+    story.arrival("out", true);
+    story.read("out", PLATE);
+    assert_eq!(story.phase("out"), "waiting", "nobody came in under this plate");
+    story.seconds(600);
+    assert!(!story.alarms().contains(&"stuck_loop".to_owned()), "a driver who has not paid stands there");
+}
+
+#[test]
 fn a_lane_without_an_arrival_loop_forgets_a_vehicle_that_nobody_sees_any_more() {
     let mut story = Story::new();
     set(&mut story, "out-bare", |lane| lane.forget_ms = 60_000);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::super::language::Link;
-use super::super::language::frame::{Part, SerialWords};
+use super::super::language::frame::{Digits, Part, SerialWords};
 use super::super::layout::{called, kinds_said, span, width};
 use super::super::mistake::{Mistake, Source, one_of};
 use super::{POLL_MS, REPLY_MS, belongs, check_named, fields, head, tests_something, within};
@@ -12,10 +12,16 @@ use super::{POLL_MS, REPLY_MS, belongs, check_named, fields, head, tests_somethi
 /// A pause that ends a frame: from the shortest that a computer can tell to the longest that a bus can wait.
 const GAP_MS: std::ops::RangeInclusive<u64> = 1..=1_000;
 
+/// The longest frame of any device, and so what a line that never ends one may fill.
+const FRAME_BYTES: std::ops::RangeInclusive<usize> = 1..=65_536;
+/// Reserved bytes that stand together in one.
+const RESERVED_BYTES: std::ops::RangeInclusive<usize> = 1..=4_096;
+
 /// The mistakes of a profile for a device that speaks in frames.
 pub fn serial(source: &Source, words: &SerialWords) -> Vec<Mistake> {
     let mut mistakes = head(source, &words.profile, &words.params);
     within(source, &words.frame.gap_ms, &GAP_MS, "gap_ms", &mut mistakes);
+    within(source, &words.frame.bytes_max, &FRAME_BYTES, "bytes_max", &mut mistakes);
     let owned: Vec<Part> = words.frame.parts.iter().map(|part| part.get_ref().clone()).collect();
     for part in &words.frame.parts {
         one_thing(source, part.span(), part.get_ref(), &owned, &mut mistakes);
@@ -75,8 +81,12 @@ fn one_thing(source: &Source, at: Range<usize>, part: &Part, all: &[Part], mista
             "one of always, reserved, number, text, bytes_of, counts, count_of, each, check, crc; or a name alone";
         wrong(format!("what the part {label} is, is not clear"), allowed);
     }
-    if !part.reserved && part.bytes.is_some_and(|bytes| !(1..=8).contains(&bytes)) {
-        wrong(format!("the part {label} has {} bytes", part.bytes.unwrap_or(0)), "1 to 8; reserved parts any");
+    let widths = if part.reserved { RESERVED_BYTES } else { 1..=8 };
+    if part.bytes.is_some_and(|bytes| !widths.contains(&bytes)) {
+        wrong(
+            format!("the part {label} has {} bytes", part.bytes.unwrap_or(0)),
+            "1 to 8; 1 to 4096 of a reserved part",
+        );
     }
     if part.bytes.is_some() && width(part).is_none() {
         wrong(format!("the part {label} has no width of its own"), "max, and a part with counts");
@@ -87,7 +97,20 @@ fn one_thing(source: &Source, at: Range<usize>, part: &Part, all: &[Part], mista
     if part.crc.is_some_and(|crc| !matches!(crc.width, 8 | 16 | 32)) {
         wrong(format!("the crc of {label} has another width"), "8, 16 or 32");
     }
-    if (part.check.is_some() || part.crc.is_some()) == part.over.is_empty() {
+    let is_check = part.check.is_some() || part.crc.is_some();
+    if part.digits != Digits::None && !has_digits(part, said) {
+        wrong(
+            format!("the part {label} has digits and is no number"),
+            "digits with number, counts, count_of, check, crc",
+        );
+    }
+    if part.digits == Digits::Decimal && is_check {
+        wrong(format!("the check {label} is written as decimal digits"), "hex, hex-small, none");
+    }
+    if part.over_hex && !is_check {
+        wrong(format!("the part {label} has over_hex and no check"), "over_hex = true beside check or crc");
+    }
+    if is_check == part.over.is_empty() {
         wrong(
             format!("the part {label} has a check without over, or over without a check"),
             "over = [\"first\", \"last\"]",
@@ -110,4 +133,10 @@ fn one_thing(source: &Source, at: Range<usize>, part: &Part, all: &[Part], mista
             "each = \"…\" with parts = [ … ]",
         );
     }
+}
+
+/// Whether a part is a number that can be written as digits.
+fn has_digits(part: &Part, said: usize) -> bool {
+    let is_counted = !part.counts.is_empty() || part.count_of.is_some();
+    said == 0 || part.number.is_some() || is_counted || part.check.is_some() || part.crc.is_some()
 }

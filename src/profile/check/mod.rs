@@ -106,9 +106,7 @@ pub fn mqtt(source: &Source, words: &MqttWords) -> Vec<Mistake> {
 /// The mistakes of a profile for a serial bus.
 pub fn modbus(source: &Source, words: &ModbusWords) -> Vec<Mistake> {
     let mut mistakes = head(source, &words.profile, &words.params);
-    if !words.params.contains_key("address") {
-        mistakes.push(source.whole("there is no [params.address]", "the board's address on the bus, an integer"));
-    }
+    address(source, &words.profile, &words.params, 255, &mut mistakes);
     within(source, &words.reply_timeout_ms, &REPLY_MS, "reply_timeout_ms", &mut mistakes);
     for poll in &words.polls {
         within(source, &poll.every_ms, &POLL_MS, "every_ms", &mut mistakes);
@@ -169,6 +167,19 @@ fn head(source: &Source, head: &Head, params: &BTreeMap<String, Param>) -> Vec<M
         }
     }
     mistakes
+}
+
+/// A device on a bus has its address there, one that fits the byte in which it goes over the wire.
+fn address(source: &Source, head: &Head, params: &BTreeMap<String, Param>, most: i64, mistakes: &mut Vec<Mistake>) {
+    let allowed = format!("type = \"integer\" with min and max, from 0 to {most}");
+    let Some(param) = params.get("address") else {
+        mistakes.push(source.whole("there is no [params.address]", allowed));
+        return;
+    };
+    let fits = |bound: Option<i64>| bound.is_some_and(|bound| (0..=most).contains(&bound));
+    if param.kind != ParamKind::Integer || !fits(param.min) || !fits(param.max) {
+        mistakes.push(source.mistake(head.id.span(), "[params.address] is no address on the bus", allowed));
+    }
 }
 
 fn within<T: PartialOrd + std::fmt::Display>(
@@ -232,12 +243,10 @@ fn fields(source: &Source, message: &Message, params: &BTreeMap<String, Param>, 
                 mistakes.push(source.mistake(field.span(), "this alphabet is not one of base64", allowed));
             }
         }
-        if field.get_ref().path.is_some() == field.get_ref().always.is_some() {
-            mistakes.push(source.mistake(
-                field.span(),
-                format!("where {name} stands is not clear"),
-                "either path (with or_join for where it is missing), or always",
-            ));
+        let (words, at) = (field.get_ref(), field.span());
+        if (words.path.is_some() || !words.or_join.is_empty()) == words.always.is_some() {
+            let allowed = "path, with or_join for where it is missing; or_join alone; or always";
+            mistakes.push(source.mistake(at, format!("where {name} stands is not clear"), allowed));
         }
         our_words(source, name, field, mistakes);
     }

@@ -4,7 +4,7 @@ use toml::Spanned;
 
 use super::super::language::reader::{CardFormat, OsdpWords, WiegandWords};
 use super::super::mistake::{Mistake, Source};
-use super::{POLL_MS, REPLY_MS, head, within};
+use super::{POLL_MS, REPLY_MS, address, head, within};
 
 /// Bits of a card; the longest in the field have 64.
 const BITS: std::ops::RangeInclusive<usize> = 4..=256;
@@ -24,9 +24,7 @@ pub fn wiegand(source: &Source, words: &WiegandWords) -> Vec<Mistake> {
 /// The mistakes of a profile for a reader on an OSDP bus.
 pub fn osdp(source: &Source, words: &OsdpWords) -> Vec<Mistake> {
     let mut mistakes = head(source, &words.profile, &words.params);
-    if !words.params.contains_key("address") {
-        mistakes.push(source.whole("there is no [params.address]", "the reader's address on the bus, an integer"));
-    }
+    address(source, &words.profile, &words.params, 126, &mut mistakes);
     within(source, &words.every_ms, &POLL_MS, "every_ms", &mut mistakes);
     within(source, &words.reply_timeout_ms, &REPLY_MS, "reply_timeout_ms", &mut mistakes);
     cards(source, &words.cards, &mut mistakes);

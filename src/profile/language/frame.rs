@@ -46,16 +46,17 @@ pub struct FrameWords {
     /// A pause of so many milliseconds within a frame ends it, or makes a part of a frame void.
     #[schemars(with = "u64")]
     pub gap_ms: Spanned<u64>,
-    /// The longest frame in bytes, 4096 where it is not given.
+    /// The longest frame in bytes, without start, end and escapes; 4096 where it is not given.
     #[serde(default = "frame_bytes_max")]
-    pub bytes_max: usize,
+    #[schemars(with = "usize")]
+    pub bytes_max: Spanned<usize>,
     /// The parts of a frame in order. A part named `data` holds what a command or message lays out.
     #[schemars(with = "Vec<Part>")]
     pub parts: Vec<Spanned<Part>>,
 }
 
-fn frame_bytes_max() -> usize {
-    4096
+fn frame_bytes_max() -> Spanned<usize> {
+    Spanned::new(0..0, 4096)
 }
 
 /// How reserved bytes are hidden within a frame: the escape byte, then the hidden byte xor a mask.
@@ -82,6 +83,10 @@ pub struct Part {
     /// Which byte of a number comes first; `high-first` where it is not given.
     #[serde(default)]
     pub order: Order,
+    /// How a number, a length or a check is written: as bytes where it is not given, else as digits that a person can
+    /// read, one a byte.
+    #[serde(default)]
+    pub digits: Digits,
     /// These bytes, in hex; anything else is no frame of this kind.
     pub always: Option<Hex>,
     /// Written as zeros, read as anything.
@@ -133,6 +138,9 @@ pub struct Part {
     /// The first and the last part that the check covers.
     #[serde(default)]
     pub over: Vec<String>,
+    /// The check covers the bytes that these parts' hex digits stand for, not the digits as they go over the wire.
+    #[serde(default)]
+    pub over_hex: bool,
 }
 
 fn one() -> i64 {
@@ -148,6 +156,21 @@ pub enum Order {
     HighFirst,
     /// The lowest.
     LowFirst,
+}
+
+/// How a number is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Digits {
+    /// As bytes.
+    #[default]
+    None,
+    /// As hex digits with capital letters, the highest first.
+    Hex,
+    /// As hex digits with small letters, the highest first.
+    HexSmall,
+    /// As decimal digits, the highest first.
+    Decimal,
 }
 
 /// How a text is written.

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use super::super::language::frame::{Charset, Order, Part};
-use super::writing::covered;
+use super::super::language::frame::{Charset, Digits, Order, Part};
+use super::writing::{checked, covered};
 use super::{Fault, Kind, ROWS_MAX, argument, called, kind, span, width};
 
 /// What bytes mean by a layout.
@@ -150,13 +150,13 @@ impl<'p, 'b> Cursor<'p, 'b> {
         match kind(part) {
             Kind::Always(bytes) if own != bytes => return Err(Fault::NotThis(label(part, n))),
             Kind::Counts(_) => {
-                let bytes = as_number(own, part.order).saturating_sub(part.add);
+                let bytes = number_of(part, own)?.saturating_sub(part.add);
                 if let Some((first, last)) = span(self.parts, &part.counts) {
                     self.promises.push((first, last, bytes, part));
                 }
             }
             Kind::CountOf(_, rows) => {
-                self.row_counts.push((rows, as_number(own, part.order).saturating_sub(part.add)));
+                self.row_counts.push((rows, number_of(part, own)?.saturating_sub(part.add)));
             }
             Kind::Always(_)
             | Kind::Reserved(_)
@@ -205,8 +205,8 @@ impl<'p, 'b> Cursor<'p, 'b> {
         Ok(match kind(part) {
             Kind::Always(_) | Kind::Each(_) | Kind::Check(..) => None,
             Kind::Reserved(_) | Kind::Bytes => Some(Value::String(hex::encode_upper(own))),
-            Kind::Number(_) => Some(unscaled(part, as_number(own, part.order)).into()),
-            Kind::Counts(_) | Kind::CountOf(..) => Some(as_number(own, part.order).into()),
+            Kind::Number(_) => Some(unscaled(part, number_of(part, own)?).into()),
+            Kind::Counts(_) | Kind::CountOf(..) => Some(number_of(part, own)?.into()),
             Kind::Text => {
                 let ends = part.ends.as_ref().map_or(0, |ends| ends.0.len());
                 let text = decoded(part.charset, &own[..own.len() - ends]);
@@ -230,9 +230,9 @@ impl<'p, 'b> Cursor<'p, 'b> {
         for (n, part) in self.parts.iter().enumerate() {
             let Kind::Check(width, check) = kind(part) else { continue };
             let over = covered(self.parts, part, &self.ranges);
-            let found = as_number(&self.bytes[self.ranges[n].clone()], part.order);
-            let right = check.of(&self.bytes[over.clone()], width);
-            if u64::try_from(found).unwrap_or(u64::MAX) != right && found != right.cast_signed() {
+            let found = number_of(part, &self.bytes[self.ranges[n].clone()])?;
+            let right = checked(part, check, &self.bytes[over.clone()], width);
+            if right.is_none_or(|right| found != right.cast_signed()) {
                 return Err(Fault::WrongCheck(label(part, n)));
             }
             if let Some(step) = read.steps.iter_mut().find(|step| step.at == self.ranges[n]) {
@@ -245,6 +245,20 @@ impl<'p, 'b> Cursor<'p, 'b> {
 
 fn label(part: &Part, n: usize) -> String {
     if called(part).is_empty() { format!("{}", n + 1) } else { called(part).to_owned() }
+}
+
+/// The number that a part's bytes or digits say.
+fn number_of(part: &Part, own: &[u8]) -> Result<i64, Fault> {
+    let bad = || Fault::BadText(called(part).to_owned());
+    let is_right = |is: fn(&u8) -> bool| own.iter().all(is);
+    let (radix, is_right) = match part.digits {
+        Digits::None => return Ok(as_number(own, part.order)),
+        Digits::Hex => (16, is_right(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))),
+        Digits::HexSmall => (16, is_right(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))),
+        Digits::Decimal => (10, is_right(u8::is_ascii_digit)),
+    };
+    let text = std::str::from_utf8(own).ok().filter(|_| is_right).ok_or_else(bad)?;
+    i64::from_str_radix(text, radix).map_err(|_| bad())
 }
 
 fn as_number(bytes: &[u8], order: Order) -> i64 {
@@ -260,7 +274,7 @@ fn as_number(bytes: &[u8], order: Order) -> i64 {
 fn unscaled(part: &Part, wire: i64) -> i64 {
     let value = wire.checked_sub(part.base).and_then(|value| value.checked_mul(part.divided_by));
     match value {
-        Some(value) if part.times != 0 && value % part.times == 0 => value / part.times,
+        Some(value) if value.checked_rem(part.times) == Some(0) => value / part.times,
         Some(_) | None => wire,
     }
 }

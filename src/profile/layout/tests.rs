@@ -56,6 +56,38 @@ fn a_text_that_the_character_set_lacks_is_refused_and_not_replaced() {
     assert_eq!(read(&gbk, &[0x81]).map(|_| ()), Err(Fault::BadText("t".to_owned())));
 }
 
+/// The frame of the ID-12 reader's document: ten digits and the exclusive or of the five bytes that they stand for.
+#[test]
+fn numbers_and_checks_may_be_written_as_digits() {
+    let parts = parts(
+        r#"parts = [
+          { number = "facility", bytes = 2, digits = "hex" },
+          { number = "card", bytes = 8, digits = "hex" },
+          { name = "check", bytes = 2, digits = "hex", check = "xor", over = ["facility", "card"], over_hex = true },
+          { number = "count", bytes = 3, digits = "decimal" },
+          { name = "small", bytes = 2, digits = "hex-small", check = "sum", over = ["count"] },
+        ]"#,
+    );
+    let number = |name: &str, value: i64| (name.to_owned(), Value::Integer(value));
+    let values =
+        |count: i64| Values::from([number("facility", 0x62), number("card", 0xE308_6CED), number("count", count)]);
+    let bytes = write(&parts, &values(42)).expect("written");
+    assert_eq!(String::from_utf8_lossy(&bytes), "62E3086CED0804296");
+    let found = read(&parts, &bytes).expect("read").values;
+    assert_eq!((found["card"].as_i64(), found["count"].as_i64()), (Some(0xE308_6CED), Some(42)));
+    for at in 0..bytes.len() {
+        let mut other = bytes.clone();
+        other[at] ^= 0x20;
+        assert!(
+            read(&parts, &other).is_err(),
+            "byte {at} is no digit, or another one: {}",
+            String::from_utf8_lossy(&other)
+        );
+    }
+    assert!(write(&parts, &values(1000)).is_err(), "four digits in three places");
+    assert!(write(&parts, &values(-1)).is_err(), "a digit is no sign");
+}
+
 fn parts(text: &str) -> Vec<Part> {
     #[derive(serde::Deserialize)]
     struct Words {

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::super::language::frame::{Charset, Order, Part};
+use super::super::checks::Check;
+use super::super::language::frame::{Charset, Digits, Order, Part};
 use super::super::statement::CannotSend;
 use super::super::template::{Value, Values};
 use super::{Kind, ROWS_MAX, argument, called, kind, span};
@@ -25,8 +26,12 @@ pub fn write(parts: &[Part], values: &Values) -> Result<Vec<u8>, CannotSend> {
     for (part, at) in parts.iter().zip(&ranges) {
         if let Kind::Check(width, check) = kind(part) {
             let over = covered(parts, part, &ranges);
-            let value = check.of(&out[over], width);
-            put(value, part.order, &mut out[at.clone()]);
+            let value = checked(part, check, &out[over], width).ok_or_else(|| {
+                CannotSend::BadArgument(argument(part).to_owned(), "hex digits in pairs under the check".to_owned())
+            })?;
+            if !put(part, value, &mut out[at.clone()]) {
+                return Err(too_wide(part, at.len()));
+            }
         }
     }
     Ok(out)
@@ -41,22 +46,21 @@ pub fn with_wrong_lengths(parts: &[Part], whole: &[u8]) -> Vec<(Vec<u8>, String)
         for change in [1u8, 0xFF] {
             let mut bytes = whole.to_vec();
             let Some(at) = place(part) else { continue };
-            let lowest = match part.order {
-                Order::HighFirst => at.end - 1,
-                Order::LowFirst => at.start,
-            };
+            let is_low_first = part.digits == Digits::None && part.order == Order::LowFirst;
+            let lowest = if is_low_first { at.start } else { at.end - 1 };
             bytes[lowest] = bytes[lowest].wrapping_add(change);
-            for checked in parts {
-                let Kind::Check(width, check) = kind(checked) else { continue };
-                let ends = (checked.over.first(), checked.over.last());
+            for ending in parts {
+                let Kind::Check(width, check) = kind(ending) else { continue };
+                let ends = (ending.over.first(), ending.over.last());
                 let names =
                     |name: Option<&String>| parts.iter().find(|part| name.is_some_and(|name| called(part) == name));
                 let (Some(first), Some(last)) = (names(ends.0).and_then(&place), names(ends.1).and_then(&place)) else {
                     continue;
                 };
-                let Some(at) = place(checked) else { continue };
-                let value = check.of(&bytes[first.start..last.end], width);
-                put(value, checked.order, &mut bytes[at]);
+                let Some(at) = place(ending) else { continue };
+                if let Some(value) = checked(ending, check, &bytes[first.start..last.end], width) {
+                    put(ending, value, &mut bytes[at]);
+                }
             }
             found.push((bytes, format!("a wrong {}", called(part))));
         }
@@ -66,13 +70,13 @@ pub fn with_wrong_lengths(parts: &[Part], whole: &[u8]) -> Vec<(Vec<u8>, String)
 
 /// A number as it stands on the wire; the width is that of `out`.
 fn number(part: &Part, value: i64, out: &mut [u8]) -> Result<(), CannotSend> {
-    let bad = || CannotSend::BadArgument(argument(part).to_owned(), format!("a number that fits {} bytes", out.len()));
-    let value = u64::try_from(value).map_err(|_| bad())?;
-    if out.len() < 8 && value >> (out.len() * 8) != 0 {
-        return Err(bad());
-    }
-    put(value, part.order, out);
-    Ok(())
+    let width = out.len();
+    let is_put = u64::try_from(value).is_ok_and(|value| put(part, value, out));
+    if is_put { Ok(()) } else { Err(too_wide(part, width)) }
+}
+
+fn too_wide(part: &Part, width: usize) -> CannotSend {
+    CannotSend::BadArgument(argument(part).to_owned(), format!("a number that fits {width} bytes"))
 }
 
 fn one(part: &Part, values: &Values, out: &mut Vec<u8>) -> Result<(), CannotSend> {
@@ -182,8 +186,27 @@ pub(super) fn covered(parts: &[Part], part: &Part, ranges: &[Range<usize>]) -> R
     span(parts, &part.over).map_or(0..0, |(first, last)| ranges[first].start..ranges[last].end)
 }
 
-fn put(value: u64, order: Order, out: &mut [u8]) {
+/// Writes a number over bytes that wait for it; false where it does not fit them.
+fn put(part: &Part, value: u64, out: &mut [u8]) -> bool {
     let width = out.len();
+    let digits = match part.digits {
+        Digits::None => return put_bytes(value, part.order, out),
+        Digits::Hex => format!("{value:0width$X}"),
+        Digits::HexSmall => format!("{value:0width$x}"),
+        Digits::Decimal => format!("{value:0width$}"),
+    };
+    let fits = digits.len() == width;
+    if fits {
+        out.copy_from_slice(digits.as_bytes());
+    }
+    fits
+}
+
+fn put_bytes(value: u64, order: Order, out: &mut [u8]) -> bool {
+    let width = out.len();
+    if width < 8 && value >> (width * 8) != 0 {
+        return false;
+    }
     for (n, byte) in out.iter_mut().enumerate() {
         let shift = match order {
             Order::HighFirst => 8 * (width - 1 - n),
@@ -191,4 +214,12 @@ fn put(value: u64, order: Order, out: &mut [u8]) {
         };
         *byte = u8::try_from(value >> shift & 0xFF).expect("masked to one byte");
     }
+    true
+}
+
+/// The check of the bytes that it covers; `None` where they should be hex digits in pairs and are not.
+pub(super) fn checked(part: &Part, check: Check, over: &[u8], width: usize) -> Option<u64> {
+    // Two digits stand for one byte.
+    let width = if part.digits == Digits::None { width } else { width.div_ceil(2) };
+    if part.over_hex { Some(check.of(&hex::decode(over).ok()?, width)) } else { Some(check.of(over, width)) }
 }

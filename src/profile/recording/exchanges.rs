@@ -7,10 +7,11 @@ use super::super::modbus::{Answer as BoardAnswer, Framing, RECORDED_TRANSACTION}
 use super::super::mqtt::Meaning;
 use super::super::osdp::{Answer as ReaderAnswer, Packet};
 use super::super::statement::{CannotSend, DeviceAnswer, Picture, Rejection, Statement};
-use super::super::template::Values;
+use super::super::template::{Value, Values};
 use super::super::{Codec, Profile, bytes, http, wiegand};
 use super::{
-    Bus, CallOf, Card, Differs, Forbidden, Frame, PacketOf, Post, RecordedPicture, Recording, ReplyOf, Says, Told, args,
+    Bus, CallOf, Card, Differs, Forbidden, Frame, PacketOf, Post, RecordedPicture, Recording, ReplyOf, Says, Told,
+    args, means,
 };
 
 /// A profile with the recorded device's parameters.
@@ -43,11 +44,17 @@ impl With<'_> {
 
     fn says(&self, says: &Says) -> Result<(), Differs> {
         let Codec::Mqtt(codec) = self.codec else { return Err(not_for_this_link()) };
-        let found = codec.decode(&says.topic, says.body.as_bytes());
+        let body = body(&says.body, says.body_hex.as_ref())?;
+        let found = codec.decode(&says.topic, &body);
         let found = found.map(|heard| (heard.what, pictured(&heard.pictures)));
         let meant = (Meaning::Says(says.means.clone()), says.pictures.clone());
-        let recorded = recorded(says.rejected.as_ref(), meant);
-        same(&named(found), &recorded)
+        as_written(&named(found), &recorded(says.rejected.as_ref(), meant), |(what, pictures)| {
+            let what = match what {
+                Meaning::Says(says) => means(says),
+                Meaning::Answers(answer) => format!("an answer to the command {:?}", answer.id),
+            };
+            what + &pictures_written(pictures)
+        })
     }
 
     fn told(&self, told: &Told) -> Result<(), Differs> {
@@ -63,13 +70,23 @@ impl With<'_> {
 
     fn post(&self, post: &Post) -> Result<(), Differs> {
         let Codec::Http(codec) = self.codec else { return Err(not_for_this_link()) };
+        let body = body(&post.body, post.body_hex.as_ref())?;
         let found = match &post.path {
-            Some(path) => codec.decode(path, &post.content_type, post.body.as_bytes()),
-            None => codec.decode_event(&post.content_type, post.body.as_bytes()),
+            Some(path) => codec.decode(path, &post.content_type, &body),
+            None => codec.decode_event(&post.content_type, &body),
         };
         let found = found.map(|heard| (heard.says, heard.reply, heard.echo, pictured(&heard.pictures)));
         let meant = (post.means.clone(), post.reply.clone(), self.args("", &post.echo), post.pictures.clone());
-        same(&named(found), &recorded(post.rejected.as_ref(), meant))
+        as_written(&named(found), &recorded(post.rejected.as_ref(), meant), |(says, reply, echo, pictures)| {
+            let reply = reply.as_ref().map(|reply| format!("; reply = {reply:?}")).unwrap_or_default();
+            let echoed = |(name, value): (&String, &Value)| match value {
+                Value::Integer(number) => format!("{name} = {number}"),
+                Value::Text(_) | Value::Bytes(_) | Value::Rows(_) => format!("{name} = {:?}", value.written()),
+            };
+            let echo: Vec<String> = echo.iter().map(echoed).collect();
+            let echo = if echo.is_empty() { String::new() } else { format!("; echo = {{ {} }}", echo.join(", ")) };
+            means(says) + &reply + &echo + &pictures_written(pictures)
+        })
     }
 
     fn reply(&self, reply: &ReplyOf) -> Result<(), Differs> {
@@ -117,7 +134,9 @@ impl With<'_> {
             let answer = Some(frame.refused.clone().map_or(Ok(()), Err));
             return same(&named(found), &recorded(frame.rejected.as_ref(), answer));
         }
-        same(&named(codec.decode(&bytes)), &recorded(frame.rejected.as_ref(), frame.means.clone()))
+        as_written(&named(codec.decode(&bytes)), &recorded(frame.rejected.as_ref(), frame.means.clone()), |says| {
+            means(says)
+        })
     }
 
     fn bus(&self, bus: &Bus) -> Result<(), Differs> {
@@ -237,6 +256,39 @@ fn spaced(bytes: &[u8]) -> String {
 
 fn same<T: PartialEq + std::fmt::Debug>(found: &T, recorded: &T) -> Result<(), Differs> {
     if found == recorded { Ok(()) } else { Err((format!("{found:?}"), format!("{recorded:?}"))) }
+}
+
+/// The same, told in the words of a recording, so that they can be taken over.
+fn as_written<T: PartialEq>(
+    found: &Result<T, String>,
+    recorded: &Result<T, String>,
+    written: impl Fn(&T) -> String,
+) -> Result<(), Differs> {
+    if found == recorded {
+        return Ok(());
+    }
+    let one = |outcome: &Result<T, String>| match outcome {
+        Ok(meant) => written(meant),
+        Err(name) => format!("rejected = {name:?}"),
+    };
+    Err((one(found), one(recorded)))
+}
+
+fn pictures_written(pictures: &[RecordedPicture]) -> String {
+    let one = |picture: &RecordedPicture| format!("{picture:?}");
+    if pictures.is_empty() {
+        return String::new();
+    }
+    format!("; pictures: {}", pictures.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+/// The bytes of a message: its text, or its hex where it is no text.
+pub fn body(text: &str, in_hex: Option<&String>) -> Result<Vec<u8>, Differs> {
+    match in_hex {
+        None => Ok(text.as_bytes().to_vec()),
+        Some(digits) if text.is_empty() => hex(digits),
+        Some(_) => Err(("both body and body_hex".to_owned(), "one of them".to_owned())),
+    }
 }
 
 fn not_for_this_link() -> Differs {

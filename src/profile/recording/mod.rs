@@ -66,7 +66,10 @@ pub struct Says {
     /// Where it arrives.
     pub topic: String,
     /// What arrives.
+    #[serde(default)]
     pub body: String,
+    /// The same in hex, for what is no text in UTF-8.
+    pub body_hex: Option<String>,
     /// What it means.
     #[serde(default)]
     pub means: Vec<Statement>,
@@ -130,7 +133,10 @@ pub struct Post {
     #[serde(default = "json_type")]
     pub content_type: String,
     /// Its body.
+    #[serde(default)]
     pub body: String,
+    /// The same in hex, for what is no text in UTF-8.
+    pub body_hex: Option<String>,
     /// What it means.
     #[serde(default)]
     pub means: Vec<Statement>,
@@ -369,6 +375,13 @@ pub fn check(profile: &Profile, source: &Source) -> Result<Proved, Vec<Mistake>>
         }
     }
     if mistakes.is_empty() { Ok(proved) } else { Err(mistakes) }
+}
+
+/// What a device says, as its recording writes it down.
+pub fn means(says: &[Statement]) -> String {
+    let written = |statement: &Statement| toml::Value::try_from(statement).map(|value| value.to_string());
+    let all: Vec<String> = says.iter().filter_map(|statement| written(statement).ok()).collect();
+    format!("means = [{}]", all.join(", "))
 }
 
 /// Arguments as a command takes them.

@@ -12,6 +12,7 @@ use super::super::statement::{Rejection, Statement};
 use super::super::wiegand::{Cards, bits};
 use super::super::{Codec, bytes};
 use super::Recording;
+use super::exchanges::body;
 
 /// Damaged copies of each kind of one text: enough to meet every byte of a frame and every region of a document.
 const COPIES_MAX: usize = 300;
@@ -21,13 +22,18 @@ type Found<'r> = (&'r Spanned<String>, Result<usize, String>);
 /// Every exchange that comes from a device, with how many damaged copies behaved, or the first that did not.
 pub fn of<'r>(recording: &'r Recording, codec: &Codec) -> Vec<Found<'r>> {
     match codec {
-        Codec::Mqtt(codec) => {
-            recording.says.iter().map(|says| (&says.what, message(codec, &says.topic, &says.body))).collect()
-        }
+        Codec::Mqtt(codec) => recording
+            .says
+            .iter()
+            .map(|says| (&says.what, message(codec, &says.topic, &bytes_of(&says.body, says.body_hex.as_ref()))))
+            .collect(),
         Codec::Http(codec) => recording
             .post
             .iter()
-            .map(|post| (&post.what, posted(codec, post.path.as_deref(), &post.content_type, &post.body)))
+            .map(|post| {
+                let body = bytes_of(&post.body, post.body_hex.as_ref());
+                (&post.what, posted(codec, post.path.as_deref(), &post.content_type, &body))
+            })
             .collect(),
         Codec::Serial(codec) => recording.frame.iter().map(|frame| (&frame.what, framed(codec, &frame.hex))).collect(),
         Codec::Modbus(codec) => recording
@@ -60,7 +66,12 @@ pub fn of<'r>(recording: &'r Recording, codec: &Codec) -> Vec<Found<'r>> {
     }
 }
 
-fn message(codec: &MqttCodec, topic: &str, body: &str) -> Result<usize, String> {
+/// What the exchange itself has already complained about is nothing here.
+fn bytes_of(text: &str, in_hex: Option<&String>) -> Vec<u8> {
+    body(text, in_hex).unwrap_or_default()
+}
+
+fn message(codec: &MqttCodec, topic: &str, body: &[u8]) -> Result<usize, String> {
     let decode = |bytes: &[u8]| {
         codec.decode(topic, bytes).map(|heard| match heard.what {
             Meaning::Says(says) => says,
@@ -70,7 +81,7 @@ fn message(codec: &MqttCodec, topic: &str, body: &str) -> Result<usize, String> 
     text(body, decode)
 }
 
-fn posted(codec: &HttpCodec, path: Option<&str>, content_type: &str, body: &str) -> Result<usize, String> {
+fn posted(codec: &HttpCodec, path: Option<&str>, content_type: &str, body: &[u8]) -> Result<usize, String> {
     let decode = |bytes: &[u8]| match path {
         Some(path) => codec.decode(path, content_type, bytes).map(|heard| heard.says),
         None => codec.decode_event(content_type, bytes).map(|heard| heard.says),
@@ -80,8 +91,7 @@ fn posted(codec: &HttpCodec, path: Option<&str>, content_type: &str, body: &str)
 
 /// A text has no check, so a flipped letter may be another plate; but it is one bounded statement or a rejection, a part
 /// of it is no message, and another character set does not change what it means.
-fn text(body: &str, decode: impl Fn(&[u8]) -> Result<Vec<Statement>, Rejection>) -> Result<usize, String> {
-    let whole = body.as_bytes();
+fn text(whole: &[u8], decode: impl Fn(&[u8]) -> Result<Vec<Statement>, Rejection>) -> Result<usize, String> {
     let meant = decode(whole);
     let mut count = 0;
     for copy in flipped(whole).chain(halves(whole)) {
@@ -97,7 +107,9 @@ fn text(body: &str, decode: impl Fn(&[u8]) -> Result<Vec<Statement>, Rejection>)
         }
     }
     let doubled = [whole, whole].concat();
-    let gbk = encoding_rs::GBK.encode(body).0.into_owned();
+    // What is no text in UTF-8 has no other character set to be in.
+    let gbk =
+        std::str::from_utf8(whole).map_or_else(|_| whole.to_vec(), |text| encoding_rs::GBK.encode(text).0.into_owned());
     let broken: Vec<u8> = whole.iter().map(|byte| if byte.is_ascii() { *byte } else { 0xFF }).collect();
     for (copy, how) in [(doubled, "twice"), (gbk, "in GBK"), (broken, "in no character set")] {
         count += 1;

@@ -3,6 +3,7 @@
 
 mod classic;
 mod files;
+pub mod hostile;
 mod letter;
 mod mqtt;
 mod serial;

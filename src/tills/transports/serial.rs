@@ -197,18 +197,23 @@ impl Tills {
 
     async fn ask_in_frame(self: &Arc<Self>, terminal: &TerminalId, frame: &Frame) -> Result<Answer, Problem> {
         let terminal = self.on_line(terminal).await?;
-        let unknown = || Problem::field("verb", format!("{}; a number of docs/till-api.md is allowed", frame.verb));
-        let verb = Verb::numbered(frame.verb).ok_or_else(unknown)?;
-        let mut body: Map<String, Value> = if frame.body.is_empty() {
-            Map::new()
-        } else {
-            serde_json::from_slice(&frame.body)
-                .map_err(|e| Problem::new(Code::BadRequest, format!("body: {e}; a JSON object is allowed")))?
-        };
-        let number = body.remove("number").and_then(|value| value.as_u64());
-        let in_shift = body.remove("in_shift").and_then(|value| value.as_u64());
-        let shift = in_shift.map(|shift| u32::try_from(shift).unwrap_or(u32::MAX));
-        let key = verb.writes().then(|| hex::encode(frame.key));
-        self.ask(&terminal, Request { verb, key, number, shift, body }).await
+        self.ask(&terminal, request(frame)?).await
     }
+}
+
+/// What a frame of the strong line asks.
+pub(super) fn request(frame: &Frame) -> Result<Request, Problem> {
+    let unknown = || Problem::field("verb", format!("{}; a number of docs/till-api.md is allowed", frame.verb));
+    let verb = Verb::numbered(frame.verb).ok_or_else(unknown)?;
+    let mut body: Map<String, Value> = if frame.body.is_empty() {
+        Map::new()
+    } else {
+        serde_json::from_slice(&frame.body)
+            .map_err(|e| Problem::new(Code::BadRequest, format!("body: {e}; a JSON object is allowed")))?
+    };
+    let number = body.remove("number").and_then(|value| value.as_u64());
+    let in_shift = body.remove("in_shift").and_then(|value| value.as_u64());
+    let shift = in_shift.map(|shift| u32::try_from(shift).unwrap_or(u32::MAX));
+    let key = verb.writes().then(|| hex::encode(frame.key));
+    Ok(Request { verb, key, number, shift, body })
 }

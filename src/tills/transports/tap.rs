@@ -24,7 +24,7 @@ use crate::tills::verbs::{Request, Verb};
 /// A printer's silence after which a receipt without a cut is over.
 const SILENCE: Duration = Duration::from_secs(3);
 /// Longest receipt that is read: some metres of paper.
-const MOST_BYTES: usize = 64 * 1024;
+pub(super) const MOST_BYTES: usize = 64 * 1024;
 /// Longest receipt number and member code.
 const MOST_CHARS: usize = 64;
 /// What a receipt earns for at most where the settings do not say, in fen: ¥5,000.
@@ -93,15 +93,15 @@ pub(super) async fn listen(tills: &Arc<Tills>, tap: &Tap) -> anyhow::Result<()> 
 
 /// What a receipt says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Read {
-    receipt: String,
-    fen: i64,
-    member: Option<String>,
+pub(super) struct Read {
+    pub(super) receipt: String,
+    pub(super) fen: i64,
+    pub(super) member: Option<String>,
 }
 
 impl Tap {
     /// What stands on the paper; none where it is no receipt.
-    fn read(&self, paper: &[u8]) -> Option<Read> {
+    pub(super) fn read(&self, paper: &[u8]) -> Option<Read> {
         let text = self.charset.decode(paper);
         if self.skip.iter().any(|word| text.contains(word.as_str())) {
             return None;
@@ -177,7 +177,7 @@ impl Tills {
 
 impl Read {
     /// The sale. The same receipt of the same day has the same key, so that paper that is printed twice earns once.
-    fn request(&self, day: i32, member: Option<&str>) -> Request {
+    pub(super) fn request(&self, day: i32, member: Option<&str>) -> Request {
         let key = hex::encode(&Sha256::digest(format!("{day}\n{}\n{}", self.receipt, self.fen))[..16]);
         let mut body = Map::new();
         body.insert("receipt_no".to_owned(), json!(self.receipt));
@@ -192,7 +192,7 @@ impl Read {
 
 /// What is on the paper: a printer's bytes without its commands.
 #[derive(Debug, Default)]
-struct Paper {
+pub(super) struct Paper {
     text: Vec<u8>,
     /// A command that is not whole yet.
     command: Vec<u8>,
@@ -202,7 +202,7 @@ struct Paper {
 
 impl Paper {
     /// Takes a byte; true where the paper was cut.
-    fn hear(&mut self, byte: u8) -> bool {
+    pub(super) fn hear(&mut self, byte: u8) -> bool {
         if self.to_skip > 0 {
             self.to_skip -= 1;
             return false;
@@ -224,7 +224,8 @@ impl Paper {
         }
     }
 
-    fn take(&mut self) -> Vec<u8> {
+    /// What stands on it; it is empty afterwards.
+    pub(super) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.text)
     }
 }

@@ -49,7 +49,7 @@ impl Line {
         Self { word, number, shift, fields: fields.collect() }
     }
 
-    fn request(&self) -> Result<Request, Problem> {
+    pub(super) fn request(&self) -> Result<Request, Problem> {
         let allowed = || Verb::all().map(Verb::name).collect::<Vec<_>>().join(", ");
         let unknown = || Problem::field("verb", format!("{:?}; allowed are {}", self.word, allowed()));
         let verb = Verb::named(&self.word).ok_or_else(unknown)?;

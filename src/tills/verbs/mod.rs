@@ -18,7 +18,7 @@ use super::Tills;
 use super::access::Terminal;
 use super::body::Body;
 use super::problem::{Code, Problem};
-use crate::domain::event::TillMark;
+use crate::domain::event::{Input, MemberId, Shown, TillMark};
 
 pub(super) use lookup::{MOST_CODE_CHARS, resolve};
 pub(super) use quote::MOST_STAY_CHARS;
@@ -169,6 +169,19 @@ pub struct Request {
 }
 
 impl Request {
+    /// What it asks of the loop, where it changes something, for those who throw harm at it: the same steps without a
+    /// ledger file, in which every member who is named is there.
+    pub(super) fn understood(self, terminal: &Terminal) -> Result<Option<Input>, Problem> {
+        let Self { verb, key, number, shift, body } = self;
+        let body = Body::of(Value::Object(body), "body", verb.fields())?;
+        body.refuse_cards()?;
+        let (Some(key), true) = (key, verb.writes()) else { return Ok(None) };
+        let fingerprint = body.fingerprint_of(verb.name());
+        let member = body.has("member_ref").then(|| (MemberId("harm".to_owned()), Shown::Fixed));
+        let mark = TillMark { number, shift, merchant: None, shop: None };
+        parse::input(verb, &body, terminal, &key, fingerprint, mark, member).map(Some)
+    }
+
     /// Whether it uses something up, so that it must not be done long after it was asked.
     pub(super) fn spends(&self) -> bool {
         let is_points = |tender: &Value| tender["kind"] == "points";

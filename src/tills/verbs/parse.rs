@@ -3,7 +3,8 @@
 use super::Verb;
 use super::quote::MOST_STAY_CHARS;
 use crate::domain::event::{
-    CouponWish, Fen, Gift, HourTotals, MemberId, Money, MoneyKind, OpId, Shown, StayId, TillCommit, TillMark, TillWish,
+    CouponWish, Fen, Gift, HourTotals, Input, MemberId, Money, MoneyKind, OpId, Shown, StayId, TillAct, TillCommit,
+    TillMark, TillWish,
 };
 use crate::tills::access::{Terminal, check_key};
 use crate::tills::body::{Body, MOST_FEN};
@@ -33,8 +34,30 @@ const MOST_SALES_AN_HOUR: i64 = 100_000;
 /// The most that they may come to.
 const MOST_FEN_AN_HOUR: i64 = 100 * MOST_FEN;
 
+/// What a verb that changes something asks of the loop.
+pub(super) fn input(
+    verb: Verb,
+    body: &Body,
+    terminal: &Terminal,
+    key: &str,
+    fingerprint: String,
+    mark: TillMark,
+    member: Option<(MemberId, Shown)>,
+) -> Result<Input, Problem> {
+    let is_gift = verb == Verb::Validate || (verb == Verb::Coupon && body.has("stay"));
+    if is_gift {
+        return gift(verb, body, terminal, key, fingerprint, mark).map(Input::Till);
+    }
+    if verb == Verb::Commit {
+        return commit(body, terminal, key, fingerprint, mark, member).map(Input::Till);
+    }
+    let wish = wish(verb, body, member)?;
+    let (terminal, key) = (terminal.id.clone(), key.to_owned());
+    Ok(Input::TillAct(TillAct { terminal, key, fingerprint, mark, wish }))
+}
+
 /// A commit.
-pub(super) fn commit(
+fn commit(
     body: &Body,
     terminal: &Terminal,
     key: &str,
@@ -88,7 +111,7 @@ pub(super) fn commit(
 }
 
 /// What is given to a stay besides money. The merchant is the terminal's own.
-pub(super) fn gift(
+fn gift(
     verb: Verb,
     body: &Body,
     terminal: &Terminal,
@@ -127,7 +150,7 @@ pub(super) fn gift(
 }
 
 /// Anything else that changes something.
-pub(super) fn wish(verb: Verb, body: &Body, member: Option<(MemberId, Shown)>) -> Result<TillWish, Problem> {
+fn wish(verb: Verb, body: &Body, member: Option<(MemberId, Shown)>) -> Result<TillWish, Problem> {
     let op = |name: &str| body.needed_text(name, MOST_OP_CHARS).map(OpId::from);
     Ok(match verb {
         Verb::Hello => TillWish::OpenShift { operator: body.text("operator", MOST_OPERATOR_CHARS)?.map(str::to_owned) },
@@ -184,7 +207,7 @@ pub(super) fn wish(verb: Verb, body: &Body, member: Option<(MemberId, Shown)>) -
         | Verb::Quote
         | Verb::Query
         | Verb::Totals => {
-            unreachable!("no wish of its own")
+            unreachable!("these change nothing, or have no wish of their own")
         }
     })
 }

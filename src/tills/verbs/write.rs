@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::lookup::{MemberRef, member_gone, resolve};
 use super::receipt::{self, Place};
 use super::{Answer, Verb, parse};
-use crate::domain::event::{Fen, Input, MemberId, Reply, Shown, TerminalId, TillAct, TillAnswer, TillMark};
+use crate::domain::event::{Fen, Input, MemberId, Reply, Shown, TerminalId, TillAnswer, TillMark};
 use crate::domain::till::TOMBSTONED;
 use crate::site::Unavailable;
 use crate::store::reader::journal::Operation;
@@ -47,41 +47,7 @@ impl Tills {
         if asked?.is_some() && member.is_none() {
             return Err(member_gone());
         }
-        let wish = |verb| {
-            let (terminal, key, fingerprint, mark) =
-                (terminal.id.clone(), key.clone(), fingerprint.clone(), mark.clone());
-            let wish = parse::wish(verb, body, member.clone())?;
-            Ok::<_, Problem>(Input::TillAct(TillAct { terminal, key, fingerprint, mark, wish }))
-        };
-        let input = match verb {
-            Verb::Coupon if !body.has("stay") => wish(verb)?,
-            Verb::Validate | Verb::Coupon => {
-                Input::Till(parse::gift(verb, body, terminal, &key, fingerprint.clone(), mark.clone())?)
-            }
-            Verb::Commit => {
-                Input::Till(parse::commit(body, terminal, &key, fingerprint.clone(), mark.clone(), member.clone())?)
-            }
-            Verb::Hello
-            | Verb::Hold
-            | Verb::Capture
-            | Verb::Release
-            | Verb::Void
-            | Verb::Refund
-            | Verb::Reverse
-            | Verb::Close
-            | Verb::CouponReturn
-            | Verb::Report => wish(verb)?,
-            Verb::Status
-            | Verb::Lookup
-            | Verb::Quote
-            | Verb::Query
-            | Verb::Totals
-            | Verb::CouponCheck
-            | Verb::Receipt
-            | Verb::Slip => {
-                unreachable!("these change nothing")
-            }
-        };
+        let input = parse::input(verb, body, terminal, &key, fingerprint, mark, member)?;
         let answer = self.submit(&key, input, guard).await?;
         self.answer(&terminal.id, &key, answer).await
     }
