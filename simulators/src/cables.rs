@@ -47,6 +47,8 @@ pub struct Cables {
 #[derive(Debug, Default)]
 struct State {
     wrong: VecDeque<Swap>,
+    /// Whether the first of them shows; not while a vehicle stands where the one before was put right.
+    shows: bool,
     /// Raises that moved the other lane's arm.
     astray: u32,
     /// Vehicles that went over the swapped loops.
@@ -65,7 +67,8 @@ impl Cables {
 
     /// The pair that is wrong now.
     pub fn wrong(&self) -> Option<Swap> {
-        self.state().wrong.front().copied()
+        let state = self.state();
+        state.wrong.front().filter(|_| state.shows).copied()
     }
 
     /// Whether this pair of this lane is wrong now.
@@ -101,16 +104,11 @@ impl Cables {
         }
     }
 
-    /// The electrician puts the pair right; the next one that is wrong shows from now on.
+    /// The electrician puts the pair right.
     pub fn mend(&self) {
-        self.state().wrong.pop_front();
-        self.strike();
-    }
-
-    fn strike(&self) {
-        if let Some(swap) = self.wrong() {
-            self.faults.at(swap.place()).strikes(swap.fault());
-        }
+        let mut state = self.state();
+        state.wrong.pop_front();
+        state.shows = false;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -165,10 +163,15 @@ mod tests {
     fn one_pair_after_the_other_is_wrong_and_each_strikes_once() {
         let cables = Cables::of(&Faults::of([Fault::Swapped, Fault::SwappedRelays, Fault::SwappedLoops]));
         let [way_in, way_out] = INNER_LANES;
+        assert_eq!(cables.wrong(), None, "nobody is there yet");
+        cables.go_on();
+        cables.go_on();
         assert!(cables.are_wrong(Swap::Switches, way_in) && !cables.are_wrong(Swap::Relays, way_in));
         assert_eq!(cables.passed(way_in).unwrap().alarms, [("arm_up_unasked", way_out), ("arm_not_seen_up", way_in)]);
         assert_eq!(cables.faults.struck().values().sum::<u32>(), 1, "what is not wrong yet has not struck");
         cables.mend();
+        assert_eq!(cables.wrong(), None, "the vehicle that brought the electrician still stands there");
+        cables.go_on();
         assert!(cables.are_wrong(Swap::Relays, way_out) && !cables.are_wrong(Swap::Relays, "exit-1"));
         assert_eq!(
             cables.passed(way_in),
@@ -176,11 +179,15 @@ mod tests {
             "whom the guard lets through was kept waiting, and that is what counts"
         );
         cables.mend();
-        assert!(cables.are_wrong(Swap::Loops, way_out) && !cables.are_wrong(Swap::Loops, way_in));
+        cables.go_on();
+        assert!(
+            !cables.are_right() && cables.are_wrong(Swap::Loops, way_out) && !cables.are_wrong(Swap::Loops, way_in)
+        );
         assert_eq!((cables.passed(way_out), cables.passed(way_in)), (None, None), "one alone tells nothing");
         assert_eq!(cables.passed(way_out).unwrap().alarms, [("loops_swapped", way_out)]);
         cables.mend();
-        assert_eq!((cables.wrong(), cables.passed(way_out)), (None, None));
+        cables.go_on();
+        assert!(cables.are_right() && cables.wrong().is_none() && cables.passed(way_out).is_none());
         assert!(cables.faults.struck().values().all(|times| *times == 1));
     }
 }

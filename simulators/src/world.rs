@@ -112,7 +112,7 @@ pub struct World {
     mall: Arc<Mall>,
     asks: mpsc::Sender<Ask>,
     gear: Vec<LaneGear>,
-    strokes: mpsc::Receiver<Stroke>,
+    strokes: Option<mpsc::Receiver<Stroke>>,
 }
 
 impl World {
@@ -156,7 +156,7 @@ impl World {
             account: Mutex::new(Account::default()),
             plan,
         };
-        Ok(Self { mall: Arc::new(mall), asks, gear, strokes })
+        Ok(Self { mall: Arc::new(mall), asks, gear, strokes: Some(strokes) })
     }
 
     /// What each lane hangs on, for the box's settings.
@@ -169,13 +169,14 @@ impl World {
         self.mall.cards.path()
     }
 
-    /// Lets the day happen and returns the world's account of it, when every car is gone.
-    pub async fn run(self) -> Result<Outcome> {
+    /// Lets the day happen and returns the world's account of it, when every car is gone. The devices stay on until the
+    /// world is dropped.
+    pub async fn run(&mut self) -> Result<Outcome> {
         let begins_ms = u64::try_from(self.mall.clock.now_ms()).context("begin after 1970")?;
         self.mall.begins_ms.store(begins_ms, Ordering::SeqCst);
         let devices = self.gear.iter().map(|gear| (gear.lane, gear.device.name())).collect();
-        let cloud = tokio::spawn(cut_and_restore(Arc::clone(&self.mall), self.asks));
-        let watching = tokio::spawn(tell_of(Arc::clone(&self.mall), self.strokes));
+        let cloud = tokio::spawn(cut_and_restore(Arc::clone(&self.mall), self.asks.clone()));
+        let watching = self.strokes.take().map(|strokes| tokio::spawn(tell_of(Arc::clone(&self.mall), strokes)));
         for lane in self.mall.lanes.values() {
             lane.lock().await.tell_arm().await.context("tell where an arm is")?;
         }
@@ -194,8 +195,13 @@ impl World {
             }
         }
         cloud.await.context("finish the cut of the line")?;
+        for lane in self.mall.lanes.values() {
+            lane.lock().await.closed().await?;
+        }
         let arms = self.mall.arms().await;
-        watching.abort();
+        if let Some(watching) = watching {
+            watching.abort();
+        }
         Ok(Outcome { devices, ..self.mall.outcome(arms, visits) })
     }
 }

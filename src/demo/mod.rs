@@ -115,7 +115,7 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
         clock,
     };
     let rules = daemon::rules(&plan);
-    let world = World::open(settings, plan, asks_in, progress_in).await.context("open the simulated mall")?;
+    let mut world = World::open(settings, plan, asks_in, progress_in).await.context("open the simulated mall")?;
     let config = daemon::settings(&daemon::Surroundings {
         folder: &folder.path,
         listen,
@@ -142,19 +142,20 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
             }
         }
     };
-    drop(watcher.await);
     let books = daemon.settled_books(SETTLE_TIMEOUT).await?;
-    let latency = daemon.latency_us().await?;
+    let (latency, cloud) = (daemon.latency_us().await?, mall.accounts().await?);
     if !options.headless {
         say_unless(is_quiet, &format!("The day is done; the page stays open at {base} until Ctrl-C."));
         told_to_stop().await?;
     }
     daemon.stop().await?;
+    drop(world);
+    drop(watcher.await);
     let ledger = folder.path.join("ledger.db");
     let verdict = crate::store::journal::verify(&ledger).context("verify the journal")?;
     let losses = losses(&ledger, clock.now_ms())?;
     let alarms = alarms(&ledger).await?;
-    Report::make(&Told { outcome, books, cloud: mall.accounts().await?, verdict, losses, alarms, latency_us: latency })
+    Report::make(&Told { outcome, books, cloud, verdict, losses, alarms, latency_us: latency })
 }
 
 /// What the box's own report says was lost, over all days that the demo touched.

@@ -12,7 +12,7 @@ use super::matching::answer::{Thresholds, Verdict};
 use super::plate::Plate;
 use super::points;
 use super::stay::StayState;
-use super::{emergency, entry, reread, zones};
+use super::{cables, emergency, entry, reread, zones};
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;
@@ -426,6 +426,7 @@ pub(super) fn wait(work: &mut Work<'_>, visit: Visit, due: Option<Fen>, why: Wai
 
 /// The waiting vehicle is not here, or not the one it seemed: its stay goes on as if it had never come to the exit.
 pub(super) fn withdraw(work: &mut Work<'_>, why: &str) {
+    cables::gone_back(work);
     if let Some(inside) = &work.facts.visit_stay
         && inside.stay.state == StayState::PendingExit
     {

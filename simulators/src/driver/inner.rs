@@ -17,7 +17,7 @@ const READS_AT_WRONG_CABLES: usize = 3;
 impl Trip<'_> {
     /// Into the inner lot, and out of it later.
     pub(super) async fn visit_inner_lot(&mut self, entered_ms: i64) -> Result<()> {
-        if self.mall.cables.wrong().is_none() {
+        if self.mall.cables.are_right() {
             for (lane, quarter) in INNER_LANES.into_iter().zip([1, 3]) {
                 self.mall.until_moment(entered_ms + self.plan.parked_ms * quarter / 4).await;
                 self.pass_inner(lane).await?;
@@ -29,9 +29,10 @@ impl Trip<'_> {
         let _turn = self.mall.rounds.lock().await;
         for _ in 0..ROUNDS {
             for lane in INNER_LANES {
+                self.mall.cables.go_on();
                 self.pass_inner(lane).await?;
             }
-            if self.mall.cables.wrong().is_none() {
+            if self.mall.cables.are_right() {
                 break;
             }
         }
