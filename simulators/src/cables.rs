@@ -60,9 +60,21 @@ impl Cables {
     pub fn of(faults: &Faults) -> Self {
         let all = [Swap::Switches, Swap::Relays, Swap::Loops];
         let wrong = all.into_iter().filter(|swap| faults.has(swap.fault())).collect();
-        let cables = Self { faults: faults.clone(), state: Mutex::new(State { wrong, ..State::default() }) };
-        cables.strike();
-        cables
+        Self { faults: faults.clone(), state: Mutex::new(State { wrong, ..State::default() }) }
+    }
+
+    /// Whether nothing is wrong any more.
+    pub fn are_right(&self) -> bool {
+        self.state().wrong.is_empty()
+    }
+
+    /// Nobody stands in the lanes: the next pair that is wrong shows from now on.
+    pub fn go_on(&self) {
+        let mut state = self.state();
+        if let Some(swap) = state.wrong.front().filter(|_| !state.shows) {
+            self.faults.at(swap.place()).strikes(swap.fault());
+            state.shows = true;
+        }
     }
 
     /// The pair that is wrong now.

@@ -180,10 +180,11 @@ impl Report {
     }
 }
 
-/// What wrong cables did to a vehicle and none of the alarms that follow from it was raised, in words.
+/// What wrong cables did to a vehicle and none of the alarms that follow from it was raised, in words. Nothing follows where
+/// the box believed a device away: then it had no wires to hold against each other.
 fn untold(misled: &Misled, alarms: &BTreeMap<String, u32>) -> Option<String> {
     let codes: Vec<&str> = misled.alarms.iter().map(|(code, _)| *code).collect();
-    let is_told = codes.iter().any(|code| alarms.contains_key(*code));
+    let is_told = codes.iter().chain(&["device_lost"]).any(|code| alarms.contains_key(*code));
     (!is_told).then(|| {
         let (lane, what) = (misled.lane, misled.swap.words());
         format!("at {lane} {what}, and nobody was told {}", codes.join(" or "))

@@ -27,6 +27,9 @@ impl Trip<'_> {
         // A box that is killed between a vehicle and its words about it has nothing to tell, and nobody could demand it.
         self.mall.until_kill_is_over().await;
         let _turn = self.mall.rounds.lock().await;
+        for lane in INNER_LANES {
+            self.lane(lane).await?.tell_arm().await?;
+        }
         for _ in 0..ROUNDS {
             for lane in INNER_LANES {
                 self.mall.cables.go_on();
