@@ -1,5 +1,6 @@
 //! One lane as a driver meets it: a camera that looks, loops in the road, and an arm that goes up and comes down.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use anyhow::{Context, Result};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::cables::{Cables, Swap, the_other};
 use crate::camera::{Camera, CameraInput, Capture, GateStatus, OutputCommand, Reported};
 use crate::faults::{Fault, Faults};
 use crate::led_card::{Heard, LedLine};
@@ -34,14 +36,35 @@ const BOARD_LOWER_LIMIT: u8 = 4;
 const BOARD_RAISES: u8 = 0;
 const BOARD_LOWERS: u8 = 1;
 
-/// What the arm and the loops of a lane are wired to.
-pub enum Wiring {
-    /// To the camera's inputs and outputs.
-    Camera(mpsc::Receiver<OutputCommand>),
-    /// To a relay board.
-    Board(Arc<RelayBoard>, mpsc::Receiver<BoardReport>),
-    /// To a card that has relays and inputs besides its display.
+/// A lane's devices.
+pub struct Wiring {
+    /// What looks at plates.
+    pub camera: Arc<Camera>,
+    /// Where the loops and the limit switches are.
+    pub contacts: Contacts,
+    /// What moves the arm.
+    pub relays: Relays,
+}
+
+/// Where the contacts of loops and limit switches are.
+#[derive(Clone)]
+pub enum Contacts {
+    /// At the camera's inputs.
+    Camera,
+    /// At a board's.
+    Board(Arc<RelayBoard>),
+    /// At those of a card that has inputs besides its display.
     Card(Arc<LedLine>),
+}
+
+/// Whose relays move the arm.
+pub enum Relays {
+    /// The camera's.
+    Camera(mpsc::Receiver<OutputCommand>),
+    /// A board's.
+    Board(mpsc::Receiver<BoardReport>),
+    /// A card's, by [`listen`].
+    Card(mpsc::Receiver<Pulse>),
 }
 
 /// The loops in the road.
@@ -81,36 +104,63 @@ pub enum ArmPosition {
 
 /// A lane. Only one vehicle is in front of it at a time.
 pub struct Barrier {
-    name: String,
     gear: Gear,
+    /// Whether a vehicle stands on the arrival loop that is told only after its plate.
+    is_held_back: AtomicBool,
     raises: mpsc::Receiver<Instant>,
     cleared: mpsc::Sender<()>,
     position: watch::Receiver<ArmPosition>,
     moves: Arc<Moves>,
-    arm: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+/// Builds the lanes of a place, with the cables between them as they are.
+pub fn build(
+    wirings: Vec<(&'static str, Wiring)>,
+    faults: &Faults,
+    cables: &Arc<Cables>,
+) -> BTreeMap<&'static str, Barrier> {
+    let of = |wiring: &Wiring| Senses { camera: Arc::clone(&wiring.camera), contacts: wiring.contacts.clone() };
+    let senses: BTreeMap<_, _> = wirings.iter().map(|(lane, wiring)| (*lane, of(wiring))).collect();
+    let (mut arms, mut ears) = (BTreeMap::new(), BTreeMap::new());
+    for (lane, _) in &wirings {
+        let (pulses, heard) = mpsc::channel(RAISES_QUEUED);
+        arms.insert(*lane, pulses);
+        ears.insert(*lane, heard);
+    }
+    let mut lanes = BTreeMap::new();
+    for (lane, wiring) in wirings {
+        let Some(pulses) = ears.remove(lane) else { continue };
+        let own = of(&wiring);
+        let others = senses.get(the_other(lane)).unwrap_or(&own).clone();
+        let gear = Gear { lane, own, others, cables: Arc::clone(cables), faults: faults.at(lane) };
+        let wires = Wires {
+            lane,
+            own: arms[lane].clone(),
+            others: arms.get(the_other(lane)).unwrap_or(&arms[lane]).clone(),
+            cables: Arc::clone(cables),
+        };
+        let has_eyes = !matches!(wiring.relays, Relays::Board(_));
+        let wires = tokio::spawn(wires.carry(wiring.relays));
+        lanes.insert(lane, Barrier::new(gear, has_eyes, pulses, wires));
+    }
+    lanes
 }
 
 impl Barrier {
-    /// Builds a lane of this name around a camera. `tells_arm` is the camera whose inputs see the arm: its own, or another
-    /// lane's where cables are swapped.
-    pub fn build(name: &str, camera: Arc<Camera>, tells_arm: Arc<Camera>, wiring: Wiring, faults: Arc<Faults>) -> Self {
-        let (contacts, pulses) = match wiring {
-            Wiring::Camera(commands) => (Contacts::Camera, Pulses::Camera(commands)),
-            Wiring::Board(board, reports) => (Contacts::Board(board), Pulses::Board(reports)),
-            Wiring::Card(card) => (Contacts::Card(Arc::clone(&card)), Pulses::Card(listen(card))),
-        };
-        let gear = Gear { camera, tells_arm, contacts, faults };
+    fn new(gear: Gear, has_eyes: bool, pulses: mpsc::Receiver<Pulse>, wires: JoinHandle<()>) -> Self {
         let (raised, raises) = mpsc::channel(RAISES_QUEUED);
         let (cleared, clearings) = mpsc::channel(1);
         let (moved, position) = watch::channel(ArmPosition::Down);
         let moves = Arc::<Moves>::default();
-        let arm = Arm { gear: gear.clone(), pulses, clearings, raised, moved, moves: Arc::clone(&moves) };
-        Self { name: name.to_owned(), gear, raises, cleared, position, moves, arm: tokio::spawn(arm.work()) }
+        let arm = Arm { gear: gear.clone(), has_eyes, pulses, clearings, raised, moved, moves: Arc::clone(&moves) };
+        let tasks = [wires, tokio::spawn(arm.work())];
+        Self { gear, is_held_back: AtomicBool::new(false), raises, cleared, position, moves, tasks }
     }
 
     /// Whether the camera's clock is so wrong that the box takes its own.
     pub fn has_wrong_clock(&self) -> bool {
-        self.gear.camera.has_wrong_clock()
+        self.gear.own.camera.has_wrong_clock()
     }
 
     /// How often the arm did not move although its relay was closed.
@@ -119,8 +169,8 @@ impl Barrier {
     }
 
     /// The lane's name in the box's settings.
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn name(&self) -> &'static str {
+        self.gear.lane
     }
 
     /// How often the arm was told to come down and did, and how often it came down on a vehicle.
@@ -130,7 +180,8 @@ impl Barrier {
 
     /// Says where the arm is, as devices do when they are switched on.
     pub async fn tell_arm(&self) -> Result<()> {
-        self.gear.report_arm(*self.position.borrow()).await
+        let position = *self.position.borrow();
+        self.gear.report_arm(position).await
     }
 
     /// Waits until the arm is down behind the vehicle before; raises that nobody used are forgotten.
@@ -142,7 +193,9 @@ impl Barrier {
 
     /// The camera reads a vehicle.
     pub async fn read(&self, capture: &Capture) -> Result<Reported> {
-        self.gear.camera.report(capture).await
+        let reported = self.gear.own.camera.report(capture).await?;
+        self.say_what_was_held_back().await?;
+        Ok(reported)
     }
 
     /// The vehicle comes onto a loop or leaves it, and stays so until the box can know.
@@ -151,12 +204,23 @@ impl Barrier {
             // It is where it is, whatever the loop's detector says of it and when.
             self.moves.is_under.store(occupied, Ordering::SeqCst);
         }
+        if on == Loop::Arrival && occupied && self.gear.faults.strikes(Fault::Reordered) {
+            self.is_held_back.store(true, Ordering::SeqCst);
+            tokio::time::sleep(VEHICLE_MOVES).await;
+            return Ok(());
+        }
+        // A vehicle that goes away again was there before.
+        self.say_what_was_held_back().await?;
         self.gear.report_loop(on, occupied).await?;
         tokio::time::sleep(VEHICLE_MOVES).await;
-        match &self.gear.contacts {
-            Contacts::Camera => {}
-            Contacts::Board(board) => board.inputs_noticed().await,
-            Contacts::Card(card) => card.inputs_noticed().await,
+        self.gear.own.noticed().await;
+        Ok(())
+    }
+
+    async fn say_what_was_held_back(&self) -> Result<()> {
+        if self.is_held_back.swap(false, Ordering::SeqCst) {
+            self.gear.report_loop(Loop::Arrival, true).await?;
+            self.gear.own.noticed().await;
         }
         Ok(())
     }
@@ -193,29 +257,48 @@ impl Barrier {
 
 impl Drop for Barrier {
     fn drop(&mut self) {
-        self.arm.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
     }
 }
 
-/// The devices of a lane.
+/// What sees a lane, and the one whose cables may be in the places of its own.
 #[derive(Clone)]
 struct Gear {
-    camera: Arc<Camera>,
-    tells_arm: Arc<Camera>,
-    contacts: Contacts,
-    faults: Arc<Faults>,
+    lane: &'static str,
+    own: Senses,
+    others: Senses,
+    cables: Arc<Cables>,
+    faults: Faults,
 }
 
-/// Where the loops' contacts are.
+/// What tells the box of plates, loops and the arm.
 #[derive(Clone)]
-enum Contacts {
-    Camera,
-    Board(Arc<RelayBoard>),
-    Card(Arc<LedLine>),
+struct Senses {
+    camera: Arc<Camera>,
+    contacts: Contacts,
 }
 
 impl Gear {
-    /// Only the lane on the board has a loop under its arm.
+    async fn report_loop(&self, on: Loop, occupied: bool) -> Result<()> {
+        let are_swapped = self.cables.are_wrong(Swap::Loops, self.lane);
+        let by_cable = match on {
+            Loop::Arrival if are_swapped => Loop::Passage,
+            Loop::Passage if are_swapped => Loop::Arrival,
+            Loop::Arrival | Loop::Passage | Loop::Safety => on,
+        };
+        self.own.report_loop(by_cable, occupied).await
+    }
+
+    async fn report_arm(&self, position: ArmPosition) -> Result<()> {
+        let are_swapped = self.cables.are_wrong(Swap::Switches, self.lane);
+        if are_swapped { &self.others } else { &self.own }.report_arm(position).await
+    }
+}
+
+impl Senses {
+    /// Only a lane on a board has a loop under its arm.
     async fn report_loop(&self, on: Loop, occupied: bool) -> Result<()> {
         let (camera_input, board_input) = match on {
             Loop::Arrival => (Some(CameraInput::ArrivalLoop), BOARD_ARRIVAL),
@@ -246,28 +329,32 @@ impl Gear {
                 card.set_input(BOARD_UPPER_LIMIT, position == ArmPosition::Up);
                 card.set_input(BOARD_LOWER_LIMIT, position == ArmPosition::Down);
             }
-            Contacts::Camera => self.tells_arm.report_gate(status).await?,
+            Contacts::Camera => self.camera.report_gate(status).await?,
         }
         Ok(())
+    }
+
+    /// Returns when a box that asks for inputs has asked.
+    async fn noticed(&self) {
+        match &self.contacts {
+            Contacts::Camera => {}
+            Contacts::Board(board) => board.inputs_noticed().await,
+            Contacts::Card(card) => card.inputs_noticed().await,
+        }
     }
 }
 
 /// What an arm is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pulse {
+pub enum Pulse {
+    /// To go up, and when.
     Up(Instant),
+    /// To come down.
     Down,
 }
 
-/// Where pulses come from.
-enum Pulses {
-    Camera(mpsc::Receiver<OutputCommand>),
-    Board(mpsc::Receiver<BoardReport>),
-    Card(mpsc::Receiver<Pulse>),
-}
-
 /// The card's relays as pulses, until the card is gone or nobody waits for them.
-fn listen(card: Arc<LedLine>) -> mpsc::Receiver<Pulse> {
+pub fn listen(card: Arc<LedLine>) -> mpsc::Receiver<Pulse> {
     let (heard, pulses) = mpsc::channel(RAISES_QUEUED);
     let listening = move || {
         while !heard.is_closed() {
@@ -286,7 +373,7 @@ fn listen(card: Arc<LedLine>) -> mpsc::Receiver<Pulse> {
     pulses
 }
 
-impl Pulses {
+impl Relays {
     /// The next pulse; none when the device is gone.
     async fn next(&mut self) -> Option<Pulse> {
         match self {
@@ -308,10 +395,35 @@ impl Pulses {
     }
 }
 
+/// The wires from a lane's relays to an arm.
+struct Wires {
+    lane: &'static str,
+    own: mpsc::Sender<Pulse>,
+    others: mpsc::Sender<Pulse>,
+    cables: Arc<Cables>,
+}
+
+impl Wires {
+    async fn carry(self, mut relays: Relays) {
+        while let Some(pulse) = relays.next().await {
+            let is_astray = self.cables.are_wrong(Swap::Relays, self.lane);
+            if is_astray && matches!(pulse, Pulse::Up(_)) {
+                self.cables.lead_astray();
+            }
+            let arm = if is_astray { &self.others } else { &self.own };
+            if arm.send(pulse).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
 /// The arm, in its own task.
 struct Arm {
     gear: Gear,
-    pulses: Pulses,
+    /// Whether it sees that its vehicle has gone, and comes down by itself; one on a board's relays waits for the box.
+    has_eyes: bool,
+    pulses: mpsc::Receiver<Pulse>,
     clearings: mpsc::Receiver<()>,
     raised: mpsc::Sender<Instant>,
     moved: watch::Sender<ArmPosition>,
@@ -320,7 +432,7 @@ struct Arm {
 
 impl Arm {
     async fn work(mut self) {
-        while let Some(pulse) = self.pulses.next().await {
+        while let Some(pulse) = self.pulses.recv().await {
             // One that is down already has nowhere to go.
             let Pulse::Up(at) = pulse else { continue };
             if self.gear.faults.strikes(Fault::DeadRelay) {
@@ -340,13 +452,12 @@ impl Arm {
     }
 
     /// Until the vehicle is gone or it is told to come down, or for a while; another raise begins the while again. True
-    /// where it was told. The arm on the board does not see when a vehicle has gone.
+    /// where it was told.
     async fn stay_up(&mut self) -> bool {
-        let has_eyes = !matches!(self.gear.contacts, Contacts::Board(_));
         loop {
             tokio::select! {
-                _ = self.clearings.recv(), if has_eyes => return false,
-                Some(pulse) = self.pulses.next() => match pulse {
+                _ = self.clearings.recv(), if self.has_eyes => return false,
+                Some(pulse) = self.pulses.recv() => match pulse {
                     Pulse::Up(at) => { let _ = self.raised.try_send(at); }
                     Pulse::Down => {
                         self.moves.lowered.fetch_add(1, Ordering::SeqCst);

@@ -1,33 +1,38 @@
-//! A plate camera that speaks the Vzenith dialects, through a broker or by posts: it reports plates, loops and the arm, and
-//! raises the barrier.
+//! A plate camera that speaks one of several dialects, through a broker or by posts: it reports plates, some kinds also
+//! loops and the arm, and it raises the barrier.
 //!
-//! Topics and fields are those of the vendor's documents, MQTT v1.1.14 and the posts of revisions 1.8.0 to 1.9.7.
+//! Vzenith's topics and fields are those of its documents, MQTT v1.1.14 and the posts of revisions 1.8.0 to 1.9.7.
 
 mod broker;
+mod dialect;
+mod isapi;
 mod messages;
+mod native;
 mod posting;
+mod qianyi;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::clock::VirtualClock;
 use crate::faults::{Fault, Faults};
 use crate::photo;
 use broker::Broker;
+use dialect::{Message, Said};
+use messages::Sender;
 use posting::Poster;
+
+pub use dialect::Dialect;
+pub use isapi::LOGIN;
 
 /// What a camera without a readable plate says instead of one.
 pub const NO_PLATE: &str = "_无_";
 /// Output commands waiting for the world; more would mean that nobody looks at the barrier.
 const COMMANDS_QUEUED: usize = 64;
-/// The name of a full result.
-const PLATE: &str = "ivs_result";
 /// How late a late plate is.
 const LATE: Duration = Duration::from_millis(400);
 /// How long a camera needs to start anew in fast time; longer than the box waits for an answer's raise.
@@ -38,6 +43,8 @@ const AHEAD_MS: i64 = 3 * 3600 * 1000;
 /// How a camera is set up.
 #[derive(Clone, Debug)]
 pub struct CameraSettings {
+    /// Whose protocol it speaks.
+    pub dialect: Dialect,
     /// How it is connected.
     pub link: CameraLink,
     /// The serial number, part of every message.
@@ -49,7 +56,7 @@ pub struct CameraSettings {
     /// Whether its full results bring pictures.
     pub sends_pictures: bool,
     /// What goes wrong with it.
-    pub faults: Arc<Faults>,
+    pub faults: Faults,
     /// Whether its clock is wrong.
     pub has_wrong_clock: bool,
 }
@@ -159,10 +166,9 @@ pub struct Camera {
     settings: CameraSettings,
     clock: VirtualClock,
     mouth: Mouth,
+    gate: Option<isapi::Gate>,
     messages: AtomicU64,
     records: AtomicU64,
-    /// An arrival that is told after the plate.
-    held_back: Mutex<Option<CameraInput>>,
 }
 
 enum Mouth {
@@ -178,19 +184,31 @@ impl Camera {
         clock: VirtualClock,
     ) -> Result<(Self, mpsc::Receiver<OutputCommand>)> {
         let (commands, received) = mpsc::channel(COMMANDS_QUEUED);
+        let gate = match settings.dialect {
+            Dialect::Isapi => Some(isapi::Gate::open(commands.clone()).await?),
+            Dialect::VzenithMqtt | Dialect::VzenithHttp | Dialect::Native | Dialect::Qianyi => None,
+        };
         let mouth = match &settings.link {
             CameraLink::Broker { host, port } => {
                 Mouth::Broker(Broker::connect(host, *port, &settings, clock, commands).await?)
             }
-            CameraLink::Posts(address) => Mouth::Posts(Poster::start(*address, &settings.sn, commands)?),
+            CameraLink::Posts(address) => {
+                let alive = settings.dialect.alive(&Sender { sn: &settings.sn, number: 0, now_s: clock.now_s() });
+                Mouth::Posts(Poster::start(*address, alive, commands)?)
+            }
         };
         let (messages, records) = (AtomicU64::new(1), AtomicU64::new(1));
-        Ok((Self { settings, clock, mouth, messages, records, held_back: Mutex::default() }, received))
+        Ok((Self { settings, clock, mouth, gate, messages, records }, received))
     }
 
     /// The serial number.
     pub fn sn(&self) -> &str {
         &self.settings.sn
+    }
+
+    /// Where it is asked for its barrier, if that is how it is told.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.gate.as_ref().map(|gate| gate.address)
     }
 
     /// Whether its clock is so wrong that nobody should believe it.
@@ -202,19 +220,17 @@ impl Camera {
     pub async fn report(&self, capture: &Capture) -> Result<Reported> {
         let faults = &self.settings.faults;
         // A camera numbers its records without a gap, apart from its messages.
-        let number = self.records.fetch_add(1, Ordering::Relaxed);
+        let record = self.records.fetch_add(1, Ordering::Relaxed);
         let ahead_ms = if self.settings.has_wrong_clock { AHEAD_MS } else { 0 };
         let shown = Capture { at_ms: capture.at_ms + ahead_ms, ..capture.clone() };
-        let quick = messages::plate_payload(&self.settings.sn, number, &shown);
-        let mut result = quick.clone();
-        if self.settings.sends_pictures {
+        let pictures = if self.settings.sends_pictures {
             let plate = capture.plate.clone();
-            let pictures = tokio::task::spawn_blocking(move || photo::take(&plate)).await.context("take a picture")?;
-            messages::add_pictures(&mut result, &pictures);
-        }
+            Some(tokio::task::spawn_blocking(move || photo::take(&plate)).await.context("take a picture")?)
+        } else {
+            None
+        };
         if faults.strikes(Fault::Lost) {
             let now = Instant::now();
-            self.say_what_was_held_back().await?;
             return Ok(Reported { first: now, full: now, is_said: false, starts_anew: false });
         }
         if faults.strikes(Fault::Late) {
@@ -226,74 +242,52 @@ impl Camera {
         }
         let first = Instant::now();
         if let (Some(lead), Mouth::Broker(_)) = (self.settings.quick_lead, &self.mouth) {
-            self.say("quick_ivs_result", quick, &capture.plate).await?;
+            self.say(&Said::Plate { capture: &shown, record, is_quick: true, pictures: None }).await?;
             tokio::time::sleep(lead).await;
         }
         let full = Instant::now();
-        self.say(PLATE, result, &capture.plate).await?;
-        self.say_what_was_held_back().await?;
+        self.say(&Said::Plate { capture: &shown, record, is_quick: false, pictures: pictures.as_ref() }).await?;
         Ok(Reported { first, full, is_said: true, starts_anew })
     }
 
     /// Reports that a loop wired to an input was entered or left.
     pub async fn report_input(&self, input: CameraInput, occupied: bool) -> Result<()> {
-        if input == CameraInput::ArrivalLoop && occupied && self.settings.faults.strikes(Fault::Reordered) {
-            *self.held_back() = Some(input);
-            return Ok(());
-        }
-        // A vehicle that goes away again was there before.
-        self.say_what_was_held_back().await?;
-        self.say_input(input, occupied).await
+        self.say(&Said::Input(input, occupied)).await
     }
 
     /// Reports where the arm is. A camera that posts does not know its arm; its switches are on two inputs.
     pub async fn report_gate(&self, status: GateStatus) -> Result<()> {
         match &self.mouth {
-            Mouth::Broker(_) => self.say("barr_gate_status", messages::gate_payload(status), "").await,
+            Mouth::Broker(_) => self.say(&Said::Gate(status)).await,
             Mouth::Posts(_) => {
-                self.say_input(CameraInput::LowerLimit, status == GateStatus::Down).await?;
-                self.say_input(CameraInput::UpperLimit, status == GateStatus::Up).await
+                self.report_input(CameraInput::LowerLimit, status == GateStatus::Down).await?;
+                self.report_input(CameraInput::UpperLimit, status == GateStatus::Up).await
             }
         }
     }
 
-    async fn say_what_was_held_back(&self) -> Result<()> {
-        let held_back = self.held_back().take();
-        match held_back {
-            Some(input) => self.say_input(input, true).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn say_input(&self, input: CameraInput, occupied: bool) -> Result<()> {
-        self.say("gpio_in", messages::input_payload(&self.settings.sn, input, occupied), "").await
-    }
-
-    /// A message of this name, with what happens to messages on their way.
-    async fn say(&self, name: &str, payload: Value, plate: &str) -> Result<()> {
+    /// Says this, with what happens to messages on their way. Where its maker knows nothing of it, it says nothing.
+    async fn say(&self, said: &Said<'_>) -> Result<()> {
+        let (dialect, faults) = (self.settings.dialect, &self.settings.faults);
         let number = self.messages.fetch_add(1, Ordering::Relaxed);
-        let text = match &self.mouth {
-            Mouth::Broker(_) => {
-                messages::envelope(&self.settings.sn, name, number, self.clock.now_s(), payload).to_string()
-            }
-            Mouth::Posts(_) => messages::post(&payload, plate).to_string(),
-        };
-        if self.settings.faults.strikes(Fault::Corrupted) {
-            let cut = text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at);
-            self.send(name, text[..cut].to_owned()).await?;
+        let sender = Sender { sn: &self.settings.sn, number, now_s: self.clock.now_s() };
+        let Some(message) = dialect.message(said, &sender) else { return Ok(()) };
+        if faults.strikes(Fault::Corrupted) {
+            let body = message.body[..message.body.len() / 2].to_vec();
+            self.send(Message { body, ..message.clone() }).await?;
         }
-        let again = self.settings.faults.strikes(Fault::Duplicated).then(|| text.clone());
-        self.send(name, text).await?;
+        let again = faults.strikes(Fault::Duplicated).then(|| message.clone());
+        self.send(message).await?;
         match again {
-            Some(text) => self.send(name, text).await,
+            Some(message) => self.send(message).await,
             None => Ok(()),
         }
     }
 
-    async fn send(&self, name: &str, text: String) -> Result<()> {
+    async fn send(&self, message: Message) -> Result<()> {
         match &self.mouth {
-            Mouth::Broker(broker) => broker.publish(name, text).await,
-            Mouth::Posts(poster) => poster.post(name == PLATE, text).await,
+            Mouth::Broker(broker) => broker.publish(message).await,
+            Mouth::Posts(poster) => poster.post(&message).await,
         }
     }
 
@@ -302,9 +296,8 @@ impl Camera {
             Mouth::Broker(broker) => broker.start_anew(STARTS_ANEW),
             Mouth::Posts(poster) => poster.start_anew(STARTS_ANEW),
         }
-    }
-
-    fn held_back(&self) -> std::sync::MutexGuard<'_, Option<CameraInput>> {
-        self.held_back.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Some(gate) = &self.gate {
+            gate.start_anew(STARTS_ANEW);
+        }
     }
 }

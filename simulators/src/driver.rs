@@ -1,5 +1,7 @@
 //! A driver's visit: in, lunch, perhaps the pay desk, out; and what people do when a barrier stays down.
 
+mod inner;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use crate::outcome::{Passage, Payment, Sale, Visit};
 use crate::plan::{CarPlan, Lunch, Right, Way};
 use crate::tariff::{NOODLE_BAR_GIFT_FEN, Rights, points_earned_by};
 use crate::till::{Failure, Quote, Tender, Transaction};
-use crate::world::{ENTRY_LANE, INNER_LANES, Mall};
+use crate::world::{ENTRY_LANE, Mall};
 
 /// How long a driver waits who expects to be let through, before rolling back a little for a fresh read.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -84,10 +86,7 @@ impl<'a> Trip<'a> {
         let entered_ms = entry.captures_ms.last().copied().unwrap_or(0);
         let leaves_ms = entered_ms + self.plan.parked_ms;
         if self.plan.right == Some(Right::List) {
-            for (lane, quarter) in INNER_LANES.into_iter().zip([1, 3]) {
-                self.mall.until_moment(entered_ms + self.plan.parked_ms * quarter / 4).await;
-                self.pass_inner(lane).await?;
-            }
+            self.visit_inner_lot(entered_ms).await?;
         }
         if self.plan.way == Way::TillBefore {
             self.mall.until_moment(leaves_ms - PAYS_BEFORE_LEAVING_MS).await;
@@ -148,29 +147,6 @@ impl<'a> Trip<'a> {
             Err(error) => self.mall.tell(&format!("the kiosk gives no ticket yet: {error}"), |_| {}),
         }
         Ok(lane.raised(PATIENCE).await.is_some())
-    }
-
-    /// Into the inner lot, or out of it.
-    async fn pass_inner(&mut self, name: &str) -> Result<()> {
-        let mut lane = self.lane(name).await?;
-        let mut passage = Passage { lane: name.to_owned(), ..Passage::default() };
-        lane.closed().await?;
-        lane.step(Loop::Arrival, true).await?;
-        let mut up = false;
-        while !up && passage.captures_ms.len() < READS_BEFORE_HELP {
-            up = self.read_and_wait(&mut lane, &mut passage, &self.plan.plate, PATIENCE).await?;
-        }
-        if !up && passage.is_failed {
-            up = self.guard_raises(&mut lane, &mut passage, "the barrier stays down").await;
-        }
-        if !up {
-            lane.back_out().await?;
-            bail!("is kept out at {name}");
-        }
-        lane.drive_through().await?;
-        self.visit.inner.push(passage);
-        self.mall.tell(&format!("{} drives through {name}", self.plan.plate), |_| {});
-        Ok(())
     }
 
     async fn have_lunch(&mut self, lunch: Lunch) {

@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use tokio::sync::mpsc;
+
+/// Strokes that may wait for whoever watches; who does not keep up misses some.
+const STROKES_QUEUED: usize = 256;
 
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -28,10 +32,14 @@ pub enum Fault {
     DeadRelay,
     /// The limit switches of the two lanes of the inner lot are on each other's cables.
     Swapped,
+    /// The relays of these lanes move each other's arms.
+    SwappedRelays,
+    /// The two loops of the way out of the inner lot are on each other's cables.
+    SwappedLoops,
 }
 
 /// All of them, by their names.
-pub const FAULTS: [(&str, Fault); 9] = [
+pub const FAULTS: [(&str, Fault); 11] = [
     ("lost", Fault::Lost),
     ("late", Fault::Late),
     ("duplicated", Fault::Duplicated),
@@ -41,6 +49,8 @@ pub const FAULTS: [(&str, Fault); 9] = [
     ("reboot", Fault::Reboot),
     ("dead-relay", Fault::DeadRelay),
     ("swapped", Fault::Swapped),
+    ("swapped-relays", Fault::SwappedRelays),
+    ("swapped-loops", Fault::SwappedLoops),
 ];
 
 impl FromStr for Fault {
@@ -54,8 +64,26 @@ impl FromStr for Fault {
 }
 
 impl Fault {
-    fn name(self) -> &'static str {
+    /// Its name.
+    pub fn name(self) -> &'static str {
         FAULTS.iter().find(|(_, fault)| *fault == self).map_or("unknown", |(name, _)| name)
+    }
+
+    /// What happens, for whoever watches.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Lost => "a plate result or an answer is lost",
+            Self::Late => "a plate result comes late",
+            Self::Duplicated => "a message comes twice",
+            Self::Reordered => "the arrival loop is heard of after the plate",
+            Self::Corrupted => "a message comes spoilt",
+            Self::Clock => "the camera's clock is three hours ahead",
+            Self::Reboot => "the device starts anew",
+            Self::DeadRelay => "the relay is acknowledged and the arm does not move",
+            Self::Swapped => "the limit switches are on each other's cables",
+            Self::SwappedRelays => "the relays move each other's arms",
+            Self::SwappedLoops => "the two loops are on each other's cables",
+        }
     }
 
     /// Every how many times it strikes where it can, and from which on. Different for each, so that they meet in all ways.
@@ -66,7 +94,7 @@ impl Fault {
             Self::Duplicated => (3, 0),
             Self::Reordered => (4, 2),
             Self::Corrupted => (6, 4),
-            Self::Clock | Self::Swapped => (1, 0),
+            Self::Clock | Self::Swapped | Self::SwappedRelays | Self::SwappedLoops => (1, 0),
             Self::Reboot => (13, 5),
             // A driver waits long before a dead arm, and then calls somebody.
             Self::DeadRelay => (23, 9),
@@ -74,43 +102,89 @@ impl Fault {
     }
 }
 
-/// Which faults a world has, and how often each struck.
-#[derive(Debug, Default)]
+/// Which faults a world has at one of its places, and how often each struck anywhere.
+#[derive(Clone, Debug, Default)]
 pub struct Faults {
+    place: &'static str,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
     which: BTreeSet<Fault>,
-    state: Mutex<BTreeMap<Fault, (u32, u32)>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// How often each could have struck, and how often it did.
+    counts: BTreeMap<Fault, (u32, u32)>,
+    watcher: Option<mpsc::Sender<Stroke>>,
+}
+
+/// A fault that struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stroke {
+    /// Which.
+    pub fault: Fault,
+    /// The lane.
+    pub place: &'static str,
+    /// How often it has struck by now, anywhere.
+    pub times: u32,
 }
 
 impl Faults {
     /// These.
     pub fn of(which: impl IntoIterator<Item = Fault>) -> Self {
-        Self { which: which.into_iter().collect(), state: Mutex::default() }
+        let shared = Shared { which: which.into_iter().collect(), state: Mutex::default() };
+        Self { place: "", shared: Arc::new(shared) }
+    }
+
+    /// The same faults, as they strike at a lane.
+    pub fn at(&self, place: &'static str) -> Self {
+        Self { place, shared: Arc::clone(&self.shared) }
     }
 
     /// Whether the world has this one at all.
     pub fn has(&self, fault: Fault) -> bool {
-        self.which.contains(&fault)
+        self.shared.which.contains(&fault)
     }
 
-    /// Whether it strikes now, where it can; counted.
+    /// Whether it strikes now, where it can; counted and told.
     pub fn strikes(&self, fault: Fault) -> bool {
         if !self.has(fault) {
             return false;
         }
         let (every, from) = fault.rhythm();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (chances, struck) = state.entry(fault).or_default();
+        let mut state = self.state();
+        let (chances, struck) = state.counts.entry(fault).or_default();
         let is_now = *chances % every == from;
         *chances += 1;
         *struck += u32::from(is_now);
+        let stroke = Stroke { fault, place: self.place, times: *struck };
+        if let Some(watcher) = state.watcher.as_ref().filter(|_| is_now) {
+            // The counts do not depend on who watches.
+            let _ = watcher.try_send(stroke);
+        }
         is_now
     }
 
     /// How often each struck.
     pub fn struck(&self) -> BTreeMap<&'static str, u32> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let struck = |fault: &Fault| state.get(fault).map_or(0, |(_, struck)| *struck);
-        self.which.iter().map(|fault| (fault.name(), struck(fault))).collect()
+        let state = self.state();
+        let struck = |fault: &Fault| state.counts.get(fault).map_or(0, |(_, struck)| *struck);
+        self.shared.which.iter().map(|fault| (fault.name(), struck(fault))).collect()
+    }
+
+    /// Every stroke from now on, for one who watches.
+    pub fn watch(&self) -> mpsc::Receiver<Stroke> {
+        let (watcher, strokes) = mpsc::channel(STROKES_QUEUED);
+        self.state().watcher = Some(watcher);
+        strokes
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,11 +202,28 @@ mod tests {
     }
 
     #[test]
+    fn each_stroke_is_told_with_its_lane_and_counted_over_all_of_them() {
+        let faults = Faults::of([Fault::Duplicated]);
+        let mut strokes = faults.watch();
+        for lane in ["entry-1", "exit-1", "exit-1", "exit-1"] {
+            faults.at(lane).strikes(Fault::Duplicated);
+        }
+        for (place, times) in [("entry-1", 1), ("exit-1", 2)] {
+            assert_eq!(strokes.try_recv(), Ok(Stroke { fault: Fault::Duplicated, place, times }));
+        }
+        assert!(strokes.try_recv().is_err(), "what does not strike is not told");
+    }
+
+    #[test]
     fn names_are_read_and_an_unknown_one_is_told_with_the_list() {
         for (name, fault) in FAULTS {
             assert_eq!((name.parse(), fault.name()), (Ok(fault), name));
         }
         let told = "lightning".parse::<Fault>().unwrap_err();
-        assert!(told.contains("\"lightning\"") && told.contains("dead-relay, swapped, and all"), "{told}");
+        assert!(
+            told.contains("\"lightning\"")
+                && told.contains("dead-relay, swapped, swapped-relays, swapped-loops, and all"),
+            "{told}"
+        );
     }
 }

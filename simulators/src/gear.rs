@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tokio::sync::mpsc;
 
-use crate::barrier::{Barrier, Wiring};
-use crate::camera::{Camera, CameraLink, CameraSettings};
+use crate::barrier::{self, Barrier, Contacts, Relays, Wiring};
+use crate::cables::Cables;
+use crate::camera::{Camera, CameraLink, CameraSettings, Dialect, OutputCommand};
 use crate::clock::VirtualClock;
 use crate::faults::{Fault, Faults};
 use crate::led_card::LedLine;
-use crate::relay_board::{BoardSettings, Dialect, RelayBoard};
-use crate::world::{BOARD_ADDRESS, CAMERAS, ENTRY_LANE, INNER_LANES};
+use crate::relay_board::{self, BoardReport, BoardSettings, RelayBoard};
+use crate::world::{BOARD_ADDRESS, CAMERAS, ENTRY_LANE};
 
 /// How often a camera says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -33,14 +35,23 @@ pub enum Device {
     Modbus,
     /// A card with display, relays and inputs on a serial line.
     Kf,
+    /// The camera, through a broker, in Gatepost's own dialect.
+    Native,
+    /// The camera, which is asked over HTTP; the loops are on a board.
+    Hikvision,
+    /// The camera, which posts; the answers command it, and the loops are on a board.
+    Qianyi,
 }
 
 /// All of them, by their names.
-pub const DEVICES: [(&str, Device); 4] = [
+pub const DEVICES: [(&str, Device); 7] = [
     ("vzenith-mqtt", Device::VzenithMqtt),
     ("vzenith-http", Device::VzenithHttp),
     ("modbus", Device::Modbus),
     ("kf", Device::Kf),
+    ("native", Device::Native),
+    ("hikvision", Device::Hikvision),
+    ("qianyi", Device::Qianyi),
 ];
 
 impl FromStr for Device {
@@ -65,11 +76,13 @@ impl Device {
 pub struct LaneGear {
     /// The lane.
     pub lane: &'static str,
-    /// The camera's serial number.
-    pub sn: &'static str,
+    /// How the camera calls itself.
+    pub camera: String,
+    /// Where the camera is asked for its barrier, if that is how it is told.
+    pub address: Option<SocketAddr>,
     /// What moves its arm.
     pub device: Device,
-    /// The serial device of its board or card.
+    /// The serial device of its board or card, which also has its loops.
     pub line: Option<PathBuf>,
 }
 
@@ -81,52 +94,26 @@ pub(crate) struct Place {
     pub posts: SocketAddr,
     /// What the lanes hang on, in turn; none: the first four on cameras at the broker, the last on a board.
     pub devices: Vec<Device>,
-    pub faults: Arc<Faults>,
+    pub faults: Faults,
     pub clock: VirtualClock,
 }
 
 pub(crate) type Lanes = BTreeMap<&'static str, tokio::sync::Mutex<Barrier>>;
 
 /// Opens every lane.
-pub(crate) async fn open(place: &Place) -> Result<(Lanes, Vec<LaneGear>)> {
-    let mut cameras = BTreeMap::new();
+pub(crate) async fn open(place: &Place, cables: &Arc<Cables>) -> Result<(Lanes, Vec<LaneGear>)> {
+    let (mut wirings, mut gear) = (Vec::new(), Vec::new());
     for (number, (lane, sn)) in CAMERAS.into_iter().enumerate() {
         let device = place.device(number);
-        let link = match device {
-            Device::VzenithHttp => CameraLink::Posts(place.posts),
-            Device::VzenithMqtt | Device::Modbus | Device::Kf => {
-                CameraLink::Broker { host: place.broker.0.clone(), port: place.broker.1 }
-            }
-        };
-        let is_first = lane == ENTRY_LANE;
-        let settings = CameraSettings {
-            link,
-            sn: sn.to_owned(),
-            keep_alive: KEEP_ALIVE,
-            quick_lead: is_first.then_some(QUICK_LEAD),
-            sends_pictures: true,
-            faults: Arc::clone(&place.faults),
-            has_wrong_clock: is_first && place.faults.strikes(Fault::Clock),
-        };
-        let connected = Camera::connect(settings, place.clock).await;
-        let (camera, commands) = connected.with_context(|| format!("connect {lane}'s camera"))?;
-        cameras.insert(lane, (Arc::new(camera), commands, device));
+        let (camera, commands) =
+            place.camera(lane, sn, device).await.with_context(|| format!("connect {lane}'s camera"))?;
+        let (contacts, relays, line) = contacts(device, commands, &place.faults.at(lane))?;
+        let (name, address) = (camera.sn().to_owned(), camera.address());
+        wirings.push((lane, Wiring { camera: Arc::new(camera), contacts, relays }));
+        gear.push(LaneGear { lane, camera: name, address, device, line });
     }
-    let arms: BTreeMap<&str, Arc<Camera>> =
-        cameras.iter().map(|(lane, (camera, ..))| (*lane, Arc::clone(camera))).collect();
-    let is_swapped = INNER_LANES.iter().all(|lane| cameras.get(lane).is_some_and(|(_, _, device)| device.is_camera()))
-        && place.faults.strikes(Fault::Swapped);
-    let (mut lanes, mut gear) = (Lanes::new(), Vec::new());
-    for (lane, sn) in CAMERAS {
-        let Some((camera, commands, device)) = cameras.remove(lane) else { continue };
-        let (wiring, line) = wiring(device, commands, &place.faults)?;
-        let other = if is_swapped { the_other(lane) } else { lane };
-        let tells_arm = arms.get(other).map_or_else(|| Arc::clone(&camera), Arc::clone);
-        let barrier = Barrier::build(lane, camera, tells_arm, wiring, Arc::clone(&place.faults));
-        lanes.insert(lane, tokio::sync::Mutex::new(barrier));
-        gear.push(LaneGear { lane, sn, device, line });
-    }
-    Ok((lanes, gear))
+    let lanes = barrier::build(wirings, &place.faults, cables);
+    Ok((lanes.into_iter().map(|(lane, barrier)| (lane, tokio::sync::Mutex::new(barrier))).collect(), gear))
 }
 
 impl Place {
@@ -137,47 +124,71 @@ impl Place {
             devices => devices[number % devices.len()],
         }
     }
-}
 
-impl Device {
-    fn is_camera(self) -> bool {
-        match self {
-            Self::VzenithMqtt | Self::VzenithHttp => true,
-            Self::Modbus | Self::Kf => false,
-        }
+    async fn camera(
+        &self,
+        lane: &'static str,
+        sn: &str,
+        device: Device,
+    ) -> Result<(Camera, mpsc::Receiver<OutputCommand>)> {
+        let (dialect, posts) = match device {
+            Device::VzenithMqtt | Device::Modbus | Device::Kf => (Dialect::VzenithMqtt, false),
+            Device::VzenithHttp => (Dialect::VzenithHttp, true),
+            Device::Native => (Dialect::Native, false),
+            Device::Hikvision => (Dialect::Isapi, true),
+            Device::Qianyi => (Dialect::Qianyi, true),
+        };
+        let broker = || CameraLink::Broker { host: self.broker.0.clone(), port: self.broker.1 };
+        let link = if posts { CameraLink::Posts(self.posts) } else { broker() };
+        let (is_first, faults) = (lane == ENTRY_LANE, self.faults.at(lane));
+        let settings = CameraSettings {
+            dialect,
+            link,
+            sn: dialect.name_of(sn),
+            keep_alive: KEEP_ALIVE,
+            quick_lead: is_first.then_some(QUICK_LEAD),
+            sends_pictures: true,
+            has_wrong_clock: is_first && faults.strikes(Fault::Clock),
+            faults,
+        };
+        Camera::connect(settings, self.clock).await
     }
 }
 
-fn wiring(
+fn contacts(
     device: Device,
-    commands: tokio::sync::mpsc::Receiver<crate::camera::OutputCommand>,
-    faults: &Arc<Faults>,
-) -> Result<(Wiring, Option<PathBuf>)> {
+    commands: mpsc::Receiver<OutputCommand>,
+    faults: &Faults,
+) -> Result<(Contacts, Relays, Option<PathBuf>)> {
     Ok(match device {
-        Device::VzenithMqtt | Device::VzenithHttp => (Wiring::Camera(commands), None),
+        Device::VzenithMqtt | Device::VzenithHttp | Device::Native => {
+            (Contacts::Camera, Relays::Camera(commands), None)
+        }
         Device::Modbus => {
-            let settings = BoardSettings { dialect: Dialect::Waveshare, address: BOARD_ADDRESS, report_frames: false };
-            let (board, reports) = RelayBoard::open(settings).context("open a relay board")?;
-            board.suffer(Arc::clone(faults));
+            let (board, reports) = board(faults)?;
             let line = board.path().to_owned();
-            (Wiring::Board(Arc::new(board), reports), Some(line))
+            (Contacts::Board(Arc::new(board)), Relays::Board(reports), Some(line))
+        }
+        Device::Hikvision | Device::Qianyi => {
+            let (board, _) = board(faults)?;
+            let line = board.path().to_owned();
+            (Contacts::Board(Arc::new(board)), Relays::Camera(commands), Some(line))
         }
         Device::Kf => {
-            let card = LedLine::open(&[0]).context("open a card")?;
-            card.suffer(Arc::clone(faults));
+            let card = Arc::new(LedLine::open(&[0]).context("open a card")?);
+            card.suffer(faults.clone());
             let line = card.path().to_owned();
-            (Wiring::Card(Arc::new(card)), Some(line))
+            (Contacts::Card(Arc::clone(&card)), Relays::Card(barrier::listen(card)), Some(line))
         }
     })
 }
 
-/// Whose limit switches are on this lane's cable.
-fn the_other(lane: &'static str) -> &'static str {
-    match INNER_LANES {
-        [one, other] if lane == one => other,
-        [one, other] if lane == other => one,
-        _ => lane,
-    }
+fn board(faults: &Faults) -> Result<(RelayBoard, mpsc::Receiver<BoardReport>)> {
+    let dialect = relay_board::Dialect::Waveshare;
+    let settings = BoardSettings { dialect, address: BOARD_ADDRESS, report_frames: false };
+    let (board, reports) = RelayBoard::open(settings).context("open a relay board")?;
+    board.suffer(faults.clone());
+    Ok((board, reports))
 }
 
 #[cfg(test)]
@@ -189,7 +200,7 @@ mod tests {
         for (name, device) in DEVICES {
             assert_eq!((name.parse(), device.name()), (Ok(device), name));
         }
-        let told = "hikvision".parse::<Device>().unwrap_err();
-        assert!(told.contains("vzenith-mqtt, vzenith-http, modbus, kf"), "{told}");
+        let told = "hikvsion".parse::<Device>().unwrap_err();
+        assert!(told.contains("modbus, kf, native, hikvision, qianyi"), "{told}");
     }
 }

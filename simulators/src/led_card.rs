@@ -109,7 +109,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     fault: CardFault,
-    faults: Arc<Faults>,
+    faults: Faults,
     is_gone: bool,
     inputs: u16,
     shown: Shown,
@@ -154,7 +154,7 @@ impl LedLine {
     }
 
     /// What goes wrong with relays and their answers from now on.
-    pub fn suffer(&self, faults: Arc<Faults>) {
+    pub fn suffer(&self, faults: Faults) {
         self.shared.state().faults = faults;
     }
 
@@ -255,7 +255,7 @@ impl Cards {
         let address = body[0];
         let (mut fault, faults) = {
             let state = self.shared.state();
-            (state.fault, Arc::clone(&state.faults))
+            (state.fault, state.faults.clone())
         };
         if !self.addresses.contains(&address) || fault == CardFault::Dead {
             return;

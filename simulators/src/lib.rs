@@ -6,6 +6,7 @@
 pub mod alone;
 pub mod barrier;
 pub mod books;
+pub mod cables;
 pub mod camera;
 pub mod clock;
 pub mod conformance;

@@ -212,12 +212,13 @@ async fn main() -> Result<()> {
 async fn camera(args: CameraArgs) -> Result<()> {
     let (host, port) = args.broker.rsplit_once(':').context("read the broker as HOST:PORT")?;
     let settings = CameraSettings {
+        dialect: simulators::camera::Dialect::VzenithMqtt,
         link: CameraLink::Broker { host: host.to_owned(), port: port.parse().context("read the broker's port")? },
         sn: args.sn.clone(),
         keep_alive: Duration::from_secs(5),
         quick_lead: args.quick.then_some(QUICK_LEAD),
         sends_pictures: !args.no_pictures,
-        faults: std::sync::Arc::default(),
+        faults: simulators::faults::Faults::default(),
         has_wrong_clock: false,
     };
     let clock = VirtualClock::real();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::cables::Misled;
 use crate::led_card::Shown;
 use crate::plan::Way;
 use crate::tariff::{Rights, Tariff, points_earned_by, points_for_fen};
@@ -37,6 +38,8 @@ pub struct Outcome {
     pub arms_lowered: usize,
     /// What went wrong with devices and cables, and how often.
     pub faults: BTreeMap<&'static str, u32>,
+    /// What wrong cables did to vehicles, and what staff must have been told of it.
+    pub misled: Vec<Misled>,
     /// What each lane hangs on.
     pub devices: BTreeMap<&'static str, &'static str>,
     /// What displays and speakers were told.

@@ -86,7 +86,7 @@ impl RelayBoard {
             state: Mutex::new(State {
                 registers: Registers::new(settings.dialect, settings.address),
                 fault: BoardFault::None,
-                faults: Arc::default(),
+                faults: Faults::default(),
                 hung_up: false,
             }),
             bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).context("make the board's bell")?,
@@ -133,7 +133,7 @@ impl RelayBoard {
     }
 
     /// What goes wrong with pulses and their answers from now on.
-    pub fn suffer(&self, faults: Arc<Faults>) {
+    pub fn suffer(&self, faults: Faults) {
         self.shared.state().faults = faults;
     }
 
@@ -163,7 +163,7 @@ struct Shared {
 struct State {
     registers: Registers,
     fault: BoardFault,
-    faults: Arc<Faults>,
+    faults: Faults,
     hung_up: bool,
 }
 
@@ -236,7 +236,7 @@ impl Board {
         let now = Instant::now();
         let (reaction, mut fault, faults) = {
             let mut state = self.shared.state();
-            (state.registers.react(frame, now), state.fault, Arc::clone(&state.faults))
+            (state.registers.react(frame, now), state.fault, state.faults.clone())
         };
         if matches!(reaction.effect, Some(Effect::Pulsed { .. })) {
             if faults.strikes(Fault::Reboot) {

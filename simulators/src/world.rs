@@ -8,13 +8,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::barrier::Barrier;
+use crate::cables::{Cables, Misled};
 use crate::clock::VirtualClock;
 use crate::driver;
-use crate::faults::Faults;
+use crate::faults::{Faults, Stroke};
 use crate::gear::{self, Device, LaneGear, Lanes, Place};
 use crate::guard::{Guard, GuardSettings};
 use crate::led_card::LedLine;
@@ -51,7 +52,7 @@ pub struct WorldSettings {
     /// What the lanes hang on, in turn; none: cameras at the broker, and a relay board at the last exit.
     pub devices: Vec<Device>,
     /// What goes wrong with them.
-    pub faults: Arc<Faults>,
+    pub faults: Faults,
     /// The till in the food court and the pay desk.
     pub till: TillSettings,
     /// The guard at the exits.
@@ -111,6 +112,7 @@ pub struct World {
     mall: Arc<Mall>,
     asks: mpsc::Sender<Ask>,
     gear: Vec<LaneGear>,
+    strokes: Option<mpsc::Receiver<Stroke>>,
 }
 
 impl World {
@@ -128,13 +130,18 @@ impl World {
             broker: (settings.broker_host.clone(), settings.broker_port),
             posts: settings.posts,
             devices: settings.devices.clone(),
-            faults: Arc::clone(&settings.faults),
+            faults: settings.faults.clone(),
             clock: settings.clock,
         };
-        let (lanes, gear) = gear::open(&place).await?;
+        let strokes = settings.faults.watch();
+        let cables = Arc::new(Cables::of(&settings.faults));
+        let (lanes, gear) = gear::open(&place, &cables).await?;
         let cards = LedLine::open(&CARDS.map(|(_, address)| address)).context("open the displays")?;
         let mall = Mall {
             cards,
+            cables,
+            rounds: tokio::sync::Mutex::default(),
+            kill_is_over: watch::Sender::new(plan.kill_at_exit_of.is_none()),
             faults: settings.faults,
             clock: settings.clock,
             begins_ms: AtomicU64::new(0),
@@ -149,7 +156,7 @@ impl World {
             account: Mutex::new(Account::default()),
             plan,
         };
-        Ok(Self { mall: Arc::new(mall), asks, gear })
+        Ok(Self { mall: Arc::new(mall), asks, gear, strokes: Some(strokes) })
     }
 
     /// What each lane hangs on, for the box's settings.
@@ -162,12 +169,14 @@ impl World {
         self.mall.cards.path()
     }
 
-    /// Lets the day happen and returns the world's account of it, when every car is gone.
-    pub async fn run(self) -> Result<Outcome> {
+    /// Lets the day happen and returns the world's account of it, when every car is gone. The devices stay on until the
+    /// world is dropped.
+    pub async fn run(&mut self) -> Result<Outcome> {
         let begins_ms = u64::try_from(self.mall.clock.now_ms()).context("begin after 1970")?;
         self.mall.begins_ms.store(begins_ms, Ordering::SeqCst);
         let devices = self.gear.iter().map(|gear| (gear.lane, gear.device.name())).collect();
-        let cloud = tokio::spawn(cut_and_restore(Arc::clone(&self.mall), self.asks));
+        let cloud = tokio::spawn(cut_and_restore(Arc::clone(&self.mall), self.asks.clone()));
+        let watching = self.strokes.take().map(|strokes| tokio::spawn(tell_of(Arc::clone(&self.mall), strokes)));
         for lane in self.mall.lanes.values() {
             lane.lock().await.tell_arm().await.context("tell where an arm is")?;
         }
@@ -180,9 +189,19 @@ impl World {
         while let Some(done) = cars.join_next().await {
             let (number, visit) = done.context("finish a car's visit")?;
             visits[number] = visit;
+            if self.mall.plan.kill_at_exit_of == Some(number) && !self.mall.was_killed() {
+                // It had no occasion, and none will come.
+                self.mall.kill_is_over.send_replace(true);
+            }
         }
         cloud.await.context("finish the cut of the line")?;
+        for lane in self.mall.lanes.values() {
+            lane.lock().await.closed().await?;
+        }
         let arms = self.mall.arms().await;
+        if let Some(watching) = watching {
+            watching.abort();
+        }
         Ok(Outcome { devices, ..self.mall.outcome(arms, visits) })
     }
 }
@@ -194,8 +213,12 @@ pub(crate) struct Mall {
     pub(crate) till: Till,
     pub(crate) terminal: String,
     pub(crate) guard: Guard,
+    pub(crate) cables: Arc<Cables>,
+    /// Held by the vehicle that goes in and out of the inner lot until its cables are right.
+    pub(crate) rounds: tokio::sync::Mutex<()>,
+    kill_is_over: watch::Sender<bool>,
     cards: LedLine,
-    faults: Arc<Faults>,
+    faults: Faults,
     lanes: Lanes,
     begins_ms: AtomicU64,
     asks: mpsc::Sender<Ask>,
@@ -212,6 +235,7 @@ struct Account {
     sales: Vec<Sale>,
     troubles: Vec<String>,
     latency_us: Vec<u64>,
+    misled: Vec<Misled>,
 }
 
 /// How often the box had been killed when somebody looked, and whether it was off.
@@ -245,7 +269,14 @@ impl Mall {
             happen(&mall.asks, Happening::KillBox).await;
             mall.box_is_off.store(false, Ordering::SeqCst);
             mall.tell("the box is back", |_| {});
+            mall.kill_is_over.send_replace(true);
         });
+    }
+
+    /// Waits until the box was killed and is back, or will not be killed any more.
+    pub(crate) async fn until_kill_is_over(&self) {
+        // The sender lives as long as the mall.
+        drop(self.kill_is_over.subscribe().wait_for(|is_over| *is_over).await);
     }
 
     /// Whether the day's kill has happened.
@@ -290,6 +321,11 @@ impl Mall {
         self.account().sales.push(sale);
     }
 
+    /// Staff must have been told of this.
+    pub(crate) fn note_misled(&self, misled: Misled) {
+        self.account().misled.push(misled);
+    }
+
     pub(crate) fn raised_after(&self, read: Instant, raised: Instant) {
         let micros = raised.saturating_duration_since(read).as_micros();
         self.account().latency_us.push(u64::try_from(micros).unwrap_or(u64::MAX));
@@ -318,6 +354,7 @@ impl Mall {
         let mut outcome = Outcome {
             shown,
             faults: self.faults.struck(),
+            misled: account.misled,
             arms_lowered: arms.0,
             visits,
             manual: account.counters.manual,
@@ -333,6 +370,13 @@ impl Mall {
 
     fn account(&self) -> std::sync::MutexGuard<'_, Account> {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Names each fault that strikes to whoever watches.
+async fn tell_of(mall: Arc<Mall>, mut strokes: mpsc::Receiver<Stroke>) {
+    while let Some(Stroke { fault, place, times }) = strokes.recv().await {
+        mall.tell(&format!("! {} at {place}, {times}: {}", fault.name(), fault.words()), |_| {});
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
+use simulators::camera::LOGIN;
 use simulators::clock::VirtualClock;
 use simulators::gear::{Device, LaneGear};
 use simulators::plan::{Plan, Right};
@@ -135,14 +136,16 @@ pub fn rules(plan: &Plan) -> String {
     text
 }
 
-/// The device that moves a lane's arm and hears its loops, where that is not the camera.
+/// The device that hears a lane's loops, and may move its arm, where that is not the camera.
 fn actor_settings(gear: &LaneGear) -> String {
     let Some(path) = gear.line.as_ref().map(|path| path.display()) else { return String::new() };
     let lane = gear.lane;
     let (profile, params) = match gear.device {
-        Device::Modbus => ("waveshare/modbus-relay-8", format!("params = {{ address = {BOARD_ADDRESS} }}")),
+        Device::Modbus | Device::Hikvision | Device::Qianyi => {
+            ("waveshare/modbus-relay-8", format!("params = {{ address = {BOARD_ADDRESS} }}"))
+        }
         Device::Kf => ("kf/dc199", "poll_ms = 50".to_owned()),
-        Device::VzenithMqtt | Device::VzenithHttp => return String::new(),
+        Device::VzenithMqtt | Device::VzenithHttp | Device::Native => return String::new(),
     };
     format!(
         "[[links]]\nid = \"line-{lane}\"\nkind = \"serial\"\npath = \"{path}\"\n\
@@ -161,9 +164,9 @@ fn more_contacts(gear: &LaneGear) -> String {
         )
     };
     match gear.device {
-        Device::VzenithMqtt => String::new(),
+        Device::VzenithMqtt | Device::Native => String::new(),
         Device::VzenithHttp => switches(&format!("camera-{lane}"), 2, 3),
-        Device::Kf => switches(&format!("actor-{lane}"), 2, 4),
+        Device::Kf | Device::Hikvision | Device::Qianyi => switches(&format!("actor-{lane}"), 2, 4),
         Device::Modbus => {
             let actor = format!("actor-{lane}");
             let safety = format!("safety_loop = {{ device = \"{actor}\", input = 3 }}\n");
@@ -172,37 +175,49 @@ fn more_contacts(gear: &LaneGear) -> String {
     }
 }
 
+/// A lane's camera: its profile, its link, and what it is called there.
+fn camera_settings(gear: &LaneGear) -> String {
+    let LaneGear { lane, camera, address, device, .. } = gear;
+    let (profile, link, name) = match device {
+        Device::VzenithMqtt | Device::Modbus | Device::Kf => ("vzenith/r-mqtt", "broker", "sn"),
+        Device::VzenithHttp => ("vzenith/r-http", "posts", "sn"),
+        Device::Native => ("gatepost/mqtt", "broker", "name"),
+        Device::Hikvision => ("hikvision/isapi", "posts", "name"),
+        Device::Qianyi => ("qianyi/http", "posts", "sn"),
+    };
+    let (username, password) = LOGIN;
+    let login = format!("username = \"{username}\"\npassword = \"{password}\"\n");
+    let asked = address.map_or_else(String::new, |address| format!("address = \"{address}\"\n{login}"));
+    format!(
+        "[[devices]]\nid = \"camera-{lane}\"\nprofile = \"{profile}\"\nlink = \"{link}\"\n\
+         params = {{ {name} = \"{camera}\" }}\nclock_tolerance_s = 3600\n{asked}"
+    )
+}
+
 fn lane_settings(gear: &LaneGear) -> String {
-    let LaneGear { lane, sn, .. } = gear;
-    let direction = if *lane == ENTRY_LANE || *lane == INNER_LANES[0] { "entry" } else { "exit" };
-    let zone = if INNER_LANES.contains(lane) { "zone = \"vip\"\n" } else { "" };
-    let has_card = CARDS.iter().any(|(of, _)| of == lane);
+    let lane = gear.lane;
+    let direction = if lane == ENTRY_LANE || lane == INNER_LANES[0] { "entry" } else { "exit" };
+    let zone = if INNER_LANES.contains(&lane) { "zone = \"vip\"\n" } else { "" };
+    let has_card = CARDS.iter().any(|(of, _)| *of == lane);
     let signs = format!("display = \"display-{lane}\"\nspeaker = \"display-{lane}\"\n");
     let signs = if has_card { signs } else { String::new() };
-    let (contacts, actor) = (more_contacts(gear), actor_settings(gear));
-    let (profile, link) = match gear.device {
-        Device::VzenithHttp => ("vzenith/r-http", "posts"),
-        Device::VzenithMqtt | Device::Modbus | Device::Kf => ("vzenith/r-mqtt", "broker"),
-    };
-    let (device, output, pulse_ms, lower) = match gear.device {
-        Device::VzenithMqtt | Device::VzenithHttp => (format!("camera-{lane}"), 0, 500, ""),
-        Device::Modbus => (format!("actor-{lane}"), 0, 500, ", lower = { output = 1, pulse_ms = 500 }"),
-        Device::Kf => (format!("actor-{lane}"), 1, 1000, ""),
+    let (contacts, devices) = (more_contacts(gear), actor_settings(gear) + &camera_settings(gear));
+    let loops = format!("{}-{lane}", if gear.line.is_some() { "actor" } else { "camera" });
+    let (moves, output, pulse_ms, lower) = match gear.device {
+        Device::VzenithMqtt | Device::VzenithHttp | Device::Native | Device::Hikvision | Device::Qianyi => {
+            ("camera", 0, 500, "")
+        }
+        Device::Modbus => ("actor", 0, 500, ", lower = { output = 1, pulse_ms = 500 }"),
+        Device::Kf => ("actor", 1, 1000, ""),
     };
     format!(
-        r#"{actor}[[devices]]
-id = "camera-{lane}"
-profile = "{profile}"
-link = "{link}"
-params = {{ sn = "{sn}" }}
-clock_tolerance_s = 3600
-[[lanes]]
+        r#"{devices}[[lanes]]
 id = "{lane}"
 direction = "{direction}"
 camera = "camera-{lane}"
-barrier = {{ device = "{device}", output = {output}, pulse_ms = {pulse_ms}{lower} }}
-arrival_loop = {{ device = "{device}", input = 0 }}
-passage_loop = {{ device = "{device}", input = 1 }}
+barrier = {{ device = "{moves}-{lane}", output = {output}, pulse_ms = {pulse_ms}{lower} }}
+arrival_loop = {{ device = "{loops}", input = 0 }}
+passage_loop = {{ device = "{loops}", input = 1 }}
 {contacts}{zone}{signs}pass_timeout_ms = 6000
 back_out_ms = 700
 "#

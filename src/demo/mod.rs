@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use simulators::clock::VirtualClock;
 use simulators::faults::{FAULTS, Fault, Faults};
-use simulators::gear::Device;
+use simulators::gear::{Device, LaneGear};
 use simulators::guard::GuardSettings;
 use simulators::plan::{Plan, PlanSettings};
 use simulators::till::TillSettings;
@@ -59,11 +58,12 @@ pub struct Options {
     /// Where the page listens; a free port is taken when headless.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// What the lanes hang on, in turn: vzenith-mqtt, vzenith-http, modbus, kf. Without it: cameras at the broker, and a relay
-    /// board at the last exit.
+    /// What the lanes hang on, in turn: vzenith-mqtt, vzenith-http, modbus, kf, native, hikvision, qianyi. Without it:
+    /// cameras at the broker, and a relay board at the last exit.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     devices: Vec<Device>,
-    /// What goes wrong with them: lost, late, duplicated, reordered, corrupted, clock, reboot, dead-relay, swapped, or all.
+    /// What goes wrong with them: lost, late, duplicated, reordered, corrupted, clock, reboot, dead-relay, swapped,
+    /// swapped-relays, swapped-loops, or all.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = faults)]
     faults: Vec<Wrong>,
     /// Keep the ledgers, settings and log in this folder, to look at them afterwards.
@@ -106,7 +106,7 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
         broker_port: mall.broker.port(),
         posts,
         devices: options.devices.clone(),
-        faults: Arc::new(Faults::of(options.faults.iter().flat_map(|wrong| wrong.0.iter().copied()))),
+        faults: Faults::of(options.faults.iter().flat_map(|wrong| wrong.0.iter().copied())),
         till: TillSettings {
             base: base.clone(),
             terminal: daemon::TERMINAL.to_owned(),
@@ -116,7 +116,7 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
         clock,
     };
     let rules = daemon::rules(&plan);
-    let world = World::open(settings, plan, asks_in, progress_in).await.context("open the simulated mall")?;
+    let mut world = World::open(settings, plan, asks_in, progress_in).await.context("open the simulated mall")?;
     let config = daemon::settings(&daemon::Surroundings {
         folder: &folder.path,
         listen,
@@ -130,6 +130,7 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
     let mut daemon = Daemon::start(&folder.path, &config, &rules, &base).await?;
     let is_quiet = options.json;
     greet(options, folder, &base, is_quiet);
+    say_unless(is_quiet, &made_of(world.gear(), &options.faults));
     let watcher = tokio::spawn(watch(progress, is_quiet));
     let outcome = {
         let mut day = Box::pin(world.run());
@@ -142,19 +143,20 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
             }
         }
     };
-    drop(watcher.await);
     let books = daemon.settled_books(SETTLE_TIMEOUT).await?;
-    let latency = daemon.latency_us().await?;
+    let (latency, cloud) = (daemon.latency_us().await?, mall.accounts().await?);
     if !options.headless {
         say_unless(is_quiet, &format!("The day is done; the page stays open at {base} until Ctrl-C."));
         told_to_stop().await?;
     }
     daemon.stop().await?;
+    drop(world);
+    drop(watcher.await);
     let ledger = folder.path.join("ledger.db");
     let verdict = crate::store::journal::verify(&ledger).context("verify the journal")?;
     let losses = losses(&ledger, clock.now_ms())?;
     let alarms = alarms(&ledger).await?;
-    Report::make(&Told { outcome, books, cloud: mall.accounts().await?, verdict, losses, alarms, latency_us: latency })
+    Report::make(&Told { outcome, books, cloud, verdict, losses, alarms, latency_us: latency })
 }
 
 /// What the box's own report says was lost, over all days that the demo touched.
@@ -199,6 +201,14 @@ fn greet(options: &Options, folder: &Folder, base: &str, is_quiet: bool) {
         &format!("Open {base} - box {BOX_ID}, operator {} with PIN {}.", daemon::OPERATOR, daemon::PIN),
     );
     say_unless(is_quiet, &format!("Settings, ledgers and the daemon's log: {}", folder.path.display()));
+}
+
+/// What the lanes hang on, and what goes wrong there.
+fn made_of(gear: &[LaneGear], wrong: &[Wrong]) -> String {
+    let lanes: Vec<String> = gear.iter().map(|gear| format!("{} on {}", gear.lane, gear.device.name())).collect();
+    let faults: Vec<&str> = wrong.iter().flat_map(|wrong| &wrong.0).map(|fault| fault.name()).collect();
+    let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(", ") };
+    format!("Lanes: {}. Faults: {faults}; each is told with a ! where it strikes.", lanes.join(", "))
 }
 
 /// Shows what happens in the mall, a line each.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 use simulators::books::compare;
+use simulators::cables::Misled;
 use simulators::led_card::Shown;
 use simulators::outcome::Outcome;
 
@@ -38,6 +39,8 @@ pub struct Report {
     devices: BTreeMap<&'static str, &'static str>,
     /// What went wrong with devices and cables, and how often.
     faults: BTreeMap<&'static str, u32>,
+    /// What wrong cables did to vehicles.
+    misled: Vec<Misled>,
     /// What staff were told, and how often.
     alarms: BTreeMap<String, u32>,
     /// What displays and speakers were told.
@@ -125,6 +128,7 @@ impl Report {
         if outcome.faults.get("swapped").is_some_and(|struck| *struck > 0) && !alarms.contains_key("arm_up_unasked") {
             differences.push("cables were swapped and nobody was told".to_owned());
         }
+        differences.extend(outcome.misled.iter().filter_map(|misled| untold(misled, alarms)));
         if cloud.verification["ok"] != true {
             differences.push(format!("cloud ledger: {}", cloud.verification));
         }
@@ -156,6 +160,7 @@ impl Report {
             arms_lowered: outcome.arms_lowered,
             devices: outcome.devices.clone(),
             faults: outcome.faults.clone(),
+            misled: outcome.misled.clone(),
             alarms: alarms.clone(),
             shown: outcome.shown,
             latency_ms: quantiles(latency_us.clone()),
@@ -173,6 +178,17 @@ impl Report {
     pub fn as_json_line(&self) -> String {
         serde_json::to_string(self).expect("a report has only plain fields")
     }
+}
+
+/// What wrong cables did to a vehicle and none of the alarms that follow from it was raised, in words. Nothing follows where
+/// the box believed a device away: then it had no wires to hold against each other.
+fn untold(misled: &Misled, alarms: &BTreeMap<String, u32>) -> Option<String> {
+    let codes: Vec<&str> = misled.alarms.iter().map(|(code, _)| *code).collect();
+    let is_told = codes.iter().chain(&["device_lost"]).any(|code| alarms.contains_key(*code));
+    (!is_told).then(|| {
+        let (lane, what) = (misled.lane, misled.swap.words());
+        format!("at {lane} {what}, and nobody was told {}", codes.join(" or "))
+    })
 }
 
 /// Points that were handed out beyond what members had: by the box's books beside the opening balances, and by the

@@ -12,7 +12,7 @@ use super::matching::answer::{Thresholds, Verdict};
 use super::plate::Plate;
 use super::points;
 use super::stay::StayState;
-use super::{emergency, entry, reread, zones};
+use super::{cables, emergency, entry, reread, zones};
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;
@@ -426,7 +426,9 @@ pub(super) fn wait(work: &mut Work<'_>, visit: Visit, due: Option<Fen>, why: Wai
 
 /// The waiting vehicle is not here, or not the one it seemed: its stay goes on as if it had never come to the exit.
 pub(super) fn withdraw(work: &mut Work<'_>, why: &str) {
-    if let Some(inside) = &work.facts.visit_stay
+    cables::gone_back(work);
+    let pending = work.pending_here();
+    if let Some(inside) = &pending
         && inside.stay.state == StayState::PendingExit
     {
         work.records.push(Record::StayResumed { stay: inside.stay.id.clone() });
@@ -434,7 +436,7 @@ pub(super) fn withdraw(work: &mut Work<'_>, why: &str) {
             work.records.push(Record::HoldVoided { op: hold.op.clone(), reason: why.to_owned() });
         }
     }
-    if let Some(inside) = work.facts.visit_stay.clone().filter(|inside| inside.stay.state == StayState::PendingEntry) {
+    if let Some(inside) = pending.filter(|inside| inside.stay.state == StayState::PendingEntry) {
         work.records.push(Record::StayVoided { stay: inside.stay.id.clone(), reason: why.to_owned() });
         if let Some(member) = inside.stay.member.filter(|_| !inside.member_has_another) {
             work.return_points(&member, &inside.purse, inside.keep);

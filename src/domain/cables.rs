@@ -177,6 +177,11 @@ fn in_a_row(count: &mut u8) -> bool {
     *count == IN_A_ROW
 }
 
+/// The vehicle went back, so it is not the next one on the passage loop.
+pub(super) fn gone_back(work: &mut Work<'_>) {
+    work.lane.cables.has_arrived &= work.lane.arrival;
+}
+
 /// A vehicle has passed: whatever the switch says, the arm was not in its way.
 pub(super) fn passed(work: &mut Work<'_>, evidence: Evidence) {
     let is_seen = matches!(evidence, Evidence::PassageLoop | Evidence::Camera);
@@ -191,6 +196,7 @@ pub(super) fn due(work: &mut Work<'_>) {
     }
     let has_passed = work.lane.cables.has_passed;
     work.lane.cables.awaited = None;
+
     if std::mem::replace(&mut work.lane.cables.told, true) {
         return;
     }

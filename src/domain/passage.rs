@@ -361,7 +361,8 @@ fn book_debts(work: &mut Work<'_>, inside: &StayFacts, open: &Unsettled) {
 
 /// The vehicle went back: what was pending is void, and nothing was spent.
 pub(super) fn back_out(work: &mut Work<'_>, why: &str) {
-    if let Some(inside) = work.facts.visit_stay.clone() {
+    cables::gone_back(work);
+    if let Some(inside) = work.pending_here() {
         let stay = inside.stay.id;
         if let Some(hold) = &inside.hold {
             work.records.push(Record::HoldVoided { op: hold.op.clone(), reason: why.to_owned() });

@@ -1,6 +1,6 @@
 //! A decision about one lane while it is being made: what it knows, and what comes of it.
 
-use super::decide::Facts;
+use super::decide::{Facts, StayFacts};
 use super::event::{
     Action, CommandId, Decision, LaneId, MemberId, Now, OpId, Points, RaiseCause, Record, Reply, StayId,
 };
@@ -62,6 +62,12 @@ impl<'a> Work<'a> {
     /// Whether nobody knows what stands on a loop, because the device that tells it is lost.
     pub fn is_blind(&self, role: LoopRole) -> bool {
         self.settings.gear.loops.get(&role).is_some_and(|device| self.lane.lost.contains(device))
+    }
+
+    /// The stay of the vehicle here, where it is here that it waits to come in or to leave. Meanwhile the vehicle may stand
+    /// elsewhere: its stay then is that lane's.
+    pub fn pending_here(&self) -> Option<StayFacts> {
+        self.facts.visit_stay.clone().filter(|inside| inside.at_lane.as_ref() == Some(&self.lane_id))
     }
 
     /// Whether a loop tells that a vehicle stands before the arm.

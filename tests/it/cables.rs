@@ -126,6 +126,26 @@ fn loops_that_are_wired_the_wrong_way_round_are_told_after_two_vehicles() {
     }
 }
 
+/// The one that went back had arrived, and must not stand for the first one on the passage loop.
+#[test]
+fn loops_that_were_swapped_after_a_vehicle_went_back_are_told_all_the_same() {
+    let mut story = Story::new();
+    story.arrival("in", true);
+    story.read("in", PLATES[0]);
+    story.arrival("in", false);
+    story.seconds(6);
+    for plate in &PLATES[1..] {
+        story.passage("in", true);
+        story.read("in", plate);
+        story.arrival("in", true);
+        story.passage("in", false);
+        story.arrival("in", false);
+        story.seconds(6);
+    }
+    let told = story.alarms().into_iter().filter(|code| code == "loops_swapped").count();
+    assert_eq!(told, 1, "from the second vehicle on, and once");
+}
+
 #[test]
 fn an_arrival_loop_on_another_lane_s_input_is_told_after_two_vehicles() {
     let mut story = Story::new();

@@ -235,6 +235,23 @@ fn a_stay_is_split_where_it_drives_into_an_inner_lot() {
     assert_eq!(story.rows("SELECT zone || ' ' || ((to_ms - from_ms) / 60000) FROM zone_visit"), ["vip 60"]);
 }
 
+/// It has left the inner lot, and its loops told that it went back; by then it stands at the exit.
+#[test]
+fn who_went_back_at_an_inner_lot_leaves_by_the_exit_all_the_same() {
+    let mut story = with(VIP);
+    inner_lanes(&mut story);
+    story.enter("in", PLATE);
+    story.arrival("vip-out", true);
+    assert_eq!(story.read("vip-out", PLATE), 1);
+    story.arrival("vip-out", false);
+    story.arrival("out", true);
+    assert_eq!(story.read("out", PLATE), 1);
+    story.seconds(6);
+    assert_eq!((story.phase("vip-out"), story.phase("out")), ("idle".to_owned(), "raised".to_owned()));
+    story.drive_through("out");
+    assert_eq!(story.stays(), ["粤B12345 closed 0 0 0"]);
+}
+
 #[test]
 fn an_inner_lot_is_for_those_who_have_a_right_or_a_guards_word() {
     let rules = VIP.replace("outer = \"paused\"", "outer = \"paused\"\naccess = \"entitled\"\nspaces = 1");

@@ -8,9 +8,20 @@ use serde_json::Value;
 
 use crate::boxed::gatepost;
 
-/// What strikes on every kind of device, and what needs a camera's own inputs.
-const FAULTS: [&str; 7] = ["lost", "late", "duplicated", "corrupted", "clock", "reboot", "dead-relay"];
-const OF_CAMERAS: [&str; 2] = ["reordered", "swapped"];
+/// What strikes on every kind of device.
+const FAULTS: [&str; 11] = [
+    "lost",
+    "late",
+    "duplicated",
+    "reordered",
+    "corrupted",
+    "clock",
+    "reboot",
+    "dead-relay",
+    "swapped",
+    "swapped-relays",
+    "swapped-loops",
+];
 
 #[test]
 fn cameras_at_a_broker_with_every_fault_end_with_books_that_match() {
@@ -37,9 +48,27 @@ fn cards_with_every_fault_end_with_books_that_match() {
 }
 
 #[test]
+fn cameras_in_the_native_dialect_with_every_fault_end_with_books_that_match() {
+    let report = day("native");
+    told(&report, "arm_up_unasked");
+}
+
+#[test]
+fn cameras_that_are_asked_for_the_barrier_with_every_fault_end_with_books_that_match() {
+    let report = day("hikvision");
+    told(&report, "raise_uncertain");
+}
+
+#[test]
+fn cameras_that_know_no_loops_and_are_told_in_answers_with_every_fault_end_with_books_that_match() {
+    let report = day("qianyi");
+    told(&report, "arm_up_unasked");
+}
+
+#[test]
 fn an_unknown_device_or_fault_is_told_with_the_list() {
-    for (option, list) in [("--devices", "vzenith-mqtt, vzenith-http, modbus, kf"), ("--faults", "dead-relay, swapped")]
-    {
+    let devices = "vzenith-mqtt, vzenith-http, modbus, kf, native, hikvision, qianyi";
+    for (option, list) in [("--devices", devices), ("--faults", "dead-relay, swapped, swapped-relays, swapped-loops")] {
         let output = demo(&[option, "hikvsion"]);
         let words = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && words.contains("\"hikvsion\"") && words.contains(list), "{words}");
@@ -55,10 +84,13 @@ fn day(device: &str) -> Value {
     assert!(output.status.success() && report["books_match_world"] == true, "{report:#}");
     let devices: BTreeMap<String, String> = serde_json::from_value(report["devices"].clone()).unwrap();
     assert!(devices.len() == 5 && devices.values().all(|name| name == device), "{devices:?}");
-    let of_cameras = OF_CAMERAS.into_iter().filter(|_| device.starts_with("vzenith"));
-    for fault in FAULTS.into_iter().chain(of_cameras) {
+    for fault in FAULTS {
         assert!(report["faults"][fault].as_u64().is_some_and(|struck| struck > 0), "{fault} never struck: {report:#}");
     }
+    // The report demands an alarm for each of these.
+    let misled = report["misled"].as_array().unwrap();
+    let swaps: Vec<&str> = misled.iter().filter_map(|one| one["swap"].as_str()).collect();
+    assert_eq!(swaps, ["switches", "relays", "loops"], "{report:#}");
     report
 }
 

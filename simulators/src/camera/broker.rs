@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rumqttc::NetworkOptions;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Packet, Publish};
+use rumqttc::v5::mqttbytes::v5::{LastWill, Packet, Publish};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
-use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::messages::{envelope, obeyed};
+use super::dialect::{Dialect, Message};
+use super::messages::Sender;
 use super::{CameraSettings, OutputCommand};
 use crate::clock::VirtualClock;
 
@@ -27,7 +27,7 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A camera's side of a broker; it disconnects when it is dropped.
 pub(super) struct Broker {
-    sn: String,
+    dialect: Dialect,
     client: AsyncClient,
     deaf_until: Arc<Mutex<Option<Instant>>>,
     tasks: [JoinHandle<()>; 2],
@@ -42,22 +42,22 @@ impl Broker {
         clock: VirtualClock,
         commands: mpsc::Sender<OutputCommand>,
     ) -> Result<Self> {
-        let (client, eventloop) = AsyncClient::new(mqtt_options(host, port, &settings.sn), MESSAGES_QUEUED);
+        let dialect = settings.dialect;
+        let (client, eventloop) = AsyncClient::new(mqtt_options(host, port, settings), MESSAGES_QUEUED);
         let (listening, mut listens) = watch::channel(false);
         let deaf_until = Arc::new(Mutex::new(None));
         let ears = Ears {
             sn: settings.sn.clone(),
+            dialect,
             clock,
             client: client.clone(),
             commands,
             listening,
             deaf_until: Arc::clone(&deaf_until),
         };
-        let tasks = [
-            tokio::spawn(ears.listen(eventloop)),
-            tokio::spawn(keep_alive(client.clone(), settings.sn.clone(), settings.keep_alive, clock)),
-        ];
-        let broker = Self { sn: settings.sn.clone(), client, deaf_until, tasks };
+        let tasks =
+            [tokio::spawn(ears.listen(eventloop)), tokio::spawn(keep_alive(client.clone(), settings.clone(), clock))];
+        let broker = Self { dialect, client, deaf_until, tasks };
         tokio::time::timeout(CONNECT_PATIENCE, listens.wait_for(|yes| *yes))
             .await
             .with_context(|| format!("reach the broker {host}:{port} in time"))?
@@ -65,11 +65,11 @@ impl Broker {
         Ok(broker)
     }
 
-    /// A message of this name.
-    pub async fn publish(&self, name: &str, message: String) -> Result<()> {
-        let topic = format!("device/{}/message/up/{name}", self.sn);
-        let sent = self.client.publish(topic, QoS::AtLeastOnce, false, message).await;
-        sent.with_context(|| format!("publish {name} of camera {}", self.sn))
+    /// Says this.
+    pub async fn publish(&self, message: Message) -> Result<()> {
+        let Message { to, body, .. } = message;
+        let retains = self.dialect.retains(&to);
+        self.client.publish(to, QoS::AtLeastOnce, retains, body).await.context("publish what a camera says")
     }
 
     /// What it has said is on its way; commands that come while it starts are lost in it.
@@ -89,6 +89,7 @@ impl Drop for Broker {
 /// The camera's receiving half.
 struct Ears {
     sn: String,
+    dialect: Dialect,
     clock: VirtualClock,
     client: AsyncClient,
     commands: mpsc::Sender<OutputCommand>,
@@ -113,8 +114,8 @@ impl Ears {
     fn take(&self, packet: &Packet) {
         if matches!(packet, Packet::ConnAck(_)) {
             // The event loop must not wait for its own queue, so these only try; a full queue shows on the next loss.
-            let topic = format!("device/{}/message/down/gpio_out", self.sn);
-            if self.client.try_subscribe(topic, QoS::AtLeastOnce).is_err() {
+            let (commands, _) = self.dialect.commands(&self.sn);
+            if self.client.try_subscribe(commands, QoS::AtLeastOnce).is_err() {
                 tracing::warn!(sn = self.sn, "the camera could not ask for its commands");
             }
         }
@@ -130,12 +131,12 @@ impl Ears {
     }
 
     fn obey(&self, publish: &Publish) {
-        let Some((command, reply)) = obeyed(&self.sn, &publish.payload, self.clock.now_s()) else {
+        let Some((command, reply)) = self.dialect.obeyed(&self.sn, &publish.payload, self.clock.now_s()) else {
             tracing::warn!(sn = self.sn, "the camera got a command that it does not understand");
             return;
         };
-        let topic = format!("device/{}/message/down/gpio_out/reply", self.sn);
-        if self.client.try_publish(topic, QoS::AtLeastOnce, false, reply.to_string()).is_err() {
+        let (_, replies) = self.dialect.commands(&self.sn);
+        if self.client.try_publish(replies, QoS::AtLeastOnce, false, reply.to_string()).is_err() {
             tracing::warn!(sn = self.sn, "the camera's answer found no room in its queue");
         }
         if self.commands.try_send(command).is_err() {
@@ -144,24 +145,26 @@ impl Ears {
     }
 }
 
-async fn keep_alive(client: AsyncClient, sn: String, every: Duration, clock: VirtualClock) {
-    let mut ticks = tokio::time::interval(every);
+async fn keep_alive(client: AsyncClient, settings: CameraSettings, clock: VirtualClock) {
+    let mut ticks = tokio::time::interval(settings.keep_alive);
     for number in 1.. {
         ticks.tick().await;
-        let payload = json!({"body": {"timestamp": clock.now_s()}});
-        let message = envelope(&sn, "keep_alive", number, clock.now_s(), payload);
-        let topic = format!("device/{sn}/message/up/keep_alive");
-        if client.publish(topic, QoS::AtLeastOnce, false, message.to_string()).await.is_err() {
+        let alive = settings.dialect.alive(&Sender { sn: &settings.sn, number, now_s: clock.now_s() });
+        let retains = settings.dialect.retains(&alive.to);
+        if client.publish(alive.to, QoS::AtLeastOnce, retains, alive.body).await.is_err() {
             return;
         }
     }
 }
 
-fn mqtt_options(host: &str, port: u16, sn: &str) -> MqttOptions {
-    let mut options = MqttOptions::new(format!("camera-{sn}"), host, port);
+fn mqtt_options(host: &str, port: u16, settings: &CameraSettings) -> MqttOptions {
+    let mut options = MqttOptions::new(format!("camera-{}", settings.sn), host, port);
     let mut network = NetworkOptions::new();
     // Without this a message waits up to 40 ms for the acknowledgement of the one before it.
     network.set_tcp_nodelay(true);
+    if let Some(will) = settings.dialect.last_will(&settings.sn) {
+        options.set_last_will(LastWill::new(will.to, will.body, QoS::AtLeastOnce, true, None));
+    }
     options
         .set_network_options(network)
         .set_outgoing_inflight_upper_limit(MESSAGES_IN_FLIGHT)

@@ -6,13 +6,85 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
+use super::dialect::{Message, Said};
 use super::{CameraInput, Capture, GateStatus, OutputCommand};
 use crate::clock::{WallTime, wall_time};
 use crate::photo::Pictures;
 use crate::plates::PlateKind;
 
+/// Where cameras post plates, where these post their inputs, and where they ask.
+const PLATES: &str = "/devicemanagement/php/plateresult.php";
+const INPUTS: &str = "/vzenith/input";
+const ASKS: &str = "/devicemanagement/php/receivedeviceinfo.php";
+
+/// Who says something, the number of the message, and the time of its clock in seconds since 1970.
+pub(super) struct Sender<'a> {
+    pub sn: &'a str,
+    pub number: u64,
+    pub now_s: i64,
+}
+
+/// Something that is said through a broker.
+pub(super) fn by_broker(said: &Said<'_>, sender: &Sender<'_>) -> Message {
+    match said {
+        Said::Plate { is_quick, .. } => {
+            let name = if *is_quick { "quick_ivs_result" } else { "ivs_result" };
+            up(name, sender, plate(said, sender.sn))
+        }
+        Said::Input(input, occupied) => up("gpio_in", sender, input_payload(sender.sn, *input, *occupied)),
+        Said::Gate(status) => up("barr_gate_status", sender, gate_payload(*status)),
+    }
+}
+
+/// The same in a post. Such a camera does not know its arm.
+pub(super) fn by_post(said: &Said<'_>, sender: &Sender<'_>) -> Option<Message> {
+    match said {
+        Said::Plate { capture, .. } => {
+            let document = plate_post(&plate(said, sender.sn), &capture.plate);
+            Some(Message::json(PLATES.to_owned(), &document))
+        }
+        Said::Input(input, occupied) => {
+            let mut payload = input_payload(sender.sn, *input, *occupied);
+            Some(Message::json(INPUTS.to_owned(), &payload["body"].take()))
+        }
+        Said::Gate(_) => None,
+    }
+}
+
+/// That it lives, through a broker.
+pub(super) fn alive(sender: &Sender<'_>) -> Message {
+    up("keep_alive", sender, json!({"body": {"timestamp": sender.now_s}}))
+}
+
+/// Whether there is anything to do, by a post.
+pub(super) fn asks(sn: &str) -> Message {
+    let content_type = "application/x-www-form-urlencoded".to_owned();
+    Message { to: ASKS.to_owned(), content_type, body: format!("serialno={sn}").into_bytes() }
+}
+
+/// Where its commands come, and where it answers.
+pub(super) fn topics(sn: &str) -> (String, String) {
+    let commands = format!("device/{sn}/message/down/gpio_out");
+    let replies = format!("{commands}/reply");
+    (commands, replies)
+}
+
+fn up(name: &str, sender: &Sender<'_>, payload: Value) -> Message {
+    let message = envelope(sender.sn, name, sender.number, sender.now_s, payload);
+    Message::json(format!("device/{}/message/up/{name}", sender.sn), &message)
+}
+
+fn plate(said: &Said<'_>, sn: &str) -> Value {
+    let Said::Plate { capture, record, pictures, .. } = said else { return Value::Null };
+    let mut payload = plate_payload(sn, *record, capture);
+    if let Some(pictures) = pictures {
+        add_pictures(&mut payload, pictures);
+    }
+    payload
+}
+
 /// A message through a broker.
-pub(super) fn envelope(sn: &str, name: &str, number: u64, timestamp_s: i64, payload: Value) -> Value {
+fn envelope(sn: &str, name: &str, number: u64, timestamp_s: i64, payload: Value) -> Value {
     json!({
         "id": format!("{name}-{number:08}"), "bv": 12378, "sn": sn, "name": name, "version": "1.0",
         "timestamp": timestamp_s, "payload": payload,
@@ -48,7 +120,7 @@ pub(super) fn plate_payload(sn: &str, number: u64, capture: &Capture) -> Value {
 }
 
 /// An input's change through a broker.
-pub(super) fn input_payload(sn: &str, input: CameraInput, occupied: bool) -> Value {
+fn input_payload(sn: &str, input: CameraInput, occupied: bool) -> Value {
     let trigger = json!({"source": input as u8, "value": u8::from(occupied)});
     json!({"body": {"AlarmGioIn": {
         "deviceName": "IVS", "ipaddr": "127.0.0.1", "serialno": sn, "result": {"TriggerResult": trigger},
@@ -81,17 +153,12 @@ fn output_command(message: &[u8]) -> Option<OutputCommand> {
 }
 
 /// Where the arm is, through a broker.
-pub(super) fn gate_payload(status: GateStatus) -> Value {
+fn gate_payload(status: GateStatus) -> Value {
     json!({"body": {"gate_ctrl_id": 1, "gate_status": status as u8, "connect_status": 1, "enable": 1}})
 }
 
-/// What is said through a broker, as a post says it.
-pub(super) fn post(payload: &Value, plate: &str) -> Value {
-    if payload["body"].is_null() { plate_post(payload, plate) } else { payload["body"].clone() }
-}
-
 /// The same plate result in a post: texts as they are, and without what only brokers carry.
-fn plate_post(payload: &Value, plate: &str) -> Value {
+pub(super) fn plate_post(payload: &Value, plate: &str) -> Value {
     let mut document = payload.clone();
     let result = &mut document["AlarmInfoPlate"]["result"]["PlateResult"];
     result["license"] = json!(plate);

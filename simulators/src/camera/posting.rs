@@ -1,4 +1,4 @@
-//! A camera that posts what it sees to the box, and asks often whether there is anything to do; the answers command it.
+//! A camera that posts what it sees to the box, and often that it is there; the answers may command it.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,12 +9,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::OutputCommand;
+use super::dialect::Message;
 use super::messages::commands_in;
 
-/// Where the vendor's cameras post plates, where this one posts its inputs, and where they ask.
-const PLATES: &str = "/devicemanagement/php/plateresult.php";
-const INPUTS: &str = "/vzenith/input";
-const ASKS: &str = "/devicemanagement/php/receivedeviceinfo.php";
 /// How often it asks, in fast time; real ones every few seconds.
 const ASKS_EVERY: Duration = Duration::from_millis(200);
 /// How long it sends a post again to a box that does not take it: longer than a box needs to start.
@@ -40,24 +37,23 @@ struct Line {
 }
 
 impl Poster {
-    /// Posts to this address from now on.
-    pub fn start(address: SocketAddr, sn: &str, commands: mpsc::Sender<OutputCommand>) -> Result<Self> {
+    /// Posts to this address from now on; `alive` is what it asks with.
+    pub fn start(address: SocketAddr, alive: Message, commands: mpsc::Sender<OutputCommand>) -> Result<Self> {
         let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_WITHIN).pool_max_idle_per_host(1);
         let client = client.tcp_nodelay(true).build().context("make an HTTP client")?;
         let line =
             Line { address, client, commands, deaf_until: Mutex::default(), turn: tokio::sync::Mutex::default() };
         let line = Arc::new(line);
-        let asking = tokio::spawn(ask(Arc::clone(&line), format!("serialno={sn}")));
+        let asking = tokio::spawn(ask(Arc::clone(&line), alive));
         Ok(Self { line, asking })
     }
 
     /// Posts, again and again until the box has taken it or does not want it.
-    pub async fn post(&self, is_plate: bool, document: String) -> Result<()> {
-        let path = if is_plate { PLATES } else { INPUTS };
+    pub async fn post(&self, message: &Message) -> Result<()> {
         let _turn = self.line.turn.lock().await;
         let until = Instant::now() + PATIENCE;
         loop {
-            match self.line.send(path, "application/json", document.clone()).await {
+            match self.line.send(message).await {
                 Ok((200 | 400, answer)) => return self.line.obey(&answer),
                 Ok((status, _)) if Instant::now() > until => bail!("the box answers a post with {status}"),
                 Err(error) if Instant::now() > until => return Err(error),
@@ -79,12 +75,12 @@ impl Drop for Poster {
 }
 
 /// Asks for ever; a box that is off is asked again.
-async fn ask(line: Arc<Line>, who: String) {
+async fn ask(line: Arc<Line>, alive: Message) {
     let mut ticks = tokio::time::interval(ASKS_EVERY);
     loop {
         ticks.tick().await;
         let _turn = line.turn.lock().await;
-        if let Ok((200, answer)) = line.send(ASKS, "application/x-www-form-urlencoded", who.clone()).await
+        if let Ok((200, answer)) = line.send(&alive).await
             && line.obey(&answer).is_err()
         {
             return;
@@ -93,9 +89,10 @@ async fn ask(line: Arc<Line>, who: String) {
 }
 
 impl Line {
-    async fn send(&self, path: &str, content_type: &str, body: String) -> Result<(u16, String)> {
-        let request = self.client.post(format!("http://{}{path}", self.address));
-        let request = request.header(reqwest::header::CONTENT_TYPE, content_type).body(body);
+    async fn send(&self, message: &Message) -> Result<(u16, String)> {
+        let Message { to, content_type, body } = message;
+        let request = self.client.post(format!("http://{}{to}", self.address));
+        let request = request.header(reqwest::header::CONTENT_TYPE, content_type).body(body.clone());
         let answer = request.send().await.context("post to the box")?;
         let status = answer.status().as_u16();
         Ok((status, answer.text().await.context("read the box's answer")?))
