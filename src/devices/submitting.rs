@@ -10,8 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::wiring::Wiring;
-use crate::domain::event::{CommandAnswer, CommandId, DeviceId, Input, LaneId, PhotoKind, Reply, UtcMs};
+use crate::domain::event::{CommandAnswer, CommandId, DeviceId, Input, LaneId, Reply, UtcMs};
 use crate::metrics::Metrics;
+use crate::photos::Brought;
 use crate::profile::statement::{Picture, Statement};
 use crate::site::Handle;
 
@@ -94,11 +95,14 @@ pub fn inputs_of(metrics: &Metrics, wiring: &Wiring, says: Vec<Statement>, recei
 }
 
 /// The pictures that could be taken out of their message; the others are counted.
-pub fn whole(metrics: &Metrics, pictures: Vec<Picture>) -> Vec<(PhotoKind, Vec<u8>)> {
-    let mut whole = Vec::new();
+pub fn whole(metrics: &Metrics, pictures: Vec<Picture>) -> Brought {
+    let mut whole = Brought::default();
     for picture in pictures {
         match picture.bytes {
-            Ok(bytes) => whole.push((picture.kind, bytes)),
+            Ok(bytes) => {
+                whole.plate_box = whole.plate_box.or(picture.plate_box);
+                whole.pictures.push((picture.kind, bytes));
+            }
             Err(why) => metrics.rejected("photos", why.name()),
         }
     }

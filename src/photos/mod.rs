@@ -21,11 +21,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, oneshot, watch};
 
-use crate::domain::event::{LaneId, PhotoHashes, PhotoKind, PlateRead, UtcMs};
+use crate::domain::event::{LaneId, PhotoHashes, PhotoKind, PlateBox, PlateRead, UtcMs};
 use crate::metrics::Metrics;
 
 pub use checking::{Checker, Tally};
@@ -98,6 +99,21 @@ pub struct Desk {
     waiting_bytes: Arc<AtomicUsize>,
     takes_any: bool,
     metrics: Arc<Metrics>,
+}
+
+/// The pictures that a message brought.
+#[derive(Debug, Default)]
+pub struct Brought {
+    /// Each with what it is of.
+    pub pictures: Vec<(PhotoKind, Vec<u8>)>,
+    /// Where the plate is in the scene.
+    pub plate_box: Option<PlateBox>,
+}
+
+impl From<Vec<(PhotoKind, Vec<u8>)>> for Brought {
+    fn from(pictures: Vec<(PhotoKind, Vec<u8>)>) -> Self {
+        Self { pictures, plate_box: None }
+    }
 }
 
 /// What became of a message's pictures before its decision.
@@ -180,7 +196,11 @@ impl Photos {
         let Ok(_permit) = self.shared.making.acquire().await else { return Ok(None) };
         let shared = Arc::clone(&self.shared);
         blocking(move || {
-            let Some(bytes) = folder::original(&shared.settings.directory, &id)? else { return Ok(None) };
+            let Some(bytes) = folder::original(&shared.settings.directory, &id)? else {
+                // A plate that the box has cut out of a scene is kept as it is shown.
+                let is_cut = id.kind() == PhotoKind::Plate;
+                return if is_cut { folder::small(&shared.settings.directory, &id) } else { Ok(None) };
+            };
             Ok(picture::full(&bytes, &shared.settings.finish(&id)).ok())
         })
         .await
@@ -214,10 +234,15 @@ impl Desk {
     }
 
     /// Takes the pictures of a read: hashes them and puts them in line. Never waits.
-    pub fn take(&self, read: &PlateRead, pictures: Vec<(PhotoKind, Vec<u8>)>) -> Taken {
+    pub fn take(&self, read: &PlateRead, brought: impl Into<Brought>) -> Taken {
+        let Brought { mut pictures, plate_box } = brought.into();
+        // The plate first: it is cut out of the scene only where none came that is one.
+        pictures.sort_by_key(|(kind, _)| *kind == PhotoKind::Scene);
         let mut taken = Taken::default();
         for (kind, bytes) in pictures.into_iter().filter(|_| self.takes_any) {
-            match self.take_one(read, kind, bytes) {
+            let has_plate = taken.hashes.as_ref().is_some_and(|hashes| hashes.plate.is_some());
+            let plate_box = plate_box.filter(|_| kind == PhotoKind::Scene && !has_plate);
+            match self.take_one(read, kind, bytes, plate_box) {
                 Ok((sha256, kept)) => {
                     let hashes = taken.hashes.get_or_insert_default();
                     match kind {
@@ -237,13 +262,14 @@ impl Desk {
         read: &PlateRead,
         kind: PhotoKind,
         bytes: Vec<u8>,
+        plate_box: Option<PlateBox>,
     ) -> Result<(String, oneshot::Receiver<()>), &'static str> {
         let format = picture::format(&bytes).map_err(picture::NotAPicture::name)?;
         let waiting = self.room_for(bytes.len()).ok_or("photo-link-full")?;
         let sha256 = hex::encode(Sha256::digest(&bytes));
         let id = PhotoId::of(read, kind, &sha256).ok_or("photo-undated")?;
         let (keeping, kept) = oneshot::channel();
-        let job = Job { id, format, bytes, keeping, _waiting: waiting };
+        let job = Job { id, format, bytes, plate_box, since: Instant::now(), keeping, _waiting: waiting };
         self.queue.try_send(job).map_err(|_| "photo-queue-full")?;
         Ok((sha256, kept))
     }

@@ -164,7 +164,11 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
         "\nscenery = {",
         ":89:1: unknown variant `scenery` (did you mean `scene`?); allowed: `scene` or `plate`",
     );
-    mistake("path = \"full_image_content\"", "path = \"\"", "the picture's path is empty; allowed: names and list");
+    mistake(
+        "path = \"full_image_content\"",
+        "path = \"\"",
+        "nothing tells where the picture stands; allowed: path and encoding, or over http",
+    );
     mistake(
         "{ path = \"full_image_content\", ",
         "{ paht = \"\", ",
