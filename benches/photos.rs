@@ -245,7 +245,7 @@ impl Cameras {
                 Ok((at, command)) => self.obey(&mut run, through, at, &command),
                 Err(RecvTimeoutError::Timeout) => match run.due.pop_first() {
                     Some((_, Act::Arrives)) => self.arrives(&mut run, through, way),
-                    Some((_, Act::Says { lane, made })) => drop(self.wires[lane].send(&made)),
+                    Some((_, Act::Says { lane, made })) => _ = self.wires[lane].send(&made),
                     Some((_, Act::Passes { lane })) => self.passes(&mut run, through, lane),
                     None => {}
                 },

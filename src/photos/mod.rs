@@ -19,14 +19,15 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, oneshot, watch};
 
-use crate::domain::event::{LaneId, PhotoHashes, PhotoKind, PlateBox, PlateRead, UtcMs};
+use crate::domain::event::{LaneId, PhotoHashes, PhotoKind, PlateRead, UtcMs};
+use crate::domain::plate::told::PlateBox;
 use crate::metrics::Metrics;
 
 pub use checking::{Checker, Tally};
@@ -121,8 +122,17 @@ impl From<Vec<(PhotoKind, Vec<u8>)>> for Brought {
 pub struct Taken {
     /// For the journal; `None` where no picture was taken.
     pub hashes: Option<PhotoHashes>,
-    /// Each ends when its picture is on disk, or will never be.
-    pub kept: Vec<oneshot::Receiver<()>>,
+    /// One for each picture that was taken.
+    pub kept: Vec<Pending>,
+}
+
+/// A picture on its way to the disk.
+#[derive(Debug)]
+pub struct Pending {
+    /// Ends when the picture is on disk, or will never be.
+    pub on_disk: oneshot::Receiver<()>,
+    /// To be dropped when its vehicle is decided: the picture waits for that, though not for long.
+    pub decided: Sender<()>,
 }
 
 /// Bytes that wait, given back when the picture is done.
@@ -235,12 +245,12 @@ impl Desk {
 
     /// Takes the pictures of a read: hashes them and puts them in line. Never waits.
     pub fn take(&self, read: &PlateRead, brought: impl Into<Brought>) -> Taken {
-        let Brought { mut pictures, plate_box } = brought.into();
-        // The plate first: it is cut out of the scene only where none came that is one.
-        pictures.sort_by_key(|(kind, _)| *kind == PhotoKind::Scene);
+        let Brought { pictures, plate_box } = brought.into();
+        let is_plate =
+            |(kind, bytes): &(PhotoKind, Vec<u8>)| *kind == PhotoKind::Plate && picture::format(bytes).is_ok();
+        let has_plate = pictures.iter().any(is_plate);
         let mut taken = Taken::default();
         for (kind, bytes) in pictures.into_iter().filter(|_| self.takes_any) {
-            let has_plate = taken.hashes.as_ref().is_some_and(|hashes| hashes.plate.is_some());
             let plate_box = plate_box.filter(|_| kind == PhotoKind::Scene && !has_plate);
             match self.take_one(read, kind, bytes, plate_box) {
                 Ok((sha256, kept)) => {
@@ -263,15 +273,17 @@ impl Desk {
         kind: PhotoKind,
         bytes: Vec<u8>,
         plate_box: Option<PlateBox>,
-    ) -> Result<(String, oneshot::Receiver<()>), &'static str> {
+    ) -> Result<(String, Pending), &'static str> {
         let format = picture::format(&bytes).map_err(picture::NotAPicture::name)?;
         let waiting = self.room_for(bytes.len()).ok_or("photo-link-full")?;
         let sha256 = hex::encode(Sha256::digest(&bytes));
         let id = PhotoId::of(read, kind, &sha256).ok_or("photo-undated")?;
-        let (keeping, kept) = oneshot::channel();
-        let job = Job { id, format, bytes, plate_box, since: Instant::now(), keeping, _waiting: waiting };
+        let (keeping, on_disk) = oneshot::channel();
+        let (decided, is_decided) = channel();
+        let since = Instant::now();
+        let job = Job { id, format, bytes, plate_box, since, decided: is_decided, keeping, _waiting: waiting };
         self.queue.try_send(job).map_err(|_| "photo-queue-full")?;
-        Ok((sha256, kept))
+        Ok((sha256, Pending { on_disk, decided }))
     }
 
     fn room_for(&self, bytes: usize) -> Option<Waiting> {

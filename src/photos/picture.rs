@@ -10,7 +10,7 @@ use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
 
 use super::font;
-use crate::domain::event::PlateBox;
+use crate::domain::plate::told::PlateBox;
 
 /// The most pixels that are decoded: a camera of 12 million, 36 MB in memory.
 pub const PIXELS_MAX: u64 = 12_000_000;
@@ -246,7 +246,7 @@ pub(super) mod tests {
             let scale = 1280 / 320;
             let lit = |text: &str| {
                 let mut dots = std::collections::BTreeSet::new();
-                font::write(text, scale, |x, y| drop(dots.insert((x, y))));
+                font::write(text, scale, |x, y| _ = dots.insert((x, y)));
                 dots
             };
             let (left, top) = (2 * scale, 720 + 2 * scale);

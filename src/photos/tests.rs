@@ -72,9 +72,10 @@ async fn a_scene_alone_gives_a_plate_where_the_camera_tells_where_it_is() {
     // The camera's own picture of the plate is better than anything cut out.
     let own = vec![(PhotoKind::Scene, scene), (PhotoKind::Plate, jpeg(120, 40))];
     let own = desk.take(&read("exit-1", "e-2"), brought(own)).hashes.and_then(|hashes| hashes.plate);
-    until(&mut changes, || photos.of_arrival(&lane, "e-2").scene.is_some()).await;
+    until(&mut changes, || photos.of_arrival(&lane, "e-2").plate.is_some()).await;
     let plate_of_two = photos.of_arrival(&lane, "e-2").plate.expect("the camera's");
     assert_eq!(Some(plate_of_two.sha256()), own.as_deref());
+    until_so(|| metrics.photos_kept() == 3).await;
     let files = std::fs::read_dir(place.path().join("20260302")).expect("a day").count();
     assert_eq!(files, 3 + 4, "scene, small scene, cut plate; scene, plate, and both small");
 
@@ -279,8 +280,8 @@ fn hex_tag(event: &str) -> String {
     hex::encode(&Sha256::digest(event)[..4])
 }
 
-async fn all(kept: Vec<oneshot::Receiver<()>>) {
-    for picture in kept {
+async fn all(kept: Vec<Pending>) {
+    for picture in kept.into_iter().map(|pending| pending.on_disk) {
         // It ends by being dropped.
         let _ = timeout(PATIENCE, picture).await.expect("in time");
     }

@@ -12,14 +12,14 @@ use tokio::sync::oneshot;
 use super::folder::{Folder, NotWritten};
 use super::naming::PhotoId;
 use super::{ARRIVALS_KNOWN, Clock, Shared, Waiting, picture};
-use crate::domain::event::PlateBox;
+use crate::domain::plate::told::PlateBox;
 
 /// How much less important than the lanes the pictures are to the scheduler: the least of all, because making a picture
 /// small takes as long as a hundred decisions, and on a busy core a thread that wakes waits for it.
 const NICE: i32 = 19;
-/// How long a picture waits for the decision of its own vehicle, so that no core and no disk is taken from it: what that
-/// takes on a slow box, and a tenth of what an acknowledgement waits for.
-const HEAD_START: Duration = Duration::from_millis(10);
+/// How long a picture waits at most until its own vehicle is decided, so that no core and no disk is taken from that: what
+/// it takes on a slow box, and a part of what an acknowledgement waits for.
+const DECISION_MAX: Duration = Duration::from_millis(20);
 /// How often old pictures are looked for.
 const TIDYING: Duration = Duration::from_secs(600);
 /// One line in the log in this time for each reason; the metrics count every one.
@@ -35,6 +35,8 @@ pub struct Job {
     pub plate_box: Option<PlateBox>,
     /// When it was handed in.
     pub since: Instant,
+    /// Ends when its vehicle is decided.
+    pub decided: Receiver<()>,
     /// Dropped when the picture is on disk, or will never be.
     pub keeping: oneshot::Sender<()>,
     pub _waiting: Waiting,
@@ -97,8 +99,9 @@ impl Worker {
     }
 
     fn keep(&mut self, job: Job) {
-        let Job { id, format, bytes, plate_box, since, keeping, _waiting } = job;
-        give_way(since);
+        let Job { id, format, bytes, plate_box, since, decided, keeping, _waiting } = job;
+        // Nothing is ever said: it ends by being dropped. Where the pictures are behind, none waits longer.
+        let _ = decided.recv_timeout(DECISION_MAX.saturating_sub(since.elapsed()));
         let Some(folder) = self.folder() else { return };
         if let Err(error) = folder.keep(&id, &bytes, format) {
             return self.complain(name(&error), &error);
@@ -153,12 +156,6 @@ impl Worker {
             tracing::warn!(reason, "a picture was left out: {why}");
         }
     }
-}
-
-/// Where pictures are behind, none waits longer.
-#[allow(clippy::disallowed_methods, reason = "a head start is a time, and nothing tells that the raise is on its way")]
-fn give_way(since: Instant) {
-    std::thread::sleep(HEAD_START.saturating_sub(since.elapsed()));
 }
 
 fn name(error: &NotWritten) -> &'static str {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::language::{BoxWords, Condition, Decode, Field, OwnBase64, PictureEncoding, PictureWords};
 use super::statement::{NoPicture, Rejection, TEXT_CHARS_MAX};
-use crate::domain::event::PlateBox;
+use crate::domain::plate::told::PlateBox;
 
 /// Devices differ in whether they pad.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::layout::Fault;
-use crate::domain::event::{ArmPosition, PhotoKind, PlateBox, UtcMs, VehicleSign};
-pub use crate::domain::plate::told::{Candidate, Colour, Stage, VehicleKind};
+use crate::domain::event::{ArmPosition, PhotoKind, UtcMs, VehicleSign};
+pub use crate::domain::plate::told::{Candidate, Colour, PlateBox, Stage, VehicleKind};
 use crate::domain::plate::{NotAPlate, Plate};
 
 /// The largest message body that is looked at: a camera's full result with two pictures stays below it.

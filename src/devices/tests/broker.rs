@@ -262,7 +262,7 @@ async fn pictures_go_to_their_folder_and_their_hashes_with_the_read() {
 
 #[tokio::test]
 async fn a_camera_s_rectangle_reaches_the_pictures() {
-    let broker = Mosquitto::start().await;
+    let mut broker = Mosquitto::start().await;
     let mut site = broker.site(None).await;
     let mut camera = Camera::connect(broker.port).await;
     let rectangle = r#""location":{"RECT":{"left":200,"top":100,"right":360,"bottom":140}},"license""#;

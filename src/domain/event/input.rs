@@ -79,21 +79,6 @@ pub struct PhotoHashes {
     pub plate: Option<String>,
 }
 
-/// Where a camera says that the plate is in its scene, from the upper left corner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PlateBox {
-    /// Its left edge.
-    pub left: u32,
-    /// Its upper edge.
-    pub top: u32,
-    /// Its right edge.
-    pub right: u32,
-    /// Its lower edge.
-    pub bottom: u32,
-    /// What the whole width and height count; `None` for pixels.
-    pub of: Option<u32>,
-}
-
 /// Of what a picture is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

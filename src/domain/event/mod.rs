@@ -32,7 +32,7 @@ pub use escrow::{CloudNews, EpochReason, Given, JournalHead, Undo, Witnessed};
 pub use gear::{DeviceChange, LowerStep};
 pub use input::{
     ARRIVAL_READS_MAX, ArmPosition, ArrivalRead, CommandAnswer, EmergencySource, FeedChange, Gift, Input, IssuedCoupon,
-    Member, PhotoHashes, PhotoKind, PlateBox, PlateRead, RulesOffer, StaffAct, StaffWish, TillCommit, VehicleSign,
+    Member, PhotoHashes, PhotoKind, PlateRead, RulesOffer, StaffAct, StaffWish, TillCommit, VehicleSign,
 };
 pub use matched::Matched;
 pub use office::{GivenFor, MerchantTold, Note, OfficeAct, OfficeNote, Shop};
