@@ -258,8 +258,9 @@ fn pictures(source: &Source, message: &Message, mistakes: &mut Vec<Mistake>) {
         }
         let words = picture.get_ref();
         let is_text = !words.path.is_empty() && words.encoding.is_some() && words.part.is_none();
-        let is_part = words.path.is_empty() && words.encoding.is_none() && words.part.is_some();
-        if !is_text && !(is_part && message.topics.is_empty()) {
+        let is_named = words.path.is_empty() && words.encoding.is_none() && words.part.is_some();
+        let is_part = is_named && message.topics.is_empty();
+        if !is_text && !is_part {
             let allowed = "path and encoding, or over http the name of a part";
             mistakes.push(source.mistake(picture.span(), "nothing tells where the picture stands", allowed));
         }
