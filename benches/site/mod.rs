@@ -16,6 +16,8 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{Client, Event, MqttOptions};
 
+pub mod wire;
+
 /// How long a program may take for what it is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -220,20 +222,12 @@ impl Cameras<'_> {
     /// A vehicle's plate; `pictures` are fields of the result, each with a comma behind it. `name` is the topic's:
     /// `ivs_result`, or `quick_ivs_result` for what comes before it.
     pub fn plate(&self, sn: &str, name: &str, vehicle: usize, at_ms: u128, pictures: &str) {
-        let (license, s) = (base64_of(&format!("粤B{:05}", vehicle % 100_000)), at_ms / 1000);
-        let body = format!(
-            r#"{{"id":"iUA4fO7yCGrHZO2C","bv":12378,"sn":"{sn}","name":"{name}","version":"1.0","timestamp":{s},"payload":{{"AlarmInfoPlate":{{"channel":0,"deviceName":"SU4tMQ==","ipaddr":"192.168.6.94","serialno":"{sn}","rule_id":1,"result":{{"PlateResult":{{"license":"{license}","license_ext_type":0,"colorType":1,"type":1,"confidence":98,"direction":4,"triggerType":8,"isoffline":0,"is_encrypted":0,"is_fake_plate":0,{pictures}"plateid":{vehicle},"start_time":{at_ms},"unique_id":"{sn}_{at_ms}","timeStamp":{{"Timeval":{{"sec":{s},"usec":0}}}}}}}}}}}}}}"#
-        );
-        self.say(sn, &format!("up/{name}"), body);
+        self.say(sn, &format!("up/{name}"), plate(sn, name, vehicle, at_ms, pictures));
     }
 
     /// The answer to a raise command, which is given as it came.
     pub fn obeys(&self, command: &str) {
-        let (sn, id) = (field(command, "sn"), field(command, "id"));
-        let body = format!(
-            r#"{{"code":200,"id":"{id}","name":"gpio_out","payload":null,"sn":"{sn}","timestamp":1,"version":"1.0"}}"#
-        );
-        self.say(sn, "down/gpio_out/reply", body);
+        self.say(field(command, "sn"), "down/gpio_out/reply", obeyed(command));
     }
 
     /// The vehicle drives over the passage loop.
@@ -244,9 +238,27 @@ impl Cameras<'_> {
     }
 
     fn say(&self, sn: &str, name: &str, body: String) {
-        let topic = format!("device/{sn}/message/{name}");
-        self.client.publish(topic, QoS::AtLeastOnce, false, body).expect("the connection lives");
+        self.client.publish(topic(sn, name), QoS::AtLeastOnce, false, body).expect("the connection lives");
     }
+}
+
+/// Where a camera speaks and hears.
+pub fn topic(sn: &str, name: &str) -> String {
+    format!("device/{sn}/message/{name}")
+}
+
+/// What a camera says of a vehicle, as in [`Cameras::plate`].
+pub fn plate(sn: &str, name: &str, vehicle: usize, at_ms: u128, pictures: &str) -> String {
+    let (license, s) = (base64_of(&format!("粤B{:05}", vehicle % 100_000)), at_ms / 1000);
+    format!(
+        r#"{{"id":"iUA4fO7yCGrHZO2C","bv":12378,"sn":"{sn}","name":"{name}","version":"1.0","timestamp":{s},"payload":{{"AlarmInfoPlate":{{"channel":0,"deviceName":"SU4tMQ==","ipaddr":"192.168.6.94","serialno":"{sn}","rule_id":1,"result":{{"PlateResult":{{"license":"{license}","license_ext_type":0,"colorType":1,"type":1,"confidence":98,"direction":4,"triggerType":8,"isoffline":0,"is_encrypted":0,"is_fake_plate":0,{pictures}"plateid":{vehicle},"start_time":{at_ms},"unique_id":"{sn}_{at_ms}","timeStamp":{{"Timeval":{{"sec":{s},"usec":0}}}}}}}}}}}}}}"#
+    )
+}
+
+/// What a camera answers to a raise command, which is given as it came.
+pub fn obeyed(command: &str) -> String {
+    let (sn, id) = (field(command, "sn"), field(command, "id"));
+    format!(r#"{{"code":200,"id":"{id}","name":"gpio_out","payload":null,"sn":"{sn}","timestamp":1,"version":"1.0"}}"#)
 }
 
 /// What a camera says of its loop.

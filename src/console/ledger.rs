@@ -206,6 +206,7 @@ fn read_row(read: &ReadRow, photos: &Arrival, here: &[&Plate], lang: Lang, zone:
         ReadOutcome::Queued => lang.pick("排队中", "Waits behind"),
         ReadOutcome::Repeated => lang.pick("重复", "Repeated"),
         ReadOutcome::StoredOffline => lang.pick("离线补传", "Stored offline"),
+        ReadOutcome::Lost => lang.pick("事后补报", "Out of sight"),
         ReadOutcome::Emergency => lang.pick("紧急放行", "In an emergency"),
         ReadOutcome::NoPlate => lang.pick("看不清", "No plate"),
     };

@@ -25,7 +25,7 @@ use super::submitting::{self, whole};
 use super::{Clock, Sparing};
 use crate::domain::event::{Input, UtcMs};
 use crate::metrics::Metrics;
-use crate::photos::Desk;
+use crate::photos::{Desk, Pending};
 use crate::profile::http::{Carrier, Heard, Reply};
 use crate::profile::statement::{BODY_BYTES_MAX, Rejection};
 use crate::profile::template::Values;
@@ -277,13 +277,15 @@ impl Shared {
         // A tenth of the deadline is the way back.
         let until = tokio::time::Instant::from_std(read_at) + within * 9 / 10;
         let received = (self.now)();
-        let inputs = self.inputs_of(device, &mut heard, received, read_at);
+        let (inputs, pictures) = self.inputs_of(device, &mut heard, received, read_at);
         let may_raise = inputs.iter().any(|input| matches!(input, Input::PlateRead(_)))
             && device.plan.raised_by.is_some_and(|by| device.plan.codec.carrier(by) == Some(Carrier::Reply));
         if tokio::time::timeout_at(until, self.committed(inputs)).await != Ok(true) {
             self.metrics.rejected("devices", "answer-late");
             return plain(StatusCode::SERVICE_UNAVAILABLE, "not written down yet; post it again");
         }
+        // Decided: the pictures may have the core and the disk.
+        drop(pictures);
         let Some(reply) = heard.reply else { return plain(StatusCode::OK, "") };
         if may_raise {
             let _ = tokio::time::timeout_at(until.min(tokio::time::Instant::now() + RAISE_WITHIN), device.has_order())
@@ -295,7 +297,14 @@ impl Shared {
         }
     }
 
-    fn inputs_of(&self, device: &Device, heard: &mut Heard, received: UtcMs, read_at: Instant) -> Vec<Input> {
+    fn inputs_of(
+        &self,
+        device: &Device,
+        heard: &mut Heard,
+        received: UtcMs,
+        read_at: Instant,
+    ) -> (Vec<Input>, Vec<Pending>) {
+        let mut pictures = Vec::new();
         let wiring = &device.plan.wiring;
         submitting::numbered(&self.metrics, &wiring.device, heard.number);
         let mut inputs = submitting::inputs_of(&self.metrics, wiring, heard.says.clone(), received);
@@ -303,10 +312,12 @@ impl Shared {
             if let Input::PlateRead(read) = input {
                 self.metrics.plate_heard(read.lane.as_str(), &read.event, read_at);
                 // The device waits for its answer and not for the disk.
-                read.photos = self.desk.take(read, whole(&self.metrics, std::mem::take(&mut heard.pictures))).hashes;
+                let taken = self.desk.take(read, whole(&self.metrics, std::mem::take(&mut heard.pictures)));
+                read.photos = taken.hashes;
+                pictures.extend(taken.kept);
             }
         }
-        inputs
+        (inputs, pictures)
     }
 
     /// Whether all of it is on disk.

@@ -10,8 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::wiring::Wiring;
-use crate::domain::event::{CommandAnswer, CommandId, DeviceId, Input, LaneId, PhotoKind, Reply, UtcMs};
+use crate::domain::event::{CommandAnswer, CommandId, DeviceId, Input, LaneId, Reply, UtcMs};
 use crate::metrics::Metrics;
+use crate::photos::{Brought, Pending};
 use crate::profile::statement::{Picture, Statement};
 use crate::site::Handle;
 
@@ -27,8 +28,8 @@ const PHOTOS_WAIT_MAX: Duration = Duration::from_millis(100);
 pub struct Delivery {
     /// The inputs, in order; may be none.
     pub inputs: Vec<Input>,
-    /// Each ends when a picture of the message is on disk, or will never be.
-    pub photos: Vec<oneshot::Receiver<()>>,
+    /// The pictures of the message, on their way to the disk.
+    pub photos: Vec<Pending>,
     /// The MQTT message.
     pub receipt: Option<Receipt>,
 }
@@ -43,7 +44,7 @@ pub struct Receipt {
 
 struct Submitted {
     answers: Vec<oneshot::Receiver<Reply>>,
-    photos: Vec<oneshot::Receiver<()>>,
+    photos: Vec<Pending>,
     receipt: Option<Receipt>,
 }
 
@@ -94,11 +95,14 @@ pub fn inputs_of(metrics: &Metrics, wiring: &Wiring, says: Vec<Statement>, recei
 }
 
 /// The pictures that could be taken out of their message; the others are counted.
-pub fn whole(metrics: &Metrics, pictures: Vec<Picture>) -> Vec<(PhotoKind, Vec<u8>)> {
-    let mut whole = Vec::new();
+pub fn whole(metrics: &Metrics, pictures: Vec<Picture>) -> Brought {
+    let mut whole = Brought::default();
     for picture in pictures {
         match picture.bytes {
-            Ok(bytes) => whole.push((picture.kind, bytes)),
+            Ok(bytes) => {
+                whole.plate_box = whole.plate_box.or(picture.plate_box);
+                whole.pictures.push((picture.kind, bytes));
+            }
             Err(why) => metrics.rejected("photos", why.name()),
         }
     }
@@ -147,12 +151,11 @@ async fn acknowledge(mut submitted: mpsc::Receiver<Submitted>, metrics: Arc<Metr
             }
             metrics.input_taken();
         }
+        // Decided: the pictures may have the core and the disk.
+        let photos = next.photos.into_iter().map(|pending| pending.on_disk).collect();
         // The raise has long been sent. Only the broker's copy of the pictures is kept until ours is on disk.
-        patience = if tokio::time::timeout(patience, all(next.photos)).await.is_ok() {
-            PHOTOS_WAIT_MAX
-        } else {
-            Duration::ZERO
-        };
+        patience =
+            if tokio::time::timeout(patience, all(photos)).await.is_ok() { PHOTOS_WAIT_MAX } else { Duration::ZERO };
         if let Some(receipt) = next.receipt {
             receipt.acknowledge(&metrics);
         }

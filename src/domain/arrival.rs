@@ -9,7 +9,9 @@ use super::event::{
 };
 use super::lane::{Direction, Lane, Phase, PossibleStay, Raised, Unpaid, Visit, WaitReason, Waiting};
 use super::matching::answer::{Thresholds, Verdict};
+use super::matching::are_alike;
 use super::plate::Plate;
+use super::plate::told::Stage;
 use super::points;
 use super::stay::StayState;
 use super::{cables, emergency, entry, reread, zones};
@@ -18,8 +20,11 @@ use super::{cables, emergency, entry, reread, zones};
 const LATE_READ_MS: i64 = 600_000;
 
 /// A camera's statement.
+///
+/// What was decided for good is not decided again by what comes later of the same event, and what a camera says of a
+/// vehicle that it lost from sight moves no barrier; it is recorded.
 pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
-    if work.lane.emergency.is_some() && !read.stored_offline {
+    if work.lane.emergency.is_some() && !read.stored_offline && !is_last_word(read) {
         return emergency::read(work, read);
     }
     if let Some(outcome) = work.facts.read_before
@@ -28,13 +33,22 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
         // A quick result decides before the full one brings the pictures and the better plate: the journal holds them
         // all the same.
         let is_better = reread::better_known(work, read);
-        if read.photos.is_some() || is_better {
+        let is_correction = is_correction(work, read);
+        if read.photos.is_some() || is_better || is_correction {
             take(work, read, outcome);
+        }
+        let is_behind = work.lane.next.as_ref().is_some_and(|next| next.event == read.event);
+        if is_behind && is_correction && !is_last_word(read) {
+            stands_behind(work, read);
         }
         return;
     }
     if read.stored_offline {
         take(work, read, ReadOutcome::StoredOffline);
+        return;
+    }
+    if is_last_word(read) {
+        take(work, read, ReadOutcome::Lost);
         return;
     }
     match work.lane.phase.clone() {
@@ -49,6 +63,9 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
 /// A known event is news only where it waited behind another vehicle, or where the camera's full result corrects the
 /// quick one before anything was decided for good.
 fn read_is_news(work: &Work<'_>, read: &PlateRead, before: ReadOutcome) -> bool {
+    if is_last_word(read) {
+        return false;
+    }
     match &work.lane.phase {
         Phase::Idle => before == ReadOutcome::Queued || !read.earlier.is_empty(),
         Phase::Waiting(waiting) => {
@@ -56,6 +73,17 @@ fn read_is_news(work: &Work<'_>, read: &PlateRead, before: ReadOutcome) -> bool 
         }
         Phase::Raised(_) => false,
     }
+}
+
+/// A camera says it when it has not seen the vehicle for some time: none need stand there now.
+fn is_last_word(read: &PlateRead) -> bool {
+    read.told.stage == Stage::Last
+}
+
+/// Whether a camera now gives another plate to an event that is known, however late. A quick result corrects nothing: it
+/// is a repeat that comes after its full one.
+fn is_correction(work: &Work<'_>, read: &PlateRead) -> bool {
+    read.plate.is_some() && read.told.stage != Stage::Quick && read.plate != work.facts.plate_before
 }
 
 fn read_in_idle_lane(work: &mut Work<'_>, read: &PlateRead) {
@@ -189,8 +217,19 @@ fn raise_again(work: &mut Work<'_>, mut raised: Raised) {
 fn queue(work: &mut Work<'_>, read: &PlateRead) {
     if read.plate.is_some() {
         take(work, read, ReadOutcome::Queued);
-        work.lane.next = Some(read.clone());
+        stands_behind(work, read);
     }
+}
+
+/// The vehicle behind is served by all that was read of it; another that has come in its place, by its own read.
+fn stands_behind(work: &mut Work<'_>, read: &PlateRead) {
+    let is_alike = |next: &PlateRead| match (&next.plate, &read.plate) {
+        (Some(before), Some(now)) => are_alike(before, now),
+        (None, _) | (_, None) => false,
+    };
+    let before = work.lane.next.as_ref().filter(|next| next.event == read.event || is_alike(next));
+    let earlier = before.map_or_else(Vec::new, PlateRead::all_reads);
+    work.lane.next = Some(PlateRead { earlier, ..read.clone() });
 }
 
 /// The lane besides this one that serves the named stay, and its state.

@@ -43,6 +43,8 @@ pub struct Facts {
     pub lane: Lane,
     /// What became of this camera's event before.
     pub read_before: Option<ReadOutcome>,
+    /// The plate that the event had then.
+    pub plate_before: Option<Plate>,
     /// The stay of the vehicle that the lane serves.
     pub visit_stay: Option<StayFacts>,
     /// The stay that the input names by its plate or id; for a read without one, the stay that it is certainly.

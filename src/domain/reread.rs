@@ -10,15 +10,20 @@ use super::plate::told::Told;
 use super::stay::{EntryRead, Reread, StayState};
 use super::{entry, escrow, points};
 
-/// Takes in a further statement about a vehicle whose barrier was raised at an entry. Whether it said anything new.
+/// Takes in a further statement about a vehicle whose barrier was raised. Whether it said anything new. At an exit it is
+/// kept with the others and no more: whose stay ends was decided with the raise, and the plate of a stay is that of its
+/// entry.
 pub(super) fn better_known(work: &mut Work<'_>, read: &PlateRead) -> bool {
-    if work.settings.direction == Direction::Exit || !work.lane.may_be_corrected_by(read) {
+    if !work.lane.may_be_corrected_by(read) {
         return false;
     }
     let Phase::Raised(raised) = &mut work.lane.phase else { return false };
-    let Some(visit) = raised.visit.as_mut().filter(|visit| visit.stay.is_some()) else { return false };
+    let Some(visit) = raised.visit.as_mut() else { return false };
     if !visit.keep(read) {
         return false;
+    }
+    if work.settings.direction == Direction::Exit || visit.stay.is_none() {
+        return true;
     }
     let reads = visit.reads.clone();
     let plate = work.facts.read_as.clone().filter(|plate| visit.plate.as_ref() != Some(plate));

@@ -19,13 +19,15 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::domain::event::{LaneId, PhotoHashes, PhotoKind, PlateRead, UtcMs};
+use crate::domain::plate::told::PlateBox;
 use crate::metrics::Metrics;
 
 pub use checking::{Checker, Tally};
@@ -100,13 +102,37 @@ pub struct Desk {
     metrics: Arc<Metrics>,
 }
 
+/// The pictures that a message brought.
+#[derive(Debug, Default)]
+pub struct Brought {
+    /// Each with what it is of.
+    pub pictures: Vec<(PhotoKind, Vec<u8>)>,
+    /// Where the plate is in the scene.
+    pub plate_box: Option<PlateBox>,
+}
+
+impl From<Vec<(PhotoKind, Vec<u8>)>> for Brought {
+    fn from(pictures: Vec<(PhotoKind, Vec<u8>)>) -> Self {
+        Self { pictures, plate_box: None }
+    }
+}
+
 /// What became of a message's pictures before its decision.
 #[derive(Debug, Default)]
 pub struct Taken {
     /// For the journal; `None` where no picture was taken.
     pub hashes: Option<PhotoHashes>,
-    /// Each ends when its picture is on disk, or will never be.
-    pub kept: Vec<oneshot::Receiver<()>>,
+    /// One for each picture that was taken.
+    pub kept: Vec<Pending>,
+}
+
+/// A picture on its way to the disk.
+#[derive(Debug)]
+pub struct Pending {
+    /// Ends when the picture is on disk, or will never be.
+    pub on_disk: oneshot::Receiver<()>,
+    /// To be dropped when its vehicle is decided: the picture waits for that, though not for long.
+    pub decided: Sender<()>,
 }
 
 /// Bytes that wait, given back when the picture is done.
@@ -180,7 +206,11 @@ impl Photos {
         let Ok(_permit) = self.shared.making.acquire().await else { return Ok(None) };
         let shared = Arc::clone(&self.shared);
         blocking(move || {
-            let Some(bytes) = folder::original(&shared.settings.directory, &id)? else { return Ok(None) };
+            let Some(bytes) = folder::original(&shared.settings.directory, &id)? else {
+                // A plate that the box has cut out of a scene is kept as it is shown.
+                let is_cut = id.kind() == PhotoKind::Plate;
+                return if is_cut { folder::small(&shared.settings.directory, &id) } else { Ok(None) };
+            };
             Ok(picture::full(&bytes, &shared.settings.finish(&id)).ok())
         })
         .await
@@ -214,10 +244,15 @@ impl Desk {
     }
 
     /// Takes the pictures of a read: hashes them and puts them in line. Never waits.
-    pub fn take(&self, read: &PlateRead, pictures: Vec<(PhotoKind, Vec<u8>)>) -> Taken {
+    pub fn take(&self, read: &PlateRead, brought: impl Into<Brought>) -> Taken {
+        let Brought { pictures, plate_box } = brought.into();
+        let is_plate =
+            |(kind, bytes): &(PhotoKind, Vec<u8>)| *kind == PhotoKind::Plate && picture::format(bytes).is_ok();
+        let has_plate = pictures.iter().any(is_plate);
         let mut taken = Taken::default();
         for (kind, bytes) in pictures.into_iter().filter(|_| self.takes_any) {
-            match self.take_one(read, kind, bytes) {
+            let plate_box = plate_box.filter(|_| kind == PhotoKind::Scene && !has_plate);
+            match self.take_one(read, kind, bytes, plate_box) {
                 Ok((sha256, kept)) => {
                     let hashes = taken.hashes.get_or_insert_default();
                     match kind {
@@ -237,15 +272,18 @@ impl Desk {
         read: &PlateRead,
         kind: PhotoKind,
         bytes: Vec<u8>,
-    ) -> Result<(String, oneshot::Receiver<()>), &'static str> {
+        plate_box: Option<PlateBox>,
+    ) -> Result<(String, Pending), &'static str> {
         let format = picture::format(&bytes).map_err(picture::NotAPicture::name)?;
         let waiting = self.room_for(bytes.len()).ok_or("photo-link-full")?;
         let sha256 = hex::encode(Sha256::digest(&bytes));
         let id = PhotoId::of(read, kind, &sha256).ok_or("photo-undated")?;
-        let (keeping, kept) = oneshot::channel();
-        let job = Job { id, format, bytes, keeping, _waiting: waiting };
+        let (keeping, on_disk) = oneshot::channel();
+        let (decided, is_decided) = channel();
+        let since = Instant::now();
+        let job = Job { id, format, bytes, plate_box, since, decided: is_decided, keeping, _waiting: waiting };
         self.queue.try_send(job).map_err(|_| "photo-queue-full")?;
-        Ok((sha256, kept))
+        Ok((sha256, Pending { on_disk, decided }))
     }
 
     fn room_for(&self, bytes: usize) -> Option<Waiting> {

@@ -56,9 +56,15 @@ impl PhotoId {
         self.kind
     }
 
-    /// SHA-256 of the bytes as the camera sent them, in hex.
+    /// SHA-256 of the bytes as the camera sent them, in hex; for a plate that the box cut out, of the scene's.
     pub fn sha256(&self) -> &str {
         &self.sha256
+    }
+
+    /// The plate that the box cuts out of this scene. It bears the hash of what it was cut out of, which the journal
+    /// holds.
+    pub(super) fn of_its_plate(&self) -> Self {
+        Self { kind: PhotoKind::Plate, ..self.clone() }
     }
 
     /// When the arrival was read.

@@ -10,6 +10,7 @@ use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
 
 use super::font;
+use crate::domain::plate::told::PlateBox;
 
 /// The most pixels that are decoded: a camera of 12 million, 36 MB in memory.
 pub const PIXELS_MAX: u64 = 12_000_000;
@@ -19,6 +20,10 @@ const SIDE_MAX: u32 = 8_192;
 const DECODER_BYTES_MAX: u64 = 96 * 1024 * 1024;
 /// The small picture's width in pixels; the page shows it as large as that.
 pub const THUMBNAIL_WIDTH: u32 = 320;
+/// In fewer pixels than these, wide and high, nobody reads a plate.
+const PLATE_LEAST: (u32, u32) = (16, 6);
+/// How much is cut out around a plate on each side, as a part of it: a person wants to see the frame too.
+const AROUND: u32 = 4;
 /// The quality of what is encoded again, of 100: small for a page, good for a person.
 const QUALITY: (u8, u8) = (75, 88);
 /// How many coarse cells a blurred area is made of; no face survives in so few.
@@ -90,18 +95,47 @@ pub fn format(bytes: &[u8]) -> Result<ImageFormat, NotAPicture> {
     }
 }
 
-/// The small picture, as JPEG.
-pub fn thumbnail(original: &[u8], finish: &Finish) -> Result<Vec<u8>, NotAPicture> {
+/// The small picture, as JPEG; and another of the plate alone, where it is to be cut out.
+pub fn thumbnails(
+    original: &[u8],
+    finish: &Finish,
+    plate_box: Option<PlateBox>,
+) -> Result<(Vec<u8>, Option<Vec<u8>>), NotAPicture> {
     let mut picture = decode(original)?;
     if let Some(area) = finish.blur {
         blur(&mut picture, area);
     }
+    // After the blur: a camera's rectangle, whatever it says, brings nobody's face back.
+    let plate = plate_box.and_then(|plate_box| cut(&picture, plate_box));
+    let plate = plate.map(|plate| small(plate, finish)).transpose()?;
+    Ok((small(picture, finish)?, plate))
+}
+
+fn small(mut picture: RgbImage, finish: &Finish) -> Result<Vec<u8>, NotAPicture> {
     let (width, height) = picture.dimensions();
     if width > THUMBNAIL_WIDTH {
         let small = (u64::from(height) * u64::from(THUMBNAIL_WIDTH) / u64::from(width)).clamp(1, u64::from(SIDE_MAX));
         picture = imageops::thumbnail(&picture, THUMBNAIL_WIDTH, small as u32);
     }
     encode(&with_strip(&picture, &finish.words, 1), QUALITY.0)
+}
+
+/// The plate with some of what is around it; `None` where the rectangle is none or lies outside.
+fn cut(picture: &RgbImage, plate: PlateBox) -> Option<RgbImage> {
+    let (width, height) = picture.dimensions();
+    let pixels = |value: u32, side: u32| match plate.of {
+        Some(of) => (u64::from(value) * u64::from(side) / u64::from(of.max(1))).min(u64::from(side)) as u32,
+        None => value.min(side),
+    };
+    let (left, right) = (pixels(plate.left, width), pixels(plate.right, width));
+    let (top, bottom) = (pixels(plate.top, height), pixels(plate.bottom, height));
+    let (wide, high) = (right.checked_sub(left)?, bottom.checked_sub(top)?);
+    if wide < PLATE_LEAST.0 || high < PLATE_LEAST.1 {
+        return None;
+    }
+    let (left, top) = (left.saturating_sub(wide / AROUND), top.saturating_sub(high / AROUND));
+    let (right, bottom) = ((right + wide / AROUND).min(width), (bottom + high / AROUND).min(height));
+    Some(imageops::crop_imm(picture, left, top, right - left, bottom - top).to_image())
 }
 
 /// The picture for a person, as large as it came, as JPEG.
@@ -205,6 +239,50 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn the_words_stand_below_the_picture_dot_for_dot() {
+        for (words, others) in [("EXIT-1 2026-03-02 16:00:00", "EXIT-2 2026-03-02 16:00:00"), ("A", "")] {
+            let finish = Finish { words: words.to_owned(), blur: None };
+            let made = decode(&full(&jpeg(1280, 720), &finish).expect("a picture")).expect("readable");
+            let scale = 1280 / 320;
+            let lit = |text: &str| {
+                let mut dots = std::collections::BTreeSet::new();
+                font::write(text, scale, |x, y| _ = dots.insert((x, y)));
+                dots
+            };
+            let (left, top) = (2 * scale, 720 + 2 * scale);
+            let places = (0..1280 - left).flat_map(|x| (0..font::HEIGHT * scale).map(move |y| (x, y)));
+            let found = places.filter(|(x, y)| made.get_pixel(left + x, top + y).0[1] > 128).collect();
+            assert_eq!(lit(words), found);
+            assert_ne!(lit(others), found);
+        }
+    }
+
+    #[test]
+    fn the_plate_is_cut_out_of_the_scene_with_some_of_what_is_around_it() {
+        let original = encode(&scene_with_a_plate(), 95).expect("encoded");
+        let at = |left, top, right, bottom, of| {
+            let plate_box = PlateBox { left, top, right, bottom, of };
+            let (_, plate) = thumbnails(&original, &Finish::default(), Some(plate_box)).expect("a picture");
+            plate.map(|plate| decode(&plate).expect("readable"))
+        };
+        for plate in [at(100, 80, 160, 100, None), at(250, 400, 400, 500, Some(1000))] {
+            let plate = plate.expect("a plate");
+            assert_eq!(plate.dimensions(), (60 + 2 * 15, 20 + 2 * 5));
+            let is_white = |x, y| plate.get_pixel(x, y).0[1] > 200;
+            assert!(is_white(20, 10) && is_white(70, 20), "the plate");
+            assert!(!is_white(5, 2) && !is_white(85, 27), "and what is around it");
+        }
+        assert_eq!(at(390, 190, u32::MAX, u32::MAX, None), None, "hardly anything of it is in the picture");
+        assert_eq!(at(0, 0, u32::MAX, u32::MAX, None).map(|plate| plate.width()), Some(THUMBNAIL_WIDTH));
+        for (left, top, right, bottom) in
+            [(160, 80, 100, 100), (100, 100, 160, 80), (500, 300, 600, 400), (0, 0, 0, 0), (10, 10, 20, 14)]
+        {
+            assert_eq!(at(left, top, right, bottom, None), None);
+        }
+        assert_eq!(at(0, 0, 1, 1, Some(0)).map(|plate| plate.width()), Some(THUMBNAIL_WIDTH), "no division by it");
+    }
+
+    #[test]
     fn what_is_no_picture_has_a_name() {
         let whole = jpeg(200, 100);
         check(b"", NotAPicture::Foreign);
@@ -246,6 +324,21 @@ pub(super) mod tests {
         }
     }
 
+    /// A camera that calls the whole scene a plate must not show what the settings hide.
+    #[test]
+    fn a_plate_is_cut_out_after_the_blur() {
+        let stripes = RgbImage::from_fn(400, 200, |x, _| if x % 4 < 2 { Rgb([0; 3]) } else { Rgb([255; 3]) });
+        let original = encode(&stripes, 100).expect("encoded");
+        let area = Area { x: 250, y: 100, width: 500, height: 500 };
+        let finish = Finish { blur: Some(area), words: String::new() };
+        let plate_box = PlateBox { left: 150, top: 50, right: 250, bottom: 80, of: None };
+        let (_, plate) = thumbnails(&original, &finish, Some(plate_box)).expect("a picture");
+        let plate = decode(&plate.expect("a plate")).expect("readable");
+        let line = (0..plate.width()).map(|x| plate.get_pixel(x, 20).0[0]);
+        let (least, most) = line.fold((255, 0), |(least, most), now| (now.min(least), now.max(most)));
+        assert!(i32::from(most) - i32::from(least) < 50, "{least} to {most}");
+    }
+
     #[test]
     fn an_area_at_the_edge_stays_inside() {
         for area in [(0, 0, 1000, 1000), (999, 999, 1, 1), (1000, 1000, 0, 0), (500, 500, 1000, 1000)] {
@@ -253,6 +346,10 @@ pub(super) mod tests {
             let finish = Finish { blur: Some(Area { x, y, width, height }), words: String::new() };
             assert!(full(&jpeg(3, 2), &finish).is_ok(), "{area:?}");
         }
+    }
+
+    fn thumbnail(original: &[u8], finish: &Finish) -> Result<Vec<u8>, NotAPicture> {
+        thumbnails(original, finish, None).map(|(small, _)| small)
     }
 
     fn check(bytes: &[u8], expect: NotAPicture) {
@@ -286,6 +383,26 @@ pub(super) mod tests {
         bytes[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
         bytes[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
         bytes
+    }
+
+    /// Upright stripes, four pixels wide.
+    pub fn striped() -> Vec<u8> {
+        let stripes = RgbImage::from_fn(320, 180, |x, _| if x % 8 < 4 { Rgb([0; 3]) } else { Rgb([255; 3]) });
+        encode(&stripes, 95).expect("encoded")
+    }
+
+    /// The darkest against the brightest of a line through the middle.
+    pub fn contrast(shown: &[u8]) -> u8 {
+        let shown = decode(shown).expect("readable");
+        let line = (0..320).map(|x| shown.get_pixel(x, 90).0[1]);
+        let (least, most) = line.fold((255, 0), |(least, most): (u8, u8), now| (now.min(least), now.max(most)));
+        most - least
+    }
+
+    /// Grey, and a white plate.
+    pub fn scene_with_a_plate() -> RgbImage {
+        let is_plate = |x, y| (100..160).contains(&x) && (80..100).contains(&y);
+        RgbImage::from_fn(400, 200, |x, y| if is_plate(x, y) { Rgb([255; 3]) } else { Rgb([90; 3]) })
     }
 
     fn sample(width: u32, height: u32) -> RgbImage {

@@ -51,6 +51,88 @@ async fn a_picture_is_on_disk_before_its_message_may_be_forgotten_and_proves_its
     assert_eq!(tally(&read), Tally { matching: 1, gone: 1, altered: Vec::new() });
 }
 
+#[tokio::test]
+async fn a_scene_alone_gives_a_plate_where_the_camera_tells_where_it_is() {
+    let place = tempfile::tempdir().expect("a folder");
+    let (photos, intake, metrics) = open(place.path());
+    let mut changes = photos.changes();
+    let (desk, scene, lane) = (intake.desk(), jpeg(640, 360), LaneId::from("exit-1"));
+    let plate_box = Some(PlateBox { left: 200, top: 100, right: 360, bottom: 140, of: None });
+    let brought = |pictures| Brought { pictures, plate_box };
+    let taken = desk.take(&read("exit-1", "e-1"), brought(vec![(PhotoKind::Scene, scene.clone())]));
+    let hashes = taken.hashes.expect("the scene was taken");
+    assert_eq!(hashes.plate, None, "the journal holds what the camera sent, and nothing of ours");
+    until(&mut changes, || photos.of_arrival(&lane, "e-1").plate.is_some()).await;
+    let plate = photos.of_arrival(&lane, "e-1").plate.expect("cut out");
+    assert_eq!(Some(plate.sha256()), hashes.scene.as_deref(), "it is called after the scene that it is of");
+    let shown = photos.small(plate.clone()).await.expect("read").expect("there");
+    assert_eq!(photos.full(plate.clone()).await.expect("read"), Some(shown), "there is no larger one");
+    assert_eq!(metrics.photos_kept(), 1, "one picture came");
+
+    // The camera's own picture of the plate is better than anything cut out.
+    let own = vec![(PhotoKind::Scene, scene), (PhotoKind::Plate, jpeg(120, 40))];
+    let own = desk.take(&read("exit-1", "e-2"), brought(own)).hashes.and_then(|hashes| hashes.plate);
+    until(&mut changes, || photos.of_arrival(&lane, "e-2").plate.is_some()).await;
+    let plate_of_two = photos.of_arrival(&lane, "e-2").plate.expect("the camera's");
+    assert_eq!(Some(plate_of_two.sha256()), own.as_deref());
+    until_so(|| metrics.photos_kept() == 3).await;
+    let files = std::fs::read_dir(place.path().join("20260302")).expect("a day").count();
+    assert_eq!(files, 3 + 4, "scene, small scene, cut plate; scene, plate, and both small");
+
+    drop((photos, intake, desk));
+    let (photos, _intake, _) = open(place.path());
+    let mut changes = photos.changes();
+    until(&mut changes, || photos.of_arrival(&lane, "e-1").plate.as_ref() == Some(&plate)).await;
+}
+
+#[test]
+fn a_picture_says_its_lane_and_the_site_s_time_and_hides_the_seat_of_its_lane_s_scenes() {
+    let place = tempfile::tempdir().expect("a folder");
+    let seat = Area { x: 100, y: 200, width: 300, height: 400 };
+    let blur = [(LaneId::from("exit-1"), seat)].into();
+    let settings = Settings { blur, ..settings(place.path()) };
+    let finish = |lane: &str, kind| {
+        let id = PhotoId::of(&read(lane, "e-1"), kind, &"0".repeat(64)).expect("a time of ours");
+        let Finish { blur, words } = settings.finish(&id);
+        (words, blur)
+    };
+    assert_eq!(finish("exit-1", PhotoKind::Scene), ("exit-1 2026-03-02 20:00:00".to_owned(), Some(seat)));
+    assert_eq!(finish("exit-1", PhotoKind::Plate), ("exit-1 2026-03-02 20:00:00".to_owned(), None));
+    assert_eq!(finish("exit-2", PhotoKind::Scene), ("exit-2 2026-03-02 20:00:00".to_owned(), None));
+}
+
+/// The settings' area reaches what people see, in both sizes.
+#[tokio::test]
+async fn nobody_sees_the_seat_that_the_settings_hide() {
+    let blur = [(LaneId::from("exit-1"), Area { x: 0, y: 0, width: 1000, height: 1000 })].into();
+    let place = tempfile::tempdir().expect("a folder");
+    let (photos, intake, _) = open_with(Settings { blur, ..settings(place.path()) });
+    let mut changes = photos.changes();
+    for lane in ["exit-1", "exit-2"] {
+        intake.desk().take(&read(lane, "e-1"), vec![(PhotoKind::Scene, picture::tests::striped())]);
+        let lane = LaneId::from(lane);
+        until(&mut changes, || photos.of_arrival(&lane, "e-1").scene.is_some()).await;
+        let id = photos.of_arrival(&lane, "e-1").scene.expect("there");
+        for shown in [photos.small(id.clone()).await, photos.full(id.clone()).await] {
+            let contrast = picture::tests::contrast(&shown.expect("read").expect("there"));
+            assert_eq!(contrast > 100, lane.as_str() == "exit-2", "{lane}: {contrast}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_gone_after_a_start() {
+    let place = tempfile::tempdir().expect("a folder");
+    let days = ["20260101", "20260302"].map(|day| place.path().join(day));
+    for day in &days {
+        std::fs::create_dir(day).expect("made");
+        std::fs::write(day.join("000000000-exit-1-0badcafe-s-0.jpg"), "a picture").expect("written");
+    }
+    let (_photos, _intake, _) = open(place.path());
+    until_so(|| !days[0].exists()).await;
+    assert!(days[1].exists());
+}
+
 /// A vehicle may have come in more arrivals ago than the page keeps in mind.
 #[tokio::test]
 async fn the_pictures_of_an_old_entry_are_found_in_the_folder_of_its_day() {
@@ -198,8 +280,8 @@ fn hex_tag(event: &str) -> String {
     hex::encode(&Sha256::digest(event)[..4])
 }
 
-async fn all(kept: Vec<oneshot::Receiver<()>>) {
-    for picture in kept {
+async fn all(kept: Vec<Pending>) {
+    for picture in kept.into_iter().map(|pending| pending.on_disk) {
         // It ends by being dropped.
         let _ = timeout(PATIENCE, picture).await.expect("in time");
     }

@@ -12,10 +12,14 @@ use tokio::sync::oneshot;
 use super::folder::{Folder, NotWritten};
 use super::naming::PhotoId;
 use super::{ARRIVALS_KNOWN, Clock, Shared, Waiting, picture};
+use crate::domain::plate::told::PlateBox;
 
-/// How much less important than the lanes the pictures are to the scheduler: making a picture small takes as long as a
-/// hundred decisions.
-const NICE: i32 = 10;
+/// How much less important than the lanes the pictures are to the scheduler: the least of all, because making a picture
+/// small takes as long as a hundred decisions, and on a busy core a thread that wakes waits for it.
+const NICE: i32 = 19;
+/// How long a picture waits at most until its own vehicle is decided, so that no core and no disk is taken from that: what
+/// it takes on a slow box, and a part of what an acknowledgement waits for.
+const DECISION_MAX: Duration = Duration::from_millis(20);
 /// How often old pictures are looked for.
 const TIDYING: Duration = Duration::from_secs(600);
 /// One line in the log in this time for each reason; the metrics count every one.
@@ -27,6 +31,12 @@ pub struct Job {
     pub id: PhotoId,
     pub format: ImageFormat,
     pub bytes: Vec<u8>,
+    /// Where the plate is to be cut out.
+    pub plate_box: Option<PlateBox>,
+    /// When it was handed in.
+    pub since: Instant,
+    /// Ends when its vehicle is decided.
+    pub decided: Receiver<()>,
     /// Dropped when the picture is on disk, or will never be.
     pub keeping: oneshot::Sender<()>,
     pub _waiting: Waiting,
@@ -89,7 +99,9 @@ impl Worker {
     }
 
     fn keep(&mut self, job: Job) {
-        let Job { id, format, bytes, keeping, _waiting } = job;
+        let Job { id, format, bytes, plate_box, since, decided, keeping, _waiting } = job;
+        // Nothing is ever said: it ends by being dropped. Where the pictures are behind, none waits longer.
+        let _ = decided.recv_timeout(DECISION_MAX.saturating_sub(since.elapsed()));
         let Some(folder) = self.folder() else { return };
         if let Err(error) = folder.keep(&id, &bytes, format) {
             return self.complain(name(&error), &error);
@@ -99,10 +111,16 @@ impl Worker {
         drop(keeping);
         let finish = self.shared.settings.finish(&id);
         // A decoder's own fault must not end the thread: the next picture is another one.
-        let small = catch_unwind(AssertUnwindSafe(|| picture::thumbnail(&bytes, &finish)))
+        let small = catch_unwind(AssertUnwindSafe(|| picture::thumbnails(&bytes, &finish, plate_box)))
             .unwrap_or(Err(picture::NotAPicture::Damaged));
         match small {
-            Ok(small) => self.keep_small(id, &small),
+            Ok((small, plate)) => {
+                let id_of_plate = id.of_its_plate();
+                self.keep_small(id, &small);
+                if let Some(plate) = plate {
+                    self.keep_small(id_of_plate, &plate);
+                }
+            }
             Err(why) => self.complain(why.name(), &why),
         }
     }

@@ -218,7 +218,7 @@ impl HttpCodec {
                 let says = meaning::of(message, body)?;
                 let reply = message.reply.as_ref().map(|reply| reply.get_ref().clone());
                 let echo = message.echo.iter().filter_map(|(name, path)| Some((name.clone(), echoed(body.at(path)?)?)));
-                let pictures = meaning::pictures(message, body);
+                let pictures = meaning::pictures(message, body, &document.parts);
                 let number = meaning::number(message, body);
                 return Ok(Heard { says, reply, echo: echo.collect(), pictures, number });
             }

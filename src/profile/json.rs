@@ -5,8 +5,9 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
-use super::language::{Condition, Decode, Field, OwnBase64, PictureEncoding, PictureWords};
+use super::language::{BoxWords, Condition, Decode, Field, OwnBase64, PictureEncoding, PictureWords};
 use super::statement::{NoPicture, Rejection, TEXT_CHARS_MAX};
+use crate::domain::plate::told::PlateBox;
 
 /// Devices differ in whether they pad.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -115,9 +116,16 @@ impl<'b> Body<'b> {
 
     /// The picture at a path; `None` where there is none. At most `most_bytes` are taken.
     pub fn picture(&self, words: &PictureWords, most_bytes: usize) -> Option<Result<Vec<u8>, NoPicture>> {
-        let value = self.at(&words.path)?;
+        let (value, encoding) = (self.at(&words.path)?, words.encoding?);
         let Some(text) = value.as_str() else { return Some(Err(NoPicture::PhotoEncoding)) };
-        (!text.is_empty()).then(|| picture(text, words.encoding, most_bytes))
+        (!text.is_empty()).then(|| picture(text, encoding, most_bytes))
+    }
+
+    /// The rectangle at four paths; `None` where one of its edges is missing or is no whole number from 0 on.
+    pub fn plate_box(&self, words: &BoxWords) -> Option<PlateBox> {
+        let edge = |path: &str| self.at(path).and_then(scalar)?.parse().ok();
+        let (left, top) = (edge(&words.left)?, edge(&words.top)?);
+        Some(PlateBox { left, top, right: edge(&words.right)?, bottom: edge(&words.bottom)?, of: words.of })
     }
 
     fn raw(&self, field: &Field) -> Result<Option<String>, Rejection> {

@@ -11,10 +11,12 @@ pub mod frame;
 pub mod http;
 pub mod modbus;
 pub mod mqtt;
+pub mod picture;
 pub mod reader;
 
 pub use modbus::{ModbusCommand, ModbusWords, Number, Poll};
 pub use mqtt::{MqttCommand, MqttReply, MqttWords};
+pub use picture::{BoxWords, PictureEncoding, PictureWords};
 
 use crate::domain::event::PhotoKind;
 
@@ -169,28 +171,6 @@ pub struct Message {
     pub pictures: BTreeMap<PhotoKind, Spanned<PictureWords>>,
     /// For `emits = "unsupported"`: what the installer should do.
     pub because: Option<String>,
-}
-
-/// A picture inside a message.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PictureWords {
-    /// Where it stands: names and list positions joined by dots.
-    pub path: String,
-    /// How its bytes are written as text.
-    pub encoding: PictureEncoding,
-}
-
-/// How a picture's bytes are written as text. White space in it does not matter, and padding may be missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum PictureEncoding {
-    /// Base64, standard alphabet.
-    Base64,
-    /// Base64 with `-` and `_`.
-    Base64Url,
-    /// `data:image/jpeg;base64,` before it.
-    DataUrl,
 }
 
 /// What a message means.

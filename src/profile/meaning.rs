@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::document::PartOf;
 use super::json::{Body, bad, decimal, place, scalar, shortened};
 use super::language::{Arg, ArgKind, Condition, Emits, Field, Guard, Message};
 use super::statement::{
-    CANDIDATES_MAX, Candidate, CannotSend, Colour, DeviceAnswer, EVENT_CHARS_MAX, Level, PICTURE_BYTES_MAX,
+    CANDIDATES_MAX, Candidate, CannotSend, Colour, DeviceAnswer, EVENT_CHARS_MAX, Level, NoPicture, PICTURE_BYTES_MAX,
     PICTURES_BYTES_MAX, Picture, Rejection, SeenPlate, Stage, Statement, VehicleKind,
 };
 use super::template::{Value, Values};
@@ -54,17 +55,31 @@ pub(super) fn number(message: &Message, body: Body) -> Option<u64> {
     body.at(message.number.as_deref()?).and_then(scalar)?.parse().ok()
 }
 
-/// The pictures of the vehicle that a message tells of. One that cannot be taken out costs the message nothing else.
-pub(super) fn pictures(message: &Message, body: Body) -> Vec<Picture> {
+/// The pictures of the vehicle that a message tells of, in its body or in the parts beside it. One that cannot be taken
+/// out costs the message nothing else.
+pub(super) fn pictures(message: &Message, body: Body, parts: &[PartOf]) -> Vec<Picture> {
     let mut room = PICTURES_BYTES_MAX;
     let mut found = Vec::new();
     for (kind, words) in &message.pictures {
-        if let Some(bytes) = body.picture(words.get_ref(), room.min(PICTURE_BYTES_MAX)) {
+        let (words, most) = (words.get_ref(), room.min(PICTURE_BYTES_MAX));
+        let bytes = match &words.part {
+            Some(name) => of_part(parts, name, most),
+            None => body.picture(words, most),
+        };
+        if let Some(bytes) = bytes {
             room -= bytes.as_ref().map_or(0, Vec::len);
-            found.push(Picture { kind: *kind, bytes });
+            let plate_box = words.plate_box.as_ref().and_then(|words| body.plate_box(words));
+            found.push(Picture { kind: *kind, bytes, plate_box });
         }
     }
     found
+}
+
+/// Devices differ in which of the two names they give, and in its case.
+fn of_part(parts: &[PartOf], name: &str, most_bytes: usize) -> Option<Result<Vec<u8>, NoPicture>> {
+    let is_it = |part: &&PartOf| [part.filename, part.name].iter().any(|own| own.eq_ignore_ascii_case(name));
+    let part = parts.iter().find(is_it).filter(|part| !part.bytes.is_empty())?;
+    Some(if part.bytes.len() > most_bytes { Err(NoPicture::PhotoTooLarge) } else { Ok(part.bytes.to_vec()) })
 }
 
 fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<SeenPlate, Rejection> {

@@ -94,7 +94,7 @@ impl MqttCodec {
             Route::Says { layout, messages } => {
                 let (message, body) = self.fitting(messages, &top)?;
                 let what = Meaning::Says(meaning::of(message, body)?);
-                let (pictures, number) = (meaning::pictures(message, body), meaning::number(message, body));
+                let (pictures, number) = (meaning::pictures(message, body, &[]), meaning::number(message, body));
                 Ok(Heard { layout: *layout, what, pictures, number })
             }
             Route::Answers { layout, command } => {

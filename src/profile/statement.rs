@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::Fault;
 use crate::domain::event::{ArmPosition, PhotoKind, UtcMs, VehicleSign};
-pub use crate::domain::plate::told::{Candidate, Colour, Stage, VehicleKind};
+pub use crate::domain::plate::told::{Candidate, Colour, PlateBox, Stage, VehicleKind};
 use crate::domain::plate::{NotAPlate, Plate};
 
 /// The largest message body that is looked at: a camera's full result with two pictures stays below it.
@@ -153,6 +153,8 @@ pub struct Picture {
     pub kind: PhotoKind,
     /// Its bytes as the device made them; whether they are a picture is not known here.
     pub bytes: Result<Vec<u8>, NoPicture>,
+    /// Where the device says that the plate is in it.
+    pub plate_box: Option<PlateBox>,
 }
 
 /// Why a picture was not taken out of its message. The message itself is understood all the same.

@@ -199,8 +199,8 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
     mistake("path = \"code\", is = [200]", "path = \"code\"", "nothing is tested about code; allowed: is = […]");
     mistake("small_image_content\", encoding = \"base64\"", "small_image_content\", encoding = \"base65\"", ":90:");
     mistake(
-        "base64\" }\nplate",
-        "base65\" }\nplate",
+        "full_image_content\", encoding = \"base64\"",
+        "full_image_content\", encoding = \"base65\"",
         "unknown variant `base65` (did you mean `base64`?); allowed: `base64`, `base64-url`",
     );
     mistake(
@@ -208,11 +208,15 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
         "\nscenery = {",
         ":89:1: unknown variant `scenery` (did you mean `scene`?); allowed: `scene` or `plate`",
     );
-    mistake("path = \"full_image_content\"", "path = \"\"", "the picture's path is empty; allowed: names and list");
+    mistake(
+        "path = \"full_image_content\"",
+        "path = \"\"",
+        "nothing tells where the picture stands; allowed: path and encoding, or over http",
+    );
     mistake(
         "{ path = \"full_image_content\", ",
         "{ paht = \"\", ",
-        "unknown field `paht` (did you mean `path`?); allowed: `path` or `encoding`",
+        "unknown field `paht` (did you mean `part`?); allowed: `path`, `encoding`, `part`, `plate_box`",
     );
     mistake(
         "fields.number = { path = \"source\" }",

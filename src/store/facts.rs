@@ -35,6 +35,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         rules: store.rules.get(&store.rules_version).context("find the rules in force")?.clone(),
         lane: Lane::default(),
         read_before: None,
+        plate_before: None,
         visit_stay: None,
         named_stay: None,
         found: None,

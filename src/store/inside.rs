@@ -179,7 +179,8 @@ fn is_new_stranger(before: Option<&Lane>, now: &Lane) -> bool {
     now.is_some() && before.and_then(stranger) != now
 }
 
-/// All reads of one vehicle at a lane, as the matching takes them.
+/// All reads of one vehicle at a lane, as the matching takes them, the oldest first. A camera's result replaces what it said
+/// of the same event before: they are no two witnesses.
 pub(super) fn seen(reads: &[ArrivalRead], lane: &LaneId) -> Vec<Seen> {
     let one = |read: &ArrivalRead| Seen {
         plate: read.plate.clone(),
@@ -195,7 +196,11 @@ pub(super) fn seen(reads: &[ArrivalRead], lane: &LaneId) -> Vec<Seen> {
         camera: lane.to_string(),
         is_quick: read.told.stage == Stage::Quick,
     };
-    reads.iter().map(one).collect()
+    let is_replaced = |place: usize| {
+        let is_result = |read: &ArrivalRead| read.told.stage != Stage::Quick && read.event == reads[place].event;
+        reads[place + 1..].iter().any(is_result)
+    };
+    (0..reads.len()).filter(|place| !is_replaced(*place)).map(|place| one(&reads[place])).collect()
 }
 
 fn basis_points(told: &Told) -> Vec<u16> {

@@ -69,13 +69,16 @@ pub(super) fn look_up_correction(store: &Store, facts: &mut Facts, what: &Wrong)
 }
 
 pub(super) fn look_up_read(store: &Store, facts: &mut Facts, read: &PlateRead) -> anyhow::Result<()> {
-    let sql = "SELECT outcome FROM plate_read WHERE device = ?1 AND event = ?2";
-    let outcome: Option<String> = store
+    let sql = "SELECT outcome, plate FROM plate_read WHERE device = ?1 AND event = ?2";
+    let before: Option<(String, Option<String>)> = store
         .db
         .prepare_cached(sql)?
-        .query_row(params![read.device.as_str(), read.event], |row| row.get(0))
+        .query_row(params![read.device.as_str(), read.event], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    facts.read_before = outcome.map(|name| parse::<ReadOutcome>(&format!("\"{name}\""))).transpose()?;
+    if let Some((outcome, plate)) = before {
+        facts.read_before = Some(parse::<ReadOutcome>(&format!("\"{outcome}\""))?);
+        facts.plate_before = plate.and_then(|plate| plate.parse().ok());
+    }
     // A vehicle that is being served already needs no search: a new one starts only in an idle lane.
     let finds = facts.lane.may_find_a_stay();
     let Some(own) = read.plate.as_ref().filter(|_| finds || facts.lane.may_be_corrected_by(read)) else {

@@ -260,6 +260,23 @@ async fn pictures_go_to_their_folder_and_their_hashes_with_the_read() {
     }
 }
 
+#[tokio::test]
+async fn a_camera_s_rectangle_reaches_the_pictures() {
+    let mut broker = Mosquitto::start().await;
+    let mut site = broker.site(None).await;
+    let mut camera = Camera::connect(broker.port).await;
+    let rectangle = r#""location":{"RECT":{"left":200,"top":100,"right":360,"bottom":140}},"license""#;
+    let message = with_pictures(&plate("粤B12345", 1), &sample::jpeg(640, 360), b"");
+    camera.says("ivs_result", &message.replace("\"license\"", rectangle)).await;
+    let Input::PlateRead(read) = site.committed().await else { panic!("a read") };
+    assert!(read.photos.is_some_and(|hashes| hashes.scene.is_some() && hashes.plate.is_none()));
+    let mut changes = site.photos.changes();
+    while site.photos.of_arrival(&LaneId::from("entry-1"), "e-1").plate.is_none() {
+        let changed = tokio::time::timeout(PATIENCE, changes.changed());
+        changed.await.expect("the plate is cut out in time").expect("the pictures are there");
+    }
+}
+
 fn with_pictures(message: &str, scene: &[u8], crop: &[u8]) -> String {
     use base64::Engine;
     let mut message: Value = serde_json::from_str(message).expect("JSON");

@@ -100,6 +100,9 @@ pub enum ReadOutcome {
     Repeated,
     /// Stored by the camera while cut off; kept for staff.
     StoredOffline,
+    /// A camera's last word on a vehicle that it had lost from sight, and of which nothing was heard before; kept for
+    /// staff.
+    Lost,
     /// No plate in it.
     NoPlate,
     /// Seen while an emergency held the barrier up.

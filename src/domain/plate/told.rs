@@ -132,6 +132,21 @@ impl VehicleKind {
     }
 }
 
+/// Where a camera says that the plate is in its scene, from the upper left corner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlateBox {
+    /// Its left edge.
+    pub left: u32,
+    /// Its upper edge.
+    pub top: u32,
+    /// Its right edge.
+    pub right: u32,
+    /// Its lower edge.
+    pub bottom: u32,
+    /// What the whole width and height count; `None` for pixels.
+    pub of: Option<u32>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

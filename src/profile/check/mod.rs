@@ -38,6 +38,7 @@ use super::meaning::{level, position, sign};
 use super::mistake::{Mistake, Source, one_of};
 use super::statement::{Colour, VehicleKind};
 use super::template::{self, Value, Values};
+use crate::domain::event::PhotoKind;
 use commands::check_named;
 
 /// Slower than this, a driver waits at a loop that nobody has seen.
@@ -259,14 +260,22 @@ fn fields(source: &Source, message: &Message, params: &BTreeMap<String, Param>, 
 
 /// Pictures belong to a vehicle that was seen.
 fn pictures(source: &Source, message: &Message, mistakes: &mut Vec<Mistake>) {
-    for picture in message.pictures.values() {
+    for (kind, picture) in &message.pictures {
         if *message.emits.get_ref() != Emits::PlateRead {
             let wrong = format!("the message {:?} has pictures and tells of no vehicle", message.name);
             mistakes.push(source.mistake(picture.span(), wrong, "pictures with emits = \"plate_read\" only"));
         }
-        if picture.get_ref().path.is_empty() {
-            let allowed = "names and list positions joined by dots";
-            mistakes.push(source.mistake(picture.span(), "the picture's path is empty", allowed));
+        let words = picture.get_ref();
+        let is_text = !words.path.is_empty() && words.encoding.is_some() && words.part.is_none();
+        let is_named = words.path.is_empty() && words.encoding.is_none() && words.part.is_some();
+        let is_part = is_named && message.topics.is_empty();
+        if !is_text && !is_part {
+            let allowed = "path and encoding, or over http the name of a part";
+            mistakes.push(source.mistake(picture.span(), "nothing tells where the picture stands", allowed));
+        }
+        if words.plate_box.as_ref().is_some_and(|plate| *kind != PhotoKind::Scene || plate.of == Some(0)) {
+            let allowed = "plate_box of a scene, with of = 1 or more where it counts no pixels";
+            mistakes.push(source.mistake(picture.span(), "this is no place of a plate in a picture", allowed));
         }
     }
 }

@@ -233,7 +233,8 @@ fn word(answer: &ReaderAnswer) -> &'static str {
 fn pictured(pictures: &[Picture]) -> Vec<RecordedPicture> {
     let one = |picture: &Picture| {
         let sha256 = picture.bytes.as_ref().ok().map(|bytes| hex::encode(Sha256::digest(bytes)));
-        RecordedPicture { kind: picture.kind, sha256, refused: picture.bytes.as_ref().err().copied() }
+        let plate_box = picture.plate_box.map(|plate| [plate.left, plate.top, plate.right, plate.bottom]);
+        RecordedPicture { kind: picture.kind, sha256, refused: picture.bytes.as_ref().err().copied(), plate_box }
     };
     pictures.iter().map(one).collect()
 }

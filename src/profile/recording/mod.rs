@@ -90,6 +90,8 @@ pub struct RecordedPicture {
     pub sha256: Option<String>,
     /// Or why it is not taken.
     pub refused: Option<NoPicture>,
+    /// Where the plate is in it: left, top, right and lower edge, as the device counts.
+    pub plate_box: Option<[u32; 4]>,
 }
 
 /// A command to an MQTT device.
