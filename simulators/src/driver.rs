@@ -197,8 +197,15 @@ impl<'a> Trip<'a> {
             Err(error) => return self.mall.trouble(format!("no quote for {}: {error}", self.plan.plate)),
         };
         let tariff = self.mall.plan.tariff;
-        let expect_fen = tariff.fee_fen_after(entered_ms, asked_ms, self.visit.rights);
-        if quote.fee_fen != expect_fen && tariff.distance_to_edge_ms(entered_ms, asked_ms) > QUOTE_MARGIN_MS {
+        let fee_fen = |entered_ms: i64| tariff.fee_fen_after(entered_ms, asked_ms, self.visit.rights);
+        // A driver whom the arm kept waiting was read more than once.
+        let is_right = |entered_ms: &i64| {
+            quote.fee_fen == fee_fen(*entered_ms)
+                || tariff.distance_to_edge_ms(*entered_ms, asked_ms) <= QUOTE_MARGIN_MS
+        };
+        let reads = self.visit.entry.as_ref().map_or(&[][..], |entry| &entry.captures_ms);
+        if !reads.iter().any(is_right) {
+            let expect_fen = fee_fen(entered_ms);
             let text = format!("{}: quoted {} fen instead of {expect_fen}", self.plan.plate, quote.fee_fen);
             self.mall.trouble(text);
         }

@@ -196,7 +196,6 @@ pub(super) fn due(work: &mut Work<'_>) {
     }
     let has_passed = work.lane.cables.has_passed;
     work.lane.cables.awaited = None;
-
     if std::mem::replace(&mut work.lane.cables.told, true) {
         return;
     }

@@ -47,9 +47,9 @@ give = { service = "蛋糕一块" }
 funder = "cafe"
 
 [[benefits.validation]]
-id = "lunch"
+id = "noon"
 zh = "午餐停车"
-en = "with lunch"
+en = "with a lunch"
 merchants = ["till-2", "till-3"]
 give = { fen = 100 }
 

@@ -57,8 +57,8 @@ fn tills_behind_a_broker_keep_every_promise_and_speak_for_themselves_alone() {
     other.hear("Subscribed");
     for (till, plate, heard) in [("till-2", "粤B12347", &mut own), ("till-3", "粤B12348", &mut other)] {
         let stay = stay_of(&site, till, plate);
-        say(&broker, till, till, "VALIDATE_PARKING", "gift", None, &json!({"stay": stay, "kind": "lunch"}));
-        assert!(heard.hear("\"lunch\"").contains(&format!("\"{stay}\"")), "its own first");
+        say(&broker, till, till, "VALIDATE_PARKING", "gift", None, &json!({"stay": stay, "kind": "noon"}));
+        assert!(heard.hear("\"noon\"").contains(&format!("\"{stay}\"")), "its own first");
     }
     site.daemon.kill();
     assert!(state.hear("offline").contains("mode"), "the broker says it for the box");
