@@ -8,6 +8,7 @@ use crate::devices::digest::{Challenge, Credentials};
 use crate::devices::settings::DevicesConfig;
 use crate::domain::plate::Plate;
 use crate::domain::rules::Rules;
+use crate::photos;
 use crate::profile::hostile::{self, Decoders};
 use crate::profile::language::Link;
 use crate::profile::mistake::Source;
@@ -19,7 +20,7 @@ use crate::tills::hostile as tills;
 pub type Door = fn(&[u8]);
 
 /// Every door by its name, which is also that of its fuzz target and of its corpus.
-pub const DOORS: [(&str, Door); 23] = [
+pub const DOORS: [(&str, Door); 24] = [
     ("bundle", bundle),
     ("digest", digest),
     ("document", document),
@@ -30,6 +31,7 @@ pub const DOORS: [(&str, Door); 23] = [
     ("mqtt", |bytes| devices(Link::Mqtt, bytes)),
     ("osdp", |bytes| devices(Link::Osdp, bytes)),
     ("osdp_secure", osdp_secure),
+    ("picture", photos::look_into),
     ("plate", plate),
     ("profile", profile),
     ("recording", recording),

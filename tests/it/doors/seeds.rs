@@ -59,7 +59,7 @@ pub fn write() {
     rules.extend(examples.iter().map(|file| std::fs::read(file).unwrap()));
     of_door.insert("bundle".to_owned(), rules);
     of_door.entry("profile".to_owned()).or_default().extend(devices());
-    for (name, seed) in tills().into_iter().chain(gear()) {
+    for (name, seed) in tills().into_iter().chain(gear()).chain(pictures()) {
         of_door.entry(name.to_owned()).or_default().push(seed);
     }
     for (name, mut seeds) in of_door {
@@ -140,6 +140,27 @@ fn tills() -> Vec<(&'static str, Vec<u8>)> {
         [b"\x1Dv0\x00\x02\x00\x01\x00ab\x1D(k\x02\x001P\x1B*\x21\x01\x00abc", &receipt[..]].concat(),
     ));
     found
+}
+
+/// Small pictures in both formats, and one that says it is larger than any camera's.
+fn pictures() -> Vec<(&'static str, Vec<u8>)> {
+    let plate = [60, 60, 200, 120];
+    let scene = image::RgbImage::from_fn(48, 32, |x, y| image::Rgb([(x * 5) as u8, (y * 7) as u8, (x ^ y) as u8]));
+    let grey = image::DynamicImage::from(scene.clone()).to_luma8();
+    let mut found = Vec::new();
+    for format in [image::ImageFormat::Jpeg, image::ImageFormat::Png] {
+        for picture in [image::DynamicImage::from(scene.clone()), grey.clone().into()] {
+            let mut bytes = std::io::Cursor::new(plate.to_vec());
+            bytes.set_position(4);
+            picture.write_to(&mut bytes, format).unwrap();
+            found.push(bytes.into_inner());
+        }
+    }
+    let mut huge = found[0].clone();
+    let sizes = huge.windows(2).position(|marker| marker == [0xFF, 0xC0]).unwrap() + 5;
+    huge[sizes..sizes + 4].fill(0xFF);
+    found.push(huge);
+    found.into_iter().map(|bytes| ("picture", bytes)).collect()
 }
 
 /// What readers, scanners and cameras send besides.
