@@ -3,7 +3,9 @@
 use rusqlite::Connection;
 
 /// Tables that stay small: a row for each lane, till, version of the rules, name, or pair of signs of a pair of lanes.
-const SMALL: [&str; 10] = [
+const SMALL: [&str; 11] = [
+    // The payments of one receipt.
+    "money",
     "box",
     "epoch",
     "fact",
@@ -29,7 +31,7 @@ const OF_NOW: [&str; 9] = [
 ];
 
 /// The files with SQL of the daemon's every day. The books and a verification read everything, and are asked for that.
-const SOURCES: [(&str, &str); 16] = [
+const SOURCES: [(&str, &str); 17] = [
     ("passes.rs", include_str!("passes.rs")),
     ("bonuses.rs", include_str!("bonuses.rs")),
     ("benefits.rs", include_str!("benefits.rs")),
@@ -41,6 +43,7 @@ const SOURCES: [(&str, &str); 16] = [
     ("settlement.rs", include_str!("settlement.rs")),
     ("tables.rs", include_str!("tables.rs")),
     ("tills.rs", include_str!("tills.rs")),
+    ("totals.rs", include_str!("totals.rs")),
     ("reader/journal.rs", include_str!("reader/journal.rs")),
     ("reader/lanes.rs", include_str!("reader/lanes.rs")),
     ("reader/members.rs", include_str!("reader/members.rs")),
@@ -106,6 +109,8 @@ fn statements(source: &str) -> Vec<String> {
                 for condition in ["stay = ?1", by_plate.as_str(), &format!("stay = ?1 AND {inside}")] {
                     found.push(text.replace("{condition}", condition));
                 }
+            } else if text.contains("{whose}") {
+                found.extend(super::totals::WHOSE.map(|whose| text.replace("{whose}", whose)));
             } else {
                 found.push(text);
             }

@@ -1,6 +1,6 @@
 //! What the tills' books come to: by shift, terminal and business day.
 
-use rusqlite::{Connection, Row, Rows, Statement, params};
+use rusqlite::{Connection, Rows, Statement, params};
 
 use super::reader::tills::Scope;
 use super::word::Word;
@@ -25,11 +25,7 @@ pub(super) fn of(db: &Connection, scope: &Scope) -> rusqlite::Result<Totals> {
 }
 
 fn not_cash(db: &Connection, scope: &Scope) -> rusqlite::Result<NotCash> {
-    let whose = match scope {
-        Scope::Shift(..) => "terminal = ?1 AND shift = ?2",
-        Scope::TerminalDay(..) => "day = ?2 AND terminal = ?1",
-        Scope::Day(_) => "day = ?1",
-    };
+    let whose = whose(scope);
     let sql = format!(
         "SELECT money.value ->> '$.kind', sum(iif(what = 'sale', 1, -1) * (money.value ->> '$.fen'))
          FROM till_book, json_each(line, '$.money') AS money WHERE {whose} GROUP BY 1"
@@ -44,6 +40,18 @@ fn not_cash(db: &Connection, scope: &Scope) -> rusqlite::Result<NotCash> {
     Ok(found)
 }
 
+/// Whose lines of the books, and uses of coupons, are in a scope: of a shift, of a terminal's day, of a day.
+pub(super) const WHOSE: [&str; 3] = ["terminal = ?1 AND shift = ?2", "day = ?2 AND terminal = ?1", "day = ?1"];
+
+fn whose(scope: &Scope) -> &'static str {
+    let [shift, terminal_day, day] = WHOSE;
+    match scope {
+        Scope::Shift(..) => shift,
+        Scope::TerminalDay(..) => terminal_day,
+        Scope::Day(_) => day,
+    }
+}
+
 fn in_scope<'a>(statement: &'a mut Statement<'_>, scope: &Scope) -> rusqlite::Result<Rows<'a>> {
     match scope {
         Scope::Shift(terminal, shift) => statement.query(params![terminal.as_str(), shift]),
@@ -53,23 +61,13 @@ fn in_scope<'a>(statement: &'a mut Statement<'_>, scope: &Scope) -> rusqlite::Re
 }
 
 fn coupons(db: &Connection, scope: &Scope) -> rusqlite::Result<(u64, Fen)> {
-    let sums = |row: &Row<'_>| Ok((row.get(0)?, Fen(row.get(1)?)));
-    match scope {
-        Scope::Shift(terminal, shift) => {
-            let sql = "SELECT count(*), coalesce(sum(fen), 0) FROM coupon_use
-                       WHERE terminal = ?1 AND shift = ?2 AND returned_by IS NULL";
-            db.prepare_cached(sql)?.query_row(params![terminal.as_str(), shift], sums)
-        }
-        Scope::TerminalDay(terminal, day) => {
-            let sql = "SELECT count(*), coalesce(sum(fen), 0) FROM coupon_use
-                       WHERE day = ?2 AND terminal = ?1 AND returned_by IS NULL";
-            db.prepare_cached(sql)?.query_row(params![terminal.as_str(), day.0], sums)
-        }
-        Scope::Day(day) => {
-            let sql = "SELECT count(*), coalesce(sum(fen), 0) FROM coupon_use WHERE day = ?1 AND returned_by IS NULL";
-            db.prepare_cached(sql)?.query_row([day.0], sums)
-        }
-    }
+    let whose = whose(scope);
+    let sql = format!("SELECT count(*), coalesce(sum(fen), 0) FROM coupon_use WHERE {whose} AND returned_by IS NULL");
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut rows = in_scope(&mut statement, scope)?;
+    // A count has a row always.
+    let Some(sums) = rows.next()? else { return Ok((0, Fen(0))) };
+    Ok((sums.get(0)?, Fen(sums.get(1)?)))
 }
 
 fn open_holds(db: &Connection, scope: &Scope) -> rusqlite::Result<u64> {
@@ -108,23 +106,12 @@ fn missing_numbers(db: &Connection, scope: &Scope) -> rusqlite::Result<u64> {
 }
 
 fn tallies(db: &Connection, scope: &Scope) -> rusqlite::Result<Vec<(BookingKind, Tally)>> {
-    let sql = match scope {
-        Scope::Shift(..) => {
-            "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
-             sum(sale_points + parking_points), sum(earned) FROM till_book
-             WHERE terminal = ?1 AND shift = ?2 GROUP BY what"
-        }
-        Scope::TerminalDay(..) => {
-            "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
-             sum(sale_points + parking_points), sum(earned) FROM till_book
-             WHERE day = ?2 AND terminal = ?1 GROUP BY what"
-        }
-        Scope::Day(_) => {
-            "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
-             sum(sale_points + parking_points), sum(earned) FROM till_book WHERE day = ?1 GROUP BY what"
-        }
-    };
-    let mut statement = db.prepare_cached(sql)?;
+    let whose = whose(scope);
+    let sql = format!(
+        "SELECT what, count(*), sum(sale_fen), sum(sale_points_fen), sum(parking_fen), sum(parking_points_fen),
+         sum(sale_points + parking_points), sum(earned) FROM till_book WHERE {whose} GROUP BY what"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
     let mut rows = in_scope(&mut statement, scope)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
