@@ -13,10 +13,20 @@ pub mod restore;
 pub mod simulate;
 pub mod tell;
 
-/// One line of a command's own answer.
-#[allow(clippy::print_stdout, reason = "the command's own answer")]
-pub fn say(line: &str) {
-    println!("{line}");
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
+
+/// The exit code of a command whose answer nobody reads to its end: a shell's for one that a broken pipe ended.
+const EXIT_UNREAD: i32 = 128 + 13;
+
+/// One line of a command's own answer. Where nobody reads on (`gatepost … | head`), the command ends like any other tool.
+pub fn say(line: impl Display) {
+    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
+        if error.kind() != ErrorKind::BrokenPipe {
+            complain(&format!("gatepost: cannot print the answer: {error}"));
+        }
+        std::process::exit(EXIT_UNREAD);
+    }
 }
 
 /// One line for the person, where the answer goes elsewhere.

@@ -1,5 +1,5 @@
 //! `gatepost profile`: looks at device profiles, proves them with their recordings, and says what bytes mean.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command's own answer")]
+#![allow(clippy::print_stderr, reason = "the command's own answer")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use gatepost::profile::recording::{self, Proved, means};
 use gatepost::profile::shipped::{EXAMPLES, SHIPPED};
 use gatepost::profile::{Catalogue, Codec, Profile, bytes, http, mqtt, osdp, schema, wiegand};
 
-use super::record;
+use super::{record, say};
 
 /// The largest file that is looked at.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -129,7 +129,7 @@ pub fn run(what: What) -> anyhow::Result<ExitCode> {
                 Skeleton::Osdp => "osdp/reader",
             };
             let example = EXAMPLES.iter().chain(SHIPPED).find(|example| example.file.contains(id));
-            print!("{}", example.context("find the example inside the program")?.text);
+            say(example.context("find the example inside the program")?.text.trim_end());
             Ok(ExitCode::SUCCESS)
         }
         What::Try(asked) => known(&asked.profile, |profile| explain(profile, &asked)),
@@ -142,7 +142,7 @@ pub fn run(what: What) -> anyhow::Result<ExitCode> {
                 Schema::Wiegand => Link::Wiegand,
                 Schema::Osdp => Link::Osdp,
             };
-            println!("{}", schema(link));
+            say(schema(link));
             Ok(ExitCode::SUCCESS)
         }
         What::Record(options) => record::run(&options),
@@ -156,7 +156,7 @@ fn list(directory: Option<&Path>) -> anyhow::Result<ExitCode> {
     };
     for id in catalogue.ids() {
         let Some(profile) = catalogue.profile(id) else { continue };
-        println!("{id:28} {:12} {}, {}", profile.link().word(), profile.head().vendor, profile.head().product);
+        say(format_args!("{id:28} {:12} {}, {}", profile.link().word(), profile.head().vendor, profile.head().product));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -183,27 +183,27 @@ fn known(name: &str, then: impl FnOnce(&Profile) -> anyhow::Result<ExitCode>) ->
 
 fn show(profile: &Profile) {
     let head = profile.head();
-    println!("{}: {}, {}, link {}", profile.id(), head.vendor, head.product, profile.link().word());
+    say(format_args!("{}: {}, {}, link {}", profile.id(), head.vendor, head.product, profile.link().word()));
     if !head.notes.is_empty() {
-        println!("  {}", head.notes);
+        say(format_args!("  {}", head.notes));
     }
     for (name, param) in profile.params() {
         let need = if param.required { " (needed)" } else { "" };
-        println!("  parameter {name}{need}: {}", param.help);
+        say(format_args!("  parameter {name}{need}: {}", param.help));
     }
     for message in profile.messages() {
-        println!("  hears {:?}", message.name);
+        say(format_args!("  hears {:?}", message.name));
     }
     for command in profile.commands() {
         let args: Vec<&str> = command.args.keys().map(String::as_str).collect();
         let whose = if command.is_service { "installer's command" } else { "command" };
-        println!("  {whose} {}({}), {}", command.name, args.join(", "), proves(command.ack));
+        say(format_args!("  {whose} {}({}), {}", command.name, args.join(", "), proves(command.ack)));
         if let Some(guard) = command.guard {
             let most = guard.per_day_max.map_or_else(String::new, |most| format!("at most {most} a day: "));
-            println!("    guarded: {most}{}", guard.because);
+            say(format_args!("    guarded: {most}{}", guard.because));
         }
         if let Retry::Again(again) = command.retry {
-            println!("    without an answer told up to {} times more", again.times);
+            say(format_args!("    without an answer told up to {} times more", again.times));
         }
     }
 }
@@ -251,12 +251,12 @@ fn test(path: Option<&Path>) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    println!(
+    say(format_args!(
         "{} profiles, {} recordings, {failed} failed ({} damaged copies)",
         files.len(),
         all.exchanges,
         all.damaged
-    );
+    ));
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -294,29 +294,29 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
     };
     if let Codec::Wiegand(cards) = &codec {
         let bits = wiegand::bits(&asked.frame).map_err(anyhow::Error::msg)?;
-        println!("{} bits", bits.len());
+        say(format_args!("{} bits", bits.len()));
         return Ok(told(cards.decode(&bits).map(|card| format!("{card:?}"))));
     }
     let frame = match asked.frame.strip_prefix('@') {
         Some(file) => std::fs::read(limited(Path::new(file))?).with_context(|| format!("read {file}"))?,
         None => bytes(&asked.frame).map_err(anyhow::Error::msg)?,
     };
-    println!("{} bytes", frame.len());
+    say(format_args!("{} bytes", frame.len()));
     Ok(match &codec {
         Codec::Serial(codec) => told(codec.explain(&frame).map(|explained| {
             for step in &explained.steps {
-                println!(
+                say(format_args!(
                     "  bytes {:>3} to {:>3}  {:12} {}",
                     step.at.start,
                     step.at.end.saturating_sub(1),
                     step.part,
                     step.says
-                );
+                ));
             }
             for (title, steps) in &explained.is {
-                println!("it can be {title}");
+                say(format_args!("it can be {title}"));
                 for step in steps {
-                    println!("    {:16} {}", step.part, step.says);
+                    say(format_args!("    {:16} {}", step.part, step.says));
                 }
             }
             match codec.decode(&frame) {
@@ -326,7 +326,7 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
         })),
         Codec::Mqtt(codec) => {
             if let Ok(tree) = http::tree("application/json", &frame) {
-                println!("{tree:#}");
+                say(format_args!("{tree:#}"));
             }
             told(codec.decode(&asked.topic, &frame).map(|heard| match heard.what {
                 mqtt::Meaning::Says(says) => means(&says),
@@ -338,7 +338,7 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
         }
         Codec::Http(codec) => {
             if let Ok(tree) = http::tree(&asked.content_type, &frame) {
-                println!("{tree:#}");
+                say(format_args!("{tree:#}"));
             }
             let heard = match &asked.path {
                 Some(path) => codec.decode(path, &asked.content_type, &frame),
@@ -363,7 +363,7 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
             })
         }
         Codec::Osdp(codec) => told(osdp::Packet::read(&frame).map(|packet| {
-            println!("{packet:?}");
+            say(format_args!("{packet:?}"));
             match codec.meaning(&packet) {
                 Ok(answer) if packet.is_reply => format!("{answer:?}"),
                 Ok(_) | Err(_) => "a packet to the reader".to_owned(),
@@ -376,11 +376,11 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
 fn told<E: std::fmt::Display>(meaning: Result<String, E>) -> ExitCode {
     match meaning {
         Ok(meaning) => {
-            println!("{meaning}");
+            say(format_args!("{meaning}"));
             ExitCode::SUCCESS
         }
         Err(why) => {
-            println!("it is rejected: {why}");
+            say(format_args!("it is rejected: {why}"));
             ExitCode::FAILURE
         }
     }

@@ -1,5 +1,5 @@
 //! `gatepost profile record`: listens on a link and writes down what a device says, as a recording to be completed.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command's own answer")]
+#![allow(clippy::print_stderr, reason = "the command's own answer")]
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -19,6 +19,8 @@ use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Packet, SubscribeReasonCode}
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 use tokio::io::AsyncReadExt;
 use tokio_serial::SerialPortBuilderExt;
+
+use super::say;
 
 /// Where to listen; one of the three, and how.
 #[derive(Args)]
@@ -111,7 +113,7 @@ impl Out {
         }
         self.file.flush().context("write the recording")?;
         self.left = self.left.saturating_sub(1);
-        println!("{kind}: {}", members.first().map_or("", |(_, value)| value.as_str()));
+        say(format_args!("{kind}: {}", members.first().map_or("", |(_, value)| value.as_str())));
         Ok(self.left > 0)
     }
 }
@@ -142,9 +144,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         }
     })?;
     if options.out.exists() {
-        println!("written to {out}");
+        say(format_args!("written to {out}"));
     } else {
-        println!("nothing was heard, and nothing is written");
+        say(format_args!("nothing was heard, and nothing is written"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -152,7 +154,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 async fn posts(address: std::net::SocketAddr, options: &Options) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
     let out = Out::open(options)?;
-    println!("listening on {}", listener.local_addr().context("read the address")?);
+    say(format_args!("listening on {}", listener.local_addr().context("read the address")?));
     let answer = options.answer.clone();
     let is_json = serde_json::from_str::<serde_json::Value>(&answer).is_ok();
     let answer_type = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
@@ -199,7 +201,10 @@ async fn messages(broker: &str, options: &Options) -> anyhow::Result<()> {
             Event::Incoming(Packet::SubAck(answer)) => {
                 let (topic, codes) = (awaited.next().map_or("", String::as_str), &answer.return_codes);
                 let is_taken = codes.iter().all(|code| matches!(code, SubscribeReasonCode::Success(_)));
-                println!("{} {topic} at {broker}", if is_taken { "listening to" } else { "the broker refuses" });
+                say(format_args!(
+                    "{} {topic} at {broker}",
+                    if is_taken { "listening to" } else { "the broker refuses" }
+                ));
             }
             Event::Incoming(Packet::Publish(publish)) => {
                 let topic = String::from_utf8_lossy(&publish.topic).into_owned();
@@ -237,7 +242,7 @@ async fn frames(path: &std::path::Path, options: &Options) -> anyhow::Result<()>
     let port = tokio_serial::new(path.to_string_lossy(), options.baud).parity(parity).open_native_async();
     let mut port = port.with_context(|| format!("open {}", path.display()))?;
     let mut out = Out::open(options)?;
-    println!("listening on {}", path.display());
+    say(format_args!("listening on {}", path.display()));
     let gap = Duration::from_millis(options.gap_ms);
     let mut frame = Vec::new();
     let mut buffer = [0; 256];

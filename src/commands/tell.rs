@@ -1,5 +1,4 @@
 //! `gatepost tell`: a technician's command for one device of the running daemon, within its profile's guards.
-#![allow(clippy::print_stdout, reason = "the command's own answer")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +9,7 @@ use clap::Args;
 use gatepost::config;
 use gatepost::devices::hatch::{Wish, ask};
 
-use super::complain;
+use super::{complain, say};
 
 /// Which device, what, and with what.
 #[derive(Args)]
@@ -41,8 +40,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
     let answer = runtime.block_on(ask(&config::hatch_of(&settings.ledger), &wish))?;
     match &answer.why {
-        Some(why) => println!("{}: {why}", answer.outcome),
-        None => println!("{}", answer.outcome),
+        Some(why) => say(format_args!("{}: {why}", answer.outcome)),
+        None => say(format_args!("{}", answer.outcome)),
     }
     Ok(match answer.outcome.as_str() {
         "taken" | "unconfirmed" => ExitCode::SUCCESS,

@@ -7,6 +7,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use image::ImageFormat;
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
 use tokio::sync::oneshot;
 
 use super::folder::{Folder, NotWritten};
@@ -14,9 +17,10 @@ use super::naming::PhotoId;
 use super::{ARRIVALS_KNOWN, Clock, Shared, Waiting, picture};
 use crate::domain::plate::told::PlateBox;
 
-/// How much less important than the lanes the pictures are to the scheduler: the least of all, because making a picture
-/// small takes as long as a hundred decisions, and on a busy core a thread that wakes waits for it.
-const NICE: i32 = 19;
+/// What the pictures are to the scheduler: what runs when nothing else would. Making a picture small takes as long as a
+/// hundred decisions; a lane that wakes takes the core from such a thread at once, where from one that is merely nice it
+/// would wait for the end of its slice.
+const SCHEDULED: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
 /// How long a picture waits at most until its own vehicle is decided, so that no core and no disk is taken from that: what
 /// it takes on a slow box, and a part of what an acknowledgement waits for.
 const DECISION_MAX: Duration = Duration::from_millis(20);
@@ -58,8 +62,8 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, jobs: &Receiver<Job>) {
-        // On Linux this is the thread's own, not the daemon's. Where it may not be changed, it stays as it is.
-        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        // The thread's own, not the daemon's. Where it may not be changed, it stays as it is.
+        if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, SCHEDULED) {
             tracing::debug!(%error, "the pictures' thread stays as important as the others");
         }
         self.take_up();

@@ -1,4 +1,4 @@
-//! What is installed beside the daemon: the default settings are right, and they show every setting that there is.
+//! What is installed: the default settings are right and show every setting that there is, and commands end like other tools.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -42,6 +42,15 @@ fn the_default_settings_show_every_setting() {
         }
     }
     assert_eq!(missing, [""; 0], "systemd/gatepost.toml does not show them");
+}
+
+#[test]
+fn an_answer_that_nobody_reads_on_ends_the_command_in_silence() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = gatepost().args(["profile", "list"]).stdout(writer).output().unwrap();
+    assert_eq!(ended.status.code(), Some(141), "what a shell says of a command that a broken pipe ended");
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
 }
 
 #[test]
