@@ -43,7 +43,7 @@ impl Tariff {
 
     /// The fee in fen for a vehicle read at the entry and at the exit at these moments, in milliseconds.
     pub fn fee_fen(&self, entry_ms: i64, exit_ms: i64) -> i64 {
-        let stayed_ms = (exit_ms - entry_ms).max(0);
+        let stayed_ms = whole_seconds_ms(exit_ms - entry_ms);
         if stayed_ms <= self.free_minutes * MINUTE_MS {
             return 0;
         }
@@ -63,7 +63,7 @@ impl Tariff {
         let gross_fen = self.fee_fen(entry_ms, exit_ms);
         let after_time_fen = if rights.is_gold && gross_fen > 0 {
             // The free quarter of an hour is for whole stays: what the minutes leave is charged from its first unit.
-            let rest_ms = (exit_ms - entry_ms - GOLD_FREE_MINUTES * MINUTE_MS).max(0);
+            let rest_ms = (whole_seconds_ms(exit_ms - entry_ms) - GOLD_FREE_MINUTES * MINUTE_MS).max(0);
             let unit_ms = self.unit_minutes * MINUTE_MS;
             gross_fen.min((rest_ms + unit_ms - 1) / unit_ms * self.unit_fen)
         } else {
@@ -81,6 +81,11 @@ impl Tariff {
         let to_unit = if stayed_ms < unit_ms { unit_ms - stayed_ms } else { into_unit.min(unit_ms - into_unit) };
         to_free.min(to_unit)
     }
+}
+
+/// A stay is counted in whole seconds; what has begun of one is not.
+fn whole_seconds_ms(stayed_ms: i64) -> i64 {
+    stayed_ms.max(0) / 1000 * 1000
 }
 
 /// How many points pay so many fen; a part of a point is a whole one.
@@ -102,15 +107,17 @@ mod tests {
         check_fee("0 s", 0, 0);
         check_fee("a clock that runs backwards", -5_000, 0);
         check_fee("exactly the free minutes", 15 * MINUTE_MS, 0);
-        check_fee("a moment longer is charged from the first minute", 15 * MINUTE_MS + 1, 500);
+        check_fee("a part of a second longer", 15 * MINUTE_MS + 999, 0);
+        check_fee("a second longer is charged from the first minute", 15 * MINUTE_MS + 1000, 500);
         check_fee("exactly one unit", 30 * MINUTE_MS, 500);
-        check_fee("one unit and a moment", 30 * MINUTE_MS + 1, 1000);
+        check_fee("one unit and a part of a second", 30 * MINUTE_MS + 300, 500);
+        check_fee("one unit and a second", 30 * MINUTE_MS + 1000, 1000);
         check_fee("an hour", 60 * MINUTE_MS, 1000);
         check_fee("five and a half hours", 330 * MINUTE_MS, 5500);
         check_fee("six hours reach the cap", 360 * MINUTE_MS, 6000);
         check_fee("a night stays at the cap", 20 * 60 * MINUTE_MS, 6000);
         check_fee("exactly a day", DAY_MS, 6000);
-        check_fee("a day and a moment", DAY_MS + 1, 6500);
+        check_fee("a day and a second", DAY_MS + 1000, 6500);
         check_fee("a day and a night", DAY_MS + 20 * 60 * MINUTE_MS, 12_000);
         check_fee("two days and an hour", 2 * DAY_MS + 60 * MINUTE_MS, 13_000);
     }
