@@ -31,11 +31,12 @@ const OF_NOW: [&str; 9] = [
 ];
 
 /// The files with SQL of the daemon's every day. The books and a verification read everything, and are asked for that.
-const SOURCES: [(&str, &str); 17] = [
+const SOURCES: [(&str, &str); 26] = [
     ("passes.rs", include_str!("passes.rs")),
     ("bonuses.rs", include_str!("bonuses.rs")),
     ("benefits.rs", include_str!("benefits.rs")),
     ("mod.rs", include_str!("mod.rs")),
+    ("office.rs", include_str!("office.rs")),
     ("stays.rs", include_str!("stays.rs")),
     ("escrow.rs", include_str!("escrow.rs")),
     ("facts.rs", include_str!("facts.rs")),
@@ -44,6 +45,14 @@ const SOURCES: [(&str, &str); 17] = [
     ("tables.rs", include_str!("tables.rs")),
     ("tills.rs", include_str!("tills.rs")),
     ("totals.rs", include_str!("totals.rs")),
+    ("codes.rs", include_str!("codes.rs")),
+    ("counts.rs", include_str!("counts.rs")),
+    ("feed.rs", include_str!("feed.rs")),
+    ("vehicle.rs", include_str!("vehicle.rs")),
+    ("reader/benefits.rs", include_str!("reader/benefits.rs")),
+    ("reader/merchant.rs", include_str!("reader/merchant.rs")),
+    ("reader/news.rs", include_str!("reader/news.rs")),
+    ("day.rs", include_str!("day.rs")),
     ("reader/journal.rs", include_str!("reader/journal.rs")),
     ("reader/lanes.rs", include_str!("reader/lanes.rs")),
     ("reader/members.rs", include_str!("reader/members.rs")),

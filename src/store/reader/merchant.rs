@@ -28,12 +28,12 @@ impl View<'_> {
         told.map(|told| from_json("cloud_merchant.told", &told)).transpose()
     }
 
-    /// What a shop's day has come to.
+    /// What a shop's day has come to. Those inside are few and the gifts of all years many, so it begins with the stays.
     pub fn merchant_day(&self, merchant: &str, day: BusinessDay) -> Result<MerchantDay, ReadError> {
         let sql = "SELECT count(*) FILTER (WHERE what = 'sale' AND sale_fen > 0),
                    coalesce(sum(CASE WHEN what IN ('sale', 'capture') THEN sale_fen ELSE -sale_fen END), 0),
                    coalesce(sum(CASE WHEN what IN ('sale', 'capture') THEN sale_points_fen ELSE -sale_points_fen END), 0),
-                   (SELECT count(*) FROM validation JOIN stay USING (stay) WHERE validation.merchant = ?1
+                   (SELECT count(*) FROM stay CROSS JOIN validation USING (stay) WHERE validation.merchant = ?1
                     AND state IN ('pending_entry', 'open', 'pending_exit'))
                    FROM till_book WHERE day = ?2 AND merchant = ?1";
         Ok(self.tx.prepare_cached(sql)?.query_row((merchant, day.0), |row| {
