@@ -51,6 +51,38 @@ async fn a_picture_is_on_disk_before_its_message_may_be_forgotten_and_proves_its
     assert_eq!(tally(&read), Tally { matching: 1, gone: 1, altered: Vec::new() });
 }
 
+/// Time passes beside the test too, so that only the wait's end, never its length, can be held to more than this.
+#[tokio::test]
+async fn a_picture_takes_no_core_and_no_disk_while_its_vehicle_is_being_decided() {
+    let place = tempfile::tempdir().expect("a folder");
+    let (_photos, intake, metrics) = open(place.path());
+    let handed_in = Instant::now();
+    let mut taken = intake.desk().take(&read("exit-1", "e-1"), vec![(PhotoKind::Scene, jpeg(120, 40))]);
+    let Some(Pending { on_disk, decided }) = taken.kept.pop() else { panic!("it was not taken") };
+    timeout(PATIENCE, on_disk).await.expect("it waits for a decision, but not for ever").expect_err("dropped");
+    assert!(handed_in.elapsed() >= worker::DECISION_MAX, "on disk before its vehicle was decided");
+    assert_eq!(metrics.photos_kept(), 1);
+    drop(decided);
+}
+
+/// By what the kernel says of the thread: proc(5), `stat`, field 41; `SCHED_IDLE` is 5.
+#[tokio::test]
+async fn the_thread_that_keeps_pictures_runs_when_nothing_else_would() {
+    let place = tempfile::tempdir().expect("a folder");
+    let (_photos, intake, _) = open(place.path());
+    all(intake.desk().take(&read("exit-1", "e-1"), vec![(PhotoKind::Scene, jpeg(120, 40))]).kept).await;
+    let threads = std::fs::read_dir("/proc/self/task").expect("our threads");
+    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+    let policies: Vec<String> = stats
+        .filter_map(|stat| {
+            let (name, rest) = stat.rsplit_once(") ")?;
+            name.ends_with("(photos").then(|| rest.split(' ').nth(38).unwrap_or("no policy").to_owned())
+        })
+        .collect();
+    // Threads of other tests may only just have begun; this one has kept a picture.
+    assert!(policies.iter().any(|policy| policy == "5"), "{policies:?}");
+}
+
 #[tokio::test]
 async fn a_scene_alone_gives_a_plate_where_the_camera_tells_where_it_is() {
     let place = tempfile::tempdir().expect("a folder");

@@ -23,7 +23,7 @@ use crate::domain::plate::told::PlateBox;
 const SCHEDULED: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
 /// How long a picture waits at most until its own vehicle is decided, so that no core and no disk is taken from that: what
 /// it takes on a slow box, and a part of what an acknowledgement waits for.
-const DECISION_MAX: Duration = Duration::from_millis(20);
+pub const DECISION_MAX: Duration = Duration::from_millis(20);
 /// How often old pictures are looked for.
 const TIDYING: Duration = Duration::from_secs(600);
 /// One line in the log in this time for each reason; the metrics count every one.
