@@ -158,9 +158,9 @@ impl Barrier {
         Self { gear, is_held_back: AtomicBool::new(false), raises, cleared, position, moves, tasks }
     }
 
-    /// Whether the camera's clock is so wrong that the box takes its own.
-    pub fn has_wrong_clock(&self) -> bool {
-        self.gear.own.camera.has_wrong_clock()
+    /// Whether the box takes its own time there instead of the camera's.
+    pub fn leaves_time_to_the_box(&self) -> bool {
+        self.gear.own.camera.leaves_time_to_the_box()
     }
 
     /// How often the arm did not move although its relay was closed.

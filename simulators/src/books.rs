@@ -322,7 +322,7 @@ impl Audit<'_> {
     }
 }
 
-/// Whether a read at this moment is one of the camera's; or where nobody believes its clock, when the box heard of one.
+/// Whether a read at this moment is one of the camera's; or where the box takes its own time, when it heard of one.
 fn is_moment_of(passage: &Passage, at_ms: i64) -> bool {
     let near = |captured: &i64| (0..=HEARD_WITHIN_MS).contains(&(at_ms - captured));
     if passage.is_by_the_box { passage.captures_ms.iter().any(near) } else { passage.captures_ms.contains(&at_ms) }

@@ -3,13 +3,19 @@
 //!
 //! Vzenith's topics and fields are those of its documents, MQTT v1.1.14 and the posts of revisions 1.8.0 to 1.9.7.
 
+mod axis;
 mod broker;
+mod dahua;
 mod dialect;
+mod frigate;
+mod gate;
+mod hyperlpr;
 mod isapi;
 mod messages;
 mod native;
 mod posting;
 mod qianyi;
+mod rekor;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,8 +32,8 @@ use dialect::{Message, Said};
 use messages::Sender;
 use posting::Poster;
 
-pub use dialect::Dialect;
-pub use isapi::LOGIN;
+pub use dialect::{Dialect, Way};
+pub use gate::LOGIN;
 
 /// What a camera without a readable plate says instead of one.
 pub const NO_PLATE: &str = "_无_";
@@ -73,6 +79,8 @@ pub enum CameraLink {
     },
     /// It posts to the box, and asks it often whether there is anything to do.
     Posts(SocketAddr),
+    /// The box asks it for the stream of its events.
+    Stream,
 }
 
 /// Why a camera took a picture; the numbers are the vendor's.
@@ -166,7 +174,7 @@ pub struct Camera {
     settings: CameraSettings,
     clock: VirtualClock,
     mouth: Mouth,
-    gate: Option<isapi::Gate>,
+    gate: Option<gate::Gate>,
     messages: AtomicU64,
     records: AtomicU64,
 }
@@ -174,6 +182,8 @@ pub struct Camera {
 enum Mouth {
     Broker(Broker),
     Posts(Poster),
+    /// At its gate.
+    Stream,
 }
 
 impl Camera {
@@ -184,17 +194,20 @@ impl Camera {
         clock: VirtualClock,
     ) -> Result<(Self, mpsc::Receiver<OutputCommand>)> {
         let (commands, received) = mpsc::channel(COMMANDS_QUEUED);
-        let gate = match settings.dialect {
-            Dialect::Isapi => Some(isapi::Gate::open(commands.clone()).await?),
-            Dialect::VzenithMqtt | Dialect::VzenithHttp | Dialect::Native | Dialect::Qianyi => None,
-        };
+        let is_asked = settings.dialect.is_asked();
+        let gate = if is_asked { Some(gate::Gate::open(commands.clone()).await?) } else { None };
+        let alive = settings.dialect.alive(&Sender { sn: &settings.sn, number: 0, now_s: clock.now_s() });
         let mouth = match &settings.link {
             CameraLink::Broker { host, port } => {
                 Mouth::Broker(Broker::connect(host, *port, &settings, clock, commands).await?)
             }
             CameraLink::Posts(address) => {
-                let alive = settings.dialect.alive(&Sender { sn: &settings.sn, number: 0, now_s: clock.now_s() });
-                Mouth::Posts(Poster::start(*address, alive, commands)?)
+                Mouth::Posts(Poster::start(settings.dialect, *address, alive, commands)?)
+            }
+            CameraLink::Stream => {
+                let gate = gate.as_ref().context("a camera that is not asked has no stream")?;
+                alive.into_iter().for_each(|alive| gate.keep_alive(alive, settings.keep_alive));
+                Mouth::Stream
             }
         };
         let (messages, records) = (AtomicU64::new(1), AtomicU64::new(1));
@@ -211,9 +224,9 @@ impl Camera {
         self.gate.as_ref().map(|gate| gate.address)
     }
 
-    /// Whether its clock is so wrong that nobody should believe it.
-    pub fn has_wrong_clock(&self) -> bool {
-        self.settings.has_wrong_clock
+    /// Whether the box should take its own time: this camera tells none, or one that nobody should believe.
+    pub fn leaves_time_to_the_box(&self) -> bool {
+        self.settings.has_wrong_clock || !self.settings.dialect.tells_the_moment()
     }
 
     /// Reports a plate: first the quick result where this camera sends one, then the full one of the same event.
@@ -241,60 +254,64 @@ impl Camera {
             self.start_anew();
         }
         let first = Instant::now();
-        if let (Some(lead), Mouth::Broker(_)) = (self.settings.quick_lead, &self.mouth) {
+        if let Some(lead) = self.settings.quick_lead.filter(|_| self.settings.dialect.says_quick()) {
             self.say(&Said::Plate { capture: &shown, record, is_quick: true, pictures: None }).await?;
             tokio::time::sleep(lead).await;
         }
         let full = Instant::now();
-        self.say(&Said::Plate { capture: &shown, record, is_quick: false, pictures: pictures.as_ref() }).await?;
-        Ok(Reported { first, full, is_said: true, starts_anew })
+        let said = Said::Plate { capture: &shown, record, is_quick: false, pictures: pictures.as_ref() };
+        Ok(Reported { first, full, is_said: self.say(&said).await?, starts_anew })
     }
 
     /// Reports that a loop wired to an input was entered or left.
     pub async fn report_input(&self, input: CameraInput, occupied: bool) -> Result<()> {
-        self.say(&Said::Input(input, occupied)).await
+        self.say(&Said::Input(input, occupied)).await.map(|_| ())
     }
 
     /// Reports where the arm is. A camera that posts does not know its arm; its switches are on two inputs.
     pub async fn report_gate(&self, status: GateStatus) -> Result<()> {
         match &self.mouth {
-            Mouth::Broker(_) => self.say(&Said::Gate(status)).await,
-            Mouth::Posts(_) => {
+            Mouth::Broker(_) => self.say(&Said::Gate(status)).await.map(|_| ()),
+            Mouth::Posts(_) | Mouth::Stream => {
                 self.report_input(CameraInput::LowerLimit, status == GateStatus::Down).await?;
                 self.report_input(CameraInput::UpperLimit, status == GateStatus::Up).await
             }
         }
     }
 
-    /// Says this, with what happens to messages on their way. Where its maker knows nothing of it, it says nothing.
-    async fn say(&self, said: &Said<'_>) -> Result<()> {
+    /// Says this, with what happens to messages on their way; false where nobody hears it. Where its maker knows nothing of
+    /// it, it says nothing.
+    async fn say(&self, said: &Said<'_>) -> Result<bool> {
         let (dialect, faults) = (self.settings.dialect, &self.settings.faults);
         let number = self.messages.fetch_add(1, Ordering::Relaxed);
         let sender = Sender { sn: &self.settings.sn, number, now_s: self.clock.now_s() };
-        let Some(message) = dialect.message(said, &sender) else { return Ok(()) };
+        let Some(message) = dialect.message(said, &sender) else { return Ok(true) };
         if faults.strikes(Fault::Corrupted) {
             let body = message.body[..message.body.len() / 2].to_vec();
             self.send(Message { body, ..message.clone() }).await?;
         }
         let again = faults.strikes(Fault::Duplicated).then(|| message.clone());
-        self.send(message).await?;
+        let is_heard = self.send(message).await?;
         match again {
-            Some(message) => self.send(message).await,
-            None => Ok(()),
+            Some(message) => Ok(self.send(message).await? || is_heard),
+            None => Ok(is_heard),
         }
     }
 
-    async fn send(&self, message: Message) -> Result<()> {
+    async fn send(&self, message: Message) -> Result<bool> {
         match &self.mouth {
-            Mouth::Broker(broker) => broker.publish(message).await,
-            Mouth::Posts(poster) => poster.post(&message).await,
+            Mouth::Broker(broker) => broker.publish(message).await?,
+            Mouth::Posts(poster) => poster.post(&message).await?,
+            Mouth::Stream => return Ok(self.gate.as_ref().is_some_and(|gate| gate.stream(&message))),
         }
+        Ok(true)
     }
 
     fn start_anew(&self) {
         match &self.mouth {
             Mouth::Broker(broker) => broker.start_anew(STARTS_ANEW),
             Mouth::Posts(poster) => poster.start_anew(STARTS_ANEW),
+            Mouth::Stream => {}
         }
         if let Some(gate) = &self.gate {
             gate.start_anew(STARTS_ANEW);

@@ -341,7 +341,7 @@ impl<'a> Trip<'a> {
             passage.captures_ms.push(at_ms);
             reported = lane.read(&Capture { at_ms, ..capture.clone() }).await?;
         }
-        passage.is_by_the_box = lane.has_wrong_clock();
+        passage.is_by_the_box = lane.leaves_time_to_the_box();
         let is_first_at_exit =
             !self.mall.was_killed() && passage.captures_ms.len() <= 2 && passage.lane == self.plan.exit.name();
         let kills = is_first_at_exit && self.mall.plan.kill_at_exit_of == Some(self.number);

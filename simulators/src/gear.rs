@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::barrier::{self, Barrier, Contacts, Relays, Wiring};
 use crate::cables::Cables;
-use crate::camera::{Camera, CameraLink, CameraSettings, Dialect, OutputCommand};
+use crate::camera::{Camera, CameraLink, CameraSettings, Dialect, OutputCommand, Way};
 use crate::clock::VirtualClock;
 use crate::faults::{Fault, Faults};
 use crate::led_card::LedLine;
@@ -41,10 +41,22 @@ pub enum Device {
     Hikvision,
     /// The camera, which posts; the answers command it, and the loops are on a board.
     Qianyi,
+    /// As `Hikvision`, but the box asks for the stream of events.
+    HikvisionStream,
+    /// A board, beside a camera that only posts or publishes what it reads.
+    Axis,
+    /// The same.
+    Rekor,
+    /// The same.
+    Frigate,
+    /// The same.
+    Dahua,
+    /// The same.
+    HyperLpr,
 }
 
 /// All of them, by their names.
-pub const DEVICES: [(&str, Device); 7] = [
+pub const DEVICES: [(&str, Device); 13] = [
     ("vzenith-mqtt", Device::VzenithMqtt),
     ("vzenith-http", Device::VzenithHttp),
     ("modbus", Device::Modbus),
@@ -52,7 +64,26 @@ pub const DEVICES: [(&str, Device); 7] = [
     ("native", Device::Native),
     ("hikvision", Device::Hikvision),
     ("qianyi", Device::Qianyi),
+    ("hikvision-stream", Device::HikvisionStream),
+    ("axis", Device::Axis),
+    ("rekor", Device::Rekor),
+    ("frigate", Device::Frigate),
+    ("dahua", Device::Dahua),
+    ("hyperlpr", Device::HyperLpr),
 ];
+
+/// Where a lane's arm and its contacts hang.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hangs {
+    /// Both on the camera.
+    OnCamera,
+    /// The arm on the camera, loops and limit switches on a board.
+    OnCameraAndBoard,
+    /// Both on a board.
+    OnBoard,
+    /// Both on a card.
+    OnCard,
+}
 
 impl FromStr for Device {
     type Err = String;
@@ -68,6 +99,33 @@ impl Device {
     /// Its name.
     pub fn name(self) -> &'static str {
         DEVICES.iter().find(|(_, device)| *device == self).map_or("unknown", |(name, _)| name)
+    }
+
+    /// Whose protocol the camera speaks.
+    pub fn dialect(self) -> Dialect {
+        match self {
+            Self::VzenithMqtt | Self::Modbus | Self::Kf => Dialect::VzenithMqtt,
+            Self::VzenithHttp => Dialect::VzenithHttp,
+            Self::Native => Dialect::Native,
+            Self::Hikvision => Dialect::Isapi,
+            Self::Qianyi => Dialect::Qianyi,
+            Self::HikvisionStream => Dialect::IsapiStream,
+            Self::Axis => Dialect::Axis,
+            Self::Rekor => Dialect::Rekor,
+            Self::Frigate => Dialect::Frigate,
+            Self::Dahua => Dialect::Dahua,
+            Self::HyperLpr => Dialect::HyperLpr,
+        }
+    }
+
+    /// Where the arm and the contacts hang.
+    pub fn hangs(self) -> Hangs {
+        match self {
+            Self::VzenithMqtt | Self::VzenithHttp | Self::Native => Hangs::OnCamera,
+            Self::Hikvision | Self::HikvisionStream | Self::Qianyi => Hangs::OnCameraAndBoard,
+            Self::Modbus | Self::Axis | Self::Rekor | Self::Frigate | Self::Dahua | Self::HyperLpr => Hangs::OnBoard,
+            Self::Kf => Hangs::OnCard,
+        }
     }
 }
 
@@ -131,15 +189,12 @@ impl Place {
         sn: &str,
         device: Device,
     ) -> Result<(Camera, mpsc::Receiver<OutputCommand>)> {
-        let (dialect, posts) = match device {
-            Device::VzenithMqtt | Device::Modbus | Device::Kf => (Dialect::VzenithMqtt, false),
-            Device::VzenithHttp => (Dialect::VzenithHttp, true),
-            Device::Native => (Dialect::Native, false),
-            Device::Hikvision => (Dialect::Isapi, true),
-            Device::Qianyi => (Dialect::Qianyi, true),
+        let dialect = device.dialect();
+        let link = match dialect.way() {
+            Way::Broker => CameraLink::Broker { host: self.broker.0.clone(), port: self.broker.1 },
+            Way::Posts => CameraLink::Posts(self.posts),
+            Way::Stream => CameraLink::Stream,
         };
-        let broker = || CameraLink::Broker { host: self.broker.0.clone(), port: self.broker.1 };
-        let link = if posts { CameraLink::Posts(self.posts) } else { broker() };
         let (is_first, faults) = (lane == ENTRY_LANE, self.faults.at(lane));
         let settings = CameraSettings {
             dialect,
@@ -148,7 +203,7 @@ impl Place {
             keep_alive: KEEP_ALIVE,
             quick_lead: is_first.then_some(QUICK_LEAD),
             sends_pictures: true,
-            has_wrong_clock: is_first && faults.strikes(Fault::Clock),
+            has_wrong_clock: is_first && dialect.has_clock() && faults.strikes(Fault::Clock),
             faults,
         };
         Camera::connect(settings, self.clock).await
@@ -160,21 +215,19 @@ fn contacts(
     commands: mpsc::Receiver<OutputCommand>,
     faults: &Faults,
 ) -> Result<(Contacts, Relays, Option<PathBuf>)> {
-    Ok(match device {
-        Device::VzenithMqtt | Device::VzenithHttp | Device::Native => {
-            (Contacts::Camera, Relays::Camera(commands), None)
-        }
-        Device::Modbus => {
+    Ok(match device.hangs() {
+        Hangs::OnCamera => (Contacts::Camera, Relays::Camera(commands), None),
+        Hangs::OnBoard => {
             let (board, reports) = board(faults)?;
             let line = board.path().to_owned();
             (Contacts::Board(Arc::new(board)), Relays::Board(reports), Some(line))
         }
-        Device::Hikvision | Device::Qianyi => {
+        Hangs::OnCameraAndBoard => {
             let (board, _) = board(faults)?;
             let line = board.path().to_owned();
             (Contacts::Board(Arc::new(board)), Relays::Camera(commands), Some(line))
         }
-        Device::Kf => {
+        Hangs::OnCard => {
             let card = Arc::new(LedLine::open(&[0]).context("open a card")?);
             card.suffer(faults.clone());
             let line = card.path().to_owned();
@@ -201,6 +254,6 @@ mod tests {
             assert_eq!((name.parse(), device.name()), (Ok(device), name));
         }
         let told = "hikvsion".parse::<Device>().unwrap_err();
-        assert!(told.contains("modbus, kf, native, hikvision, qianyi"), "{told}");
+        assert!(told.contains("modbus, kf, native, hikvision, qianyi, hikvision-stream, axis"), "{told}");
     }
 }

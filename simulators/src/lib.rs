@@ -4,6 +4,7 @@
 //! two independent implementations meet on the wire.
 
 pub mod alone;
+mod asked;
 pub mod barrier;
 pub mod books;
 pub mod cables;

@@ -88,7 +88,7 @@ pub struct Passage {
     pub manual: bool,
     /// Whether nobody raised, and it went all the same.
     pub escaped: bool,
-    /// Whether the camera's clock there is so wrong that the box takes its own.
+    /// Whether the camera there tells no time, or one so wrong that the box takes its own.
     pub is_by_the_box: bool,
     /// Whether a device failed the driver there, so that a guard may have had to help.
     pub is_failed: bool,

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
-use simulators::camera::LOGIN;
+use simulators::camera::{Dialect, LOGIN};
 use simulators::clock::VirtualClock;
-use simulators::gear::{Device, LaneGear};
+use simulators::gear::{Hangs, LaneGear};
 use simulators::plan::{Plan, Right};
 use simulators::world::{BOARD_ADDRESS, CARDS, ENTRY_LANE, INNER_LANES};
 use tokio::process::{Child, Command};
@@ -95,6 +95,9 @@ port = {broker_port}
 id = "posts"
 kind = "http-push"
 listen = "{posts}"
+[[links]]
+id = "streams"
+kind = "http-stream"
 [signs]
 pay_code = "https://pay.example/{{stay}}"
 [[links]]
@@ -140,12 +143,12 @@ pub fn rules(plan: &Plan) -> String {
 fn actor_settings(gear: &LaneGear) -> String {
     let Some(path) = gear.line.as_ref().map(|path| path.display()) else { return String::new() };
     let lane = gear.lane;
-    let (profile, params) = match gear.device {
-        Device::Modbus | Device::Hikvision | Device::Qianyi => {
+    let (profile, params) = match gear.device.hangs() {
+        Hangs::OnBoard | Hangs::OnCameraAndBoard => {
             ("waveshare/modbus-relay-8", format!("params = {{ address = {BOARD_ADDRESS} }}"))
         }
-        Device::Kf => ("kf/dc199", "poll_ms = 50".to_owned()),
-        Device::VzenithMqtt | Device::VzenithHttp | Device::Native => return String::new(),
+        Hangs::OnCard => ("kf/dc199", "poll_ms = 50".to_owned()),
+        Hangs::OnCamera => return String::new(),
     };
     format!(
         "[[links]]\nid = \"line-{lane}\"\nkind = \"serial\"\npath = \"{path}\"\n\
@@ -163,11 +166,11 @@ fn more_contacts(gear: &LaneGear) -> String {
              lower_limit = {{ device = \"{device}\", input = {lower} }}\n"
         )
     };
-    match gear.device {
-        Device::VzenithMqtt | Device::Native => String::new(),
-        Device::VzenithHttp => switches(&format!("camera-{lane}"), 2, 3),
-        Device::Kf | Device::Hikvision | Device::Qianyi => switches(&format!("actor-{lane}"), 2, 4),
-        Device::Modbus => {
+    match gear.device.hangs() {
+        Hangs::OnCamera if gear.device.dialect() == Dialect::VzenithHttp => switches(&format!("camera-{lane}"), 2, 3),
+        Hangs::OnCamera => String::new(),
+        Hangs::OnCard | Hangs::OnCameraAndBoard => switches(&format!("actor-{lane}"), 2, 4),
+        Hangs::OnBoard => {
             let actor = format!("actor-{lane}");
             let safety = format!("safety_loop = {{ device = \"{actor}\", input = 3 }}\n");
             switches(&actor, 2, 4) + &safety + "detectors = \"anti_tailgate\"\n"
@@ -178,12 +181,18 @@ fn more_contacts(gear: &LaneGear) -> String {
 /// A lane's camera: its profile, its link, and what it is called there.
 fn camera_settings(gear: &LaneGear) -> String {
     let LaneGear { lane, camera, address, device, .. } = gear;
-    let (profile, link, name) = match device {
-        Device::VzenithMqtt | Device::Modbus | Device::Kf => ("vzenith/r-mqtt", "broker", "sn"),
-        Device::VzenithHttp => ("vzenith/r-http", "posts", "sn"),
-        Device::Native => ("gatepost/mqtt", "broker", "name"),
-        Device::Hikvision => ("hikvision/isapi", "posts", "name"),
-        Device::Qianyi => ("qianyi/http", "posts", "sn"),
+    let (profile, link, name) = match device.dialect() {
+        Dialect::VzenithMqtt => ("vzenith/r-mqtt", "broker", "sn"),
+        Dialect::VzenithHttp => ("vzenith/r-http", "posts", "sn"),
+        Dialect::Native => ("gatepost/mqtt", "broker", "name"),
+        Dialect::Isapi => ("hikvision/isapi", "posts", "name"),
+        Dialect::IsapiStream => ("hikvision/isapi", "streams", "name"),
+        Dialect::Qianyi => ("qianyi/http", "posts", "sn"),
+        Dialect::Axis => ("axis/lpv", "posts", "name"),
+        Dialect::Rekor => ("rekor/webhook", "posts", "name"),
+        Dialect::Frigate => ("frigate/lpr", "broker", "camera"),
+        Dialect::Dahua => ("dahua/itsapi", "posts", "id"),
+        Dialect::HyperLpr => ("hyperlpr/rest", "posts", "name"),
     };
     let (username, password) = LOGIN;
     let login = format!("username = \"{username}\"\npassword = \"{password}\"\n");
@@ -203,12 +212,10 @@ fn lane_settings(gear: &LaneGear) -> String {
     let signs = if has_card { signs } else { String::new() };
     let (contacts, devices) = (more_contacts(gear), actor_settings(gear) + &camera_settings(gear));
     let loops = format!("{}-{lane}", if gear.line.is_some() { "actor" } else { "camera" });
-    let (moves, output, pulse_ms, lower) = match gear.device {
-        Device::VzenithMqtt | Device::VzenithHttp | Device::Native | Device::Hikvision | Device::Qianyi => {
-            ("camera", 0, 500, "")
-        }
-        Device::Modbus => ("actor", 0, 500, ", lower = { output = 1, pulse_ms = 500 }"),
-        Device::Kf => ("actor", 1, 1000, ""),
+    let (moves, output, pulse_ms, lower) = match gear.device.hangs() {
+        Hangs::OnCamera | Hangs::OnCameraAndBoard => ("camera", 0, 500, ""),
+        Hangs::OnBoard => ("actor", 0, 500, ", lower = { output = 1, pulse_ms = 500 }"),
+        Hangs::OnCard => ("actor", 1, 1000, ""),
     };
     format!(
         r#"{devices}[[lanes]]

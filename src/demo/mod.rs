@@ -59,8 +59,9 @@ pub struct Options {
     /// Where the page listens; a free port is taken when headless.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// What the lanes hang on, in turn: vzenith-mqtt, vzenith-http, modbus, kf, native, hikvision, qianyi. Without it:
-    /// cameras at the broker, and a relay board at the last exit.
+    /// What the lanes hang on, in turn: vzenith-mqtt, vzenith-http, modbus, kf, native, hikvision, qianyi,
+    /// hikvision-stream, axis, rekor, frigate, dahua, hyperlpr. Without it: cameras at the broker, and a relay board at
+    /// the last exit.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     devices: Vec<Device>,
     /// What goes wrong with them: lost, late, duplicated, reordered, corrupted, clock, reboot, dead-relay, swapped,

@@ -149,7 +149,8 @@ async fn keep_alive(client: AsyncClient, settings: CameraSettings, clock: Virtua
     let mut ticks = tokio::time::interval(settings.keep_alive);
     for number in 1.. {
         ticks.tick().await;
-        let alive = settings.dialect.alive(&Sender { sn: &settings.sn, number, now_s: clock.now_s() });
+        let sender = Sender { sn: &settings.sn, number, now_s: clock.now_s() };
+        let Some(alive) = settings.dialect.alive(&sender) else { return };
         let retains = settings.dialect.retains(&alive.to);
         if client.publish(alive.to, QoS::AtLeastOnce, retains, alive.body).await.is_err() {
             return;

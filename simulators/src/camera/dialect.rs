@@ -1,7 +1,8 @@
 //! The dialects that cameras speak: each says the same things in its maker's way.
 
 use super::messages::{self, Sender};
-use super::{CameraInput, Capture, GateStatus, OutputCommand, isapi, native, qianyi};
+use super::{CameraInput, Capture, GateStatus, OutputCommand};
+use super::{axis, dahua, frigate, hyperlpr, isapi, native, qianyi, rekor};
 use crate::photo::Pictures;
 
 /// Whose protocol a camera speaks.
@@ -17,6 +18,29 @@ pub enum Dialect {
     Qianyi,
     /// Hikvision's: events are posted, and the barrier is asked for at the camera.
     Isapi,
+    /// Hikvision's where the box asks for the stream of events instead.
+    IsapiStream,
+    /// Axis License Plate Verifier's pushes.
+    Axis,
+    /// The web hook of OpenALPR's and Rekor's agents.
+    Rekor,
+    /// Frigate's messages through a broker.
+    Frigate,
+    /// Dahua's posts, ITSAPI.
+    Dahua,
+    /// HyperLPR's answers, handed on by a gateway.
+    HyperLpr,
+}
+
+/// Which way what it says goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Through a broker.
+    Broker,
+    /// In posts to the box.
+    Posts,
+    /// In a stream for which the box asks.
+    Stream,
 }
 
 /// Something that a camera says.
@@ -41,13 +65,45 @@ impl Message {
 }
 
 impl Dialect {
+    /// Which way what it says goes.
+    pub fn way(self) -> Way {
+        match self {
+            Self::VzenithMqtt | Self::Native | Self::Frigate => Way::Broker,
+            Self::VzenithHttp | Self::Isapi | Self::Qianyi => Way::Posts,
+            Self::Axis | Self::Rekor | Self::Dahua | Self::HyperLpr => Way::Posts,
+            Self::IsapiStream => Way::Stream,
+        }
+    }
+
     /// How a camera is called in its own messages and in the box's settings.
     pub fn name_of(self, sn: &str) -> String {
-        match self {
-            Self::VzenithMqtt | Self::VzenithHttp | Self::Native | Self::Isapi => sn.to_owned(),
-            // 32 hexadecimal digits.
-            Self::Qianyi => sn.replace('-', "").repeat(2),
-        }
+        // 32 hexadecimal digits.
+        if self == Self::Qianyi { sn.replace('-', "").repeat(2) } else { sn.to_owned() }
+    }
+
+    /// Whether it is asked at an address of its own.
+    pub(super) fn is_asked(self) -> bool {
+        matches!(self, Self::Isapi | Self::IsapiStream)
+    }
+
+    /// Whether it says something of a vehicle before it is sure.
+    pub(super) fn says_quick(self) -> bool {
+        matches!(self, Self::VzenithMqtt | Self::Native | Self::Axis | Self::Frigate)
+    }
+
+    /// Whether it has a clock that can be wrong.
+    pub fn has_clock(self) -> bool {
+        self != Self::HyperLpr
+    }
+
+    /// Whether the moment that it says can be taken for the vehicle's; Dahua's names no zone.
+    pub(super) fn tells_the_moment(self) -> bool {
+        !matches!(self, Self::Dahua | Self::HyperLpr)
+    }
+
+    /// Whether an answer that says nothing wrong means that the box has taken what was posted.
+    pub(super) fn is_taken(self, answer: &str) -> bool {
+        self != Self::Dahua || dahua::is_taken(answer)
     }
 
     /// What it says, as it goes on its way; none where this maker's cameras know nothing of that.
@@ -58,24 +114,37 @@ impl Dialect {
             Self::Native => Some(native::message(said, sender.sn)),
             Self::Qianyi => qianyi::message(said, sender.sn),
             Self::Isapi => isapi::message(said, sender.sn),
+            Self::IsapiStream => isapi::in_stream(said),
+            Self::Axis => axis::message(said, sender.sn),
+            Self::Rekor => rekor::message(said, sender.sn),
+            Self::Frigate => frigate::message(said, sender.sn),
+            Self::Dahua => dahua::message(said, sender.sn),
+            Self::HyperLpr => hyperlpr::message(said, sender.sn),
         }
     }
 
-    /// A sign of life.
-    pub(super) fn alive(self, sender: &Sender<'_>) -> Message {
-        match self {
+    /// A sign of life; some never give one.
+    pub(super) fn alive(self, sender: &Sender<'_>) -> Option<Message> {
+        Some(match self {
             Self::VzenithMqtt => messages::alive(sender),
             Self::VzenithHttp | Self::Qianyi => messages::asks(sender.sn),
             Self::Native => native::alive(sender.sn),
-            Self::Isapi => isapi::alive(sender.sn),
-        }
+            Self::Isapi | Self::IsapiStream => isapi::alive(sender.sn),
+            Self::Rekor => rekor::alive(sender.sn),
+            Self::Dahua => dahua::alive(sender.sn),
+            Self::Axis | Self::Frigate | Self::HyperLpr => return None,
+        })
     }
 
     /// The topic of the commands for a camera at a broker, and where it answers.
     pub(super) fn commands(self, sn: &str) -> (String, String) {
         match self {
             Self::Native => native::topics(sn),
-            Self::VzenithMqtt | Self::VzenithHttp | Self::Qianyi | Self::Isapi => messages::topics(sn),
+            Self::Frigate => frigate::topics(sn),
+            Self::VzenithMqtt | Self::VzenithHttp | Self::Qianyi => messages::topics(sn),
+            // At no broker.
+            Self::Isapi | Self::IsapiStream | Self::Axis => messages::topics(sn),
+            Self::Rekor | Self::Dahua | Self::HyperLpr => messages::topics(sn),
         }
     }
 
@@ -83,7 +152,10 @@ impl Dialect {
     pub(super) fn obeyed(self, sn: &str, message: &[u8], now_s: i64) -> Option<(OutputCommand, serde_json::Value)> {
         match self {
             Self::Native => native::obeyed(message),
-            Self::VzenithMqtt | Self::VzenithHttp | Self::Qianyi | Self::Isapi => messages::obeyed(sn, message, now_s),
+            Self::VzenithMqtt | Self::VzenithHttp | Self::Qianyi => messages::obeyed(sn, message, now_s),
+            // Nothing moves at their word, or not through a broker.
+            Self::Isapi | Self::IsapiStream | Self::Axis | Self::Rekor => None,
+            Self::Frigate | Self::Dahua | Self::HyperLpr => None,
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::OutputCommand;
-use super::dialect::Message;
+use super::dialect::{Dialect, Message};
 use super::messages::commands_in;
 
 /// How often it asks, in fast time; real ones every few seconds.
@@ -28,6 +28,7 @@ pub(super) struct Poster {
 }
 
 struct Line {
+    dialect: Dialect,
     address: SocketAddr,
     client: reqwest::Client,
     commands: mpsc::Sender<OutputCommand>,
@@ -37,14 +38,23 @@ struct Line {
 }
 
 impl Poster {
-    /// Posts to this address from now on; `alive` is what it asks with.
-    pub fn start(address: SocketAddr, alive: Message, commands: mpsc::Sender<OutputCommand>) -> Result<Self> {
+    /// Posts to this address from now on; `alive` is what it asks with, if it asks.
+    pub fn start(
+        dialect: Dialect,
+        address: SocketAddr,
+        alive: Option<Message>,
+        commands: mpsc::Sender<OutputCommand>,
+    ) -> Result<Self> {
         let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_WITHIN).pool_max_idle_per_host(1);
         let client = client.tcp_nodelay(true).build().context("make an HTTP client")?;
-        let line =
-            Line { address, client, commands, deaf_until: Mutex::default(), turn: tokio::sync::Mutex::default() };
-        let line = Arc::new(line);
-        let asking = tokio::spawn(ask(Arc::clone(&line), alive));
+        let (deaf_until, turn) = (Mutex::default(), tokio::sync::Mutex::default());
+        let line = Arc::new(Line { dialect, address, client, commands, deaf_until, turn });
+        let asking = Arc::clone(&line);
+        let asking = tokio::spawn(async move {
+            if let Some(alive) = alive {
+                ask(asking, alive).await;
+            }
+        });
         Ok(Self { line, asking })
     }
 
@@ -54,8 +64,9 @@ impl Poster {
         let until = Instant::now() + PATIENCE;
         loop {
             match self.line.send(message).await {
-                Ok((200 | 400, answer)) => return self.line.obey(&answer),
-                Ok((status, _)) if Instant::now() > until => bail!("the box answers a post with {status}"),
+                Ok((200, answer)) if self.line.dialect.is_taken(&answer) => return self.line.obey(&answer),
+                Ok((400, _)) => return Ok(()),
+                Ok((status, _)) if Instant::now() > until => bail!("the box takes no post; it answers with {status}"),
                 Err(error) if Instant::now() > until => return Err(error),
                 Ok(_) | Err(_) => tokio::time::sleep(PAUSE).await,
             }
