@@ -155,6 +155,8 @@ pub struct LaneConfig {
     pub direction: Direction,
     /// The camera that looks at it.
     pub camera: Spanned<String>,
+    /// A second camera, which looks at the vehicles from behind.
+    pub rear_camera: Option<Spanned<String>>,
     /// The card reader at it.
     pub reader: Option<Spanned<String>>,
     /// What raises its barrier.
@@ -260,7 +262,17 @@ impl LaneConfig {
             (LoopRole::Safety, &self.safety_loop),
         ];
         let loops = loops.into_iter().filter_map(|(role, contact)| Some((role, id(&contact.as_ref()?.device))));
-        Gear { camera: Some(id(&self.camera)), barrier: Some(id(&self.barrier.device)), loops: loops.collect() }
+        let switches = [&self.upper_limit, &self.lower_limit].into_iter().flatten();
+        Gear {
+            camera: Some(id(&self.camera)),
+            rear_camera: self.rear_camera.as_ref().map(id),
+            barrier: Some(id(&self.barrier.device)),
+            loops: loops.collect(),
+            switches: switches.map(|contact| id(&contact.device)).collect(),
+            reader: self.reader.as_ref().map(id),
+            display: self.display.as_ref().map(id),
+            speaker: self.speaker.as_ref().map(id),
+        }
     }
 }
 

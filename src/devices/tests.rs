@@ -44,6 +44,16 @@ fn right_settings_make_a_plan() {
 fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
     mistake("camera = \"cam\"", "camera = \"cma\"", ":26:10: there is no device \"cma\"; allowed: board, cam, cam-out");
     mistake("camera = \"cam\"", "camera = \"board\"", "waveshare/modbus-relay-8 reads no plates");
+    mistake(
+        "camera = \"cam\"",
+        "camera = \"cam\"\nrear_camera = \"board\"",
+        "waveshare/modbus-relay-8 reads no plates",
+    );
+    mistake(
+        "camera = \"cam\"",
+        "camera = \"cam\"\nrear_camera = \"cam\"",
+        "cam already looks at lane entry-1; allowed: a camera for each lane and each end",
+    );
     mistake("output = 0", "output = 9", "output is 9; allowed: 0 to 3 in steps of 1");
     mistake("pulse_ms = 500", "pulse_ms = 550", "pulse_ms is 550; allowed: 100 to 60000 in steps of 100");
     mistake("input = 4", "input = 8", "waveshare/modbus-relay-8 has no input 8; allowed: 0 to 7");

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::domain::event::{ArmPosition, CardNumber, DeviceId, EmergencySource, Input, LaneId, PlateRead, UtcMs};
 use crate::domain::lane::LoopRole;
-use crate::domain::plate::told::Told;
+use crate::domain::plate::told::{End, Told};
 use crate::profile::statement::{Level, SeenPlate, Statement};
 
 /// One device's place in the car park.
@@ -16,6 +16,10 @@ pub struct Wiring {
     pub device: DeviceId,
     /// The lane that it looks at.
     pub camera_of: Option<LaneId>,
+    /// From which end it sees the vehicles there.
+    pub end: End,
+    /// The lane of whose vehicles it tells that they have passed or gone back.
+    pub signs_of: Option<LaneId>,
     /// The lane whose arm it knows the position of.
     pub arm_of: Option<LaneId>,
     /// What its inputs are.
@@ -49,6 +53,8 @@ impl Wiring {
         Self {
             device,
             camera_of: None,
+            end: End::Front,
+            signs_of: None,
             arm_of: None,
             inputs: BTreeMap::new(),
             emergency: None,
@@ -68,7 +74,7 @@ impl Wiring {
                 lane.map(|lane| Input::BarrierMoved { lane, position }).into_iter().collect()
             }
             Statement::VehicleSign { sign } => {
-                let lane = self.camera_of.clone();
+                let lane = self.signs_of.clone();
                 lane.map(|lane| Input::VehicleSeen { lane, sign }).into_iter().collect()
             }
             Statement::Inputs { count, on } => {
@@ -130,7 +136,7 @@ impl Wiring {
         Some(Input::PlateRead(PlateRead {
             lane,
             device: self.device.clone(),
-            event: seen.event,
+            event: self.event(seen.event),
             plate: seen.plate,
             confidence: seen.confidence,
             captured: self.believed(seen.captured, seen.stored_offline, received),
@@ -142,9 +148,18 @@ impl Wiring {
                 candidates: seen.candidates,
                 colour: seen.colour,
                 vehicle: seen.vehicle,
+                end: self.end,
             },
             earlier: Vec::new(),
         }))
+    }
+
+    /// Two cameras may number their events alike, and those of one lane must not be taken for one event.
+    fn event(&self, event: String) -> String {
+        match self.end {
+            End::Front => event,
+            End::Rear => format!("rear {event}"),
+        }
     }
 
     /// Device clocks lie: one that is further off than the tolerance is not believed. What was stored while the device
@@ -179,6 +194,20 @@ mod tests {
         check(Some(-5), true, 1_000_000, -5);
         check(Some(1_006_000), true, 1_000_000, 1_000_000);
         check(Some(i64::MIN), false, i64::MAX, i64::MAX);
+    }
+
+    #[test]
+    fn what_the_rear_camera_says_is_known_by_its_end_and_never_taken_for_an_event_of_the_front_one() {
+        let read = |wiring: &Wiring| {
+            let says = serde_json::from_str(r#"{"plate_read": {"event": "7"}}"#).expect("a statement");
+            match wiring.inputs_of(says, UtcMs(0)).remove(0) {
+                Input::PlateRead(read) => (read.event, read.told.end),
+                other => panic!("{other:?}"),
+            }
+        };
+        let front = Wiring { camera_of: Some(LaneId::from("in")), ..Wiring::new(DeviceId::from("cam"), 5_000) };
+        assert_eq!(read(&front), ("7".to_owned(), End::Front));
+        assert_eq!(read(&Wiring { end: End::Rear, ..front }), ("rear 7".to_owned(), End::Rear));
     }
 
     #[test]

@@ -10,11 +10,10 @@ use super::event::{
 use super::lane::{Direction, Lane, Phase, PossibleStay, Raised, Unpaid, Visit, WaitReason, Waiting};
 use super::matching::answer::{Thresholds, Verdict};
 use super::matching::are_alike;
-use super::plate::Plate;
 use super::plate::told::Stage;
 use super::points;
 use super::stay::StayState;
-use super::{cables, emergency, entry, reread, zones};
+use super::{cables, emergency, ends, entry, reread, zones};
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;
@@ -87,15 +86,16 @@ fn is_correction(work: &Work<'_>, read: &PlateRead) -> bool {
 }
 
 fn read_in_idle_lane(work: &mut Work<'_>, read: &PlateRead) {
+    if is_still_the_last_vehicle(work, read) {
+        ends::has_read_the_last(work, read);
+        take(work, read, ReadOutcome::SameVehicle);
+        return;
+    }
     let Some(plate) = &read.plate else {
         take(work, read, ReadOutcome::NoPlate);
         wait(work, visit(read, None), None, WaitReason::NoPlate);
         return;
     };
-    if is_still_the_last_vehicle(work, plate, read.captured) {
-        take(work, read, ReadOutcome::SameVehicle);
-        return;
-    }
     take(work, read, ReadOutcome::Taken);
     let plate = work.facts.read_as.clone().unwrap_or_else(|| plate.clone());
     let read = &PlateRead { plate: Some(plate.clone()), earlier: read.all_reads(), ..read.clone() };
@@ -109,19 +109,20 @@ fn read_in_idle_lane(work: &mut Work<'_>, read: &PlateRead) {
 }
 
 /// A camera often reads a vehicle again while it drives off.
-fn is_still_the_last_vehicle(work: &Work<'_>, plate: &Plate, captured: UtcMs) -> bool {
+fn is_still_the_last_vehicle(work: &Work<'_>, read: &PlateRead) -> bool {
     let window = work.settings.same_vehicle_ms;
     work.lane.last.as_ref().is_some_and(|last| {
-        let since = captured.0.saturating_sub(last.at.0);
+        let since = read.captured.0.saturating_sub(last.at.0);
+        let is_it = read.plate.as_ref() == Some(&last.plate) || ends::may_be_the_last(last, read);
         // A vehicle that was done in the far future was done before the clock was put right.
-        last.plate == *plate && since <= window && since >= -LATE_READ_MS
+        is_it && since <= window && since >= -LATE_READ_MS
     })
 }
 
 fn read_while_waiting(work: &mut Work<'_>, read: &PlateRead, waiting: &Waiting) {
     let is_same = read.plate.is_none() || read.plate == waiting.visit.plate;
-    let is_of_the_last = read.plate.as_ref().is_some_and(|plate| is_still_the_last_vehicle(work, plate, read.captured));
-    if (is_same && !may_go_on(work, read, waiting)) || (!is_same && is_of_the_last) {
+    let is_of_another = !is_same && (is_still_the_last_vehicle(work, read) || ends::is_outvoted(work, read, waiting));
+    if (is_same && !may_go_on(work, read, waiting)) || is_of_another {
         take(work, read, ReadOutcome::SameVehicle);
         return seen_again(work);
     }
@@ -172,6 +173,10 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
         still_there(work, raised);
         reread::better_known(work, read);
         return;
+    }
+    if work.lane.is_same_arrival(read) && visit.is_unread_from(read.told.end) {
+        reread::better_known(work, read);
+        return take(work, read, ReadOutcome::SameVehicle);
     }
     if raised.on_passage && !raised.told || !work.sees_arrivals() {
         return queue(work, read);

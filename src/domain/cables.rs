@@ -196,6 +196,10 @@ pub(super) fn due(work: &mut Work<'_>) {
     }
     let has_passed = work.lane.cables.has_passed;
     work.lane.cables.awaited = None;
+    // A switch whose device is away sees no arm.
+    if work.settings.gear.switches.iter().any(|device| work.lane.lost.contains(device)) {
+        return;
+    }
     if std::mem::replace(&mut work.lane.cables.told, true) {
         return;
     }

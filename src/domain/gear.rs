@@ -1,6 +1,6 @@
 //! The devices that a lane is made of, and what the lane makes of one that is away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::decide::Work;
 use super::detectors;
@@ -12,16 +12,28 @@ use super::lane::{Lanes, LoopRole, Phase};
 pub struct Gear {
     /// What reads its plates.
     pub camera: Option<DeviceId>,
+    /// What reads them from behind as well.
+    pub rear_camera: Option<DeviceId>,
     /// What moves its arm.
     pub barrier: Option<DeviceId>,
     /// What tells its loops.
     pub loops: BTreeMap<LoopRole, DeviceId>,
+    /// What tells its limit switches.
+    pub switches: BTreeSet<DeviceId>,
+    /// What reads its cards.
+    pub reader: Option<DeviceId>,
+    /// What shows its drivers what happens.
+    pub display: Option<DeviceId>,
+    /// What says it.
+    pub speaker: Option<DeviceId>,
 }
 
 impl Gear {
     /// Whether a device is one of them.
     pub fn has(&self, device: &DeviceId) -> bool {
-        [&self.camera, &self.barrier].into_iter().flatten().chain(self.loops.values()).any(|own| own == device)
+        let single = [&self.camera, &self.rear_camera, &self.barrier, &self.reader, &self.display, &self.speaker];
+        let all = single.into_iter().flatten().chain(self.loops.values()).chain(&self.switches);
+        all.into_iter().any(|own| own == device)
     }
 }
 
@@ -63,14 +75,31 @@ fn missing(work: &Work<'_>, device: &DeviceId) -> String {
     let gear = &work.settings.gear;
     let is = |own: &Option<DeviceId>| own.as_ref() == Some(device);
     let mut lacks = Vec::new();
-    if is(&gear.camera) {
-        lacks.push("plates are not read");
+    let sees = |camera: &Option<DeviceId>| camera.as_ref().is_some_and(|own| !work.lane.lost.contains(own));
+    if is(&gear.camera) || is(&gear.rear_camera) {
+        lacks.push(match (sees(&gear.camera), sees(&gear.rear_camera)) {
+            (true, _) => "plates are read from the front alone",
+            (false, true) => "plates are read from the rear alone",
+            (false, false) => "plates are not read",
+        });
     }
     if is(&gear.barrier) {
         lacks.push("the arm cannot be moved from here");
     }
     if gear.loops.values().any(|own| own == device) {
         lacks.push("the loops are not known");
+    }
+    if gear.switches.contains(device) {
+        lacks.push("the arm is not seen");
+    }
+    if is(&gear.reader) {
+        lacks.push("cards are not read");
+    }
+    if is(&gear.display) {
+        lacks.push("drivers are shown nothing");
+    }
+    if is(&gear.speaker) {
+        lacks.push("drivers are told nothing");
     }
     format!("at {} {}", work.lane_id, lacks.join(", "))
 }

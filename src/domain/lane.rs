@@ -12,6 +12,7 @@ use super::event::{
 use super::gear::Gear;
 use super::matching;
 use super::plate::Plate;
+use super::plate::told::End;
 
 /// What a loop detector is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -228,6 +229,9 @@ pub struct Served {
     pub plate: Plate,
     /// When it had passed.
     pub at: UtcMs,
+    /// The end from which it was not read, in a lane with two cameras: that one may still read it while it drives off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<End>,
 }
 
 /// What a lane is doing.
@@ -372,13 +376,14 @@ impl Lane {
         }
     }
 
-    /// Whether a read is of the vehicle that is being served: another result of the same event, or, while it stands on
-    /// the arrival loop, a plate that hardly differs from one that was read of it.
+    /// Whether a read is of the vehicle that is being served: another result of the same event, or a plate that hardly
+    /// differs from one that was read of it, while it stands on the arrival loop or by the lane's other camera.
     pub fn is_same_arrival(&self, read: &PlateRead) -> bool {
         let Some(visit) = self.visit() else { return false };
         let is_here = self.arrival && visit.left_at_ms.is_none();
         let is_alike = |plate: &Plate| visit.reads.iter().any(|before| matching::are_alike(&before.plate, plate));
-        visit.event == read.event || is_here && read.plate.as_ref().is_some_and(is_alike)
+        let is_new_or_here = is_here || visit.is_unread_from(read.told.end);
+        visit.event == read.event || is_new_or_here && read.plate.as_ref().is_some_and(is_alike)
     }
 
     /// Whether a read may still better what a stay is known by: its vehicle has a raised barrier and has not passed.
@@ -404,6 +409,11 @@ impl Lane {
 }
 
 impl Visit {
+    /// Whether it was read, and from the other end alone.
+    pub fn is_unread_from(&self, end: End) -> bool {
+        !self.reads.is_empty() && self.reads.iter().all(|read| read.told.end != end)
+    }
+
     /// Keeps one more statement; false where nothing in it is new.
     pub fn keep(&mut self, read: &PlateRead) -> bool {
         let Some(plate) = read.plate.clone() else { return false };

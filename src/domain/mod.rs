@@ -12,6 +12,7 @@ pub mod decide;
 mod detectors;
 mod earning;
 pub mod emergency;
+mod ends;
 mod entry;
 mod escrow;
 pub mod event;

@@ -5,9 +5,9 @@ use super::event::{
     Action, ArmPosition, CommandAnswer, CommandId, Decision, Evidence, Fen, Input, LaneId, PlateRead, Record,
     VehicleSign,
 };
-use super::lane::{Covered, Direction, Lane, LoopRole, PassedBy, Phase, Raised, Served, Waiting};
+use super::lane::{Covered, Direction, Lane, LoopRole, PassedBy, Phase, Raised, Waiting};
 use super::stay::StayState;
-use super::{arrival, cables, detectors, emergency, tailgate, zones};
+use super::{arrival, cables, detectors, emergency, ends, tailgate, zones};
 
 /// A loop detector changed.
 pub(super) fn loop_changed(work: &mut Work<'_>, role: LoopRole, occupied: bool) {
@@ -286,8 +286,7 @@ pub(super) fn passed(work: &mut Work<'_>, raised: &Raised, evidence: Evidence) {
             StayState::Closed | StayState::Void => {}
         }
     }
-    let plate = raised.visit.as_ref().and_then(|visit| visit.plate.clone());
-    work.lane.last = plate.map(|plate| Served { plate, at: work.now.utc });
+    work.lane.last = raised.visit.as_ref().and_then(|visit| ends::served(work, visit));
     work.lane.phase = Phase::Idle;
     serve_next(work);
 }

@@ -4,11 +4,11 @@ use super::admission::table::Escaped;
 use super::decide::{StayFacts, Work};
 use super::entry::Begun;
 use super::event::{Action, Evidence, Input, PlateRead, ReadOutcome, Record, StayId, UtcMs};
-use super::lane::{Direction, Phase, Served, Waiting};
+use super::lane::{Direction, Phase, Waiting};
 use super::plate::Plate;
 use super::reread::entry_read;
 use super::stay::{EntryRead, StayState};
-use super::{arrival, entry, passage};
+use super::{arrival, ends, entry, passage};
 
 /// The camera or the barrier says that a second vehicle followed. Which one it was is known where its plate was read.
 pub(super) fn told(work: &mut Work<'_>) {
@@ -59,7 +59,7 @@ pub(super) fn waiting_one_followed(work: &mut Work<'_>, waiting: &Waiting, evide
         let entry_read = plate.as_ref().map(|plate| entry_read(work, &visit.event, plate, &visit.reads));
         came_in(work, plate.clone(), at, entry_read, evidence);
     }
-    work.lane.last = plate.map(|plate| Served { plate, at: work.now.utc });
+    work.lane.last = ends::served(work, &waiting.visit);
     work.lane.phase = Phase::Idle;
 }
 

@@ -298,7 +298,7 @@ pub fn something_told(n: u64) -> Told {
         char_confidence: [vec![], vec![99; 7], vec![20; 7], vec![255; 40]][n as usize % 4].clone(),
         colour: [None, Some(Colour::Blue), Some(Colour::Green), Some(Colour::Yellow)][n as usize / 12 % 4],
         vehicle: [None, Some(VehicleKind::Car), Some(VehicleKind::Truck)][n as usize / 3 % 3],
-        candidates: Vec::new(),
+        ..Told::default()
     }
 }
 

@@ -17,6 +17,7 @@ mod dice;
 mod doors;
 mod earning;
 mod emergency;
+mod ends;
 mod escrow;
 mod events;
 mod faults;

@@ -1,17 +1,45 @@
-//! The mistakes that a lane's settings can have about what hangs on it besides its camera and its loops.
+//! The mistakes that a lane's settings can have about its cameras, its signs and what lets its arm down.
 
 use std::collections::BTreeMap;
 
 use super::Device;
 use super::check::Check;
 use crate::devices::settings::{DeviceConfig, LaneConfig};
+use crate::domain::event::LaneId;
+use crate::domain::plate::told::End;
 use crate::profile::Profile;
-use crate::profile::language::{FREE_BAYS, LOWER, PAY_SCREEN, SAY, SHOW, WHITELIST_ADD, WHITELIST_DELETE};
+use crate::profile::language::{Emits, FREE_BAYS, LOWER, PAY_SCREEN, SAY, SHOW, WHITELIST_ADD, WHITELIST_DELETE};
 
 /// No camera holds more.
 const PLATES: std::ops::RangeInclusive<u32> = 1..=50_000;
 
 impl Check<'_> {
+    /// A camera belongs to one lane and to one end of its vehicles.
+    pub fn cameras(&mut self, devices: &mut BTreeMap<String, Device>, lane: &LaneConfig) {
+        let id = LaneId(lane.id.get_ref().clone());
+        let mut told_of_passages = false;
+        for (named, end) in [(Some(&lane.camera), End::Front), (lane.rear_camera.as_ref(), End::Rear)] {
+            let Some(named) = named else { continue };
+            let Some(camera) = self.device(devices, named) else { continue };
+            if !camera.profile.emits(Emits::PlateRead) {
+                let wrong = format!("{} reads no plates", camera.profile.id());
+                self.wrong(named, wrong, "a device whose profile emits plate_read".to_owned());
+                continue;
+            }
+            if let Some(other) = camera.wiring.camera_of.replace(id.clone()) {
+                let wrong = format!("{} already looks at lane {other}", named.get_ref());
+                self.wrong(named, wrong, "a camera for each lane and each end".to_owned());
+                continue;
+            }
+            camera.wiring.end = end;
+            // Were both heard, the second to say that a vehicle has passed would say it of the next one.
+            if camera.profile.emits(Emits::VehicleSign) && !told_of_passages {
+                camera.wiring.signs_of = Some(id.clone());
+                told_of_passages = true;
+            }
+        }
+    }
+
     /// A display shows something, a speaker says something, and each belongs to one lane.
     pub fn signs(&mut self, devices: &mut BTreeMap<String, Device>, lane: &LaneConfig) {
         let signs: [(_, &[&str], &str); 2] =

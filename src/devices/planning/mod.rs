@@ -279,15 +279,7 @@ impl DevicesConfig {
         let mut barriers = BTreeMap::new();
         for lane in &self.lanes {
             let id = LaneId(lane.id.get_ref().clone());
-            if let Some(camera) = check.device(devices, &lane.camera) {
-                if !camera.profile.emits(Emits::PlateRead) {
-                    let wrong = format!("{} reads no plates", camera.profile.id());
-                    check.wrong(&lane.camera, wrong, "a device whose profile emits plate_read".to_owned());
-                } else if let Some(other) = camera.wiring.camera_of.replace(id.clone()) {
-                    let wrong = format!("{} already looks at lane {other}", lane.camera.get_ref());
-                    check.wrong(&lane.camera, wrong, "a camera for each lane".to_owned());
-                }
-            }
+            check.cameras(devices, lane);
             if let Some(reader) = &lane.reader
                 && let Some(device) = check.device(devices, reader)
             {

@@ -23,12 +23,32 @@ pub struct Told {
     /// What kind of vehicle it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vehicle: Option<VehicleKind>,
+    /// Which end of the vehicle the camera looks at.
+    #[serde(skip_serializing_if = "End::is_front")]
+    pub end: End,
 }
 
 impl Told {
     /// Whether the camera said nothing besides the text.
     pub fn is_silent(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// An end of a vehicle. A lane's second camera looks at the rear.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// Where it comes from, as the driver does.
+    #[default]
+    Front,
+    /// From behind.
+    Rear,
+}
+
+impl End {
+    fn is_front(&self) -> bool {
+        *self == Self::Front
     }
 }
 
