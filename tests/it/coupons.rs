@@ -50,7 +50,7 @@ funder = "cafe"
 id = "noon"
 zh = "午餐停车"
 en = "with a lunch"
-merchants = ["till-2", "till-3"]
+merchants = ["till-1", "till-2", "till-3", "till-4", "till-5", "till-6"]
 give = { fen = 100 }
 
 [[benefits.coupon]]
@@ -165,15 +165,21 @@ fn a_till_names_the_coupon_that_multiplies_with_the_sale_over_http() {
     assert_eq!(ask("POST", "transactions", "k-4", &sale("M1")).1["earned_points"], 80, "it is good again");
 }
 
-/// A site that knows, for each of the tills 1 to 8, a member with 300 points and a coupon for goods: the codes are
-/// `GPM1` and `C-1` to `GPM8` and `C-8`.
+/// How many members each till of [`stocked`] has: a phone's code pays once, and a hold may be cut in three places before
+/// it is captured and in three before it is released.
+pub const MEMBERS: u32 = 6;
+
+/// A site that knows, for each of the tills 1 to 8, members with 300 points each, who are inside, and a coupon for goods:
+/// the members are `M1` to `M8` and `M11` to `M85`, the coupons `C-1` to `C-8`, the vehicles 粤B12341 and so on.
 pub fn stocked(settings: &str) -> Site {
     let mut story = Story::with(rules());
     for till in 1..=8 {
-        let plate = format!("粤B1234{till}");
-        story.member(&format!("M{till}"), &[&plate]);
-        story.enter("in", &plate);
-        story.grant(300);
+        for number in 0..MEMBERS {
+            let plate = format!("粤B{}234{till}", number + 1);
+            story.member(&member_at(till, number), &[&plate]);
+            story.enter("in", &plate);
+            story.grant(300);
+        }
         issue(&mut story, &format!("C-{till}"), "coffee", None, CouponState::ClaimedHere);
     }
     let double = IssuedCoupon { member: Some("M1".into()), ..issued("D-1", "double", None, CouponState::ClaimedHere) };
@@ -185,6 +191,11 @@ pub fn stocked(settings: &str) -> Site {
         std::fs::write(folder.join("rules.toml"), rules()).unwrap();
         run(file)
     })
+}
+
+/// The name of one of a till's members in [`stocked`].
+pub fn member_at(till: u32, number: u32) -> String {
+    if number == 0 { format!("M{till}") } else { format!("M{till}{number}") }
 }
 
 fn rules() -> String {

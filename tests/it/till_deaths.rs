@@ -1,5 +1,5 @@
-//! The box dies when a till's sale is on its disk and the till has heard nothing, on every line: nothing is lost, and
-//! nothing is done twice.
+//! The box dies when what a till asked is on its disk and the till has heard nothing, on every line and at every request
+//! that changes something: nothing is lost, and nothing is done twice.
 
 use std::os::fd::OwnedFd;
 use std::time::Instant;
@@ -8,10 +8,12 @@ use rusqlite::{Connection, OpenFlags};
 use simulators::conformance::{Options, Survivor, Transport, pseudo_terminal};
 
 use crate::boxed::{Broker, PATIENCE, Site};
-use crate::till_lines::{LANE, options};
+use crate::coupons::{member_at, stocked};
+use crate::phones::phone_code;
+use crate::till_lines::{LANE, stock_of};
 
-/// How often each till's box dies.
-const DEATHS: usize = 3;
+/// How many sales a till makes in its day.
+const SALES: usize = 3;
 
 #[test]
 fn a_box_that_dies_between_commit_and_answer_has_done_it_once_on_every_line() {
@@ -31,30 +33,39 @@ fn a_box_that_dies_between_commit_and_answer_has_done_it_once_on_every_line() {
     settings.push_str(&line("files", "terminal = \"till-4\"\nfolder = \"{folder}/till-4\""));
     let bus = format!("site = \"site\"\naccess = \"broker\"\nport = {}", broker.port);
     settings.push_str(&line("mqtt", &bus));
-    let mut site = Site::start(&format!("{settings}{LANE}"));
+    let mut site = stocked(&format!("{settings}{LANE}"));
     let base = |site: &Site| format!("http://{}", site.address);
-    let at = |transport| Options { broker: Some(format!("127.0.0.1:{}", broker.port)), ..options(transport) };
-    let over = |transport, line: OwnedFd| Survivor::over(&options(transport), line).unwrap();
-    let files = Options { folder: Some(site.folder.path().join("till-4")), ..options(Transport::Files) };
+    let at = |till, transport| {
+        let broker = Some(format!("127.0.0.1:{}", broker.port));
+        Options { broker, ..stock_of(till, transport) }
+    };
+    let over = |till, transport, line: OwnedFd| Survivor::over(&stock_of(till, transport), line).unwrap();
+    let files = Options { folder: Some(site.folder.path().join("till-4")), ..stock_of(4, Transport::Files) };
     let mut tills = [
-        Survivor::new(&options(Transport::Http), &base(&site), "till-1", "secret").unwrap(),
-        over(Transport::SerialClassic, classic),
-        over(Transport::SerialStrong, strong),
+        Survivor::new(&stock_of(1, Transport::Http), &base(&site), "till-1", "secret").unwrap(),
+        over(2, Transport::SerialClassic, classic),
+        over(3, Transport::SerialStrong, strong),
         Survivor::new(&files, "", "", "").unwrap(),
-        Survivor::new(&at(Transport::Mqtt5), "", "till-5", "").unwrap(),
-        Survivor::new(&at(Transport::Mqtt311), "", "till-6", "").unwrap(),
+        Survivor::new(&at(5, Transport::Mqtt5), "", "till-5", "").unwrap(),
+        Survivor::new(&at(6, Transport::Mqtt311), "", "till-6", "").unwrap(),
     ];
-    for till in &mut tills {
-        for _ in 0..DEATHS {
-            kill_at_commit(&mut site, || till.ask().unwrap());
+    for (till, number) in tills.iter_mut().zip(1..) {
+        let mut members = (0..).map(|member| member_at(number, member));
+        for step in 0..Survivor::STEPS {
+            let name = format!("till-{number}, {}", Survivor::name(step));
+            if Survivor::name(step) == "HOLD" {
+                till.show(&phone_code(&members.next().unwrap())).expect(&name);
+            }
+            assert!(till.ready(step).expect(&name), "{name}: the till lacks what it needs");
+            kill_at_commit(&mut site, || till.ask().expect(&name));
             site.restart();
-            till.find(&base(&site)).unwrap();
-            till.check().unwrap();
+            till.find(&base(&site)).expect(&name);
+            till.check().expect(&name);
         }
     }
     drop((classic_end, strong_end));
     let sales = site.books()["sales"].as_array().unwrap().len();
-    assert_eq!(sales, DEATHS * tills.len(), "each sale once");
+    assert_eq!(sales, SALES * tills.len(), "each sale once");
     site.daemon.kill();
     site.verify().unwrap();
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use simulators::conformance::{Options, Report, Transport, pseudo_terminal, run, run_over};
 
 use crate::boxed::{self, PATIENCE, Site, request};
-use crate::coupons::stocked;
+use crate::coupons::{MEMBERS, member_at, stocked};
 use crate::phones::phone_code;
 
 #[test]
@@ -284,10 +284,17 @@ fn the_box_serves_the_description_of_its_addresses() {
     assert_eq!((answer.status, &document["openapi"]), (200, &json!("3.1.0")));
 }
 
-/// The same with a member and a coupon of [`stocked`].
+/// The same with the members of a till of [`stocked`], their phones in their hands.
 pub fn rich(till: u32, transport: Transport) -> Options {
-    let (member_code, coupon) = (Some(phone_code(&format!("M{till}"))), Some(format!("C-{till}")));
-    Options { member_code, coupon, ..options(transport) }
+    let member_code = (0..MEMBERS).map(|number| phone_code(&member_at(till, number))).collect();
+    Options { member_code, ..stock_of(till, transport) }
+}
+
+/// The same with the coupon of a till of [`stocked`], a vehicle that it may give something, and the staff.
+pub fn stock_of(till: u32, transport: Transport) -> Options {
+    let (coupon, plate) = (Some(format!("C-{till}")), Some(format!("粤B1234{till}")));
+    let (operator, pin) = (Some("guard".to_owned()), Some("4711".to_owned()));
+    Options { coupon, plate, validation: Some("noon".to_owned()), operator, pin, ..options(transport) }
 }
 
 pub fn options(transport: Transport) -> Options {
@@ -301,8 +308,12 @@ pub fn options(transport: Transport) -> Options {
         broker_password: None,
         site: "site".to_owned(),
         show_token: false,
-        member_code: None,
+        member_code: Vec::new(),
         coupon: None,
+        plate: None,
+        validation: None,
+        operator: None,
+        pin: None,
         storm: 25,
         seed: 1,
     }

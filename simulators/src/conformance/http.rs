@@ -55,14 +55,34 @@ impl Line {
         if ask.cut == Cut::BeforeAnswer {
             return Ok(Heard::Nothing);
         }
-        let (head, body) = answer.split_once("\r\n\r\n").context("read the answer's head")?;
-        let status = head.split(' ').nth(1).unwrap_or_default();
-        let body: Value = serde_json::from_str(body).with_context(|| format!("read the answer {body:?}"))?;
-        if status != "200" {
-            return Ok(Heard::Refused(body["code"].as_str().unwrap_or("none").to_owned()));
-        }
-        let replayed = head.lines().any(|line| line.eq_ignore_ascii_case("idempotency-replayed: true"));
-        Ok(Heard::Done(body, replayed))
+        heard(&answer)
+    }
+
+    /// What no verb asks: a request as it stands, with whatever shows who asks.
+    pub(super) fn bare(&self, method: &str, path: &str, authorization: Option<&str>, body: &Value) -> Result<Heard> {
+        let mut stream = TcpStream::connect(&self.host).with_context(|| format!("connect to {}", self.host))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let body = if method == "GET" { String::new() } else { body.to_string() };
+        let shown = authorization.map_or_else(String::new, |secret| format!("Authorization: Bearer {secret}\r\n"));
+        let request = format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{shown}\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.host,
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).context("send the request")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).context("read the answer")?;
+        heard(&answer)
+    }
+
+    /// The same box, asked by another till.
+    pub(super) fn as_till(&self, terminal: &str, token: &str) -> Self {
+        Self { host: self.host.clone(), terminal: terminal.to_owned(), token: token.to_owned(), deaf: None }
+    }
+
+    pub(super) fn terminal(&self) -> &str {
+        &self.terminal
     }
 
     fn request(&self, ask: &Ask<'_>) -> String {
@@ -91,6 +111,18 @@ impl Line {
     }
 }
 
+/// What an answer says.
+fn heard(answer: &str) -> Result<Heard> {
+    let (head, body) = answer.split_once("\r\n\r\n").context("read the answer's head")?;
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    let body: Value = serde_json::from_str(body).with_context(|| format!("read the answer {body:?}"))?;
+    if status != "200" {
+        return Ok(Heard::Refused(body["code"].as_str().unwrap_or("none").to_owned()));
+    }
+    let replayed = head.lines().any(|line| line.eq_ignore_ascii_case("idempotency-replayed: true"));
+    Ok(Heard::Done(body, replayed))
+}
+
 /// Where the verb is; what stands in the address leaves the body.
 fn address(ask: &Ask<'_>, fields: &mut Map<String, Value>) -> (&'static str, String) {
     let mut part = |name: &str| {
@@ -99,10 +131,13 @@ fn address(ask: &Ask<'_>, fields: &mut Map<String, Value>) -> (&'static str, Str
         text.replace('%', "%25").replace('/', "%2F")
     };
     match ask.verb {
+        Verb::Hello => ("POST", "/shifts".to_owned()),
         Verb::Status => ("GET", "/status".to_owned()),
+        Verb::Quote => ("POST", "/quotes".to_owned()),
         Verb::Lookup => ("POST", "/member-lookups".to_owned()),
         Verb::Hold => ("POST", "/holds".to_owned()),
         Verb::Capture => ("POST", format!("/holds/{}/capture", part("hold"))),
+        Verb::Release => ("POST", format!("/holds/{}/release", part("hold"))),
         Verb::Commit => ("POST", "/transactions".to_owned()),
         Verb::Void => ("POST", format!("/transactions/{}/voids", part("transaction"))),
         Verb::Refund => ("POST", format!("/transactions/{}/refunds", part("transaction"))),
@@ -110,6 +145,7 @@ fn address(ask: &Ask<'_>, fields: &mut Map<String, Value>) -> (&'static str, Str
         Verb::Query => ("GET", format!("/operations/{}", part("key"))),
         Verb::Totals => ("GET", format!("/shifts/{}/totals", part("shift"))),
         Verb::Close => ("POST", format!("/shifts/{}/close", part("shift"))),
+        Verb::Validate => ("POST", format!("/stays/{}/validations", part("stay"))),
         Verb::CouponUse => ("POST", format!("/coupons/{}/redeem", part("coupon"))),
         Verb::CouponReturn => ("POST", format!("/coupons/{}/return", part("coupon"))),
         Verb::CouponCheck => {

@@ -3,7 +3,9 @@
 mod files;
 mod http;
 mod mqtt;
+mod pairing;
 mod serial;
+mod steps;
 mod suite;
 mod survivor;
 mod text;
@@ -65,9 +67,22 @@ pub struct Options {
     /// Whether the till shows its token in each request, where the broker has no access list.
     #[arg(long)]
     pub show_token: bool,
-    /// What the phone of a member who has at least 100 points at the box shows now (`gatepost-sim phone`).
+    /// What the phone of a member who has at least 100 points at the box shows now (`gatepost-sim phone`). A code pays
+    /// once, so each lets the line be cut around one hold more; six of them cut it everywhere.
     #[arg(long)]
-    pub member_code: Option<String>,
+    pub member_code: Vec<String>,
+    /// The plate of a vehicle that is inside, to be asked for and given parking.
+    #[arg(long)]
+    pub plate: Option<String>,
+    /// What this till may give to that vehicle's stay: the id of a validation in the rules.
+    #[arg(long)]
+    pub validation: Option<String>,
+    /// Who lets a new till in by its eight digits; over HTTP, with `--pin`.
+    #[arg(long, requires = "pin")]
+    pub operator: Option<String>,
+    /// The operator's PIN.
+    #[arg(long)]
+    pub pin: Option<String>,
     /// A coupon that takes something off goods at this till, to be used and returned.
     #[arg(long)]
     pub coupon: Option<String>,
@@ -118,10 +133,13 @@ enum Heard {
 /// The verbs that the suite uses, with name, number and address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verb {
+    Hello,
     Status,
     Lookup,
+    Quote,
     Hold,
     Capture,
+    Release,
     Commit,
     Void,
     Refund,
@@ -129,6 +147,7 @@ enum Verb {
     Query,
     Totals,
     Close,
+    Validate,
     CouponUse,
     CouponCheck,
     CouponReturn,
@@ -140,10 +159,13 @@ enum Verb {
 impl Verb {
     fn name(self) -> &'static str {
         match self {
+            Verb::Hello => "HELLO",
             Verb::Status => "STATUS",
             Verb::Lookup => "LOOKUP",
+            Verb::Quote => "QUOTE",
             Verb::Hold => "HOLD",
             Verb::Capture => "CAPTURE",
+            Verb::Release => "RELEASE",
             Verb::Commit => "COMMIT",
             Verb::Void => "VOID",
             Verb::Refund => "REFUND",
@@ -151,6 +173,7 @@ impl Verb {
             Verb::Query => "QUERY",
             Verb::Totals => "TOTALS_X",
             Verb::Close => "TOTALS_Z",
+            Verb::Validate => "VALIDATE_PARKING",
             Verb::CouponUse => "COUPON_USE",
             Verb::CouponCheck => "COUPON_CHECK",
             Verb::CouponReturn => "COUPON_RETURN",
@@ -162,10 +185,13 @@ impl Verb {
 
     fn number(self) -> u8 {
         match self {
+            Verb::Hello => 1,
             Verb::Status => 2,
             Verb::Lookup => 3,
+            Verb::Quote => 4,
             Verb::Hold => 5,
             Verb::Capture => 6,
+            Verb::Release => 7,
             Verb::Commit => 8,
             Verb::Void => 9,
             Verb::Refund => 10,
@@ -173,6 +199,7 @@ impl Verb {
             Verb::Query => 12,
             Verb::Totals => 13,
             Verb::Close => 14,
+            Verb::Validate => 15,
             Verb::CouponUse => 16,
             Verb::CouponCheck => 17,
             Verb::CouponReturn => 18,
@@ -186,18 +213,22 @@ impl Verb {
         match self {
             Verb::Status
             | Verb::Lookup
+            | Verb::Quote
             | Verb::Query
             | Verb::Totals
             | Verb::CouponCheck
             | Verb::Receipt
             | Verb::Slip => false,
-            Verb::Hold
+            Verb::Hello
+            | Verb::Hold
             | Verb::Capture
+            | Verb::Release
             | Verb::Commit
             | Verb::Void
             | Verb::Refund
             | Verb::Reverse
             | Verb::Close
+            | Verb::Validate
             | Verb::CouponUse
             | Verb::CouponReturn
             | Verb::Report => true,

@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
+use super::pairing::{self, Staff};
+use super::steps::{self, Hands};
 use super::{Ask, Cut, Heard, Options, Verb, Wire};
 
 /// What a sale of the suite costs.
@@ -56,13 +58,14 @@ type Check = fn(&mut Till) -> Result<()>;
 pub(super) fn run(wire: Wire, options: &Options) -> Result<Report> {
     let mut till = Till::begin(wire, options)?;
     let mut report = Report::default();
-    let checks: [(&'static str, Check); 13] = [
-        // First, because what a phone shows is old after a minute.
-        ("points that are set aside are spent, in part, or free again", holds),
+    let checks: [(&'static str, Check); 15] = [
+        ("the status says what the box can do, and whose shift it is", status),
+        ("a quote promises what a sale earns and a stay costs, and books nothing", quotes),
+        ("what nobody set aside is not spent", holds),
         ("a sale is done once, and a repeat hears the same", repeat),
         ("one key is never two requests", reuse),
         ("a key that nobody used is not found", unknown),
-        ("a cut line never leaves a sale half done", cuts),
+        ("a cut line leaves nothing half done, whatever was asked", steps::cut_everywhere),
         ("a request that was given up is undone, or refused should it still come", give_up),
         ("a void takes back the whole and a refund what came back", back),
         ("money is told by its kinds, and goes back the way it came", kinds),
@@ -74,6 +77,10 @@ pub(super) fn run(wire: Wire, options: &Options) -> Result<Report> {
     ];
     for (name, check) in checks {
         report.checks.push((name, check(&mut till).map_err(|error| format!("{error:#}"))));
+    }
+    if let Wire::Http(line) = &till.wire {
+        let name = "a new till is let in by eight digits, and shut out again";
+        report.checks.push((name, pairing::let_in(line, till.staff.as_ref()).map_err(|error| format!("{error:#}"))));
     }
     let name = "the Z slip says what the till did, and its shift is over";
     report.checks.push((name, close(&mut till).map_err(|error| format!("{error:#}"))));
@@ -88,8 +95,11 @@ pub(super) struct Till {
     questions: u64,
     dice: u64,
     storm: u32,
-    member_code: Option<String>,
-    coupon: Option<String>,
+    pub(super) coupon: Option<String>,
+    pub(super) plate: Option<String>,
+    pub(super) validation: Option<String>,
+    staff: Option<Staff>,
+    pub(super) hands: Hands,
     sales: i64,
     sold_fen: i64,
     wallet_fen: i64,
@@ -100,16 +110,20 @@ pub(super) struct Till {
 impl Till {
     /// Begins with a shift of its own, so that what others did does not count.
     pub(super) fn begin(wire: Wire, options: &Options) -> Result<Self> {
-        let (dice, storm, member_code) = (options.seed, options.storm, options.member_code.clone());
+        let Options { operator, pin, .. } = options;
+        let staff = operator.clone().zip(pin.clone()).map(|(operator, pin)| Staff { operator, pin });
         let mut till = Self {
             wire,
             shift: 0,
             number: 0,
             questions: QUESTIONS,
-            dice,
-            storm,
-            member_code,
+            dice: options.seed,
+            storm: options.storm,
             coupon: options.coupon.clone(),
+            plate: options.plate.clone(),
+            validation: options.validation.clone(),
+            staff,
+            hands: Hands::default(),
             sales: 0,
             sold_fen: 0,
             wallet_fen: 0,
@@ -117,9 +131,59 @@ impl Till {
             refunded_fen: 0,
         };
         till.shift = till.look_for_shift()?;
+        // First, because what a phone shows is old after a minute; the name that the box gives for it pays for longer.
+        options.member_code.iter().try_for_each(|code| till.show(code))?;
         till.write(Verb::Close, &json!({"shift": till.shift}), Cut::Never)?.done().context("close the shift before")?;
-        till.shift = till.look_for_shift()?;
+        till.begin_shift()?;
         Ok(till)
+    }
+
+    /// A member's phone is shown to this till.
+    pub(super) fn show(&mut self, code: &str) -> Result<()> {
+        let member = self.look_up(code)?;
+        self.hands.members.push(member);
+        Ok(())
+    }
+
+    /// The same phone as before; it pays no second time.
+    pub(super) fn show_again(&mut self, code: &str) -> Result<()> {
+        self.hands.purse.0 = self.look_up(code)?;
+        Ok(())
+    }
+
+    fn look_up(&mut self, code: &str) -> Result<Value> {
+        let member = self.question(Verb::Lookup, &json!({"code": code}))?.done().context("look the member up")?;
+        Ok(member["member_ref"].clone())
+    }
+
+    /// The next shift is open, and has done nothing yet.
+    pub(super) fn begin_shift(&mut self) -> Result<()> {
+        self.shift = self.look_for_shift()?;
+        (self.sales, self.sold_fen, self.wallet_fen, self.voids, self.refunded_fen) = (0, 0, 0, 0, 0);
+        Ok(())
+    }
+
+    pub(super) fn shift(&self) -> u64 {
+        self.shift
+    }
+
+    /// So much more was done in this shift.
+    pub(super) fn did(&mut self, sales: i64, voids: i64, refunded_fen: i64) {
+        (self.sales, self.sold_fen) = (self.sales + sales, self.sold_fen + sales * SALE_FEN);
+        (self.voids, self.refunded_fen) = (self.voids + voids, self.refunded_fen + refunded_fen);
+    }
+
+    /// How many points of a member can be spent here now.
+    pub(super) fn usable(&mut self, member: &Value) -> Result<i64> {
+        let asked = json!({"sale_fen": SALE_FEN, "member_ref": member});
+        let quote = self.question(Verb::Quote, &asked)?.done().context("ask for the member's points")?;
+        quote["points_usable"].as_i64().with_context(|| format!("no points_usable in {quote}"))
+    }
+
+    /// What the box says of this shift now.
+    pub(super) fn books_agree(&mut self) -> Result<()> {
+        let totals = self.question(Verb::Totals, &json!({"shift": self.shift}))?.done()?;
+        self.compare(&totals)
     }
 
     /// The number of the last request.
@@ -158,7 +222,7 @@ impl Till {
         anyhow::bail!("the box told the till to ask later, and later, and later")
     }
 
-    fn question(&mut self, verb: Verb, fields: &Value) -> Result<Heard> {
+    pub(super) fn question(&mut self, verb: Verb, fields: &Value) -> Result<Heard> {
         self.questions += 1;
         self.write_as(self.questions, verb, fields, Cut::Never)
     }
@@ -179,18 +243,30 @@ impl Till {
 
     /// Sells something, whatever becomes of the line: asks, and sends the same again where it never arrived.
     fn sell(&mut self, cut: Cut) -> Result<Value> {
-        let sale = sale(SALE_FEN);
-        let heard = self.write(Verb::Commit, &sale, cut)?;
+        let answer = self.through(Verb::Commit, &sale(SALE_FEN), cut)?;
+        self.did(1, 0, 0);
+        Ok(answer)
+    }
+
+    /// What is done is done, whatever becomes of the line: the till asks, and sends the same again where it never arrived.
+    fn through(&mut self, verb: Verb, fields: &Value, cut: Cut) -> Result<Value> {
+        let heard = self.write(verb, fields, cut)?;
         let number = self.number;
-        let answer = match heard {
-            Heard::Done(answer, _) => answer,
-            Heard::Refused(code) => anyhow::bail!("a sale is refused: {code}"),
+        match heard {
+            Heard::Done(answer, _) => Ok(answer),
+            Heard::Refused(code) => bail!("{} is refused: {code}", verb.name()),
             Heard::Nothing => match self.outcome(number)? {
-                Some(answer) => answer,
-                None => self.write_as(number, Verb::Commit, &sale, Cut::Never)?.done().context("send it again")?,
+                Some(answer) => Ok(answer),
+                None => self.write_as(number, verb, fields, Cut::Never)?.done().context("send it again"),
             },
-        };
-        (self.sales, self.sold_fen) = (self.sales + 1, self.sold_fen + SALE_FEN);
+        }
+    }
+
+    /// The same, and then once more: a repeat hears what was done, and does nothing.
+    pub(super) fn once(&mut self, verb: Verb, fields: &Value, cut: Cut) -> Result<Value> {
+        let answer = self.through(verb, fields, cut)?;
+        let again = self.write_as(self.number, verb, fields, Cut::Never)?;
+        ensure!(again == Heard::Done(answer.clone(), true), "a repeat hears {again:?}, and {answer} was done");
         Ok(answer)
     }
 
@@ -200,7 +276,7 @@ impl Till {
     }
 
     /// What the box says of this shift, against what the till believes.
-    fn compare(&self, totals: &Value) -> Result<()> {
+    pub(super) fn compare(&self, totals: &Value) -> Result<()> {
         let count = |what: &str| totals[what]["count"].as_i64().unwrap_or(-1);
         let fen = |what: &str| totals[what]["sale_fen"].as_i64().unwrap_or(-1);
         ensure!(count("sales") == self.sales, "{} sales, not {}", count("sales"), self.sales);
@@ -217,7 +293,7 @@ impl Till {
 }
 
 impl Heard {
-    fn done(self) -> Result<Value> {
+    pub(super) fn done(self) -> Result<Value> {
         match self {
             Heard::Done(value, _) => Ok(value),
             Heard::Refused(code) => anyhow::bail!("refused: {code}"),
@@ -225,7 +301,7 @@ impl Heard {
         }
     }
 
-    fn expect(self, code: &str) -> Result<()> {
+    pub(super) fn expect(self, code: &str) -> Result<()> {
         ensure!(self == Heard::Refused(code.to_owned()), "{self:?}, not a refusal with {code}");
         Ok(())
     }
@@ -250,13 +326,6 @@ fn reuse(till: &mut Till) -> Result<()> {
 fn unknown(till: &mut Till) -> Result<()> {
     let number = till.number + 500;
     ensure!(till.outcome(number)?.is_none(), "an unused key has an answer");
-    Ok(())
-}
-
-fn cuts(till: &mut Till) -> Result<()> {
-    for cut in [Cut::InRequest, Cut::AfterRequest, Cut::BeforeAnswer] {
-        till.sell(cut).with_context(|| format!("cut {cut:?}"))?;
-    }
     Ok(())
 }
 
@@ -326,27 +395,42 @@ fn back(till: &mut Till) -> Result<()> {
     till.write(Verb::Refund, &refund, Cut::Never)?.expect("amount-mismatch")
 }
 
-/// Without a member's code only what needs none is asked.
+fn status(till: &mut Till) -> Result<()> {
+    let found = till.question(Verb::Status, &json!({}))?.done()?;
+    ensure!(["online", "degraded", "quarantined"].iter().any(|mode| found["mode"] == *mode), "{found}");
+    ensure!(found["shift"] == till.shift && found["rules_version"].is_i64(), "{found}");
+    let said = ["zh", "en"].iter().all(|lang| found["staff_text"][lang].as_str().is_some_and(|text| !text.is_empty()));
+    ensure!(said, "nothing to tell the staff: {found}");
+    let opened = till.write(Verb::Hello, &json!({"operator": "conformance"}), Cut::Never)?.done()?;
+    ensure!(opened["shift"] == till.shift, "a cashier begins in another shift: {opened}");
+    ensure!(opened["business_date"] == found["business_date"], "{opened}, and the status says {found}");
+    Ok(())
+}
+
+/// Without a vehicle's plate only what needs none is asked.
+fn quotes(till: &mut Till) -> Result<()> {
+    let asked = json!({"sale_fen": SALE_FEN});
+    let quote = till.question(Verb::Quote, &asked)?.done()?;
+    ensure!(quote["earn_points"] == 0 && quote["max_points_fen"] == 0, "nobody's sale earns: {quote}");
+    ensure!(till.question(Verb::Quote, &asked)?.done()? == quote, "the same question has another answer");
+    till.question(Verb::Quote, &json!({"stay": "no-such-stay"}))?.expect("stay-unknown")?;
+    till.question(Verb::Quote, &json!({"stay": "no-such-stay", "sale_fen": 1}))?.expect("bad-request")?;
+    till.books_agree()?;
+    let Some(plate) = till.plate.clone() else { return Ok(()) };
+    let quote = till.question(Verb::Quote, &json!({"plate": plate}))?.done()?;
+    let fen = |name: &str| quote[name].as_i64().with_context(|| format!("no {name} in {quote}"));
+    ensure!(fen("due_fen")? == (fen("fee_fen")? - fen("paid_fen")?).max(0), "{quote}");
+    let masked = quote["plate_masked"].as_str().unwrap_or_default();
+    ensure!(!masked.is_empty() && masked != plate, "a till sees a whole plate: {quote}");
+    let by_stay = till.question(Verb::Quote, &json!({"stay": quote["stay"]}))?.done()?;
+    ensure!(by_stay["plate_masked"] == quote["plate_masked"], "{by_stay}, and by the plate {quote}");
+    Ok(())
+}
+
 fn holds(till: &mut Till) -> Result<()> {
     let fields = json!({"hold": "nobody/1/1/0"});
     till.write(Verb::Capture, &fields, Cut::Never)?.expect("hold-unknown")?;
-    let Some(code) = till.member_code.clone() else { return Ok(()) };
-    let member = till.question(Verb::Lookup, &json!({"code": code}))?.done().context("look the member up")?;
-    let points = member["points_usable"].as_i64().unwrap_or(0);
-    ensure!(points >= 100, "the member has {points} points here");
-    let hold = json!({"member_ref": member["member_ref"], "points": 100});
-    let held = till.write(Verb::Hold, &hold, Cut::Never)?.done()?;
-    ensure!(held["balance_usable"] == points - 100, "{held}");
-    let capture = json!({"hold": held["hold"], "fen": 500});
-    let heard = till.write(Verb::Capture, &capture, Cut::AfterRequest)?;
-    ensure!(heard == Heard::Nothing, "{heard:?}");
-    let number = till.number;
-    let captured = match till.outcome(number)? {
-        Some(answer) => answer,
-        None => till.write_as(number, Verb::Capture, &capture, Cut::Never)?.done()?,
-    };
-    ensure!(captured["spent_points"] == 50 && captured["released_points"] == 50, "{captured}");
-    till.write(Verb::Capture, &capture, Cut::Never)?.expect("hold-ended")
+    till.write(Verb::Release, &fields, Cut::Never)?.expect("hold-unknown")
 }
 
 /// Without a coupon only what needs none is asked.
@@ -361,13 +445,7 @@ fn coupons(till: &mut Till) -> Result<()> {
         Ok(found["usable"] == json!(true) || found["usable"] == json!("true"))
     };
     ensure!(is_usable(till)?, "the coupon cannot be used here");
-    let heard = till.write(Verb::CouponUse, &check, Cut::AfterRequest)?;
-    ensure!(heard == Heard::Nothing, "{heard:?}");
-    let number = till.number;
-    let used = match till.outcome(number)? {
-        Some(answer) => answer,
-        None => till.write_as(number, Verb::CouponUse, &check, Cut::Never)?.done()?,
-    };
+    let used = till.once(Verb::CouponUse, &check, Cut::AfterRequest)?;
     ensure!(used["takes_off_fen"].as_i64().is_some_and(|fen| fen > 0), "{used}");
     ensure!(!is_usable(till)?, "a coupon that was used is good again");
     till.write(Verb::CouponUse, &check, Cut::Never)?.expect("coupon-state")?;
@@ -456,19 +534,12 @@ fn storm(till: &mut Till) -> Result<()> {
             other => anyhow::bail!("a reversal is {other:?}"),
         }
     }
-    let totals = till.question(Verb::Totals, &json!({"shift": till.shift}))?.done()?;
-    till.compare(&totals)
+    till.books_agree()
 }
 
 fn close(till: &mut Till) -> Result<()> {
     let fields = json!({"shift": till.shift});
-    let heard = till.write(Verb::Close, &fields, Cut::AfterRequest)?;
-    ensure!(heard == Heard::Nothing, "{heard:?}");
-    let number = till.number;
-    let slip = match till.outcome(number)? {
-        Some(slip) => slip,
-        None => till.write_as(number, Verb::Close, &fields, Cut::Never)?.done()?,
-    };
+    let slip = till.once(Verb::Close, &fields, Cut::AfterRequest)?;
     till.compare(&slip)?;
     let paper = till.question(Verb::Slip, &json!({"shift": till.shift, "columns": 32}))?.done()?;
     ensure!(texts(&paper["lines"]).concat().contains("GPH1:"), "{paper}");
