@@ -13,6 +13,7 @@ mod line;
 pub mod lists;
 mod mqtt;
 mod order;
+mod places;
 pub mod planning;
 mod pulse;
 mod push;
@@ -26,6 +27,7 @@ mod stream;
 mod submitting;
 mod telling;
 mod tunnel;
+mod waiting;
 mod wiring;
 
 pub use order::Outcome;

@@ -68,6 +68,11 @@ impl Order {
         (Self { device, command: command.to_owned(), args, id, purpose: Purpose::Asked(outcome) }, answer)
     }
 
+    /// Whether it lets a vehicle pass.
+    pub fn is_raise(&self) -> bool {
+        matches!(self.purpose, Purpose::Raise { .. })
+    }
+
     /// It is on the wire.
     pub fn sent(&self, metrics: &Metrics, at: Instant) {
         match &self.purpose {

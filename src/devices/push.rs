@@ -1,27 +1,27 @@
 //! The link to which devices post: what they say is answered after its commit and within their deadline, and the answer
 //! carries commands where the device takes them that way.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::calling::Caller;
 use super::order::{Order, Outcome};
+use super::places::{Place, Places};
 use super::planning::{HttpDevice, PushPlan};
 use super::submitting::{self, whole};
+use super::waiting::{RaisedBy, Waiting};
 use super::{Clock, Sparing};
 use crate::domain::event::{Input, UtcMs};
 use crate::metrics::Metrics;
@@ -33,23 +33,16 @@ use crate::site::Handle;
 
 /// Connections at once: twenty cameras with two each, and some to spare.
 const CONNECTIONS_MAX: usize = 64;
-/// Of them from one address: a device that opens one after the other and says nothing must not keep the others out, nor take
-/// all places at which bodies are read.
-const CONNECTIONS_OF_ONE_MAX: usize = 8;
-/// Bodies that are read at once, so that posts never hold more than sixteen times the longest.
-const BODIES_MAX: usize = 16;
 /// A device that takes longer to say what it wants is not one of ours.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 /// Two megabytes over the slowest line that a car park has.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// How long a post waits until it may be read. What is slow before it ends within the same time.
+const BODY_TURN_WITHIN: Duration = Duration::from_secs(10);
 /// How long an answer waits for the raise that its plate may lead to; the loop hands a raise over right after the commit.
 const RAISE_WITHIN: Duration = Duration::from_millis(100);
 /// Where a profile names no deadline.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// How long a command waits for the device to ask. Later, another vehicle could stand there.
-const CARRIED_WITHIN: Duration = Duration::from_secs(5);
-/// Commands that wait for one device.
-const CARRIED_MAX: usize = 4;
 /// The pause before an address that is taken is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -65,15 +58,13 @@ struct Shared {
     now: Clock,
     metrics: Arc<Metrics>,
     desk: Desk,
-    bodies: Semaphore,
     warned: Mutex<Sparing>,
 }
 
 struct Device {
     plan: HttpDevice,
     caller: Option<Arc<Caller>>,
-    carried: Mutex<VecDeque<(Order, Instant)>>,
-    asked: Notify,
+    waiting: Waiting,
 }
 
 impl Push {
@@ -83,12 +74,11 @@ impl Push {
             let call = plan.call.clone();
             let caller = call.map(|call| Caller::new(plan, call, Arc::clone(&metrics)));
             let caller = caller.and_then(Result::ok).map(Arc::new);
-            Device { plan: plan.clone(), caller, carried: Mutex::default(), asked: Notify::new() }
+            Device { plan: plan.clone(), caller, waiting: Waiting::new(plan.raised_by) }
         };
         let devices = plan.devices.iter().map(device).collect();
         let warned = Mutex::default();
-        let bodies = Semaphore::new(BODIES_MAX);
-        Self { plan, shared: Arc::new(Shared { devices, handle, now, metrics, desk, bodies, warned }) }
+        Self { plan, shared: Arc::new(Shared { devices, handle, now, metrics, desk, warned }) }
     }
 
     /// Listens until the loop is gone.
@@ -122,49 +112,11 @@ impl Push {
                     };
                     let shared = Arc::clone(&self.shared);
                     connections.spawn(async move {
-                        converse(shared, stream).await;
-                        drop((slot, place));
+                        converse(shared, stream, place).await;
+                        drop(slot);
                     });
                 },
                 _ = &mut raising => return,
-            }
-        }
-    }
-}
-
-/// How many connections each address has.
-#[derive(Clone, Debug, Default)]
-struct Places {
-    taken: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
-}
-
-/// One connection's place; it is free again when it is dropped.
-#[derive(Debug)]
-struct Place {
-    of: Places,
-    from: IpAddr,
-}
-
-impl Places {
-    /// None where the address has as many as it may.
-    fn take(&self, from: IpAddr) -> Option<Place> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.entry(from).or_default();
-        if *count >= CONNECTIONS_OF_ONE_MAX {
-            return None;
-        }
-        *count += 1;
-        Some(Place { of: self.clone(), from })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.of.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.from) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.from);
             }
         }
     }
@@ -174,7 +126,7 @@ impl Drop for Place {
 async fn carry(shared: Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
     let mut calls = JoinSet::new();
     loop {
-        let due = shared.devices.iter().filter_map(Device::next_end).min();
+        let due = shared.devices.iter().filter_map(|device| device.waiting.next_end()).min();
         let late = async {
             match due {
                 Some(due) => tokio::time::sleep_until(due.into()).await,
@@ -192,12 +144,13 @@ async fn carry(shared: Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
     }
 }
 
-async fn converse(shared: Arc<Shared>, stream: TcpStream) {
+async fn converse(shared: Arc<Shared>, stream: TcpStream, place: Place) {
     // An answer must not wait for the next one.
     let _ = stream.set_nodelay(true);
+    let place = Arc::new(place);
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(shared.answer(request).await) }
+        let (shared, place) = (Arc::clone(&shared), Arc::clone(&place));
+        async move { Ok::<_, Infallible>(shared.answer(request, &place).await) }
     });
     let mut connection = hyper::server::conn::http1::Builder::new();
     connection.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).keep_alive(true);
@@ -206,7 +159,7 @@ async fn converse(shared: Arc<Shared>, stream: TcpStream) {
 }
 
 impl Shared {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>, place: &Place) -> Response<Full<Bytes>> {
         let read_at = Instant::now();
         let path = request.uri().path().to_owned();
         if !matches!(*request.method(), Method::POST | Method::PUT) {
@@ -217,9 +170,9 @@ impl Shared {
             return plain(StatusCode::NOT_FOUND, "no device posts here");
         }
         let content_type = header(&request, CONTENT_TYPE);
-        let body = match self.body(request).await {
+        let body = match self.body(request, place).await {
             Ok(body) => body,
-            Err(status) => return plain(status, "the body is too long or too slow"),
+            Err(status) => return plain(status, "the body is too long, too slow or broken"),
         };
         let (device, heard) = match self.heard(&path, &content_type, &body) {
             Ok(found) => found,
@@ -230,7 +183,7 @@ impl Shared {
         self.taken(device, heard, read_at).await
     }
 
-    async fn body(&self, request: Request<Incoming>) -> Result<Bytes, StatusCode> {
+    async fn body(&self, request: Request<Incoming>, place: &Place) -> Result<Bytes, StatusCode> {
         let too_long = || {
             self.reject(None, &Rejection::TooLarge(BODY_BYTES_MAX + 1));
             StatusCode::PAYLOAD_TOO_LARGE
@@ -239,17 +192,18 @@ impl Shared {
         if promised > BODY_BYTES_MAX {
             return Err(too_long());
         }
-        let reading = async {
-            let _slot = self.bodies.acquire().await;
-            Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await
+        let fails = |why: &str, status: StatusCode| {
+            self.metrics.rejected("devices", why);
+            Err(status)
         };
-        match timeout(BODY_WITHIN, reading).await {
+        let Ok(Some(_turn)) = timeout(BODY_TURN_WITHIN, place.reads()).await else {
+            return fails("too-many-bodies", StatusCode::SERVICE_UNAVAILABLE);
+        };
+        match timeout(BODY_WITHIN, Limited::new(request.into_body(), BODY_BYTES_MAX).collect()).await {
             Ok(Ok(whole)) => Ok(whole.to_bytes()),
-            Ok(Err(_)) => Err(too_long()),
-            Err(_) => {
-                self.metrics.rejected("devices", "body-too-slow");
-                Err(StatusCode::REQUEST_TIMEOUT)
-            }
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
+            Ok(Err(_)) => fails("body-broken", StatusCode::BAD_REQUEST),
+            Err(_) => fails("body-too-slow", StatusCode::REQUEST_TIMEOUT),
         }
     }
 
@@ -278,8 +232,11 @@ impl Shared {
         let until = tokio::time::Instant::from_std(read_at) + within * 9 / 10;
         let received = (self.now)();
         let (inputs, pictures) = self.inputs_of(device, &mut heard, received, read_at);
+        let carries = |by: RaisedBy| {
+            heard.reply.as_ref().is_some_and(|reply| device.plan.codec.may_carry(reply, by.command))
+        };
         let may_raise = inputs.iter().any(|input| matches!(input, Input::PlateRead(_)))
-            && device.plan.raised_by.is_some_and(|by| device.plan.codec.carrier(by) == Some(Carrier::Reply));
+            && device.plan.raised_by.is_some_and(carries);
         if tokio::time::timeout_at(until, self.committed(inputs)).await != Ok(true) {
             self.metrics.rejected("devices", "answer-late");
             return plain(StatusCode::SERVICE_UNAVAILABLE, "not written down yet; post it again");
@@ -288,8 +245,8 @@ impl Shared {
         drop(pictures);
         let Some(reply) = heard.reply else { return plain(StatusCode::OK, "") };
         if may_raise {
-            let _ = tokio::time::timeout_at(until.min(tokio::time::Instant::now() + RAISE_WITHIN), device.has_order())
-                .await;
+            let until = until.min(tokio::time::Instant::now() + RAISE_WITHIN);
+            let _ = tokio::time::timeout_at(until, device.waiting.has_raise()).await;
         }
         match self.reply(device, &reply, &heard.echo).await {
             Some(reply) => response(StatusCode::OK, &reply.content_type, reply.body),
@@ -337,7 +294,7 @@ impl Shared {
 
     /// The answer with every command in it that waits for this device and may travel in it.
     async fn reply(&self, device: &Device, reply: &str, echo: &Values) -> Option<Reply> {
-        let orders = device.take_all(|order| device.plan.codec.may_carry(reply, &order.command));
+        let orders = device.waiting.take_all(|order| device.plan.codec.may_carry(reply, &order.command));
         let commands: Vec<(&str, Values)> =
             orders.iter().map(|order| (order.command.as_str(), order.args.clone())).collect();
         let made = device.plan.codec.reply(reply, echo, &commands);
@@ -363,7 +320,7 @@ impl Shared {
         let device = &self.devices[position];
         match (device.plan.codec.carrier(&order.command), &device.caller) {
             (Some(Carrier::Reply), _) => {
-                if let Some(pushed_out) = device.put(order) {
+                if let Some(pushed_out) = device.waiting.put(order) {
                     self.end(pushed_out, Outcome::not_sent("newer commands came before the device asked")).await;
                 }
             }
@@ -382,7 +339,7 @@ impl Shared {
 
     async fn give_up_late(&self) {
         for device in &self.devices {
-            for order in device.take_late() {
+            for order in device.waiting.take_late() {
                 self.end(order, Outcome::not_sent("the device did not post in time to be told")).await;
             }
         }
@@ -402,55 +359,6 @@ impl Shared {
         if self.warned.lock().unwrap_or_else(PoisonError::into_inner).allows(&cause) {
             tracing::warn!(device, reason = rejection.name(), "a post was rejected: {rejection}");
         }
-    }
-}
-
-impl Device {
-    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<(Order, Instant)>> {
-        self.carried.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts a command in line; gives back the oldest where there are too many.
-    fn put(&self, order: Order) -> Option<Order> {
-        let mut waiting = self.waiting();
-        waiting.push_back((order, Instant::now() + CARRIED_WITHIN));
-        self.asked.notify_waiters();
-        if waiting.len() > CARRIED_MAX { waiting.pop_front().map(|(order, _)| order) } else { None }
-    }
-
-    async fn has_order(&self) {
-        loop {
-            let told = self.asked.notified();
-            tokio::pin!(told);
-            // Asked for before the look, so that nothing falls between the two.
-            told.as_mut().enable();
-            if !self.waiting().is_empty() {
-                return;
-            }
-            told.await;
-        }
-    }
-
-    /// Those that are in time and travel in this answer, in their order.
-    fn take_all(&self, travels: impl Fn(&Order) -> bool) -> Vec<Order> {
-        let now = Instant::now();
-        self.take(|(order, until)| *until > now && travels(order))
-    }
-
-    fn take_late(&self) -> Vec<Order> {
-        let now = Instant::now();
-        self.take(|(_, until)| *until <= now)
-    }
-
-    fn take(&self, which: impl Fn(&(Order, Instant)) -> bool) -> Vec<Order> {
-        let mut waiting = self.waiting();
-        let (taken, kept): (VecDeque<_>, VecDeque<_>) = waiting.drain(..).partition(which);
-        *waiting = kept;
-        taken.into_iter().map(|(order, _)| order).collect()
-    }
-
-    fn next_end(&self) -> Option<Instant> {
-        self.waiting().front().map(|(_, until)| *until)
     }
 }
 

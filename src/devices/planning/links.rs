@@ -11,6 +11,7 @@ use super::{
 use crate::devices::digest::Credentials;
 use crate::devices::serial::Wire;
 use crate::devices::settings::{DeviceConfig, LinkConfig, LinkKind, Parity};
+use crate::devices::waiting::RaisedBy;
 use crate::domain::event::DeviceId;
 use crate::profile::Codec;
 use crate::profile::language::RAISE;
@@ -124,7 +125,7 @@ pub(super) fn http<'d>(devices: impl Iterator<Item = &'d Device<'d>>) -> Vec<Htt
                 codec: codec.clone(),
                 wiring: device.wiring.clone(),
                 call: call(device.config),
-                raised_by: device.wiring.arm_of.as_ref().map(|_| RAISE),
+                raised_by: device.wiring.arm_of.as_ref().map(|_| RaisedBy { command: RAISE, channel: None }),
             }),
             Codec::Mqtt(_) | Codec::Modbus(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => None,
         })

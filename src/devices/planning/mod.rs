@@ -17,6 +17,7 @@ use super::pulse::PulsePlan;
 use super::serial::Wire;
 use super::settings::{DeviceConfig, DevicesConfig, LaneConfig, LinkKind};
 use super::signs::SignPlan;
+use super::waiting::RaisedBy;
 use super::wiring::{InputRole, Wiring};
 use crate::domain::event::{DeviceId, LaneId};
 use crate::domain::lane::LoopRole;
@@ -107,8 +108,8 @@ pub(super) struct HttpDevice {
     pub wiring: Wiring,
     /// Where it is asked, for commands that are requests.
     pub call: Option<CallPlan>,
-    /// The command by which it lets a lane's barrier rise, where one hangs on it or on its tunnel.
-    pub raised_by: Option<&'static str>,
+    /// By what it lets a lane's barrier rise, where one hangs on it or on its tunnel.
+    pub raised_by: Option<RaisedBy>,
 }
 
 /// Readers on an OSDP bus.
@@ -438,15 +439,15 @@ impl Plan {
     fn let_tunnels_raise(&mut self) {
         let links: BTreeSet<&str> = self.barriers.values().map(|barrier| barrier.link.as_str()).collect();
         let raising = self.lines.iter().filter(|line| links.contains(line.id.as_str()));
-        let through: BTreeSet<DeviceId> = raising
+        let through: BTreeMap<DeviceId, u16> = raising
             .filter_map(|line| match &line.wire {
-                Wire::Tunnel { device, .. } => Some(device.clone()),
+                Wire::Tunnel { device, channel } => Some((device.clone(), *channel)),
                 Wire::Serial { .. } | Wire::Tcp { .. } => None,
             })
             .collect();
         for device in self.pushes.iter_mut().flat_map(|push| &mut push.devices) {
-            if through.contains(&device.wiring.device) {
-                device.raised_by.get_or_insert(TUNNEL);
+            if let Some(channel) = through.get(&device.wiring.device) {
+                device.raised_by.get_or_insert(RaisedBy { command: TUNNEL, channel: Some(*channel) });
             }
         }
     }
