@@ -176,6 +176,9 @@ fn headline(lane: &Lane, lang: Lang) -> (&'static str, &'static str, &'static st
         Phase::Raised(raised) if raised.is_uncertain() => {
             ("trouble", "!", lang.pick("不确定是否抬杆", "Nobody knows if the arm went up"))
         }
+        Phase::Raised(raised) if raised.is_not_sent() => {
+            ("trouble", "!", lang.pick("抬杆指令未发出", "The barrier was not told to go up"))
+        }
         Phase::Raised(raised) if raised.on_passage => ("raised", "✓", lang.pick("正在通过", "Driving through")),
         Phase::Raised(raised) if raised.told => {
             ("waiting", "▲", lang.pick("已抬杆，车未开走", "Raised, but it does not drive on"))
@@ -368,7 +371,7 @@ fn why(raised: &Raised, arm: Option<ArmPosition>, lang: Lang) -> Markup {
         }
     };
     html! {
-        @if raised.is_uncertain() { (look_at_the_barrier(raised.answer.as_ref(), arm, lang)) }
+        @if raised.is_uncertain() || raised.is_not_sent() { (look_at_the_barrier(raised.answer.as_ref(), arm, lang)) }
         p.why { (words) }
     }
 }
@@ -388,6 +391,7 @@ fn look_at_the_barrier(answer: Option<&CommandAnswer>, arm: Option<ArmPosition>,
     let said = match answer {
         Some(CommandAnswer::Refused(words)) => Some((lang.pick("设备拒绝：", "The device refused: "), words)),
         Some(CommandAnswer::Silent(words)) => Some((lang.pick("设备没有回应：", "No answer from the device: "), words)),
+        Some(CommandAnswer::NotSent(words)) => Some((lang.pick("未发出：", "Not sent: "), words)),
         Some(CommandAnswer::Accepted | CommandAnswer::Unconfirmed(_)) | None => None,
     };
     html! {

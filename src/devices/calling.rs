@@ -1,11 +1,12 @@
 //! Asking devices over HTTP, with the login that they want: a command goes out once and its answer is told; a stream of
 //! events is opened.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::digest::{Challenge, Credentials};
 use super::order::{Order, Outcome};
@@ -16,6 +17,13 @@ use crate::profile::language::http::Login;
 
 /// The most that is read of an answer; a status document has a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// What is connected no earlier is not there. Shorter than commands wait, so that one that never left is known from one
+/// whose answer is missing.
+const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+/// How long a request waits for those before it, where one alone tries the login. Later, another vehicle could stand there.
+const TURN_WITHIN: Duration = Duration::from_secs(5);
+/// Challenges of one device that are answered at the same time; more requests are never under way.
+const CHALLENGES_MAX: usize = 4;
 /// After two refusals of the login in a row nothing is asked for so long: devices lock an account that guesses.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
@@ -25,23 +33,39 @@ pub struct Caller {
     codec: HttpCodec,
     plan: CallPlan,
     client: reqwest::Client,
-    state: Mutex<State>,
+    state: std::sync::Mutex<State>,
+    /// Held by the request that tries a login of which nobody knows whether it is taken.
+    trying: Mutex<()>,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
 struct State {
-    challenge: Option<Challenge>,
+    /// Challenges that no request answers at present. Each belongs to one request at a time: a device wants its numbers in
+    /// their order, and a command must not wait for the answer to another one.
+    idle: Vec<Challenge>,
     refused_at: Option<Instant>,
+    /// Whether the device took the login when it last was asked.
+    is_taken: bool,
+}
+
+/// Why there is no answer.
+enum Failed {
+    /// The request never left the box.
+    NotSent(String),
+    /// It went out, or may have.
+    Lost(String),
 }
 
 impl Caller {
     /// A device at the address of the plan.
     pub fn new(device: &HttpDevice, plan: CallPlan, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
         // A redirect could take the password elsewhere, and a proxy has no business between the box and a camera.
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build()?;
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+        let client = client.connect_timeout(CONNECT_WITHIN).build()?;
         let (codec, device) = (device.codec.clone(), device.wiring.device.to_string());
-        Ok(Self { device, codec, plan, client, state: Mutex::default(), metrics })
+        let (state, trying) = (std::sync::Mutex::default(), Mutex::default());
+        Ok(Self { device, codec, plan, client, state, trying, metrics })
     }
 
     /// Sends a command, once. A request that went out and got no answer leaves the outcome unknown.
@@ -50,13 +74,20 @@ impl Caller {
             Ok(call) => call,
             Err(error) => return Outcome::NotSent(error.to_string()),
         };
-        let within = Duration::from_millis(call.timeout_ms);
-        let outcome = match tokio::time::timeout(within, self.told(order, &call)).await {
+        let Ok(_turn) = timeout(TURN_WITHIN, self.turn(order.is_raise())).await else {
+            return Outcome::not_sent("the device has not answered what it was asked before");
+        };
+        let began = Instant::now();
+        let outcome = match timeout(Duration::from_millis(call.timeout_ms), self.told(order, &call)).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(why)) => Outcome::Silent(why),
+            Ok(Err(Failed::NotSent(why))) => Outcome::NotSent(why),
+            Ok(Err(Failed::Lost(why))) => Outcome::Silent(why),
             Err(_) => Outcome::silent("no answer in time"),
         };
-        if matches!(outcome, Outcome::Silent(_)) {
+        if !matches!(outcome, Outcome::NotSent(_)) {
+            order.sent(&self.metrics, began);
+        }
+        if matches!(outcome, Outcome::Silent(_) | Outcome::NotSent(_)) {
             self.metrics.health.fails(&self.device, Trouble::Silent);
         }
         outcome
@@ -71,32 +102,37 @@ impl Caller {
             body: String::new(),
             timeout_ms: 0,
         };
-        let asking = self.asked(&call, path);
-        let answer = match tokio::time::timeout(within, asking).await {
-            Ok(Ok(answer)) => answer,
-            failed => {
-                self.metrics.health.fails(&self.device, Trouble::Silent);
-                return Err(
-                    failed.map_or_else(|_| "no answer in time".to_owned(), |asked| asked.err().unwrap_or_default())
-                );
-            }
+        let asking = async {
+            let _turn = self.turn(false).await;
+            self.asked(&call, path).await
         };
-        if !answer.status().is_success() {
-            return Err(format!("status {}", answer.status().as_u16()));
-        }
-        Ok((header(&answer, reqwest::header::CONTENT_TYPE), answer))
+        let why = match timeout(within, asking).await {
+            Ok(Ok(answer)) if answer.status().is_success() => {
+                return Ok((header(&answer, reqwest::header::CONTENT_TYPE), answer));
+            }
+            Ok(Ok(answer)) => return Err(format!("status {}", answer.status().as_u16())),
+            Ok(Err(Failed::NotSent(why) | Failed::Lost(why))) => why,
+            Err(_) => "no answer in time".to_owned(),
+        };
+        self.metrics.health.fails(&self.device, Trouble::Silent);
+        Err(why)
     }
 
-    async fn told(&self, order: &Order, call: &Call) -> Result<Outcome, String> {
-        let sent = Instant::now();
+    /// Until a request may go out: one after the other while it is not known whether the login is right, because devices
+    /// lock an account that guesses. A raise waits for nobody.
+    async fn turn(&self, is_raise: bool) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        let may_go = is_raise || self.codec.login() == Login::None || self.state().is_taken;
+        if may_go { None } else { Some(self.trying.lock().await) }
+    }
+
+    async fn told(&self, order: &Order, call: &Call) -> Result<Outcome, Failed> {
         let mut answer = self.asked(call, &order.id).await?;
-        order.sent(&self.metrics, sent);
         let (status, content_type) = (answer.status().as_u16(), header(&answer, reqwest::header::CONTENT_TYPE));
         let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(|error| error.to_string())? {
+        while let Some(piece) = answer.chunk().await.map_err(|error| Failed::Lost(error.to_string()))? {
             body.extend_from_slice(&piece);
             if body.len() > ANSWER_BYTES_MAX {
-                return Err("the device's answer is too long".to_owned());
+                return Err(Failed::Lost("the device's answer is too long".to_owned()));
             }
         }
         Ok(self.codec.answered(&order.command, status, &content_type, &body).into())
@@ -104,38 +140,60 @@ impl Caller {
 
     /// A 401 did nothing at the device, so the same request may go out once more with the login. `what` makes the login
     /// of each request another one.
-    async fn asked(&self, call: &Call, what: &str) -> Result<reqwest::Response, String> {
-        let mut state = self.state.lock().await;
-        if state.refused_at.is_some_and(|at| at.elapsed() < REFUSED_PAUSE) {
-            return Err("the device refused the login a moment ago; nothing is asked for a minute".to_owned());
-        }
+    async fn asked(&self, call: &Call, what: &str) -> Result<reqwest::Response, Failed> {
+        let mut challenge = {
+            let mut state = self.state();
+            if state.refused_at.is_some_and(|at| at.elapsed() < REFUSED_PAUSE) {
+                let why = "the device refused the login a moment ago; nothing is asked for a minute";
+                return Err(Failed::NotSent(why.to_owned()));
+            }
+            state.idle.pop()
+        };
         for attempt in 0..2 {
-            let login = self.login(&mut state, call, what);
+            let login = self.login(challenge.as_mut(), call, what);
             let answer = self.send(call, login).await?;
             if answer.status().as_u16() != 401 {
-                self.metrics.health.heard(&self.device);
+                self.takes(challenge);
                 return Ok(answer);
             }
-            let challenge = header(&answer, reqwest::header::WWW_AUTHENTICATE);
-            state.challenge = Challenge::read(&challenge);
-            let may_try = attempt == 0 && state.challenge.is_some() && self.plan.credentials.is_some();
+            let headers = answer.headers().get_all(reqwest::header::WWW_AUTHENTICATE);
+            let headers: Vec<_> = headers.iter().map(|header| String::from_utf8_lossy(header.as_bytes())).collect();
+            challenge = Challenge::best(headers.iter().map(AsRef::as_ref));
+            let may_try = attempt == 0 && challenge.is_some() && self.plan.credentials.is_some();
             if !may_try {
-                state.refused_at = Some(Instant::now());
-                self.metrics.rejected("devices", "login-refused");
-                self.metrics.health.fails(&self.device, Trouble::Login);
+                self.refuses();
                 return Ok(answer);
             }
         }
-        Err("the device refused the login".to_owned())
+        Err(Failed::Lost("the device refused the login".to_owned()))
     }
 
-    fn login(&self, state: &mut State, call: &Call, what: &str) -> Option<String> {
+    /// The device answered; whose challenge it was may be answered again.
+    fn takes(&self, challenge: Option<Challenge>) {
+        let mut state = self.state();
+        state.is_taken = true;
+        if state.idle.len() < CHALLENGES_MAX {
+            state.idle.extend(challenge);
+        }
+        drop(state);
+        self.metrics.health.heard(&self.device);
+    }
+
+    fn refuses(&self) {
+        let mut state = self.state();
+        (state.is_taken, state.refused_at) = (false, Some(Instant::now()));
+        drop(state);
+        self.metrics.rejected("devices", "login-refused");
+        self.metrics.health.fails(&self.device, Trouble::Login);
+    }
+
+    fn login(&self, challenge: Option<&mut Challenge>, call: &Call, what: &str) -> Option<String> {
         let who: &Credentials = self.plan.credentials.as_ref()?;
         match self.codec.login() {
             Login::None => None,
             Login::Basic => Some(who.basic()),
             Login::Digest => {
-                let challenge = state.challenge.as_mut()?;
+                let challenge = challenge?;
                 // Another for each request; the device wants it different, not secret.
                 let cnonce = hex::encode(&Sha256::digest(format!("{what} {challenge:?}"))[..8]);
                 Some(challenge.answer(who, &call.method, &call.path, &cnonce))
@@ -143,8 +201,9 @@ impl Caller {
         }
     }
 
-    async fn send(&self, call: &Call, login: Option<String>) -> Result<reqwest::Response, String> {
-        let method = reqwest::Method::from_bytes(call.method.as_bytes()).map_err(|error| error.to_string())?;
+    async fn send(&self, call: &Call, login: Option<String>) -> Result<reqwest::Response, Failed> {
+        let method = reqwest::Method::from_bytes(call.method.as_bytes());
+        let method = method.map_err(|error| Failed::NotSent(error.to_string()))?;
         let mut request = self.client.request(method, format!("http://{}{}", self.plan.address, call.path));
         if let Some(login) = login {
             request = request.header(reqwest::header::AUTHORIZATION, login);
@@ -152,7 +211,16 @@ impl Caller {
         if !call.content_type.is_empty() {
             request = request.header(reqwest::header::CONTENT_TYPE, &call.content_type).body(call.body.clone());
         }
-        request.send().await.map_err(|error| format!("the device was not reached: {error}"))
+        request.send().await.map_err(|error| {
+            let why = format!("the device was not reached: {error}");
+            // Without a connection not a byte of it has left.
+            if error.is_connect() || error.is_builder() { Failed::NotSent(why) } else { Failed::Lost(why) }
+        })
+    }
+
+    /// A panic elsewhere costs at worst a challenge.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

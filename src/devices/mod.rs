@@ -272,7 +272,7 @@ async fn dispatch(
             Some(false) => "too many raises wait for the link",
             None => "the lane has no barrier",
         };
-        let input = submitting::answered(&metrics, lane, command, CommandAnswer::Silent(why.to_owned()));
+        let input = submitting::answered(&metrics, lane, command, CommandAnswer::NotSent(why.to_owned()));
         let handle = handle.clone();
         answers.spawn(async move {
             // Without the loop nobody is left to tell.

@@ -129,6 +129,11 @@ impl HttpCodec {
         Some(if words.in_reply.is_empty() { Carrier::Request } else { Carrier::Reply })
     }
 
+    /// Whether anything is asked of the device besides a stream.
+    pub fn is_asked(&self) -> bool {
+        self.words.commands.iter().any(|command| command.request.is_some())
+    }
+
     /// Whether the answer of this name may carry the command.
     pub fn may_carry(&self, reply: &str, command: &str) -> bool {
         self.command(command).is_some_and(|words| piece(words, reply).is_some())

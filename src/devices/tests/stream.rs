@@ -41,6 +41,7 @@ async fn a_raise_goes_beside_the_stream_with_the_next_number_of_the_login() {
     let camera = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let mut site = Site::start(settings(&camera));
     let _stream = opened(&camera).await;
+    site.until(|metrics| metrics.is_link_up("events")).await;
     for (number, answer, expect) in [
         ("nc=00000002", "<ResponseStatus><statusCode>1</statusCode></ResponseStatus>", CommandAnswer::Accepted),
         (
@@ -70,14 +71,57 @@ async fn a_refused_login_is_not_tried_again_and_again() {
     }
     site.until(|metrics| metrics.rejections("devices", "login-refused") == 1).await;
     site.raise("exit-1", "c1").await;
-    let CommandAnswer::Silent(why) = site.answer("c1").await else { panic!("nothing was asked") };
+    let CommandAnswer::NotSent(why) = site.answer("c1").await else { panic!("nothing was asked") };
     assert!(why.contains("nothing is asked for a minute"), "{why}");
+}
+
+#[tokio::test]
+async fn a_raise_waits_for_no_other_answer_and_answers_a_challenge_of_its_own() {
+    let camera = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut site = Site::start(settings(&camera));
+    let _stream = opened(&camera).await;
+    site.until(|metrics| metrics.is_link_up("events")).await;
+    let teller = site.devices.teller();
+    let plate = crate::profile::template::Value::Text("粤B12345".to_owned());
+    let args = [("plate".to_owned(), plate)].into();
+    let listing = tokio::spawn(async move { teller.tell("cam", "whitelist_delete", args).await });
+    let (hanging, request) = asked(&camera).await;
+    assert!(request.starts_with("DELETE ") && request.contains("nc=00000002"), "{request}");
+    site.raise("exit-1", "c1").await;
+    // The list's challenge has its next number only when that request is over.
+    let (mut call, request) = asked(&camera).await;
+    assert!(request.starts_with("PUT /ISAPI/Parking") && !request.contains("nc="), "{request}");
+    send(&mut call, REFUSED).await;
+    let (mut call, request) = asked(&camera).await;
+    assert!(request.contains("nc=00000001"), "{request}");
+    send(&mut call, TAKEN).await;
+    assert_eq!(site.answer("c1").await, CommandAnswer::Accepted);
+    assert!(!listing.is_finished(), "and the list still waits");
+    drop(hanging);
+}
+
+#[tokio::test]
+async fn a_raise_that_went_out_is_sent_and_one_that_found_no_camera_is_not() {
+    let camera = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut site = Site::start(settings_with(&camera, "timeout_ms = 3000", "timeout_ms = 2500"));
+    let stream = opened(&camera).await;
+    site.until(|metrics| metrics.is_link_up("events")).await;
+    site.raise("exit-1", "c1").await;
+    let (hanging, _) = asked(&camera).await;
+    assert_eq!(site.answer("c1").await, CommandAnswer::Silent("no answer in time".to_owned()));
+    let sent = "gatepost_raises_sent_total{lane=\"exit-1\"} 1";
+    assert!(site.metrics.text().contains(sent), "whatever came of it");
+    drop((camera, stream, hanging));
+    site.raise("exit-1", "c2").await;
+    let CommandAnswer::NotSent(why) = site.answer("c2").await else { panic!("nobody was there") };
+    assert!(why.contains("was not reached"), "{why}");
+    assert!(site.metrics.text().contains(sent), "nothing went out");
 }
 
 #[tokio::test]
 async fn a_stream_that_falls_silent_is_opened_again() {
     let camera = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let mut site = Site::start(settings_with(&camera, "silent_ms = 1000"));
+    let mut site = Site::start(settings_with(&camera, "silent_ms = 30000", "silent_ms = 1000"));
     let mut silent = opened(&camera).await;
     send(&mut silent, "--boundary\r\nContent-Type: application/xml\r\n\r\n<Event").await;
     let mut stream = opened_with(&camera, "nc=00000002").await;
@@ -86,6 +130,8 @@ async fn a_stream_that_falls_silent_is_opened_again() {
 }
 
 const REFUSED: &str = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Digest qop=\"auth\", realm=\"cam\", nonce=\"abc\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+const TAKEN: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/xml\r\nContent-Length: 59\r\n\r\n<ResponseStatus><statusCode>1</statusCode></ResponseStatus>";
 
 fn plate(event: &str) -> String {
     format!(
@@ -133,16 +179,17 @@ async fn send(stream: &mut TcpStream, text: &str) {
 }
 
 fn settings(camera: &TcpListener) -> Plan {
-    settings_with(camera, "silent_ms = 30000")
+    settings_with(camera, "silent_ms = 30000", "silent_ms = 30000")
 }
 
-fn settings_with(camera: &TcpListener, silent: &str) -> Plan {
+/// With another profile.
+fn settings_with(camera: &TcpListener, words: &str, other: &str) -> Plan {
     // Another test may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let own = tempfile::tempdir().expect("a directory");
     let profile = include_str!("../../../device-profiles/hikvision/isapi.toml");
-    assert!(profile.contains("silent_ms = 30000"));
-    std::fs::write(own.path().join("own.toml"), profile.replace("silent_ms = 30000", silent)).expect("written");
+    assert!(profile.contains(words));
+    std::fs::write(own.path().join("own.toml"), profile.replace(words, other)).expect("written");
     let catalogue = Catalogue::load(Some(own.path())).expect("right");
     let address = camera.local_addr().expect("its address");
     let text = format!(
