@@ -195,11 +195,15 @@ impl Shared<'_> {
                 let id = &streams.id;
                 streams.devices.iter_mut().map(move |device| (id, &mut device.wiring))
             });
-            for (id, wiring) in of_brokers.chain(of_pushes).chain(of_streams) {
+            for (id, wiring) in of_brokers.chain(of_pushes) {
                 if wiring.device == *device {
                     wiring.tunnels.insert(*channel, heard.clone());
                     link.clone_from(id);
                 }
+            }
+            for (id, wiring) in of_streams.filter(|(_, wiring)| wiring.device == *device) {
+                wiring.tunnels.insert(*channel, heard.clone());
+                link = stream::line_of(id, device);
             }
             let (teller, metrics) = (self.teller.clone(), Arc::clone(&self.metrics));
             tunnels.push(Some(Tunnel::new(device.clone(), *channel, link, teller, metrics, pieces)));

@@ -15,7 +15,7 @@ use super::order::{Order, Outcome};
 use super::planning::{HttpDevice, StreamPlan};
 use super::submitting::{self, Delivery};
 use super::{Clock, Sparing};
-use crate::domain::event::Input;
+use crate::domain::event::{DeviceId, Input};
 use crate::metrics::Metrics;
 use crate::profile::layout::Fault;
 use crate::profile::statement::Rejection;
@@ -37,7 +37,6 @@ pub struct Streams {
 struct Shared {
     id: String,
     up: AtomicUsize,
-    count: usize,
     deliveries: mpsc::Sender<Delivery>,
     now: Clock,
     metrics: Arc<Metrics>,
@@ -57,9 +56,12 @@ impl Streams {
             Arc::new(Device { caller: caller.and_then(Result::ok), plan })
         };
         let devices: Vec<Arc<Device>> = plan.devices.into_iter().map(device).collect();
-        let (up, count) = (AtomicUsize::new(0), devices.len());
         metrics.link_up(&plan.id, false);
-        Self { shared: Arc::new(Shared { id: plan.id, up, count, deliveries, now, metrics }), devices }
+        for device in &devices {
+            metrics.link_up(&line_of(&plan.id, &device.plan.wiring.device), false);
+        }
+        let up = AtomicUsize::new(0);
+        Self { shared: Arc::new(Shared { id: plan.id, up, deliveries, now, metrics }), devices }
     }
 
     /// Reads every stream until the loop is gone.
@@ -87,9 +89,15 @@ impl Streams {
     }
 }
 
+/// The line of one device's stream: whether it is there does not hang on the others of its link.
+pub(super) fn line_of(link: &str, device: &DeviceId) -> String {
+    format!("{link}/{device}")
+}
+
 async fn read(shared: Arc<Shared>, device: Arc<Device>) {
     let (Some(caller), Some((path, silent_ms))) = (&device.caller, device.plan.codec.stream()) else { return };
     let name = &device.plan.wiring.device;
+    let line = line_of(&shared.id, name);
     let mut backoff = Backoff::new(PAUSE);
     let mut was_up = true;
     let mut warned = Sparing::default();
@@ -100,16 +108,16 @@ async fn read(shared: Arc<Shared>, device: Arc<Device>) {
                     tracing::info!(link = shared.id, device = %name, "the stream of events is open");
                     backoff.worked();
                     was_up = true;
-                    shared.comes();
+                    shared.comes(&line);
                     let why = follow(&shared, &device, answer, events, silent_ms, &mut warned).await;
-                    shared.goes();
+                    shared.goes(&line);
                     why
                 }
                 None => format!("what it answers is no stream of parts: {}", crate::profile::shortened(&content_type)),
             },
             Err(why) => why,
         };
-        shared.metrics.health.link_is_down(&shared.id, &why);
+        shared.metrics.health.link_is_down(&line, &why);
         if was_up {
             tracing::warn!(link = shared.id, device = %name, why, "there is no stream of events; asking again");
             was_up = false;
@@ -204,14 +212,17 @@ impl Shared {
         }
     }
 
-    /// The link is up while every stream is.
-    fn comes(&self) {
-        let up = self.up.fetch_add(1, Ordering::SeqCst) + 1;
-        self.metrics.link_up(&self.id, up == self.count);
+    /// The link is up while one of its streams is.
+    fn comes(&self, line: &str) {
+        self.metrics.link_up(line, true);
+        self.up.fetch_add(1, Ordering::SeqCst);
+        self.metrics.link_up(&self.id, true);
     }
 
-    fn goes(&self) {
-        self.up.fetch_sub(1, Ordering::SeqCst);
-        self.metrics.link_up(&self.id, false);
+    fn goes(&self, line: &str) {
+        self.metrics.link_up(line, false);
+        if self.up.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.metrics.link_up(&self.id, false);
+        }
     }
 }

@@ -4,6 +4,8 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::super::check::{Verdict, talk};
+use super::check::told;
 use super::*;
 
 #[tokio::test]
@@ -127,6 +129,36 @@ async fn a_stream_that_falls_silent_is_opened_again() {
     let mut stream = opened_with(&camera, "nc=00000002").await;
     send(&mut stream, &format!("--boundary\r\n\r\n{}", plate("e"))).await;
     assert_eq!(read(&mut site).await.0, "e");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_without_power_takes_no_other_of_its_link_away() {
+    // Another test may have installed it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let there = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let [good, dead] = [&there, &gone].map(|camera| camera.local_addr().expect("its address"));
+    drop(gone);
+    tokio::spawn(async move {
+        let mut streams = Vec::new();
+        loop {
+            let (mut call, request) = asked(&there).await;
+            let is_stream = request.contains("alertStream");
+            let rest = if is_stream { "multipart/mixed; boundary=b\r\n\r\n" } else { "a/b\r\nContent-Length: 0\r\n\r\n" };
+            let answer = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: {rest}");
+            call.write_all(answer.as_bytes()).await.expect("writable");
+            streams.extend(is_stream.then_some(call));
+        }
+    });
+    let device = |id: &str, address: std::net::SocketAddr| {
+        format!(r#"{{ id = "{id}", profile = "hikvision/isapi", link = "events", params = {{ name = "{id}" }}, address = "{address}" }}"#)
+    };
+    let (good, dead) = (device("cam-good", good), device("cam-dead", dead));
+    let text = format!("lanes = []\nlinks = [{{ id = \"events\", kind = \"http-stream\" }}]\ndevices = [{good}, {dead}]");
+    let now: Clock = Arc::new(|| UtcMs(1_772_294_400_000));
+    let found = talk(plan(&text).expect("right settings"), now, Duration::from_secs(2)).await;
+    told(&found, "cam-good", Verdict::Well, "heard", "");
+    told(&found, "cam-dead", Verdict::Fault, "it does not answer", "its address");
 }
 
 const REFUSED: &str = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Digest qop=\"auth\", realm=\"cam\", nonce=\"abc\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
