@@ -20,10 +20,8 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// What is connected no earlier is not there. Shorter than commands wait, so that one that never left is known from one
 /// whose answer is missing.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
-/// How long a request waits for those before it, where one alone tries the login. Later, another vehicle could stand there.
+/// How long a request waits for those before it. Later, another vehicle could stand there.
 const TURN_WITHIN: Duration = Duration::from_secs(5);
-/// Challenges of one device that are answered at the same time; more requests are never under way.
-const CHALLENGES_MAX: usize = 4;
 /// After two refusals of the login in a row nothing is asked for so long: devices lock an account that guesses.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
@@ -34,16 +32,15 @@ pub struct Caller {
     plan: CallPlan,
     client: reqwest::Client,
     state: std::sync::Mutex<State>,
-    /// Held by the request that tries a login of which nobody knows whether it is taken.
-    trying: Mutex<()>,
+    /// Held by the request that is under way; a raise needs it not.
+    turn: Mutex<()>,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Challenges that no request answers at present. Each belongs to one request at a time: a device wants its numbers in
-    /// their order, and a command must not wait for the answer to another one.
-    idle: Vec<Challenge>,
+    /// The device's last challenge. It is not held while an answer is waited for: a raise takes its next number.
+    challenge: Option<Challenge>,
     refused_at: Option<Instant>,
     /// Whether the device took the login when it last was asked.
     is_taken: bool,
@@ -64,8 +61,8 @@ impl Caller {
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
         let client = client.connect_timeout(CONNECT_WITHIN).build()?;
         let (codec, device) = (device.codec.clone(), device.wiring.device.to_string());
-        let (state, trying) = (std::sync::Mutex::default(), Mutex::default());
-        Ok(Self { device, codec, plan, client, state, trying, metrics })
+        let (state, turn) = (std::sync::Mutex::default(), Mutex::default());
+        Ok(Self { device, codec, plan, client, state, turn, metrics })
     }
 
     /// Sends a command, once. A request that went out and got no answer leaves the outcome unknown.
@@ -118,16 +115,39 @@ impl Caller {
         Err(why)
     }
 
-    /// Until a request may go out: one after the other while it is not known whether the login is right, because devices
-    /// lock an account that guesses. A raise waits for nobody.
+    /// Asks for a poll: its status, content type and body. Any answer shows that the device is there.
+    pub async fn poll(&self, call: &Call, what: &str) -> Result<(u16, String, Vec<u8>), String> {
+        let asking = async {
+            let mut answer = self.asked(call, what).await?;
+            let head = (answer.status().as_u16(), header(&answer, reqwest::header::CONTENT_TYPE));
+            Ok((head, Self::body(&mut answer).await?))
+        };
+        let Ok(_turn) = timeout(TURN_WITHIN, self.turn(false)).await else {
+            return Err("the device has not answered what it was asked before".to_owned());
+        };
+        let why = match timeout(Duration::from_millis(call.timeout_ms), asking).await {
+            Ok(Ok(((status, content_type), body))) => return Ok((status, content_type, body)),
+            Ok(Err(Failed::NotSent(why) | Failed::Lost(why))) => why,
+            Err(_) => "no answer in time".to_owned(),
+        };
+        self.metrics.health.fails(&self.device, Trouble::Silent);
+        Err(why)
+    }
+
+    /// Until a request may go out: where there is a login one after the other, because the device wants its numbers in their
+    /// order and locks an account that guesses. A raise waits for nobody.
     async fn turn(&self, is_raise: bool) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        let may_go = is_raise || self.codec.login() == Login::None || self.state().is_taken;
-        if may_go { None } else { Some(self.trying.lock().await) }
+        if is_raise || self.codec.login() == Login::None { None } else { Some(self.turn.lock().await) }
     }
 
     async fn told(&self, order: &Order, call: &Call) -> Result<Outcome, Failed> {
         let mut answer = self.asked(call, &order.id).await?;
         let (status, content_type) = (answer.status().as_u16(), header(&answer, reqwest::header::CONTENT_TYPE));
+        let body = Self::body(&mut answer).await?;
+        Ok(self.codec.answered(&order.command, status, &content_type, &body).into())
+    }
+
+    async fn body(answer: &mut reqwest::Response) -> Result<Vec<u8>, Failed> {
         let mut body = Vec::new();
         while let Some(piece) = answer.chunk().await.map_err(|error| Failed::Lost(error.to_string()))? {
             body.extend_from_slice(&piece);
@@ -135,48 +155,40 @@ impl Caller {
                 return Err(Failed::Lost("the device's answer is too long".to_owned()));
             }
         }
-        Ok(self.codec.answered(&order.command, status, &content_type, &body).into())
+        Ok(body)
     }
 
     /// A 401 did nothing at the device, so the same request may go out once more with the login. `what` makes the login
     /// of each request another one.
     async fn asked(&self, call: &Call, what: &str) -> Result<reqwest::Response, Failed> {
-        let mut challenge = {
-            let mut state = self.state();
+        let tries = {
+            let state = self.state();
             if state.refused_at.is_some_and(|at| at.elapsed() < REFUSED_PAUSE) {
                 let why = "the device refused the login a moment ago; nothing is asked for a minute";
                 return Err(Failed::NotSent(why.to_owned()));
             }
-            state.idle.pop()
+            // With a login that was taken the second refusal may be another request's doing, which had a newer challenge.
+            if state.is_taken { 3 } else { 2 }
         };
-        for attempt in 0..2 {
-            let login = self.login(challenge.as_mut(), call, what);
+        for attempt in 1..=tries {
+            let login = self.login(call, what);
             let answer = self.send(call, login).await?;
             if answer.status().as_u16() != 401 {
-                self.takes(challenge);
+                self.state().is_taken = true;
+                self.metrics.health.heard(&self.device);
                 return Ok(answer);
             }
             let headers = answer.headers().get_all(reqwest::header::WWW_AUTHENTICATE);
             let headers: Vec<_> = headers.iter().map(|header| String::from_utf8_lossy(header.as_bytes())).collect();
-            challenge = Challenge::best(headers.iter().map(AsRef::as_ref));
-            let may_try = attempt == 0 && challenge.is_some() && self.plan.credentials.is_some();
+            let challenge = Challenge::best(headers.iter().map(AsRef::as_ref));
+            let may_try = attempt < tries && challenge.is_some() && self.plan.credentials.is_some();
+            self.state().challenge = challenge;
             if !may_try {
                 self.refuses();
                 return Ok(answer);
             }
         }
         Err(Failed::Lost("the device refused the login".to_owned()))
-    }
-
-    /// The device answered; whose challenge it was may be answered again.
-    fn takes(&self, challenge: Option<Challenge>) {
-        let mut state = self.state();
-        state.is_taken = true;
-        if state.idle.len() < CHALLENGES_MAX {
-            state.idle.extend(challenge);
-        }
-        drop(state);
-        self.metrics.health.heard(&self.device);
     }
 
     fn refuses(&self) {
@@ -187,13 +199,14 @@ impl Caller {
         self.metrics.health.fails(&self.device, Trouble::Login);
     }
 
-    fn login(&self, challenge: Option<&mut Challenge>, call: &Call, what: &str) -> Option<String> {
+    fn login(&self, call: &Call, what: &str) -> Option<String> {
         let who: &Credentials = self.plan.credentials.as_ref()?;
         match self.codec.login() {
             Login::None => None,
             Login::Basic => Some(who.basic()),
             Login::Digest => {
-                let challenge = challenge?;
+                let mut state = self.state();
+                let challenge = state.challenge.as_mut()?;
                 // Another for each request; the device wants it different, not secret.
                 let cnonce = hex::encode(&Sha256::digest(format!("{what} {challenge:?}"))[..8]);
                 Some(challenge.answer(who, &call.method, &call.path, &cnonce))

@@ -81,6 +81,12 @@ impl Push {
         Self { plan, shared: Arc::new(Shared { devices, handle, now, metrics, desk, warned }) }
     }
 
+    /// The devices that can be asked.
+    pub fn asked(&self) -> Vec<(HttpDevice, Arc<Caller>)> {
+        let asked = |device: &Device| Some((device.plan.clone(), Arc::clone(device.caller.as_ref()?)));
+        self.shared.devices.iter().filter_map(asked).collect()
+    }
+
     /// Listens until the loop is gone.
     pub async fn run(self, orders: mpsc::Receiver<Order>) {
         let mut raising = tokio::spawn(carry(Arc::clone(&self.shared), orders));
