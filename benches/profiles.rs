@@ -322,9 +322,6 @@ fn posts_and_stays(to: SocketAddr, device: usize) -> TcpStream {
 
 /// So many devices have spoken.
 fn until_heard(daemon: &Daemon, devices: usize) {
-    let begun = Instant::now();
     let is_up = |line: &&str| line.starts_with("gatepost_device_up{") && line.ends_with(" 1");
-    while daemon.metrics().lines().filter(is_up).count() < devices {
-        assert!(begun.elapsed() < PATIENCE, "not all devices were heard");
-    }
+    daemon.until(|metrics| metrics.lines().filter(is_up).count() >= devices);
 }

@@ -238,9 +238,8 @@ impl Shared {
         let until = tokio::time::Instant::from_std(read_at) + within * 9 / 10;
         let received = (self.now)();
         let (inputs, pictures) = self.inputs_of(device, &mut heard, received, read_at);
-        let carries = |by: RaisedBy| {
-            heard.reply.as_ref().is_some_and(|reply| device.plan.codec.may_carry(reply, by.command))
-        };
+        let carries =
+            |by: RaisedBy| heard.reply.as_ref().is_some_and(|reply| device.plan.codec.may_carry(reply, by.command));
         let may_raise = inputs.iter().any(|input| matches!(input, Input::PlateRead(_)))
             && device.plan.raised_by.is_some_and(carries);
         if tokio::time::timeout_at(until, self.committed(inputs)).await != Ok(true) {

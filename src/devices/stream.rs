@@ -251,11 +251,7 @@ impl Shared {
     /// A vehicle once more, with its pictures, where there are any: the event is known and the pictures are news.
     fn complete(&self, device: &Device, vehicle: Option<Vehicle>) -> Option<Delivery> {
         let Vehicle { event, pictures } = vehicle.filter(|vehicle| !vehicle.pictures.is_empty())?;
-        let part = |picture| {
-            let Event { content_type, name, body } = picture;
-            PartOf { name, filename: name, content_type, bytes: body }
-        };
-        let parts: Vec<PartOf> = pictures.iter().map(part).collect();
+        let parts: Vec<PartOf> = pictures.iter().map(Event::as_part).collect();
         let delivery = self.delivery_of(device, &event, &parts).ok()?;
         let is_pictured = |input: &Input| matches!(input, Input::PlateRead(read) if read.photos.is_some());
         delivery.inputs.iter().any(is_pictured).then_some(delivery)

@@ -110,7 +110,8 @@ impl HttpCodec {
 
     /// What is asked again and again, and after how many milliseconds.
     pub fn polls(&self) -> Vec<(Call, u64)> {
-        let call = |poll: &HttpPoll| Some((self.call(poll.command.get_ref(), &Values::new()).ok()?, *poll.every_ms.get_ref()));
+        let call =
+            |poll: &HttpPoll| Some((self.call(poll.command.get_ref(), &Values::new()).ok()?, *poll.every_ms.get_ref()));
         self.words.polls.iter().filter_map(call).collect()
     }
 

@@ -1,6 +1,6 @@
 //! Events out of an HTTP answer that never ends: parts between boundaries, whatever lengths the device claims for them.
 
-use super::document;
+use super::document::{self, PartOf};
 use super::layout::Fault;
 use super::statement::PICTURE_BYTES_MAX;
 
@@ -24,6 +24,11 @@ impl Event {
     /// Whether it is a picture, and no document.
     pub fn is_picture(&self) -> bool {
         is_picture(&self.content_type)
+    }
+
+    /// The same as a part of one body.
+    pub fn as_part(&self) -> PartOf<'_> {
+        PartOf { name: &self.name, filename: &self.name, content_type: &self.content_type, bytes: &self.body }
     }
 }
 

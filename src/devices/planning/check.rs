@@ -121,9 +121,7 @@ impl Check<'_> {
                 let is_only_asked = codec.is_asked() && codec.paths().next().is_none();
                 (is_stream || is_request(RAISE) || keeps_list || is_only_asked, is_stream || codec.is_asked())
             }
-            Codec::Mqtt(_) | Codec::Modbus(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => {
-                (false, false)
-            }
+            Codec::Mqtt(_) | Codec::Modbus(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => (false, false),
         };
         if needs && config.address.is_none() {
             self.lacks_address(config, &config.id);

@@ -124,7 +124,9 @@ async fn pictures_behind_an_event_are_told_of_when_all_are_there_and_hold_up_no_
     let mut stream = opened(&camera).await;
     let (scene, crop) = (sample::jpeg(640, 360), sample::jpeg(120, 40));
     let part = |name: &str| {
-        format!("\r\n--boundary\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"{name}\"\r\nContent-Type: image/jpeg\r\n\r\n")
+        format!(
+            "\r\n--boundary\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"{name}\"\r\nContent-Type: image/jpeg\r\n\r\n"
+        )
     };
     for (event, with_scene) in [("a", true), ("b", false)] {
         send(&mut stream, &format!("--boundary\r\nContent-Type: application/xml\r\n\r\n{}", plate(event))).await;
@@ -173,17 +175,21 @@ async fn a_camera_without_power_takes_no_other_of_its_link_away() {
         loop {
             let (mut call, request) = asked(&there).await;
             let is_stream = request.contains("alertStream");
-            let rest = if is_stream { "multipart/mixed; boundary=b\r\n\r\n" } else { "a/b\r\nContent-Length: 0\r\n\r\n" };
+            let rest =
+                if is_stream { "multipart/mixed; boundary=b\r\n\r\n" } else { "a/b\r\nContent-Length: 0\r\n\r\n" };
             let answer = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: {rest}");
             call.write_all(answer.as_bytes()).await.expect("writable");
             streams.extend(is_stream.then_some(call));
         }
     });
     let device = |id: &str, address: std::net::SocketAddr| {
-        format!(r#"{{ id = "{id}", profile = "hikvision/isapi", link = "events", params = {{ name = "{id}" }}, address = "{address}" }}"#)
+        format!(
+            r#"{{ id = "{id}", profile = "hikvision/isapi", link = "events", params = {{ name = "{id}" }}, address = "{address}" }}"#
+        )
     };
     let (good, dead) = (device("cam-good", good), device("cam-dead", dead));
-    let text = format!("lanes = []\nlinks = [{{ id = \"events\", kind = \"http-stream\" }}]\ndevices = [{good}, {dead}]");
+    let text =
+        format!("lanes = []\nlinks = [{{ id = \"events\", kind = \"http-stream\" }}]\ndevices = [{good}, {dead}]");
     let now: Clock = Arc::new(|| UtcMs(1_772_294_400_000));
     let found = talk(plan(&text).expect("right settings"), now, Duration::from_secs(2)).await;
     told(&found, "cam-good", Verdict::Well, "heard", "");
