@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use super::picture::{LanePicture, Possible};
-use super::words::{Lang, time_of_day, yuan};
+use super::words::{Lang, said, time_of_day, yuan};
 use super::{devices, photo};
 use crate::domain::event::{ArmPosition, CommandAnswer, Fen, RaiseCause};
 use crate::domain::lane::{Direction, Lane, Phase, Raised, WaitReason, Waiting};
@@ -388,16 +388,10 @@ fn look_at_the_barrier(answer: Option<&CommandAnswer>, arm: Option<ArmPosition>,
              by hand.",
         ),
     };
-    let said = match answer {
-        Some(CommandAnswer::Refused(words)) => Some((lang.pick("设备拒绝：", "The device refused: "), words)),
-        Some(CommandAnswer::Silent(words)) => Some((lang.pick("设备没有回应：", "No answer from the device: "), words)),
-        Some(CommandAnswer::NotSent(words)) => Some((lang.pick("未发出：", "Not sent: "), words)),
-        Some(CommandAnswer::Accepted | CommandAnswer::Unconfirmed(_)) | None => None,
-    };
     html! {
         div.todo {
             p { (todo) }
-            @if let Some((who, words)) = said { p.quiet { (who) (words) } }
+            @if let Some((who, words)) = said(answer, lang) { p.quiet { (who) (words) } }
         }
     }
 }

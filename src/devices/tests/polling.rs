@@ -53,7 +53,9 @@ impl Asked {
                     let mut shared = shared.lock().expect("whole");
                     let is_known = String::from_utf8_lossy(&request[..count]).contains("barrierGateStatus");
                     shared.1 += usize::from(is_known);
-                    let body = format!("<BarrierGateStatus>{}</BarrierGateStatus>", shared.0);
+                    let other = "<DeviceStatus/>".to_owned();
+                    let body =
+                        if is_known { format!("<BarrierGateStatus>{}</BarrierGateStatus>", shared.0) } else { other };
                     let status = if shared.0.is_empty() { "404 Not Found" } else { "200 OK" };
                     let head = "Connection: close\r\nContent-Type: application/xml\r\nContent-Length:";
                     format!("HTTP/1.1 {status}\r\n{head} {}\r\n\r\n{body}", body.len())
