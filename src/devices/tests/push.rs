@@ -111,8 +111,9 @@ async fn endless_slow_and_strange_posts_are_bounded() {
     timeout(PATIENCE, slow.read_to_end(&mut rest)).await.expect("the box hangs up").expect("read");
 }
 
-/// The fifth order for the list pushes out the first: so four of them wait for the next poll.
-#[tokio::test(flavor = "multi_thread")]
+/// The fifth order for the list pushes out the first: so four of them wait for the next poll. On one thread the link learns of
+/// the commit before it learns of the raise.
+#[tokio::test]
 async fn orders_for_a_list_keep_no_raise_out_of_the_answer_to_a_plate() {
     let (mut site, address) = site().await;
     let mut listing = JoinSet::new();
