@@ -30,6 +30,8 @@ const POSTS: usize = 8_000;
 const CONNECTIONS: usize = 8;
 /// Devices whose memory is counted.
 const DEVICES: [usize; 2] = [1, 401];
+/// The same over HTTP: a listener has places for 64 connections.
+const KEPT_ALIVE: [usize; 2] = [1, 61];
 
 fn main() {
     say("Decoding: µs of each recorded message in the best round, its bytes (bits of a card), what it is");
@@ -241,15 +243,85 @@ fn rate(what: &str, ours: f64, bare: f64, beside: &str) {
     say(&format!("{what}: {ours:.0} events/s; {beside}: {bare:.0}/s; ratio {:.3}", ours / bare));
 }
 
-/// What a device more costs, by the daemon's resident memory with one and with many of them.
+/// What a device more costs, by the daemon's resident memory with few and with many of them that have spoken.
 fn memory(folder: &Path, broker: &Broker) {
     let [few, many] = DEVICES.map(|devices| {
         let settings = entry_lanes(0..1, "") + &cameras(1..devices);
-        Daemon::start(folder, &format!("memory-{devices}"), broker, &settings).resident_kib()
+        let daemon = Daemon::start(folder, &format!("memory-{devices}"), broker, &settings);
+        let speaking = say_that_they_are_there(broker, devices);
+        until_heard(&daemon, devices);
+        let resident = daemon.resident_kib();
+        drop(speaking);
+        resident
     });
-    let each = many.saturating_sub(few) as f64 / (DEVICES[1] - DEVICES[0]) as f64;
-    say(&format!(
-        "memory: {few} KiB with {} camera, {many} KiB with {}: {each:.1} KiB for each more",
-        DEVICES[0], DEVICES[1]
-    ));
+    each("MQTT, each camera heard through the broker", few, many, DEVICES[1] - DEVICES[0]);
+    let [few, many] = KEPT_ALIVE.map(|devices| {
+        let (listen, settings) = posting(devices);
+        let daemon = Daemon::start(folder, &format!("memory-posts-{devices}"), broker, &settings);
+        let streams: Vec<TcpStream> = (0..devices).map(|device| posts_and_stays(listen, device)).collect();
+        until_heard(&daemon, devices);
+        let resident = daemon.resident_kib();
+        drop(streams);
+        resident
+    });
+    each("HTTP, each camera with a post on a connection that stays open", few, many, KEPT_ALIVE[1] - KEPT_ALIVE[0]);
+}
+
+fn each(what: &str, few: u64, many: u64, more: usize) {
+    let bytes = many.saturating_sub(few) as f64 * 1024.0 / more as f64;
+    say(&format!("memory, {what}: {few} KiB with few, {many} KiB with {more} more: {bytes:.0} B for each"));
+}
+
+/// Each camera speaks once. The box has one connection, to the broker: what stands behind it there costs it nothing, so one
+/// client speaks for all of them.
+fn say_that_they_are_there(broker: &Broker, devices: usize) -> Client {
+    let options = MqttOptions::new("speaking", "127.0.0.1", broker.port);
+    let (client, mut connection) = Client::new(options, 256);
+    std::thread::spawn(move || connection.iter().map_while(Result::ok).for_each(drop));
+    for device in 0..devices {
+        let topic = format!("device/{}/message/up/keep_alive", serial(device));
+        client.publish(topic, QoS::AtLeastOnce, false, "{}").expect("the broker is there");
+    }
+    client
+}
+
+/// Cameras that post, none of which has a lane of its own; the lane's camera is at the broker.
+fn posting(devices: usize) -> (SocketAddr, String) {
+    let listen = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number");
+    let link = format!("[[links]]\nid = \"posts\"\nkind = \"http-push\"\nlisten = \"{listen}\"\n");
+    let camera = |device| {
+        format!(
+            "[[devices]]\nid = \"posting-{device}\"\nprofile = \"vzenith/r-http\"\nlink = \"posts\"\n\
+             params = {{ sn = \"{}\" }}\n",
+            serial(device)
+        )
+    };
+    let cameras: String = (0..devices).map(camera).collect();
+    (listen, entry_lanes(0..1, "") + &link + &cameras)
+}
+
+/// A post by a camera whose connection stays open. One address has so few connections that each camera has an own one.
+fn posts_and_stays(to: SocketAddr, device: usize) -> TcpStream {
+    let last = u8::try_from(device + 1).expect("few devices");
+    let from = SocketAddr::from(([127, 0, 1, last], 0));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+    let connecting = async {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(from).expect("an address of this machine");
+        socket.connect(to).await.and_then(tokio::net::TcpStream::into_std)
+    };
+    let mut stream = runtime.block_on(connecting).expect("the listener");
+    stream.set_nonblocking(false).expect("an option");
+    let body = format!("serialno={}", serial(device));
+    let path = "/devicemanagement/php/receivedeviceinfo.php";
+    let request = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(request.as_bytes()).expect("written");
+    assert!(answer(&mut stream).starts_with("HTTP/1.1 200"));
+    stream
+}
+
+/// So many devices have spoken.
+fn until_heard(daemon: &Daemon, devices: usize) {
+    let is_up = |line: &&str| line.starts_with("gatepost_device_up{") && line.ends_with(" 1");
+    daemon.until(|metrics| metrics.lines().filter(is_up).count() >= devices);
 }

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use super::picture::{LanePicture, Possible};
-use super::words::{Lang, time_of_day, yuan};
+use super::words::{Lang, said, time_of_day, yuan};
 use super::{devices, photo};
 use crate::domain::event::{ArmPosition, CommandAnswer, Fen, RaiseCause};
 use crate::domain::lane::{Direction, Lane, Phase, Raised, WaitReason, Waiting};
@@ -175,6 +175,9 @@ fn headline(lane: &Lane, lang: Lang) -> (&'static str, &'static str, &'static st
         Phase::Waiting(waiting) => ("waiting", "▲", waiting_words(waiting.why, lang)),
         Phase::Raised(raised) if raised.is_uncertain() => {
             ("trouble", "!", lang.pick("不确定是否抬杆", "Nobody knows if the arm went up"))
+        }
+        Phase::Raised(raised) if raised.is_not_sent() => {
+            ("trouble", "!", lang.pick("抬杆指令未发出", "The barrier was not told to go up"))
         }
         Phase::Raised(raised) if raised.on_passage => ("raised", "✓", lang.pick("正在通过", "Driving through")),
         Phase::Raised(raised) if raised.told => {
@@ -368,7 +371,7 @@ fn why(raised: &Raised, arm: Option<ArmPosition>, lang: Lang) -> Markup {
         }
     };
     html! {
-        @if raised.is_uncertain() { (look_at_the_barrier(raised.answer.as_ref(), arm, lang)) }
+        @if raised.is_uncertain() || raised.is_not_sent() { (look_at_the_barrier(raised.answer.as_ref(), arm, lang)) }
         p.why { (words) }
     }
 }
@@ -385,15 +388,10 @@ fn look_at_the_barrier(answer: Option<&CommandAnswer>, arm: Option<ArmPosition>,
              by hand.",
         ),
     };
-    let said = match answer {
-        Some(CommandAnswer::Refused(words)) => Some((lang.pick("设备拒绝：", "The device refused: "), words)),
-        Some(CommandAnswer::Silent(words)) => Some((lang.pick("设备没有回应：", "No answer from the device: "), words)),
-        Some(CommandAnswer::Accepted | CommandAnswer::Unconfirmed(_)) | None => None,
-    };
     html! {
         div.todo {
             p { (todo) }
-            @if let Some((who, words)) = said { p.quiet { (who) (words) } }
+            @if let Some((who, words)) = said(answer, lang) { p.quiet { (who) (words) } }
         }
     }
 }

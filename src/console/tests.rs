@@ -255,10 +255,11 @@ async fn points_that_were_asked_for_and_the_vehicle_behind_are_shown() {
 #[tokio::test]
 async fn a_raise_that_nobody_is_sure_of_says_what_a_guard_can_do() {
     let rig = Rig::new().await;
-    let uncertain = "Nobody knows if the arm went up";
+    let unsure = "Nobody knows if the arm went up";
     for (answer, is_uncertain, words) in [
         (None, false, "Raised; go ahead"),
         (Some(CommandAnswer::Accepted), false, "Raised; go ahead"),
+        (Some(CommandAnswer::NotSent("the port is not there".to_owned())), true, "Not sent: the port is not there"),
         (
             Some(CommandAnswer::Silent("no answer in time".to_owned())),
             true,
@@ -266,11 +267,14 @@ async fn a_raise_that_nobody_is_sure_of_says_what_a_guard_can_do() {
         ),
         (Some(CommandAnswer::Refused("code 500".to_owned())), true, "The device refused: code 500"),
     ] {
+        let never_left = matches!(answer, Some(CommandAnswer::NotSent(_)));
+        let uncertain = if never_left { "The barrier was not told to go up" } else { unsure };
         let down = Lane { arm: Some(ArmPosition::Down), ..raised(RaiseCause::Paid, answer.clone()) };
         rig.sample.lane("X1", &down);
         let page = rig.text("/?lang=en").await;
         assert!(page.contains(words), "{answer:?}: {page}");
         assert_eq!(page.contains(uncertain), is_uncertain, "{answer:?}: {page}");
+        assert!(!never_left || !page.contains(unsure), "{page}");
         assert_eq!(page.contains("press “Raise…” below once more"), is_uncertain, "{answer:?}: {page}");
         rig.sample.lane("X1", &Lane { arm: Some(ArmPosition::Up), ..down });
         let page = rig.text("/?lang=en").await;

@@ -1,6 +1,6 @@
 //! The page's two languages, and how it writes money, times and hashes.
 
-use crate::domain::event::{Fen, UtcMs};
+use crate::domain::event::{CommandAnswer, Fen, UtcMs};
 
 /// A language of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,16 @@ impl Lang {
                 format!("{hours} {} {minutes:02} {}", self.pick("小时", "h"), self.pick("分", "min"))
             }
         }
+    }
+}
+
+/// What came back for a raise of which nobody knows the end, and who says so.
+pub(super) fn said(answer: Option<&CommandAnswer>, lang: Lang) -> Option<(&'static str, &str)> {
+    match answer {
+        Some(CommandAnswer::Refused(words)) => Some((lang.pick("设备拒绝：", "The device refused: "), words)),
+        Some(CommandAnswer::Silent(words)) => Some((lang.pick("设备没有回应：", "No answer from the device: "), words)),
+        Some(CommandAnswer::NotSent(words)) => Some((lang.pick("未发出：", "Not sent: "), words)),
+        Some(CommandAnswer::Accepted | CommandAnswer::Unconfirmed(_)) | None => None,
     }
 }
 

@@ -1,11 +1,12 @@
 //! Asking devices over HTTP, with the login that they want: a command goes out once and its answer is told; a stream of
 //! events is opened.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::digest::{Challenge, Credentials};
 use super::order::{Order, Outcome};
@@ -16,6 +17,11 @@ use crate::profile::language::http::Login;
 
 /// The most that is read of an answer; a status document has a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// What is connected no earlier is not there. Shorter than commands wait, so that one that never left is known from one
+/// whose answer is missing.
+const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+/// How long a request waits for those before it. Later, another vehicle could stand there.
+const TURN_WITHIN: Duration = Duration::from_secs(5);
 /// After two refusals of the login in a row nothing is asked for so long: devices lock an account that guesses.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
@@ -25,23 +31,38 @@ pub struct Caller {
     codec: HttpCodec,
     plan: CallPlan,
     client: reqwest::Client,
-    state: Mutex<State>,
+    state: std::sync::Mutex<State>,
+    /// Held by the request that is under way; a raise needs it not.
+    turn: Mutex<()>,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
 struct State {
+    /// The device's last challenge. It is not held while an answer is waited for: a raise takes its next number.
     challenge: Option<Challenge>,
     refused_at: Option<Instant>,
+    /// Whether the device took the login when it last was asked.
+    is_taken: bool,
+}
+
+/// Why there is no answer.
+enum Failed {
+    /// The request never left the box.
+    NotSent(String),
+    /// It went out, or may have.
+    Lost(String),
 }
 
 impl Caller {
     /// A device at the address of the plan.
     pub fn new(device: &HttpDevice, plan: CallPlan, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
         // A redirect could take the password elsewhere, and a proxy has no business between the box and a camera.
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build()?;
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+        let client = client.connect_timeout(CONNECT_WITHIN).build()?;
         let (codec, device) = (device.codec.clone(), device.wiring.device.to_string());
-        Ok(Self { device, codec, plan, client, state: Mutex::default(), metrics })
+        let (state, turn) = (std::sync::Mutex::default(), Mutex::default());
+        Ok(Self { device, codec, plan, client, state, turn, metrics })
     }
 
     /// Sends a command, once. A request that went out and got no answer leaves the outcome unknown.
@@ -50,13 +71,20 @@ impl Caller {
             Ok(call) => call,
             Err(error) => return Outcome::NotSent(error.to_string()),
         };
-        let within = Duration::from_millis(call.timeout_ms);
-        let outcome = match tokio::time::timeout(within, self.told(order, &call)).await {
+        let Ok(_turn) = timeout(TURN_WITHIN, self.turn(order.is_raise())).await else {
+            return Outcome::not_sent("the device has not answered what it was asked before");
+        };
+        let began = Instant::now();
+        let outcome = match timeout(Duration::from_millis(call.timeout_ms), self.told(order, &call)).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(why)) => Outcome::Silent(why),
+            Ok(Err(Failed::NotSent(why))) => Outcome::NotSent(why),
+            Ok(Err(Failed::Lost(why))) => Outcome::Silent(why),
             Err(_) => Outcome::silent("no answer in time"),
         };
-        if matches!(outcome, Outcome::Silent(_)) {
+        if !matches!(outcome, Outcome::NotSent(_)) {
+            order.sent(&self.metrics, began);
+        }
+        if matches!(outcome, Outcome::Silent(_) | Outcome::NotSent(_)) {
             self.metrics.health.fails(&self.device, Trouble::Silent);
         }
         outcome
@@ -71,70 +99,113 @@ impl Caller {
             body: String::new(),
             timeout_ms: 0,
         };
-        let asking = self.asked(&call, path);
-        let answer = match tokio::time::timeout(within, asking).await {
-            Ok(Ok(answer)) => answer,
-            failed => {
-                self.metrics.health.fails(&self.device, Trouble::Silent);
-                return Err(
-                    failed.map_or_else(|_| "no answer in time".to_owned(), |asked| asked.err().unwrap_or_default())
-                );
-            }
+        let asking = async {
+            let _turn = self.turn(false).await;
+            self.asked(&call, path).await
         };
-        if !answer.status().is_success() {
-            return Err(format!("status {}", answer.status().as_u16()));
-        }
-        Ok((header(&answer, reqwest::header::CONTENT_TYPE), answer))
+        let why = match timeout(within, asking).await {
+            Ok(Ok(answer)) if answer.status().is_success() => {
+                return Ok((header(&answer, reqwest::header::CONTENT_TYPE), answer));
+            }
+            Ok(Ok(answer)) => return Err(format!("status {}", answer.status().as_u16())),
+            Ok(Err(Failed::NotSent(why) | Failed::Lost(why))) => why,
+            Err(_) => "no answer in time".to_owned(),
+        };
+        self.metrics.health.fails(&self.device, Trouble::Silent);
+        Err(why)
     }
 
-    async fn told(&self, order: &Order, call: &Call) -> Result<Outcome, String> {
-        let sent = Instant::now();
+    /// Asks for a poll: its status, content type and body. Any answer shows that the device is there.
+    pub async fn poll(&self, call: &Call, what: &str) -> Result<(u16, String, Vec<u8>), String> {
+        let asking = async {
+            let mut answer = self.asked(call, what).await?;
+            let head = (answer.status().as_u16(), header(&answer, reqwest::header::CONTENT_TYPE));
+            Ok((head, Self::body(&mut answer).await?))
+        };
+        let Ok(_turn) = timeout(TURN_WITHIN, self.turn(false)).await else {
+            return Err("the device has not answered what it was asked before".to_owned());
+        };
+        let why = match timeout(Duration::from_millis(call.timeout_ms), asking).await {
+            Ok(Ok(((status, content_type), body))) => return Ok((status, content_type, body)),
+            Ok(Err(Failed::NotSent(why) | Failed::Lost(why))) => why,
+            Err(_) => "no answer in time".to_owned(),
+        };
+        self.metrics.health.fails(&self.device, Trouble::Silent);
+        Err(why)
+    }
+
+    /// Until a request may go out: where there is a login one after the other, because the device wants its numbers in their
+    /// order and locks an account that guesses. A raise waits for nobody.
+    async fn turn(&self, is_raise: bool) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        if is_raise || self.codec.login() == Login::None { None } else { Some(self.turn.lock().await) }
+    }
+
+    async fn told(&self, order: &Order, call: &Call) -> Result<Outcome, Failed> {
         let mut answer = self.asked(call, &order.id).await?;
-        order.sent(&self.metrics, sent);
         let (status, content_type) = (answer.status().as_u16(), header(&answer, reqwest::header::CONTENT_TYPE));
+        let body = Self::body(&mut answer).await?;
+        Ok(self.codec.answered(&order.command, status, &content_type, &body).into())
+    }
+
+    async fn body(answer: &mut reqwest::Response) -> Result<Vec<u8>, Failed> {
         let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(|error| error.to_string())? {
+        while let Some(piece) = answer.chunk().await.map_err(|error| Failed::Lost(error.to_string()))? {
             body.extend_from_slice(&piece);
             if body.len() > ANSWER_BYTES_MAX {
-                return Err("the device's answer is too long".to_owned());
+                return Err(Failed::Lost("the device's answer is too long".to_owned()));
             }
         }
-        Ok(self.codec.answered(&order.command, status, &content_type, &body).into())
+        Ok(body)
     }
 
     /// A 401 did nothing at the device, so the same request may go out once more with the login. `what` makes the login
     /// of each request another one.
-    async fn asked(&self, call: &Call, what: &str) -> Result<reqwest::Response, String> {
-        let mut state = self.state.lock().await;
-        if state.refused_at.is_some_and(|at| at.elapsed() < REFUSED_PAUSE) {
-            return Err("the device refused the login a moment ago; nothing is asked for a minute".to_owned());
-        }
-        for attempt in 0..2 {
-            let login = self.login(&mut state, call, what);
+    async fn asked(&self, call: &Call, what: &str) -> Result<reqwest::Response, Failed> {
+        let tries = {
+            let state = self.state();
+            if state.refused_at.is_some_and(|at| at.elapsed() < REFUSED_PAUSE) {
+                let why = "the device refused the login a moment ago; nothing is asked for a minute";
+                return Err(Failed::NotSent(why.to_owned()));
+            }
+            // With a login that was taken the second refusal may be another request's doing, which had a newer challenge.
+            if state.is_taken { 3 } else { 2 }
+        };
+        for attempt in 1..=tries {
+            let login = self.login(call, what);
             let answer = self.send(call, login).await?;
             if answer.status().as_u16() != 401 {
+                self.state().is_taken = true;
                 self.metrics.health.heard(&self.device);
                 return Ok(answer);
             }
-            let challenge = header(&answer, reqwest::header::WWW_AUTHENTICATE);
-            state.challenge = Challenge::read(&challenge);
-            let may_try = attempt == 0 && state.challenge.is_some() && self.plan.credentials.is_some();
+            let headers = answer.headers().get_all(reqwest::header::WWW_AUTHENTICATE);
+            let headers: Vec<_> = headers.iter().map(|header| String::from_utf8_lossy(header.as_bytes())).collect();
+            let challenge = Challenge::best(headers.iter().map(AsRef::as_ref));
+            let may_try = attempt < tries && challenge.is_some() && self.plan.credentials.is_some();
+            self.state().challenge = challenge;
             if !may_try {
-                state.refused_at = Some(Instant::now());
-                self.metrics.rejected("devices", "login-refused");
-                self.metrics.health.fails(&self.device, Trouble::Login);
+                self.refuses();
                 return Ok(answer);
             }
         }
-        Err("the device refused the login".to_owned())
+        Err(Failed::Lost("the device refused the login".to_owned()))
     }
 
-    fn login(&self, state: &mut State, call: &Call, what: &str) -> Option<String> {
+    fn refuses(&self) {
+        let mut state = self.state();
+        (state.is_taken, state.refused_at) = (false, Some(Instant::now()));
+        drop(state);
+        self.metrics.rejected("devices", "login-refused");
+        self.metrics.health.fails(&self.device, Trouble::Login);
+    }
+
+    fn login(&self, call: &Call, what: &str) -> Option<String> {
         let who: &Credentials = self.plan.credentials.as_ref()?;
         match self.codec.login() {
             Login::None => None,
             Login::Basic => Some(who.basic()),
             Login::Digest => {
+                let mut state = self.state();
                 let challenge = state.challenge.as_mut()?;
                 // Another for each request; the device wants it different, not secret.
                 let cnonce = hex::encode(&Sha256::digest(format!("{what} {challenge:?}"))[..8]);
@@ -143,8 +214,9 @@ impl Caller {
         }
     }
 
-    async fn send(&self, call: &Call, login: Option<String>) -> Result<reqwest::Response, String> {
-        let method = reqwest::Method::from_bytes(call.method.as_bytes()).map_err(|error| error.to_string())?;
+    async fn send(&self, call: &Call, login: Option<String>) -> Result<reqwest::Response, Failed> {
+        let method = reqwest::Method::from_bytes(call.method.as_bytes());
+        let method = method.map_err(|error| Failed::NotSent(error.to_string()))?;
         let mut request = self.client.request(method, format!("http://{}{}", self.plan.address, call.path));
         if let Some(login) = login {
             request = request.header(reqwest::header::AUTHORIZATION, login);
@@ -152,7 +224,16 @@ impl Caller {
         if !call.content_type.is_empty() {
             request = request.header(reqwest::header::CONTENT_TYPE, &call.content_type).body(call.body.clone());
         }
-        request.send().await.map_err(|error| format!("the device was not reached: {error}"))
+        request.send().await.map_err(|error| {
+            let why = format!("the device was not reached: {error}");
+            // Without a connection not a byte of it has left.
+            if error.is_connect() || error.is_builder() { Failed::NotSent(why) } else { Failed::Lost(why) }
+        })
+    }
+
+    /// A panic elsewhere costs at worst a challenge.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

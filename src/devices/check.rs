@@ -67,6 +67,8 @@ struct Looked<'l> {
     device: &'l str,
     profile: &'l Profile,
     link: &'l str,
+    /// Its own stream, where the link has one for each device.
+    line: String,
     kind: LinkKind,
     told: Option<&'l Result<Outcome, CannotTell>>,
 }
@@ -84,7 +86,7 @@ pub async fn talk(plan: Plan, now: Clock, wait: Duration) -> Vec<Finding> {
         let mut told = Told::new();
         loop {
             for (device, (link, profile)) in watch.devices.iter() {
-                let may_ask = !told.contains_key(device) && watch.metrics.is_link_up(link);
+                let may_ask = !told.contains_key(device) && watch.metrics.is_link_up(&watch.line_of(device, link));
                 if let Some(question) = profile.head().check.as_ref().filter(|_| may_ask) {
                     told.insert(device.clone(), teller.tell(device.as_str(), question.get_ref(), Values::new()).await);
                 }
@@ -124,10 +126,19 @@ impl Watch {
     fn findings(&self, told: &Told, since: Duration) -> Vec<Finding> {
         let finding = |(device, (link, profile)): (&DeviceId, &(String, Profile))| {
             let kind = self.kinds.get(link).copied().unwrap_or(LinkKind::Mqtt);
-            let looked = Looked { device: device.as_str(), profile, link, kind, told: told.get(device) };
+            let line = self.line_of(device, link);
+            let looked = Looked { device: device.as_str(), profile, link, line, kind, told: told.get(device) };
             looked.finding(&self.metrics, since)
         };
         self.devices.iter().map(finding).collect()
+    }
+
+    /// What must be there for a device: its link, or where that has a stream for each device its own one.
+    fn line_of(&self, device: &DeviceId, link: &str) -> String {
+        match self.kinds.get(link) {
+            Some(LinkKind::HttpStream) => super::stream::line_of(link, device),
+            _ => link.to_owned(),
+        }
     }
 }
 
@@ -135,13 +146,13 @@ impl Looked<'_> {
     fn finding(&self, metrics: &Metrics, wait: Duration) -> Finding {
         let place = format!("{} on {}", self.profile.id(), self.link);
         let health = metrics.health.of(self.device);
-        let (verdict, seen, advice) = if metrics.is_link_up(self.link) {
+        let (verdict, seen, advice) = if metrics.is_link_up(&self.line) {
             self.on_its_link(health.as_ref(), wait)
         } else if let Some(trouble) = health.as_ref().and_then(|health| health.trouble) {
             // A stream is a link of its own device.
             (Verdict::Fault, words(trouble).to_owned(), self.advice(trouble))
         } else {
-            let why = metrics.health.why_down(self.link).unwrap_or_else(|| "it is not there".to_owned());
+            let why = metrics.health.why_down(&self.line).unwrap_or_else(|| "it is not there".to_owned());
             (Verdict::Fault, format!("the link {} is down: {why}", self.link), self.advice_for_link(&why))
         };
         Finding { device: self.device.to_owned(), place, verdict, seen, advice }

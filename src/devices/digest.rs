@@ -25,7 +25,8 @@ pub struct Challenge {
     count: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The better ones last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Algorithm {
     Md5,
     Sha256,
@@ -46,13 +47,18 @@ impl Credentials {
 }
 
 impl Challenge {
-    /// The challenge in a `WWW-Authenticate` header; `None` where it is none that can be answered.
-    pub fn read(header: &str) -> Option<Self> {
-        let (scheme, words) = header.trim().split_once(' ')?;
+    /// The best of all challenges in the `WWW-Authenticate` headers of one answer, of which each may hold several (RFC 9110,
+    /// section 11.6.1; RFC 7616, section 3.7); `None` where there is none that can be answered.
+    pub fn best<'h>(headers: impl Iterator<Item = &'h str>) -> Option<Self> {
+        let known = headers.flat_map(challenges).filter_map(|(scheme, words)| Self::of(&scheme, &words));
+        // Of equals the first is the one that the device would rather have.
+        known.reduce(|best, next| if next.algorithm > best.algorithm { next } else { best })
+    }
+
+    fn of(scheme: &str, words: &[(String, String)]) -> Option<Self> {
         if !scheme.eq_ignore_ascii_case("digest") {
             return None;
         }
-        let words = members(words);
         let word =
             |name: &str| words.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, v)| v.clone());
         let algorithm = match word("algorithm").map(|name| name.to_ascii_uppercase()).as_deref() {
@@ -112,23 +118,51 @@ impl Challenge {
     }
 }
 
-/// `name=value, name="value, with commas"`.
-fn members(text: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut rest = text.trim_start();
-    while let Some((name, after)) = rest.split_once('=') {
-        let after = after.trim_start();
-        let (value, behind) = match after.strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
-            None => {
-                let end = after.find(',').unwrap_or(after.len());
-                (after[..end].trim(), &after[end..])
-            }
-        };
-        found.push((name.trim().to_owned(), value.to_owned()));
-        rest = behind.trim_start_matches([',', ' ']);
+/// Each challenge of a header, its scheme and its `name=value, name="value, with commas"`.
+fn challenges(header: &str) -> Vec<(String, Vec<(String, String)>)> {
+    let mut found: Vec<(String, Vec<(String, String)>)> = Vec::new();
+    for item in items(header) {
+        let (first, rest) = item.split_once(char::is_whitespace).unwrap_or((item, ""));
+        // Only a scheme is followed by neither `=` nor a value.
+        let is_scheme = !first.contains('=') && !rest.trim_start().starts_with('=');
+        if is_scheme {
+            found.push((first.to_owned(), Vec::new()));
+        }
+        let member = if is_scheme { rest } else { item };
+        if let (Some((_, members)), Some((name, value))) = (found.last_mut(), member.split_once('=')) {
+            members.push((name.trim().to_owned(), unquoted(value.trim())));
+        }
     }
     found
+}
+
+/// The parts between commas, of which none inside quotes counts.
+fn items(header: &str) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let parts = header.split(move |c: char| {
+        let is_plain = !std::mem::take(&mut is_escaped);
+        match c {
+            '\\' if is_quoted && is_plain => is_escaped = true,
+            '"' if is_plain => is_quoted = !is_quoted,
+            _ => {}
+        }
+        c == ',' && !is_quoted
+    });
+    parts.map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn unquoted(value: &str) -> String {
+    let Some(inner) = value.strip_prefix('"') else { return value.to_owned() };
+    let mut text = String::new();
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' => text.extend(chars.next()),
+            c => text.push(c),
+        }
+    }
+    text
 }
 
 fn escaped(text: &str) -> String {
@@ -143,7 +177,7 @@ mod tests {
     #[test]
     fn the_example_of_the_standard() {
         let header = "Digest realm=\"testrealm@host.com\", qop=\"auth,auth-int\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", opaque=\"5ccc069c403ebaf9f0171e9517f40e41\"";
-        let mut challenge = Challenge::read(header).expect("a challenge");
+        let mut challenge = Challenge::best(std::iter::once(header)).expect("a challenge");
         let who = Credentials { username: "Mufasa".to_owned(), password: "Circle Of Life".to_owned() };
         let answer = challenge.answer(&who, "GET", "/dir/index.html", "0a4f113b");
         assert!(answer.contains("response=\"6629fae49393a05397450978507c4ef1\""), "{answer}");
@@ -155,7 +189,7 @@ mod tests {
     #[test]
     fn the_newer_standard_with_sha_256() {
         let header = "Digest realm=\"http-auth@example.org\", qop=\"auth, auth-int\", algorithm=SHA-256, nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\", opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\"";
-        let mut challenge = Challenge::read(header).expect("a challenge");
+        let mut challenge = Challenge::best(std::iter::once(header)).expect("a challenge");
         let who = Credentials { username: "Mufasa".to_owned(), password: "Circle of Life".to_owned() };
         let answer = challenge.answer(&who, "GET", "/dir/index.html", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ");
         assert!(
@@ -164,12 +198,35 @@ mod tests {
         );
     }
 
+    /// RFC 7616, section 3.9.1, sends both; devices besides put Basic or what nobody knows before them, or all in one line.
+    #[test]
+    fn of_several_challenges_the_best_that_is_known_is_answered() {
+        let [sha, md5] = ["SHA-256", "MD5"].map(|name| {
+            let digest = "Digest realm=\"a \\\"b\\\", c\", qop=\"auth, auth-int\"";
+            format!("{digest}, algorithm={name}, nonce=\"of {name}\"")
+        });
+        let other = md5.replace("MD5", "SHA-512-256");
+        let chosen = |headers: &[&str]| {
+            let best = Challenge::best(headers.iter().copied()).expect("one is known");
+            assert_eq!(best.realm, "a \"b\", c");
+            best.nonce
+        };
+        for headers in [[sha.as_str(), &md5], [&md5, &sha], [&other, &sha]] {
+            assert_eq!(chosen(&headers), "of SHA-256");
+            assert_eq!(chosen(&[&headers.join(", ")]), "of SHA-256");
+        }
+        for before in ["Basic realm=\"x\"", "Negotiate", "Negotiate YII=", other.as_str()] {
+            assert_eq!(chosen(&[before, &md5]), "of MD5", "{before}");
+            assert_eq!(chosen(&[&format!("{before}, {md5}, {before}")]), "of MD5", "{before}");
+        }
+    }
+
     #[test]
     fn what_cannot_be_answered_is_no_challenge() {
         for header in
             ["Basic realm=\"x\"", "Digest realm=\"x\"", "Digest realm=\"x\", nonce=\"n\", algorithm=MD4", "", "Digest"]
         {
-            assert_eq!(Challenge::read(header), None, "{header}");
+            assert_eq!(Challenge::best(std::iter::once(header)), None, "{header}");
         }
         assert!(!format!("{:?}", Credentials { username: "a".into(), password: "hunter2".into() }).contains("hunter2"));
     }

@@ -37,6 +37,9 @@ const BATCH: usize = 20;
 const VALID_MS: i64 = 30 * DAY_MS;
 /// How long before its end a plate is sent again.
 const RENEW_MS: i64 = 10 * DAY_MS;
+/// A camera that confirms nothing is told everything so often: each answer that carries an order may be lost, and a plate
+/// that lost its right must not stay in it for one lost answer.
+const UNCONFIRMED_TIMES: u8 = 3;
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// Who stands on the list.
@@ -107,6 +110,17 @@ struct Held {
     /// Each plate with the end of its time there; 0 where it is not known whether the camera took it.
     #[serde(default)]
     plates: BTreeMap<String, i64>,
+    /// What it was told and did not confirm.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    unconfirmed: BTreeMap<String, Said>,
+}
+
+/// How often a camera was told to take a plate, or to give it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    to_add: bool,
+    times: u8,
 }
 
 impl Held {
@@ -131,11 +145,45 @@ impl Held {
 
     /// What is to be told, the most pressing first: who is to go, who is to come, whose time runs out.
     fn missing(&self, wanted: &BTreeSet<String>, now: UtcMs) -> Vec<Step> {
-        let gone = self.plates.keys().filter(|plate| !wanted.contains(*plate)).map(|plate| Step::Delete(plate.clone()));
         let is_old = |plate: &&String| self.plates.get(*plate).is_none_or(|until| *until - now.0 < RENEW_MS);
         let is_there = |plate: &String| self.plates.get(plate).is_some_and(|until| *until > 0);
         let (old, new): (Vec<&String>, Vec<&String>) = wanted.iter().filter(is_old).partition(|plate| is_there(plate));
-        gone.chain(new.into_iter().chain(old).map(|plate| Step::Add(plate.clone()))).collect()
+        let add = |plate: &String| Step::Add(plate.clone());
+        let gone = self.plates.keys().filter(|plate| !wanted.contains(*plate)).map(|plate| Step::Delete(plate.clone()));
+        let [gone, new, old]: [Vec<Step>; 3] =
+            [gone.collect(), new.into_iter().map(add).collect(), old.into_iter().map(add).collect()];
+        let seldom_first = |mut steps: Vec<Step>| {
+            steps.sort_by_key(|step| self.said(step));
+            steps
+        };
+        [gone, new, old].into_iter().flat_map(seldom_first).collect()
+    }
+
+    /// How often the camera was told this and did not confirm it.
+    fn said(&self, step: &Step) -> u8 {
+        let said = self.unconfirmed.get(step.plate()).filter(|said| said.to_add == step.is_add());
+        said.map_or(0, |said| said.times)
+    }
+
+    /// What came back for an order; false where the camera did not take it. What nothing confirms is told again.
+    fn told(&mut self, step: &Step, outcome: &Outcome, until: i64) -> bool {
+        let plate = step.plate().to_owned();
+        let times = self.said(step) + 1;
+        match outcome {
+            Outcome::Unconfirmed(_) if times < UNCONFIRMED_TIMES => {
+                self.unconfirmed.insert(plate, Said { to_add: step.is_add(), times });
+            }
+            Outcome::Taken | Outcome::Unconfirmed(_) => {
+                self.unconfirmed.remove(&plate);
+                if step.is_add() {
+                    self.plates.insert(plate, until);
+                } else {
+                    self.plates.remove(&plate);
+                }
+            }
+            Outcome::Refused(_) | Outcome::Silent(_) | Outcome::NotSent(_) => return false,
+        }
+        true
     }
 }
 
@@ -144,6 +192,18 @@ impl Held {
 enum Step {
     Add(String),
     Delete(String),
+}
+
+impl Step {
+    fn plate(&self) -> &str {
+        match self {
+            Self::Add(plate) | Self::Delete(plate) => plate,
+        }
+    }
+
+    fn is_add(&self) -> bool {
+        matches!(self, Self::Add(_))
+    }
 }
 
 /// One camera's list.
@@ -242,14 +302,7 @@ impl Copied {
         };
         let values: Values = values.into_iter().map(|(name, value)| (name.to_owned(), Value::Text(value))).collect();
         match self.teller.tell(self.plan.device.as_str(), command, values).await {
-            Ok(Outcome::Taken | Outcome::Unconfirmed(_)) => {
-                match step {
-                    Step::Add(plate) => self.held.plates.insert(plate.clone(), until),
-                    Step::Delete(plate) => self.held.plates.remove(plate),
-                };
-                true
-            }
-            Ok(Outcome::Refused(_) | Outcome::Silent(_) | Outcome::NotSent(_)) => false,
+            Ok(outcome) => self.held.told(step, &outcome, until),
             Err(error) => {
                 self.metrics.rejected("devices", "list-not-allowed");
                 tracing::warn!(device = %self.plan.device, %error, "the camera's list cannot be told");
@@ -311,6 +364,7 @@ mod tests {
             plates: [("A", fresh), ("B", now.0 + RENEW_MS - 1), ("C", fresh), ("D", 0)]
                 .map(|(plate, until)| (plate.to_owned(), until))
                 .into(),
+            ..Held::default()
         };
         let wanted: BTreeSet<String> = ["A", "B", "D", "E"].map(str::to_owned).into();
         let (add, delete) = (|plate: &str| Step::Add(plate.to_owned()), |plate: &str| Step::Delete(plate.to_owned()));
@@ -322,11 +376,35 @@ mod tests {
     }
 
     #[test]
+    fn what_a_camera_never_confirms_it_is_told_three_times_and_is_pending_until_then() {
+        let now = UtcMs(1_000 * DAY_MS);
+        let until = now.0 + VALID_MS;
+        let unconfirmed = Outcome::Unconfirmed("it confirms nothing".to_owned());
+        let mut held = Held { plates: [("A".to_owned(), until)].into(), ..Held::default() };
+        let (gone, come) = (Step::Delete("A".to_owned()), Step::Add("B".to_owned()));
+        let wanted: BTreeSet<String> = ["B".to_owned()].into();
+        for time in 0..UNCONFIRMED_TIMES {
+            assert_eq!(held.missing(&wanted, now), [gone.clone(), come.clone()], "time {time}");
+            assert!(held.told(&gone, &unconfirmed, 0) && held.told(&come, &unconfirmed, until));
+        }
+        assert_eq!(held.missing(&wanted, now), []);
+        assert_eq!(held.plates, [("B".to_owned(), until)].into());
+        assert_eq!(held.unconfirmed, [].into());
+        // What was begun for the other end does not count, and a camera that answers is told once.
+        assert!(held.told(&Step::Delete("B".to_owned()), &unconfirmed, 0));
+        assert_eq!(held.said(&come), 0);
+        assert!(held.told(&Step::Delete("B".to_owned()), &Outcome::Taken, 0));
+        assert_eq!(held, Held::default());
+        assert!(!held.told(&come, &Outcome::silent("no answer in time"), until));
+    }
+
+    #[test]
     fn what_may_be_in_a_camera_survives_a_restart() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("lists").join("cam.toml");
         assert_eq!(Held::read(&file), Held::default());
-        let held = Held { as_of_ms: 7, plates: [("粤B12345".to_owned(), 0)].into() };
+        let held = Held { as_of_ms: 7, plates: [("粤B12345".to_owned(), 0)].into(), ..Held::default() };
+        let held = Held { unconfirmed: [("粤B12345".to_owned(), Said { to_add: true, times: 2 })].into(), ..held };
         held.write(&file).expect("written");
         assert_eq!(Held::read(&file), held);
     }

@@ -15,6 +15,7 @@ mod mqtt;
 mod order;
 mod places;
 pub mod planning;
+mod polling;
 mod pulse;
 mod push;
 mod raising;
@@ -45,9 +46,10 @@ use crate::metrics::Metrics;
 use crate::photos::{Desk, Intake};
 use crate::site::{self, Handle};
 use allowance::Allowance;
+use calling::Caller;
 use check::Watch;
 use order::Order;
-use planning::{BarrierPlan, Plan};
+use planning::{BarrierPlan, HttpDevice, Plan};
 use serial::Wire;
 use submitting::Delivery;
 use tunnel::Tunnel;
@@ -126,14 +128,18 @@ pub fn start(
         shared.tasks.spawn(bits::Bits::new(bits, deliveries, now, metrics).run(orders));
     }
     for streams in std::mem::take(&mut plan.streams) {
-        let (orders, deliveries) = (shared.queue(&streams.id), shared.deliveries());
+        let (orders, deliveries, desk) = (shared.queue(&streams.id), shared.deliveries(), shared.desk());
         let (now, metrics) = (Arc::clone(&shared.now), Arc::clone(&shared.metrics));
-        shared.tasks.spawn(stream::Streams::new(streams, deliveries, now, metrics).run(orders));
+        let link = stream::Streams::new(streams, deliveries, now, metrics, desk);
+        shared.poll(link.asked());
+        shared.tasks.spawn(link.run(orders));
     }
     for push in std::mem::take(&mut plan.pushes) {
         let (orders, handle, desk) = (shared.queue(&push.id), shared.handle.clone(), shared.desk());
         let (now, metrics) = (Arc::clone(&shared.now), Arc::clone(&shared.metrics));
-        shared.tasks.spawn(push::Push::new(push, handle, now, metrics, desk).run(orders));
+        let link = push::Push::new(push, handle, now, metrics, desk);
+        shared.poll(link.asked());
+        shared.tasks.spawn(link.run(orders));
     }
     let Shared { handle, now, metrics, teller, mut tasks, links, .. } = shared;
     teller.connect(links.clone());
@@ -153,6 +159,14 @@ impl Shared<'_> {
 
     fn deliveries(&mut self) -> mpsc::Sender<Delivery> {
         submitting::into_the_loop(self.handle.clone(), Arc::clone(&self.metrics), &mut self.tasks)
+    }
+
+    /// Asks those devices whose profiles have polls.
+    fn poll(&mut self, devices: Vec<(HttpDevice, Arc<Caller>)>) {
+        for (device, caller) in devices.into_iter().filter(|(device, _)| !device.codec.polls().is_empty()) {
+            let (deliveries, now, metrics) = (self.deliveries(), Arc::clone(&self.now), Arc::clone(&self.metrics));
+            self.tasks.spawn(polling::Polling::new(device, caller, deliveries, now, metrics).run());
+        }
     }
 
     fn desk(&self) -> Desk {
@@ -195,11 +209,15 @@ impl Shared<'_> {
                 let id = &streams.id;
                 streams.devices.iter_mut().map(move |device| (id, &mut device.wiring))
             });
-            for (id, wiring) in of_brokers.chain(of_pushes).chain(of_streams) {
+            for (id, wiring) in of_brokers.chain(of_pushes) {
                 if wiring.device == *device {
                     wiring.tunnels.insert(*channel, heard.clone());
                     link.clone_from(id);
                 }
+            }
+            for (id, wiring) in of_streams.filter(|(_, wiring)| wiring.device == *device) {
+                wiring.tunnels.insert(*channel, heard.clone());
+                link = stream::line_of(id, device);
             }
             let (teller, metrics) = (self.teller.clone(), Arc::clone(&self.metrics));
             tunnels.push(Some(Tunnel::new(device.clone(), *channel, link, teller, metrics, pieces)));
@@ -272,7 +290,7 @@ async fn dispatch(
             Some(false) => "too many raises wait for the link",
             None => "the lane has no barrier",
         };
-        let input = submitting::answered(&metrics, lane, command, CommandAnswer::Silent(why.to_owned()));
+        let input = submitting::answered(&metrics, lane, command, CommandAnswer::NotSent(why.to_owned()));
         let handle = handle.clone();
         answers.spawn(async move {
             // Without the loop nobody is left to tell.

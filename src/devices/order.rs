@@ -132,14 +132,15 @@ impl Outcome {
     }
 }
 
-/// Of a raise little is of use: all that is not known for certain is uncertain.
+/// Of a raise little is of use: all that is not known for certain is uncertain, but for what never left the box.
 impl From<Outcome> for CommandAnswer {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Taken => Self::Accepted,
             Outcome::Refused(why) => Self::Refused(why),
             Outcome::Unconfirmed(why) => Self::Unconfirmed(why),
-            Outcome::Silent(why) | Outcome::NotSent(why) => Self::Silent(why),
+            Outcome::Silent(why) => Self::Silent(why),
+            Outcome::NotSent(why) => Self::NotSent(why),
         }
     }
 }

@@ -81,6 +81,12 @@ impl Push {
         Self { plan, shared: Arc::new(Shared { devices, handle, now, metrics, desk, warned }) }
     }
 
+    /// The devices that can be asked.
+    pub fn asked(&self) -> Vec<(HttpDevice, Arc<Caller>)> {
+        let asked = |device: &Device| Some((device.plan.clone(), Arc::clone(device.caller.as_ref()?)));
+        self.shared.devices.iter().filter_map(asked).collect()
+    }
+
     /// Listens until the loop is gone.
     pub async fn run(self, orders: mpsc::Receiver<Order>) {
         let mut raising = tokio::spawn(carry(Arc::clone(&self.shared), orders));
@@ -232,9 +238,8 @@ impl Shared {
         let until = tokio::time::Instant::from_std(read_at) + within * 9 / 10;
         let received = (self.now)();
         let (inputs, pictures) = self.inputs_of(device, &mut heard, received, read_at);
-        let carries = |by: RaisedBy| {
-            heard.reply.as_ref().is_some_and(|reply| device.plan.codec.may_carry(reply, by.command))
-        };
+        let carries =
+            |by: RaisedBy| heard.reply.as_ref().is_some_and(|reply| device.plan.codec.may_carry(reply, by.command));
         let may_raise = inputs.iter().any(|input| matches!(input, Input::PlateRead(_)))
             && device.plan.raised_by.is_some_and(carries);
         if tokio::time::timeout_at(until, self.committed(inputs)).await != Ok(true) {

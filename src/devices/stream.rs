@@ -13,10 +13,12 @@ use super::backoff::Backoff;
 use super::calling::Caller;
 use super::order::{Order, Outcome};
 use super::planning::{HttpDevice, StreamPlan};
-use super::submitting::{self, Delivery};
+use super::submitting::{self, Delivery, whole};
 use super::{Clock, Sparing};
-use crate::domain::event::Input;
+use crate::domain::event::{DeviceId, Input};
 use crate::metrics::Metrics;
+use crate::photos::Desk;
+use crate::profile::document::PartOf;
 use crate::profile::layout::Fault;
 use crate::profile::statement::Rejection;
 use crate::profile::stream::{Event, Events};
@@ -37,29 +39,44 @@ pub struct Streams {
 struct Shared {
     id: String,
     up: AtomicUsize,
-    count: usize,
     deliveries: mpsc::Sender<Delivery>,
     now: Clock,
     metrics: Arc<Metrics>,
+    desk: Desk,
 }
 
 struct Device {
     plan: HttpDevice,
-    caller: Option<Caller>,
+    caller: Option<Arc<Caller>>,
 }
 
 impl Streams {
     /// The link as the settings plan it.
-    pub fn new(plan: StreamPlan, deliveries: mpsc::Sender<Delivery>, now: Clock, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        plan: StreamPlan,
+        deliveries: mpsc::Sender<Delivery>,
+        now: Clock,
+        metrics: Arc<Metrics>,
+        desk: Desk,
+    ) -> Self {
         let device = |plan: HttpDevice| {
             let call = plan.call.clone();
             let caller = call.map(|call| Caller::new(&plan, call, Arc::clone(&metrics)));
-            Arc::new(Device { caller: caller.and_then(Result::ok), plan })
+            Arc::new(Device { caller: caller.and_then(Result::ok).map(Arc::new), plan })
         };
         let devices: Vec<Arc<Device>> = plan.devices.into_iter().map(device).collect();
-        let (up, count) = (AtomicUsize::new(0), devices.len());
         metrics.link_up(&plan.id, false);
-        Self { shared: Arc::new(Shared { id: plan.id, up, count, deliveries, now, metrics }), devices }
+        for device in &devices {
+            metrics.link_up(&line_of(&plan.id, &device.plan.wiring.device), false);
+        }
+        let up = AtomicUsize::new(0);
+        Self { shared: Arc::new(Shared { id: plan.id, up, deliveries, now, metrics, desk }), devices }
+    }
+
+    /// The devices that can be asked.
+    pub fn asked(&self) -> Vec<(HttpDevice, Arc<Caller>)> {
+        let asked = |device: &Arc<Device>| Some((device.plan.clone(), Arc::clone(device.caller.as_ref()?)));
+        self.devices.iter().filter_map(asked).collect()
     }
 
     /// Reads every stream until the loop is gone.
@@ -87,9 +104,15 @@ impl Streams {
     }
 }
 
+/// The line of one device's stream: whether it is there does not hang on the others of its link.
+pub(super) fn line_of(link: &str, device: &DeviceId) -> String {
+    format!("{link}/{device}")
+}
+
 async fn read(shared: Arc<Shared>, device: Arc<Device>) {
     let (Some(caller), Some((path, silent_ms))) = (&device.caller, device.plan.codec.stream()) else { return };
     let name = &device.plan.wiring.device;
+    let line = line_of(&shared.id, name);
     let mut backoff = Backoff::new(PAUSE);
     let mut was_up = true;
     let mut warned = Sparing::default();
@@ -100,16 +123,16 @@ async fn read(shared: Arc<Shared>, device: Arc<Device>) {
                     tracing::info!(link = shared.id, device = %name, "the stream of events is open");
                     backoff.worked();
                     was_up = true;
-                    shared.comes();
+                    shared.comes(&line);
                     let why = follow(&shared, &device, answer, events, silent_ms, &mut warned).await;
-                    shared.goes();
+                    shared.goes(&line);
                     why
                 }
                 None => format!("what it answers is no stream of parts: {}", crate::profile::shortened(&content_type)),
             },
             Err(why) => why,
         };
-        shared.metrics.health.link_is_down(&shared.id, &why);
+        shared.metrics.health.link_is_down(&line, &why);
         if was_up {
             tracing::warn!(link = shared.id, device = %name, why, "there is no stream of events; asking again");
             was_up = false;
@@ -130,6 +153,7 @@ async fn follow(
     let silence = Duration::from_millis(silent_ms);
     let mut heard = tokio::time::Instant::now();
     let mut is_new = false;
+    let mut last = None;
     loop {
         // A document need not wait for the boundary after it; half a one waits until the stream counts as dead.
         let (wait, may_settle) = if is_new && events.is_waiting() {
@@ -156,19 +180,30 @@ async fn follow(
                 events.settled().into_iter().map(Ok).collect()
             }
         };
+        let mut told = Vec::new();
         for event in found {
-            let inputs = match event {
-                Ok(event) => shared.inputs_of(device, &event),
-                Err(fault) => Err(Rejection::Frame(fault)),
-            };
-            match inputs {
-                Ok(inputs) if inputs.is_empty() => {}
-                Ok(inputs) => {
-                    if shared.deliveries.send(Delivery { inputs, ..Delivery::default() }).await.is_err() {
-                        return "the box is stopping".to_owned();
+            match event {
+                Ok(event) if event.is_picture() => told.extend(shared.pictured(device, &mut last, event)),
+                Ok(event) => {
+                    told.extend(shared.complete(device, last.take()));
+                    match shared.delivery_of(device, &event, &[]) {
+                        Ok(delivery) => {
+                            let is_read = delivery.inputs.iter().any(|input| matches!(input, Input::PlateRead(_)));
+                            last = is_read.then_some(Vehicle { event, pictures: Vec::new() });
+                            told.push(delivery);
+                        }
+                        Err(rejection) => shared.reject(device, &rejection, warned),
                     }
                 }
-                Err(rejection) => shared.reject(device, &rejection, warned),
+                Err(fault) => shared.reject(device, &Rejection::Frame(fault), warned),
+            }
+        }
+        if ended.is_some() {
+            told.extend(shared.complete(device, last.take()));
+        }
+        for delivery in told.into_iter().filter(|delivery| !delivery.inputs.is_empty()) {
+            if shared.deliveries.send(delivery).await.is_err() {
+                return "the box is stopping".to_owned();
             }
         }
         if let Some(why) = ended {
@@ -177,23 +212,49 @@ async fn follow(
     }
 }
 
+/// A vehicle that was told of, and its pictures behind it in the stream: they come too late to be waited for.
+struct Vehicle {
+    event: Event,
+    pictures: Vec<Event>,
+}
+
 impl Shared {
-    fn inputs_of(&self, device: &Device, event: &Event) -> Result<Vec<Input>, Rejection> {
+    /// What an event means, and what it and its pictures do.
+    fn delivery_of(&self, device: &Device, event: &Event, pictures: &[PartOf]) -> Result<Delivery, Rejection> {
         let read_at = Instant::now();
-        if event.content_type.starts_with("image/") {
-            return Ok(Vec::new());
-        }
-        let heard = device.plan.codec.decode_event(&event.content_type, &event.body)?;
+        let mut heard = device.plan.codec.decode_with(&event.content_type, &event.body, pictures)?;
         let received = (self.now)();
         let wiring = &device.plan.wiring;
         submitting::numbered(&self.metrics, &wiring.device, heard.number);
         let inputs = submitting::inputs_of(&self.metrics, wiring, heard.says, received);
-        for input in &inputs {
+        let mut delivery = Delivery { inputs, ..Delivery::default() };
+        for input in &mut delivery.inputs {
             if let Input::PlateRead(read) = input {
                 self.metrics.plate_heard(read.lane.as_str(), &read.event, read_at);
+                let taken = self.desk.take(read, whole(&self.metrics, std::mem::take(&mut heard.pictures)));
+                read.photos = taken.hashes;
+                delivery.photos.extend(taken.kept);
             }
         }
-        Ok(inputs)
+        Ok(delivery)
+    }
+
+    /// One more picture of the last vehicle; with the last one it is told of again. A picture of nothing that is known is
+    /// passed over.
+    fn pictured(&self, device: &Device, last: &mut Option<Vehicle>, picture: Event) -> Option<Delivery> {
+        let vehicle = last.as_mut()?;
+        vehicle.pictures.push(picture);
+        let is_all = vehicle.pictures.len() >= device.plan.codec.pictures_of_stream();
+        if is_all { self.complete(device, last.take()) } else { None }
+    }
+
+    /// A vehicle once more, with its pictures, where there are any: the event is known and the pictures are news.
+    fn complete(&self, device: &Device, vehicle: Option<Vehicle>) -> Option<Delivery> {
+        let Vehicle { event, pictures } = vehicle.filter(|vehicle| !vehicle.pictures.is_empty())?;
+        let parts: Vec<PartOf> = pictures.iter().map(Event::as_part).collect();
+        let delivery = self.delivery_of(device, &event, &parts).ok()?;
+        let is_pictured = |input: &Input| matches!(input, Input::PlateRead(read) if read.photos.is_some());
+        delivery.inputs.iter().any(is_pictured).then_some(delivery)
     }
 
     fn reject(&self, device: &Device, rejection: &Rejection, warned: &mut Sparing) {
@@ -204,14 +265,17 @@ impl Shared {
         }
     }
 
-    /// The link is up while every stream is.
-    fn comes(&self) {
-        let up = self.up.fetch_add(1, Ordering::SeqCst) + 1;
-        self.metrics.link_up(&self.id, up == self.count);
+    /// The link is up while one of its streams is.
+    fn comes(&self, line: &str) {
+        self.metrics.link_up(line, true);
+        self.up.fetch_add(1, Ordering::SeqCst);
+        self.metrics.link_up(&self.id, true);
     }
 
-    fn goes(&self) {
-        self.up.fetch_sub(1, Ordering::SeqCst);
-        self.metrics.link_up(&self.id, false);
+    fn goes(&self, line: &str) {
+        self.metrics.link_up(line, false);
+        if self.up.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.metrics.link_up(&self.id, false);
+        }
     }
 }

@@ -116,6 +116,7 @@ pub fn answered(metrics: &Metrics, lane: LaneId, command: CommandId, answer: Com
         CommandAnswer::Refused(_) => "refused",
         CommandAnswer::Unconfirmed(_) => "unconfirmed",
         CommandAnswer::Silent(_) => "silent",
+        CommandAnswer::NotSent(_) => "not_sent",
     };
     metrics.command_answered(lane.as_str(), word);
     match &answer {
@@ -123,6 +124,7 @@ pub fn answered(metrics: &Metrics, lane: LaneId, command: CommandId, answer: Com
         CommandAnswer::Refused(why) => tracing::warn!(%lane, %command, why, "the device refused the raise"),
         CommandAnswer::Unconfirmed(why) => tracing::debug!(%lane, %command, why, "the raise is on its way"),
         CommandAnswer::Silent(why) => tracing::warn!(%lane, %command, why, "the outcome of the raise is unknown"),
+        CommandAnswer::NotSent(why) => tracing::warn!(%lane, %command, why, "the raise was not sent"),
     }
     Input::BarrierAnswered { lane, command, answer }
 }

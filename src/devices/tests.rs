@@ -5,6 +5,7 @@ mod broker;
 mod check;
 mod gateway;
 mod line;
+mod polling;
 mod pulse;
 mod push;
 mod readers;
@@ -120,6 +121,55 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
         "silent_ms is 5; allowed: 500 to 3600000",
     );
     mistake("id = \"exit-1\"", "id = \"exit 1\"", "\"exit 1\" cannot name a lane");
+}
+
+#[test]
+fn what_is_asked_over_http_has_an_address_and_what_cannot_be_asked_otherwise_must_have_one() {
+    let own = tempfile::tempdir().expect("a directory");
+    let profile = include_str!("../../device-profiles/example/http-camera.toml");
+    let told = "[command.request]\nmethod = \"PUT\"\npath = \"/told\"\ntimeout_ms = 3000\n";
+    let ours = profile.replace("name = \"trigger\"", "name = \"say\"\nargs.text = { type = \"text\", max = 40 }");
+    assert_ne!(ours, profile);
+    std::fs::write(own.path().join("camera.toml"), ours).expect("written");
+    let head = "[profile]\nid = \"own/display\"\nvendor = \"a\"\nproduct = \"b\"\nlink = \"http\"\n";
+    let text = "[command.args]\ntext = { type = \"text\", max = 40 }\n";
+    let display = format!("{head}[[command]]\nname = \"show\"\nack = \"device\"\n{told}{text}");
+    std::fs::write(own.path().join("display.toml"), display).expect("written");
+    let catalogue = Catalogue::load(Some(own.path())).expect("right");
+    let (address, lacks) = ("address = \"192.0.2.7\"", "lacks its address: it is asked over HTTP");
+    for (camera, display, lane, wrong) in [
+        (address, address, "display = \"sign\"\nspeaker = \"cam\"", None),
+        ("", address, "display = \"sign\"", None),
+        ("", address, "speaker = \"cam\"", Some("cam lacks its address")),
+        (address, "", "display = \"sign\"", Some(lacks)),
+        (address, "", "", Some(lacks)),
+    ] {
+        let settings = format!(
+            r#"
+            links = [{{ id = "posts", kind = "http-push", listen = "127.0.0.1:0" }}]
+            [[devices]]
+            id = "cam"
+            profile = "example/http-camera"
+            link = "posts"
+            params = {{ sn = "a1" }}
+            {camera}
+            [[devices]]
+            id = "sign"
+            profile = "own/display"
+            link = "posts"
+            {display}
+            [[lanes]]
+            id = "entry-1"
+            direction = "entry"
+            camera = "cam"
+            barrier = {{ device = "cam", output = 0, pulse_ms = 500 }}
+            {lane}
+            "#
+        );
+        let found = planned(&settings, &catalogue).err().into_iter().flatten();
+        let found: String = found.map(|mistake| format!("{mistake}\n")).collect();
+        assert!(wrong.map_or(found.is_empty(), |wrong| found.contains(wrong)), "{settings}\n{found}");
+    }
 }
 
 #[test]

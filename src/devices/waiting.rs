@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::order::Order;
-use crate::profile::language::{REFILL, WHITELIST_ADD, WHITELIST_DELETE};
+use crate::profile::language::{WHITELIST_ADD, WHITELIST_DELETE};
 use crate::profile::template::Value;
 
 /// How long a command waits for the device to ask. Later, another vehicle could stand there.
@@ -45,7 +45,7 @@ impl Waiting {
     /// raise, the new one.
     pub fn put(&self, order: Order) -> Option<Order> {
         let within = match order.command.as_str() {
-            WHITELIST_ADD | WHITELIST_DELETE | REFILL => REMEMBERED_WITHIN,
+            WHITELIST_ADD | WHITELIST_DELETE => REMEMBERED_WITHIN,
             _ => CARRIED_WITHIN,
         };
         let mut orders = self.orders();

@@ -199,7 +199,7 @@ fn still_there(work: &mut Work<'_>, mut raised: Raised) {
     if raised.on_passage {
         return;
     }
-    if raised.is_uncertain() {
+    if raised.is_uncertain() || raised.is_not_sent() {
         return raise_again(work, raised);
     }
     if work.lane.arrival

@@ -108,7 +108,7 @@ pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &Comman
         return false;
     }
     let (lane, command, answer) = (work.lane_id.clone(), command.clone(), answer.clone());
-    if matches!(answer, CommandAnswer::Refused(_)) {
+    if matches!(answer, CommandAnswer::Refused(_) | CommandAnswer::NotSent(_)) {
         work.lane.lowering = None;
     }
     work.records.push(Record::BarrierLowered(LowerStep { lane, command, answer: Some(answer) }));

@@ -105,7 +105,12 @@ pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &Comman
     let Some(held) = work.lane.emergency.clone().filter(|held| held.command == *command) else { return };
     match answer {
         CommandAnswer::Accepted => {}
-        CommandAnswer::Refused(why) | CommandAnswer::Silent(why) | CommandAnswer::Unconfirmed(why) if !held.told => {
+        CommandAnswer::Refused(why)
+        | CommandAnswer::Silent(why)
+        | CommandAnswer::Unconfirmed(why)
+        | CommandAnswer::NotSent(why)
+            if !held.told =>
+        {
             work.records.push(Record::BarrierAnswered {
                 lane: work.lane_id.clone(),
                 command: command.clone(),
@@ -114,7 +119,10 @@ pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &Comman
             work.alarm("emergency_uncertain", format!("Emergency: open {} by hand; {why}", work.lane_id));
             work.lane.emergency = Some(Emergency { told: true, ..held });
         }
-        CommandAnswer::Refused(_) | CommandAnswer::Silent(_) | CommandAnswer::Unconfirmed(_) => {}
+        CommandAnswer::Refused(_)
+        | CommandAnswer::Silent(_)
+        | CommandAnswer::Unconfirmed(_)
+        | CommandAnswer::NotSent(_) => {}
     }
 }
 

@@ -431,8 +431,13 @@ impl Raised {
     pub fn is_uncertain(&self) -> bool {
         match self.answer {
             Some(CommandAnswer::Refused(_) | CommandAnswer::Silent(_) | CommandAnswer::Unconfirmed(_)) => true,
-            Some(CommandAnswer::Accepted) | None => false,
+            Some(CommandAnswer::Accepted | CommandAnswer::NotSent(_)) | None => false,
         }
+    }
+
+    /// Whether the command for it never left the box.
+    pub fn is_not_sent(&self) -> bool {
+        matches!(self.answer, Some(CommandAnswer::NotSent(_)))
     }
 }
 

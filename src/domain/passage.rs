@@ -154,6 +154,9 @@ pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &Comman
         CommandAnswer::Refused(why) | CommandAnswer::Silent(why) => {
             work.alarm("raise_uncertain", format!("Nobody knows if the barrier of {} went up: {why}", work.lane_id));
         }
+        CommandAnswer::NotSent(why) => {
+            work.alarm("raise_not_sent", format!("The barrier of {} was not told to go up: {why}", work.lane_id));
+        }
     }
 }
 

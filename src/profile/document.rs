@@ -117,12 +117,14 @@ fn part(bytes: &[u8]) -> Option<PartOf<'_>> {
         line.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
     };
     let disposition = header("content-disposition").unwrap_or_default();
-    let word = |name: &str| {
-        let pieces = disposition.split(';').filter_map(|piece| piece.trim().split_once('='));
-        pieces.filter(|(key, _)| *key == name).map(|(_, value)| value.trim_matches('"')).next().unwrap_or_default()
-    };
-    let (name, filename) = (word("name"), word("filename"));
+    let (name, filename) = (word(disposition, "name"), word(disposition, "filename"));
     Some(PartOf { name, filename, content_type: header("content-type").unwrap_or_default(), bytes: body })
+}
+
+/// A word of a part's disposition; empty where it is not there.
+pub fn word<'d>(disposition: &'d str, name: &str) -> &'d str {
+    let pieces = disposition.split(';').filter_map(|piece| piece.trim().split_once('='));
+    pieces.filter(|(key, _)| *key == name).map(|(_, value)| value.trim_matches('"')).next().unwrap_or_default()
 }
 
 fn json(body: &[u8]) -> Result<Value, Rejection> {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::document::{self, Document, type_of};
+use super::document::{self, Document, PartOf, type_of};
 use super::join::joined;
 use super::json::{Body, scalar};
 use super::language::Message;
-use super::language::http::{HttpCommand, HttpWords, InReply, Login};
+use super::language::http::{HttpCommand, HttpPoll, HttpWords, InReply, Login};
 use super::meaning;
 use super::statement::{CannotSend, DeviceAnswer, Picture, Rejection, Statement};
 use super::template::{self, Values};
@@ -108,6 +108,13 @@ impl HttpCodec {
         Some((template::plain(stream.path.get_ref(), &self.params)?, *stream.silent_ms.get_ref()))
     }
 
+    /// What is asked again and again, and after how many milliseconds.
+    pub fn polls(&self) -> Vec<(Call, u64)> {
+        let call =
+            |poll: &HttpPoll| Some((self.call(poll.command.get_ref(), &Values::new()).ok()?, *poll.every_ms.get_ref()));
+        self.words.polls.iter().filter_map(call).collect()
+    }
+
     /// What a post says. [`Rejection::NotForThis`] where it names another device.
     pub fn decode(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Heard, Rejection> {
         let messages = self.routes.get(path).ok_or(Rejection::UnknownTopic)?;
@@ -116,17 +123,34 @@ impl HttpCodec {
         self.said(messages.iter().map(|number| &self.words.messages[*number]), content_type, &document)
     }
 
-    /// What one part of the device's stream says.
+    /// What one part of the device's stream says, or its answer to a poll.
     pub fn decode_event(&self, content_type: &str, body: &[u8]) -> Result<Heard, Rejection> {
-        let document = document::read(content_type, body)?;
+        self.decode_with(content_type, body, &[])
+    }
+
+    /// The same with the pictures that came behind it in the stream.
+    pub fn decode_with(&self, content_type: &str, body: &[u8], pictures: &[PartOf]) -> Result<Heard, Rejection> {
+        let mut document = document::read(content_type, body)?;
+        document.parts.extend(pictures);
         let of_stream = self.words.messages.iter().filter(|message| message.paths.is_empty());
         self.said(of_stream, content_type, &document)
+    }
+
+    /// How many pictures a message of the stream brings at most.
+    pub fn pictures_of_stream(&self) -> usize {
+        let of_stream = self.words.messages.iter().filter(|message| message.paths.is_empty());
+        of_stream.map(|message| message.pictures.len()).max().unwrap_or(0)
     }
 
     /// What carries a command; `None` where the product has no such command.
     pub fn carrier(&self, command: &str) -> Option<Carrier> {
         let words = self.command(command)?;
         Some(if words.in_reply.is_empty() { Carrier::Request } else { Carrier::Reply })
+    }
+
+    /// Whether anything is asked of the device besides a stream.
+    pub fn is_asked(&self) -> bool {
+        self.words.commands.iter().any(|command| command.request.is_some())
     }
 
     /// Whether the answer of this name may carry the command.

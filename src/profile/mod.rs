@@ -269,7 +269,8 @@ impl Profile {
     /// and again.
     pub fn is_heard_always(&self) -> bool {
         match &self.words {
-            Words::Mqtt(_) | Words::Http(_) => self.emits(Emits::KeepAlive),
+            Words::Mqtt(_) => self.emits(Emits::KeepAlive),
+            Words::Http(words) => self.emits(Emits::KeepAlive) || !words.polls.is_empty(),
             Words::Serial(words) => !words.polls.is_empty(),
             Words::Modbus(words) => !words.polls.is_empty(),
             Words::Wiegand(_) => false,

@@ -1,9 +1,10 @@
 //! Events out of an HTTP answer that never ends: parts between boundaries, whatever lengths the device claims for them.
 
-use super::document;
+use super::document::{self, PartOf};
 use super::layout::Fault;
+use super::statement::PICTURE_BYTES_MAX;
 
-/// The longest part that is looked at, in bytes. Pictures are longer and are passed over.
+/// The longest part that is looked at, in bytes. Longer pictures are passed over.
 pub const PART_BYTES_MAX: usize = 256 * 1024;
 /// The longest run of headers before a part.
 const HEAD_BYTES_MAX: usize = 4 * 1024;
@@ -13,8 +14,22 @@ const HEAD_BYTES_MAX: usize = 4 * 1024;
 pub struct Event {
     /// Its content type; empty where the device names none.
     pub content_type: String,
+    /// The name of its part: that of its file, else that in a form; empty where the device gives none.
+    pub name: String,
     /// Its bytes.
     pub body: Vec<u8>,
+}
+
+impl Event {
+    /// Whether it is a picture, and no document.
+    pub fn is_picture(&self) -> bool {
+        is_picture(&self.content_type)
+    }
+
+    /// The same as a part of one body.
+    pub fn as_part(&self) -> PartOf<'_> {
+        PartOf { name: &self.name, filename: &self.name, content_type: &self.content_type, bytes: &self.body }
+    }
 }
 
 /// The bytes of one stream that have come and are not yet an event.
@@ -38,7 +53,7 @@ enum State {
     /// After a boundary.
     Head,
     /// In a part's body.
-    Body { content_type: String },
+    Body { content_type: String, name: String },
 }
 
 impl Events {
@@ -62,17 +77,21 @@ impl Events {
         found
     }
 
-    /// The stream pauses: a document that is whole need not wait for the boundary after it.
+    /// The stream pauses: a document or a picture that is whole need not wait for the boundary after it.
     pub fn settled(&mut self) -> Option<Event> {
-        let State::Body { content_type } = &self.state else { return None };
-        let is_whole = matches!(self.bytes.trim_ascii_end().last(), Some(b'>' | b'}' | b']'))
-            && document::read(content_type, &self.bytes).is_ok();
+        let State::Body { content_type, name } = &self.state else { return None };
+        let is_whole = if is_picture(content_type) {
+            without_line_end(&self.bytes).ends_with(JPEG_END)
+        } else {
+            matches!(self.bytes.trim_ascii_end().last(), Some(b'>' | b'}' | b']'))
+                && document::read(content_type, &self.bytes).is_ok()
+        };
         if !is_whole {
             return None;
         }
-        let content_type = content_type.clone();
+        let (content_type, name) = (content_type.clone(), name.clone());
         self.enter(State::Between);
-        Some(Event { content_type, body: std::mem::take(&mut self.bytes) })
+        Some(event(content_type, name, std::mem::take(&mut self.bytes)))
     }
 
     /// Whether something has come whose end is not known.
@@ -85,9 +104,9 @@ impl Events {
         match &self.state {
             State::Between => self.seek(),
             State::Head => self.head(found),
-            State::Body { content_type } => {
-                let content_type = content_type.clone();
-                self.body(content_type, found)
+            State::Body { content_type, name } => {
+                let (content_type, name) = (content_type.clone(), name.clone());
+                self.body(content_type, name, found)
             }
         }
     }
@@ -114,7 +133,7 @@ impl Events {
         if matches!(self.bytes.get(blank), Some(b'<' | b'{' | b'[')) {
             // A part without headers.
             self.bytes.drain(..blank);
-            self.enter(State::Body { content_type: String::new() });
+            self.enter(State::Body { content_type: String::new(), name: String::new() });
             return true;
         }
         let Some(end) = head_end(&self.bytes[blank..]) else {
@@ -127,27 +146,32 @@ impl Events {
         };
         let head = String::from_utf8_lossy(&self.bytes[blank..blank + end]).into_owned();
         self.bytes.drain(..blank + end);
-        let named = head.lines().filter_map(|line| line.split_once(':'));
-        let content_type = named.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("content-type"));
-        let content_type = content_type.map_or("", |(_, value)| value.trim()).to_owned();
-        self.enter(State::Body { content_type });
+        let header = |wanted: &str| {
+            let mut named = head.lines().filter_map(|line| line.split_once(':'));
+            let found = named.find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
+            found.map_or("", |(_, value)| value.trim())
+        };
+        let disposition = header("content-disposition");
+        let names = ["filename", "name"].map(|key| document::word(disposition, key));
+        let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default().to_owned();
+        self.enter(State::Body { content_type: header("content-type").to_owned(), name });
         true
     }
 
-    fn body(&mut self, content_type: String, found: &mut Vec<Result<Event, Fault>>) -> bool {
+    fn body(&mut self, content_type: String, name: String, found: &mut Vec<Result<Event, Fault>>) -> bool {
         if let Some((begin, _)) = self.delimiter() {
             let rest = self.bytes.split_off(begin);
-            let mut body = std::mem::replace(&mut self.bytes, rest);
-            body.truncate(body.trim_ascii_end().len());
-            if !body.is_empty() {
-                found.push(Ok(Event { content_type, body }));
+            let event = event(content_type, name, std::mem::replace(&mut self.bytes, rest));
+            if !event.body.is_empty() {
+                found.push(Ok(event));
             }
             self.enter(State::Between);
             return true;
         }
-        if self.bytes.len() > PART_BYTES_MAX {
-            // A picture is known by its type, and nothing is lost with it.
-            if !content_type.starts_with("image/") {
+        let most = if is_picture(&content_type) { PICTURE_BYTES_MAX } else { PART_BYTES_MAX };
+        if self.bytes.len() > most {
+            // A picture is known by its type, and no vehicle is lost with it.
+            if !is_picture(&content_type) {
                 found.push(Err(Fault::TooLong));
             }
             self.enter(State::Between);
@@ -173,6 +197,24 @@ impl Events {
             (dashes >= 2 && is_line).then_some((begin, at + self.boundary.len()))
         })
     }
+}
+
+/// What a picture in JPEG ends with.
+const JPEG_END: &[u8] = b"\xFF\xD9";
+
+fn is_picture(content_type: &str) -> bool {
+    content_type.trim_start().to_ascii_lowercase().starts_with("image/")
+}
+
+/// A picture keeps every byte that is its own: what it is known by is made of them all.
+fn event(content_type: String, name: String, mut body: Vec<u8>) -> Event {
+    let end = if is_picture(&content_type) { without_line_end(&body).len() } else { body.trim_ascii_end().len() };
+    body.truncate(end);
+    Event { content_type, name, body }
+}
+
+fn without_line_end(bytes: &[u8]) -> &[u8] {
+    bytes.strip_suffix(b"\r\n").or(bytes.strip_suffix(b"\n")).unwrap_or(bytes)
 }
 
 /// The end of a line and a handful of dashes, which stand before a boundary.
@@ -207,6 +249,7 @@ mod tests {
                 let found: Vec<_> = stream.as_bytes().chunks(size).flat_map(|piece| events.take(piece)).collect();
                 let expect = Event {
                     content_type: "application/xml; charset=\"UTF-8\"".to_owned(),
+                    name: String::new(),
                     body: XML.as_bytes().to_vec(),
                 };
                 assert_eq!(found, [Ok(expect.clone()), Ok(expect)], "{claim:?} {boundary} in pieces of {size}");
@@ -230,17 +273,32 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_passed_over_and_endless_parts_given_up() {
+    fn a_picture_comes_with_its_name_and_all_its_bytes_when_the_stream_pauses_or_goes_on() {
         let mut events = Events::new("multipart/mixed; boundary=b").expect("a stream");
-        let long = vec![b'x'; PART_BYTES_MAX * 3];
+        let head = "Content-Disposition: form-data; name=\"a\"; filename=\"b.jpg\"\r\nContent-Type: image/jpeg\r\n\r\n";
+        let bytes = [&b"\xFF\xD8 --c \r\n\xFF\xD9 \n"[..], JPEG_END].concat();
+        let picture = Event { content_type: "image/jpeg".to_owned(), name: "b.jpg".to_owned(), body: bytes.clone() };
+        assert!(events.take(format!("--b\r\n{head}").as_bytes()).is_empty());
+        assert!(events.take(&bytes[..12]).is_empty());
+        assert_eq!(events.settled(), None, "half a picture");
+        assert!(events.take(&bytes[12..]).is_empty());
+        assert_eq!(events.settled(), Some(picture.clone()));
+        let next = [format!("\r\n--b\r\n{head}").as_bytes(), &bytes, b"\r\n--b\r\n"].concat();
+        assert_eq!(events.take(&next), [Ok(picture)]);
+    }
+
+    #[test]
+    fn long_pictures_are_passed_over_and_endless_parts_given_up() {
+        let mut events = Events::new("multipart/mixed; boundary=b").expect("a stream");
+        let long = vec![b'x'; PICTURE_BYTES_MAX + PART_BYTES_MAX];
         assert!(events.take(b"--b\r\nContent-Type: image/jpeg\r\n\r\n").is_empty());
         assert!(events.take(&long).is_empty());
-        assert!(events.bytes.len() <= PART_BYTES_MAX + HEAD_BYTES_MAX, "bounded");
+        assert!(events.bytes.len() <= PICTURE_BYTES_MAX, "bounded");
         assert!(events.take(b"\r\n--b\r\nContent-Type: text/plain\r\n\r\n").is_empty());
         assert_eq!(events.take(&long), [Err(Fault::TooLong)]);
         assert!(events.take(b"\r\n--b\r\n").is_empty());
         assert_eq!(events.take(&long), [Err(Fault::TooLong)], "endless headers");
-        let event = Event { content_type: "text/xml".to_owned(), body: b"<a/>".to_vec() };
+        let event = Event { content_type: "text/xml".to_owned(), name: String::new(), body: b"<a/>".to_vec() };
         assert_eq!(events.take(b"\r\n--b\r\nContent-type:text/xml\r\n\r\n<a/>\r\n--b--\r\n"), [Ok(event)]);
     }
 

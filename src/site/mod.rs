@@ -320,14 +320,14 @@ impl Site {
         self.own_up(unsent)
     }
 
-    /// A raise that no device room would take is uncertain, like one that a device did not answer.
+    /// A raise that no device room would take is answered like one that a link could not send.
     fn own_up(&mut self, unsent: Vec<BarrierMove>) -> anyhow::Result<()> {
         if unsent.is_empty() {
             return Ok(());
         }
         let mut batch = Batch::default();
         for BarrierMove { lane, command, .. } in unsent {
-            let answer = CommandAnswer::Silent("the device room is not taking commands".to_owned());
+            let answer = CommandAnswer::NotSent("the device room is not taking commands".to_owned());
             let input = Input::BarrierAnswered { lane, command, answer };
             batch.take(self.core.step(input, self.clock.now())?, false);
         }

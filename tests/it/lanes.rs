@@ -312,6 +312,21 @@ fn an_uncertain_raise_is_repeated_only_for_a_vehicle_that_still_stands_there() {
 }
 
 #[test]
+fn a_raise_that_never_left_the_box_is_told_as_such_and_repeated_for_a_vehicle_that_still_stands_there() {
+    let mut story = Story::new();
+    story.arrival("in", true);
+    story.read("in", PLATE);
+    story.answer("in", CommandAnswer::NotSent("the port is not there".to_owned()));
+    story.seconds(20);
+    assert_eq!(story.commands.len(), 1, "not by itself");
+    assert_eq!(story.read("in", PLATE), 1, "a fresh read proves that it waits");
+    story.answer("in", CommandAnswer::Accepted);
+    story.drive_through("in");
+    assert_eq!(story.stays(), ["粤B12345 open - 0 0"]);
+    assert_eq!(story.alarms(), ["raise_not_sent"]);
+}
+
+#[test]
 fn a_passage_that_nobody_saw_is_listed() {
     let mut story = Story::new();
     story.read("in", PLATE);

@@ -12,7 +12,7 @@ use crate::devices::wiring::InputRole;
 use crate::domain::event::LaneId;
 use crate::profile::Codec;
 use crate::profile::http::Carrier;
-use crate::profile::language::{Arg, Emits, RAISE, TUNNEL};
+use crate::profile::language::{Arg, Emits, RAISE, TUNNEL, WHITELIST_ADD};
 use crate::profile::mistake::{Mistake, Source, one_of};
 use crate::profile::modbus::Framing;
 
@@ -102,10 +102,11 @@ impl Check<'_> {
         }
     }
 
-    /// A stream and a command that is a request need to know where, and nothing else does.
+    /// What is asked over HTTP may have an address. It needs one where there is no other way to it: for a stream, for a raise
+    /// or a list that are requests, and where it never posts.
     pub fn own_address(&mut self, config: &DeviceConfig, codec: &Codec, link: Option<&LinkConfig>) {
         let is_stream = link.is_some_and(|link| *link.kind.get_ref() == LinkKind::HttpStream);
-        let asks = match codec {
+        let (needs, may) = match codec {
             Codec::Http(codec) => {
                 if is_stream && codec.stream().is_none() {
                     let wrong = format!("{} has no stream", config.profile.get_ref());
@@ -115,19 +116,27 @@ impl Check<'_> {
                     let wrong = format!("{} is told in answers to its posts", config.profile.get_ref());
                     self.wrong(&config.link, wrong, "a link of kind http-push".to_owned());
                 }
-                is_stream || codec.carrier(RAISE) == Some(Carrier::Request)
+                let is_request = |command: &str| codec.carrier(command) == Some(Carrier::Request);
+                let keeps_list = config.whitelist.is_some() && is_request(WHITELIST_ADD);
+                let is_only_asked = codec.is_asked() && codec.paths().next().is_none();
+                (is_stream || is_request(RAISE) || keeps_list || is_only_asked, is_stream || codec.is_asked())
             }
-            Codec::Mqtt(_) | Codec::Modbus(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => false,
+            Codec::Mqtt(_) | Codec::Modbus(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => (false, false),
         };
-        if asks && config.address.is_none() {
-            let wrong = format!("{} lacks its address: it is asked over HTTP", config.id.get_ref());
-            self.wrong(&config.id, wrong, "address = \"192.168.1.64\", with username and password".to_owned());
+        if needs && config.address.is_none() {
+            self.lacks_address(config, &config.id);
         }
-        if let Some(address) = config.address.as_ref().filter(|_| !asks) {
+        if let Some(address) = config.address.as_ref().filter(|_| !may) {
             let wrong = "nothing is asked of this device".to_owned();
-            let allowed = "address only where the raise is a request, or on a link of kind http-stream".to_owned();
+            let allowed = "address only where a command is a request, or on a link of kind http-stream".to_owned();
             self.wrong(address, wrong, allowed);
         }
+    }
+
+    /// `at` is what needs it.
+    pub fn lacks_address(&mut self, config: &DeviceConfig, at: &Spanned<String>) {
+        let wrong = format!("{} lacks its address: it is asked over HTTP", config.id.get_ref());
+        self.wrong(at, wrong, "address = \"192.168.1.64\", with username and password".to_owned());
     }
 
     /// A reader's key stands where others have their password.

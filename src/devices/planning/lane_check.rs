@@ -7,8 +7,9 @@ use super::check::Check;
 use crate::devices::settings::{DeviceConfig, LaneConfig};
 use crate::domain::event::LaneId;
 use crate::domain::plate::told::End;
-use crate::profile::Profile;
+use crate::profile::http::Carrier;
 use crate::profile::language::{Emits, FREE_BAYS, LOWER, PAY_SCREEN, SAY, SHOW, WHITELIST_ADD, WHITELIST_DELETE};
+use crate::profile::{Codec, Profile};
 
 /// No camera holds more.
 const PLATES: std::ops::RangeInclusive<u32> = 1..=50_000;
@@ -52,6 +53,13 @@ impl Check<'_> {
                 let allowed = format!("a device whose profile has the command {}", orders.join(" or "));
                 self.wrong(named, format!("{id} {wrong}"), allowed);
                 continue;
+            }
+            let is_request = |order: &str| match &device.codec {
+                Codec::Http(codec) => codec.carrier(order) == Some(Carrier::Request),
+                Codec::Mqtt(_) | Codec::Modbus(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => false,
+            };
+            if device.config.address.is_none() && orders.iter().any(|order| is_request(order)) {
+                self.lacks_address(device.config, named);
             }
             let own = lane.id.get_ref();
             let other = device.sign_of.get_or_insert_with(|| own.clone()).clone();

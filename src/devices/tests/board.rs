@@ -66,7 +66,7 @@ async fn a_board_without_an_answer_is_lost_and_comes_back() {
     board.hears().await;
     board.hears().await;
     site.raise("exit-1", "box/1/7/0").await;
-    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Silent("the board does not answer".to_owned()));
+    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::NotSent("the board does not answer".to_owned()));
     for reason in ["wrong-checksum", "frame-cut-off"] {
         assert_eq!(site.metrics.rejections("devices", reason), 1, "{reason}");
     }
@@ -85,7 +85,7 @@ async fn a_port_that_is_pulled_out_is_opened_again() {
     drop(board);
     site.until(|metrics| !metrics.is_link_up("bus")).await;
     site.raise("exit-1", "box/1/7/0").await;
-    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Silent("the port is not there".to_owned()));
+    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::NotSent("the port is not there".to_owned()));
     let mut board = Board::plug_in(directory.path());
     board.inputs_are(INPUTS_0_AND_2).await;
     assert_eq!(site.committed().await, arrival(true));

@@ -100,9 +100,9 @@ async fn a_raise_that_nobody_hears_is_known_at_once() {
     let port = free_port();
     let mut site = Site::start(settings(port, None));
     site.raise("entry-1", "box/1/8/0").await;
-    assert_eq!(site.answer("box/1/8/0").await, CommandAnswer::Silent("not connected to the broker".to_owned()));
+    assert_eq!(site.answer("box/1/8/0").await, CommandAnswer::NotSent("not connected to the broker".to_owned()));
     site.raise("no-such-lane", "box/1/9/0").await;
-    assert_eq!(site.answer("box/1/9/0").await, CommandAnswer::Silent("the lane has no barrier".to_owned()));
+    assert_eq!(site.answer("box/1/9/0").await, CommandAnswer::NotSent("the lane has no barrier".to_owned()));
 }
 
 #[tokio::test]

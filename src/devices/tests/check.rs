@@ -97,7 +97,7 @@ async fn a_talk_with_a_camera_takes_nothing_from_the_daemon() {
     assert!(daemon.inputs.try_recv().is_err(), "a sign of life is no input");
 }
 
-fn told(found: &[Finding], device: &str, verdict: Verdict, seen: &str, advice: &str) {
+pub(super) fn told(found: &[Finding], device: &str, verdict: Verdict, seen: &str, advice: &str) {
     let finding = found.iter().find(|finding| finding.device == device).expect("every device has a line");
     assert_eq!(finding.verdict, verdict, "{finding}");
     assert!(finding.seen.contains(seen), "{finding}\nshould say\n{seen}");

@@ -57,7 +57,7 @@ async fn a_plug_that_is_pulled_or_falls_silent_is_connected_again() {
     let silent = plugged_in(&listener).await;
     site.until(|metrics| metrics.rejections("devices", "no-answer") >= 3).await;
     site.raise("exit-1", "box/1/7/0").await;
-    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Silent("the board does not answer".to_owned()));
+    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::NotSent("the board does not answer".to_owned()));
     let mut board = plugged_in(&listener).await;
     drop(silent);
     let telling = async {

@@ -96,7 +96,7 @@ async fn a_card_without_power_is_lost_and_comes_back() {
     let mut site = Site::start(settings(directory.path(), 200, ""));
     site.until(|metrics| metrics.rejections("devices", "no-answer") >= 3).await;
     site.raise("exit-1", "box/1/7/0").await;
-    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Silent("the device does not answer".to_owned()));
+    assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::NotSent("the device does not answer".to_owned()));
     let waiting = async {
         loop {
             card.inputs_are(INPUTS_NONE).await;

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::Command;
 
 use super::*;
+use crate::profile::template::Value;
 
 pub(super) const PLATE: &str = r#"{"AlarmInfoPlate":{"channel":0,"serialno":"0f823866-d2dc45ab","result":{"PlateResult":{"colorType":1,"confidence":94,"isoffline":0,"license":"粤B12345","timeStamp":{"Timeval":{"sec":1772294399,"usec":638740}},"triggerType":8,"plateid":90813}}}}"#;
 
@@ -108,6 +109,54 @@ async fn endless_slow_and_strange_posts_are_bounded() {
     slow.write_all(b"POST /vzenith HTTP/1.1\r\nHost: ").await.expect("written");
     let mut rest = Vec::new();
     timeout(PATIENCE, slow.read_to_end(&mut rest)).await.expect("the box hangs up").expect("read");
+}
+
+/// The fifth order for the list pushes out the first: so four of them wait for the next poll. On one thread the link learns of
+/// the commit before it learns of the raise.
+#[tokio::test]
+async fn orders_for_a_list_keep_no_raise_out_of_the_answer_to_a_plate() {
+    let (mut site, address) = site().await;
+    let mut listing = JoinSet::new();
+    for n in 0..5 {
+        let (teller, plate) = (site.devices.teller(), Value::Text(format!("粤B1234{n}")));
+        let args = [("plate".to_owned(), plate)].into();
+        listing.spawn(async move { teller.tell("cam", "whitelist_delete", args).await });
+    }
+    let pushed_out = listing.join_next().await.expect("one of five").expect("it ran");
+    assert_eq!(pushed_out, Ok(Outcome::not_sent("newer commands came before the device asked")));
+    let posting = curl(address, "/vzenith", PLATE);
+    let _ = site.next().await.reply.send(Reply::Done);
+    site.raise("entry-1", "c1").await;
+    let answer = posting.await.expect("curl ran");
+    assert_eq!(answer, r#"{"Response_AlarmInfoPlate":{"info":"ok","channelNum":0,"is_pay":"true"}} 200"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_posts_from_two_addresses_keep_no_other_camera_waiting() {
+    let (mut site, address) = site().await;
+    let head = "POST /vzenith HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n{";
+    let mut slow = Vec::new();
+    for from in ["127.0.0.2", "127.0.0.3"] {
+        for n in 0..8 {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            socket.bind(SocketAddr::new(from.parse().expect("an address"), 0)).expect("bound");
+            let mut stream = socket.connect(address).await.expect("connected");
+            stream.write_all(head.as_bytes()).await.expect("written");
+            if n == 0 {
+                assert!(first_line(&mut stream).await.contains("100 Continue"), "its body is read");
+            }
+            slow.push(stream);
+        }
+    }
+    let posting = curl(address, "/vzenith", PLATE);
+    let _ = site.next().await.reply.send(Reply::Done);
+    assert!(posting.await.expect("curl ran").ends_with(" 200"));
+    assert_eq!(site.metrics.rejections("devices", "body-too-slow"), 0, "the slow ones are still at it");
+    // Who hangs up in the middle has not said too much.
+    slow.truncate(15);
+    slow.remove(0);
+    site.until(|metrics| metrics.rejections("devices", "body-broken") > 0).await;
+    assert_eq!(site.metrics.rejections("devices", "too-large"), 0);
 }
 
 async fn first_line(stream: &mut TcpStream) -> String {

@@ -4,7 +4,10 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::super::check::{Verdict, talk};
+use super::check::told;
 use super::*;
+use crate::domain::event::PlateRead;
 
 #[tokio::test]
 async fn events_come_at_once_whatever_length_is_claimed_and_the_stream_is_opened_again() {
@@ -41,6 +44,7 @@ async fn a_raise_goes_beside_the_stream_with_the_next_number_of_the_login() {
     let camera = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let mut site = Site::start(settings(&camera));
     let _stream = opened(&camera).await;
+    site.until(|metrics| metrics.is_link_up("events")).await;
     for (number, answer, expect) in [
         ("nc=00000002", "<ResponseStatus><statusCode>1</statusCode></ResponseStatus>", CommandAnswer::Accepted),
         (
@@ -70,14 +74,87 @@ async fn a_refused_login_is_not_tried_again_and_again() {
     }
     site.until(|metrics| metrics.rejections("devices", "login-refused") == 1).await;
     site.raise("exit-1", "c1").await;
-    let CommandAnswer::Silent(why) = site.answer("c1").await else { panic!("nothing was asked") };
+    let CommandAnswer::NotSent(why) = site.answer("c1").await else { panic!("nothing was asked") };
     assert!(why.contains("nothing is asked for a minute"), "{why}");
+}
+
+#[tokio::test]
+async fn a_raise_waits_for_no_other_answer() {
+    let camera = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut site = Site::start(settings(&camera));
+    let _stream = opened(&camera).await;
+    site.until(|metrics| metrics.is_link_up("events")).await;
+    let teller = site.devices.teller();
+    let plate = crate::profile::template::Value::Text("粤B12345".to_owned());
+    let args = [("plate".to_owned(), plate)].into();
+    let listing = tokio::spawn(async move { teller.tell("cam", "whitelist_delete", args).await });
+    let (hanging, request) = asked(&camera).await;
+    assert!(request.starts_with("DELETE ") && request.contains("nc=00000002"), "{request}");
+    site.raise("exit-1", "c1").await;
+    let (mut call, request) = asked(&camera).await;
+    assert!(request.starts_with("PUT /ISAPI/Parking") && request.contains("nc=00000003"), "{request}");
+    send(&mut call, TAKEN).await;
+    assert_eq!(site.answer("c1").await, CommandAnswer::Accepted);
+    assert!(!listing.is_finished(), "and the list still waits");
+    drop(hanging);
+}
+
+#[tokio::test]
+async fn a_raise_that_went_out_is_sent_and_one_that_found_no_camera_is_not() {
+    let camera = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut site = Site::start(settings_with(&camera, "timeout_ms = 3000", "timeout_ms = 2500"));
+    let stream = opened(&camera).await;
+    site.until(|metrics| metrics.is_link_up("events")).await;
+    site.raise("exit-1", "c1").await;
+    let (hanging, _) = asked(&camera).await;
+    assert_eq!(site.answer("c1").await, CommandAnswer::Silent("no answer in time".to_owned()));
+    let sent = "gatepost_raises_sent_total{lane=\"exit-1\"} 1";
+    assert!(site.metrics.text().contains(sent), "whatever came of it");
+    drop((camera, stream, hanging));
+    site.raise("exit-1", "c2").await;
+    let CommandAnswer::NotSent(why) = site.answer("c2").await else { panic!("nobody was there") };
+    assert!(why.contains("was not reached"), "{why}");
+    assert!(site.metrics.text().contains(sent), "nothing went out");
+}
+
+#[tokio::test]
+async fn pictures_behind_an_event_are_told_of_when_all_are_there_and_hold_up_no_vehicle() {
+    let camera = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut site = Site::start(settings(&camera));
+    let mut stream = opened(&camera).await;
+    let (scene, crop) = (sample::jpeg(640, 360), sample::jpeg(120, 40));
+    let part = |name: &str| {
+        format!(
+            "\r\n--boundary\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"{name}\"\r\nContent-Type: image/jpeg\r\n\r\n"
+        )
+    };
+    for (event, with_scene) in [("a", true), ("b", false)] {
+        send(&mut stream, &format!("--boundary\r\nContent-Type: application/xml\r\n\r\n{}", plate(event))).await;
+        let Input::PlateRead(first) = site.committed().await else { panic!("a vehicle") };
+        assert_eq!((first.event.as_str(), &first.photos), (event, &None), "at once");
+        send(&mut stream, &part("licensePlatePicture.jpg")).await;
+        stream.write_all(&crop).await.expect("writable");
+        if with_scene {
+            send(&mut stream, &part("detectionPicture.jpg")).await;
+            // Nothing follows the last one: it counts all the same.
+            stream.write_all(&scene).await.expect("writable");
+        } else {
+            // Without all of them the next event ends the vehicle's.
+            send(&mut stream, &format!("\r\n--boundary\r\nContent-Type: application/xml\r\n\r\n{ALIVE}")).await;
+        }
+        let Input::PlateRead(again) = site.committed().await else { panic!("the same vehicle") };
+        let hashes = again.photos.clone().expect("its pictures");
+        assert_eq!((hashes.plate.is_some(), hashes.scene.is_some()), (true, with_scene));
+        assert_eq!(PlateRead { photos: None, ..again }, first);
+        send(&mut stream, "\r\n").await;
+    }
+    site.until(|metrics| metrics.photos_kept() == 3).await;
 }
 
 #[tokio::test]
 async fn a_stream_that_falls_silent_is_opened_again() {
     let camera = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let mut site = Site::start(settings_with(&camera, "silent_ms = 1000"));
+    let mut site = Site::start(settings_with(&camera, "silent_ms = 30000", "silent_ms = 1000"));
     let mut silent = opened(&camera).await;
     send(&mut silent, "--boundary\r\nContent-Type: application/xml\r\n\r\n<Event").await;
     let mut stream = opened_with(&camera, "nc=00000002").await;
@@ -85,7 +162,45 @@ async fn a_stream_that_falls_silent_is_opened_again() {
     assert_eq!(read(&mut site).await.0, "e");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_without_power_takes_no_other_of_its_link_away() {
+    // Another test may have installed it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let there = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let [good, dead] = [&there, &gone].map(|camera| camera.local_addr().expect("its address"));
+    drop(gone);
+    tokio::spawn(async move {
+        let mut streams = Vec::new();
+        loop {
+            let (mut call, request) = asked(&there).await;
+            let is_stream = request.contains("alertStream");
+            let rest =
+                if is_stream { "multipart/mixed; boundary=b\r\n\r\n" } else { "a/b\r\nContent-Length: 0\r\n\r\n" };
+            let answer = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: {rest}");
+            call.write_all(answer.as_bytes()).await.expect("writable");
+            streams.extend(is_stream.then_some(call));
+        }
+    });
+    let device = |id: &str, address: std::net::SocketAddr| {
+        format!(
+            r#"{{ id = "{id}", profile = "hikvision/isapi", link = "events", params = {{ name = "{id}" }}, address = "{address}" }}"#
+        )
+    };
+    let (good, dead) = (device("cam-good", good), device("cam-dead", dead));
+    let text =
+        format!("lanes = []\nlinks = [{{ id = \"events\", kind = \"http-stream\" }}]\ndevices = [{good}, {dead}]");
+    let now: Clock = Arc::new(|| UtcMs(1_772_294_400_000));
+    let found = talk(plan(&text).expect("right settings"), now, Duration::from_secs(2)).await;
+    told(&found, "cam-good", Verdict::Well, "heard", "");
+    told(&found, "cam-dead", Verdict::Fault, "it does not answer", "its address");
+}
+
 const REFUSED: &str = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Digest qop=\"auth\", realm=\"cam\", nonce=\"abc\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+const TAKEN: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/xml\r\nContent-Length: 59\r\n\r\n<ResponseStatus><statusCode>1</statusCode></ResponseStatus>";
+
+const ALIVE: &str = "<EventNotificationAlert><eventType>videoloss</eventType><eventState>inactive</eventState></EventNotificationAlert>\r\n";
 
 fn plate(event: &str) -> String {
     format!(
@@ -133,16 +248,21 @@ async fn send(stream: &mut TcpStream, text: &str) {
 }
 
 fn settings(camera: &TcpListener) -> Plan {
-    settings_with(camera, "silent_ms = 30000")
+    settings_with(camera, "silent_ms = 30000", "silent_ms = 30000")
 }
 
-fn settings_with(camera: &TcpListener, silent: &str) -> Plan {
+/// With another profile.
+fn settings_with(camera: &TcpListener, words: &str, other: &str) -> Plan {
     // Another test may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let own = tempfile::tempdir().expect("a directory");
     let profile = include_str!("../../../device-profiles/hikvision/isapi.toml");
-    assert!(profile.contains("silent_ms = 30000"));
-    std::fs::write(own.path().join("own.toml"), profile.replace("silent_ms = 30000", silent)).expect("written");
+    assert!(profile.contains(words));
+    // What is asked again and again would come between what a test waits for.
+    let (head, rest) = profile.split_once("[[poll]]").expect("it has polls");
+    let (_, rest) = rest.split_once("[replies.taken]").expect("it has a reply");
+    let unasked = format!("{head}[replies.taken]{rest}").replace(words, other);
+    std::fs::write(own.path().join("own.toml"), unasked).expect("written");
     let catalogue = Catalogue::load(Some(own.path())).expect("right");
     let address = camera.local_addr().expect("its address");
     let text = format!(

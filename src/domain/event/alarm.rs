@@ -5,7 +5,7 @@ use super::{LaneId, Record, StayId};
 /// Codes of alarms that wait for nobody: a person may be in danger, or this journal may exist twice.
 const WITHIN_1_H: [&str; 4] = ["emergency", "emergency_uncertain", "quarantined", "under_the_arm"];
 /// Codes of what works badly at this moment: a lane, a device, the line to the ledger, a till whose requests are lost.
-const WITHIN_2_H: [&str; 14] = [
+const WITHIN_2_H: [&str; 15] = [
     "arm_not_seen_up",
     "arm_up_unasked",
     "arrival_loop_silent",
@@ -17,6 +17,7 @@ const WITHIN_2_H: [&str; 14] = [
     "loops_swapped",
     "not_driving_on",
     "passage_without_raise",
+    "raise_not_sent",
     "raise_uncertain",
     "stuck_loop",
     "till_numbers_missing",

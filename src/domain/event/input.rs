@@ -111,8 +111,10 @@ pub enum CommandAnswer {
     Refused(String),
     /// The line took it, and such a device never confirms a raise: no more is known than that.
     Unconfirmed(String),
-    /// Nothing came back in time, or the command could not be sent: uncertain, never retried blindly.
+    /// Nothing came back in time: uncertain, never retried blindly.
     Silent(String),
+    /// It never left the box, for this reason: the arm did not move for it.
+    NotSent(String),
 }
 
 /// Where the arm was seen to be, by its own limit switches.

@@ -1,7 +1,7 @@
 //! Whether a profile for HTTP makes sense: every post has its answer, every command one way to travel.
 
-use super::super::language::http::{HttpCommand, HttpWords, InReply, Request};
-use super::super::language::{Emits, Link};
+use super::super::language::http::{HttpCommand, HttpPoll, HttpWords, InReply, Request};
+use super::super::language::{Emits, LOWER, Link, RAISE};
 use super::super::mistake::{Mistake, Source, one_of};
 use super::{
     REPLY_MS, belongs, check_named, fields, head, is_json, names_known, placeholders, tests_something, within,
@@ -9,6 +9,8 @@ use super::{
 
 /// A stream that says nothing for longer is dead for a driver; shorter, a slow heartbeat would look like it.
 const SILENT_MS: std::ops::RangeInclusive<u64> = 1_000..=300_000;
+/// Oftener, a camera has no time for plates; after more than an hour nobody misses it.
+const POLL_MS: std::ops::RangeInclusive<u64> = 500..=3_600_000;
 
 /// The mistakes of a profile for HTTP.
 pub fn http(source: &Source, words: &HttpWords) -> Vec<Mistake> {
@@ -28,6 +30,9 @@ pub fn http(source: &Source, words: &HttpWords) -> Vec<Mistake> {
         names_known(source, &stream.path, &words.params, &[], &mut mistakes);
         is_path(source, &stream.path, &mut mistakes);
     }
+    for poll in &words.polls {
+        self::poll(source, words, poll, &mut mistakes);
+    }
     for (name, answer) in &words.replies {
         let echoed = echoed(words, name);
         let echoed: Vec<&str> = echoed.iter().map(String::as_str).collect();
@@ -40,9 +45,10 @@ pub fn http(source: &Source, words: &HttpWords) -> Vec<Mistake> {
             names_known(source, path, &words.params, &[], &mut mistakes);
             is_path(source, path, &mut mistakes);
         }
-        if message.paths.is_empty() && words.stream.is_none() && *message.emits.get_ref() != Emits::Unsupported {
+        let is_fetched = words.stream.is_some() || !words.polls.is_empty();
+        if message.paths.is_empty() && !is_fetched && *message.emits.get_ref() != Emits::Unsupported {
             let wrong = format!("nothing brings the message {:?}", message.name);
-            mistakes.push(source.mistake(message.emits.span(), wrong, "paths, or a [stream]"));
+            mistakes.push(source.mistake(message.emits.span(), wrong, "paths, a [stream] or a [[poll]]"));
         }
         if let Some(reply) = &message.reply {
             reply_known(source, words, reply, &mut mistakes);
@@ -52,6 +58,22 @@ pub fn http(source: &Source, words: &HttpWords) -> Vec<Mistake> {
         self::command(source, words, command, &mut mistakes);
     }
     mistakes
+}
+
+/// A poll asks and moves nothing.
+fn poll(source: &Source, words: &HttpWords, poll: &HttpPoll, mistakes: &mut Vec<Mistake>) {
+    within(source, &poll.every_ms, &POLL_MS, "every_ms", mistakes);
+    let may_ask = |command: &HttpCommand| {
+        let is_get = command.request.as_ref().is_some_and(|request| request.method.get_ref() == "GET");
+        is_get && command.args.is_empty() && !matches!(command.name.get_ref().as_str(), RAISE | LOWER)
+    };
+    let named = |command: &&HttpCommand| command.name.get_ref() == poll.command.get_ref();
+    if !words.commands.iter().find(named).is_some_and(may_ask) {
+        let known = words.commands.iter().filter(|command| may_ask(command));
+        let allowed = format!("a GET request without arguments: {}", one_of(known.map(|c| c.name.get_ref().as_str())));
+        let wrong = format!("{:?} cannot be asked again and again", poll.command.get_ref());
+        mistakes.push(source.mistake(poll.command.span(), wrong, allowed));
+    }
 }
 
 fn command(source: &Source, words: &HttpWords, command: &HttpCommand, mistakes: &mut Vec<Mistake>) {

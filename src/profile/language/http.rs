@@ -33,6 +33,9 @@ pub struct HttpWords {
     /// What the device says. The first message that fits is taken.
     #[serde(default, rename = "message")]
     pub messages: Vec<Message>,
+    /// What is asked again and again, where the settings give the device an address.
+    #[serde(default, rename = "poll")]
+    pub polls: Vec<HttpPoll>,
     /// What the device can be told.
     #[serde(default, rename = "command")]
     pub commands: Vec<HttpCommand>,
@@ -75,6 +78,19 @@ pub struct Stream {
     /// After so many milliseconds without a part the line counts as dead.
     #[schemars(with = "u64")]
     pub silent_ms: Spanned<u64>,
+}
+
+/// `[[poll]]` of an HTTP device: a request that is sent again and again. Any answer shows that the device is there; what it
+/// says is read by the messages without paths.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpPoll {
+    /// Which of the profile's commands: one that is a GET request without arguments.
+    #[schemars(with = "String")]
+    pub command: Spanned<String>,
+    /// Milliseconds between an answer and the next request, 500 to 3600000.
+    #[schemars(with = "u64")]
+    pub every_ms: Spanned<u64>,
 }
 
 /// How a device asks who calls.

@@ -1,0 +1,106 @@
+//! A camera that is asked again and again: where its arm is, that it is there, and that its cable is cut.
+
+use std::sync::Mutex;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::domain::event::{ArmPosition, DeviceId};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_is_asked_tells_where_the_arm_is_and_is_missed_when_its_cable_is_cut() {
+    let camera = Asked::start("<barrierGateStatus>1</barrierGateStatus>").await;
+    let mut site = Site::watched(settings(&camera));
+    let moved = |position| Input::BarrierMoved { lane: LaneId::from("exit-1"), position };
+    assert_eq!(site.committed().await, moved(ArmPosition::Down));
+    let before = camera.count();
+    site.until(|_| camera.count() > before + 2).await;
+    camera.says("<barrierGateStatus>2</barrierGateStatus>");
+    assert_eq!(site.committed().await, moved(ArmPosition::Up), "and what is no news was not told");
+    camera.serving.abort();
+    let why = "it does not answer".to_owned();
+    assert_eq!(site.committed().await, Input::DeviceLost { device: DeviceId::from("cam"), why });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_does_not_know_the_question_is_there_all_the_same_and_is_left_in_peace() {
+    let camera = Asked::start("").await;
+    let site = Site::watched(settings(&camera));
+    site.until(|metrics| metrics.rejections("devices", "poll-refused") == 2).await;
+    let health = site.metrics.health.of("cam").expect("it is known");
+    assert_eq!((health.heard.is_some(), health.trouble), (true, None));
+}
+
+/// A camera with one answer; where it is empty it knows no such page.
+struct Asked {
+    address: std::net::SocketAddr,
+    body: Arc<Mutex<(String, usize)>>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Asked {
+    async fn start(says: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let body = Arc::new(Mutex::new((says.to_owned(), 0)));
+        let shared = Arc::clone(&body);
+        let serving = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 4096];
+                let count = stream.read(&mut request).await.unwrap_or(0);
+                let answer = {
+                    let mut shared = shared.lock().expect("whole");
+                    let is_known = String::from_utf8_lossy(&request[..count]).contains("barrierGateStatus");
+                    shared.1 += usize::from(is_known);
+                    let other = "<DeviceStatus/>".to_owned();
+                    let body =
+                        if is_known { format!("<BarrierGateStatus>{}</BarrierGateStatus>", shared.0) } else { other };
+                    let status = if shared.0.is_empty() { "404 Not Found" } else { "200 OK" };
+                    let head = "Connection: close\r\nContent-Type: application/xml\r\nContent-Length:";
+                    format!("HTTP/1.1 {status}\r\n{head} {}\r\n\r\n{body}", body.len())
+                };
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        Self { address, body, serving }
+    }
+
+    fn says(&self, text: &str) {
+        self.body.lock().expect("whole").0 = text.to_owned();
+    }
+
+    fn count(&self) -> usize {
+        self.body.lock().expect("whole").1
+    }
+}
+
+fn settings(camera: &Asked) -> Plan {
+    // Another test may have installed it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let own = tempfile::tempdir().expect("a directory");
+    let profile = include_str!("../../../device-profiles/hikvision/isapi.toml");
+    let often = profile.replace("every_ms = 1000\n", "every_ms = 500\n");
+    assert_ne!(profile, often);
+    std::fs::write(own.path().join("own.toml"), often).expect("written");
+    let text = format!(
+        r#"
+        links = [{{ id = "posts", kind = "http-push", listen = "127.0.0.1:0" }}]
+
+        [[devices]]
+        id = "cam"
+        profile = "hikvision/isapi"
+        link = "posts"
+        address = "{}"
+        params = {{ name = "exit-1" }}
+
+        [[lanes]]
+        id = "exit-1"
+        direction = "exit"
+        camera = "cam"
+        barrier = {{ device = "cam", output = 0, pulse_ms = 500 }}
+        "#,
+        camera.address
+    );
+    planned(&text, &Catalogue::load(Some(own.path())).expect("right")).expect("right settings")
+}
