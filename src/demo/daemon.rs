@@ -203,19 +203,20 @@ fn lane_settings(gear: &LaneGear) -> String {
     let signs = if has_card { signs } else { String::new() };
     let (contacts, devices) = (more_contacts(gear), actor_settings(gear) + &camera_settings(gear));
     let loops = format!("{}-{lane}", if gear.line.is_some() { "actor" } else { "camera" });
-    let (moves, output, pulse_ms, lower) = match gear.device {
-        Device::VzenithMqtt | Device::VzenithHttp | Device::Native | Device::Hikvision | Device::Qianyi => {
-            ("camera", 0, 500, "")
+    let (moves, output, pulse) = match gear.device {
+        Device::VzenithMqtt | Device::VzenithHttp | Device::Native | Device::Qianyi => {
+            ("camera", 0, ", pulse_ms = 500")
         }
-        Device::Modbus => ("actor", 0, 500, ", lower = { output = 1, pulse_ms = 500 }"),
-        Device::Kf => ("actor", 1, 1000, ""),
+        Device::Hikvision => ("camera", 0, ""),
+        Device::Modbus => ("actor", 0, ", pulse_ms = 500, lower = { output = 1, pulse_ms = 500 }"),
+        Device::Kf => ("actor", 1, ", pulse_ms = 1000"),
     };
     format!(
         r#"{devices}[[lanes]]
 id = "{lane}"
 direction = "{direction}"
 camera = "camera-{lane}"
-barrier = {{ device = "{moves}-{lane}", output = {output}, pulse_ms = {pulse_ms}{lower} }}
+barrier = {{ device = "{moves}-{lane}", output = {output}{pulse} }}
 arrival_loop = {{ device = "{loops}", input = 0 }}
 passage_loop = {{ device = "{loops}", input = 1 }}
 {contacts}{zone}{signs}pass_timeout_ms = 6000

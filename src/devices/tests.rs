@@ -8,6 +8,7 @@ mod line;
 mod pulse;
 mod push;
 mod readers;
+mod steady;
 mod stream;
 mod telling;
 mod tunnel;
@@ -54,6 +55,7 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
         "camera = \"cam\"\nrear_camera = \"cam\"",
         "cam already looks at lane entry-1; allowed: a camera for each lane and each end",
     );
+    mistake("output = 0, pulse_ms = 1500", "output = 0", "pulse_ms is missing: the device must be told how long");
     mistake("output = 0", "output = 9", "output is 9; allowed: 0 to 3 in steps of 1");
     mistake("pulse_ms = 500", "pulse_ms = 550", "pulse_ms is 550; allowed: 100 to 60000 in steps of 100");
     mistake("input = 4", "input = 8", "waveshare/modbus-relay-8 has no input 8; allowed: 0 to 7");

@@ -417,7 +417,7 @@ impl Visit {
     /// Keeps one more statement; false where nothing in it is new.
     pub fn keep(&mut self, read: &PlateRead) -> bool {
         let Some(plate) = read.plate.clone() else { return false };
-        let read = ArrivalRead { event: read.event.clone(), plate, told: read.told.clone() };
+        let read = ArrivalRead { event: read.event.clone(), plate, told: read.told.of_the_vehicle() };
         if self.reads.len() >= ARRIVAL_READS_MAX || self.reads.contains(&read) {
             return false;
         }

@@ -162,7 +162,7 @@ fn settings_with(camera: &TcpListener, silent: &str) -> Plan {
         id = "exit-1"
         direction = "exit"
         camera = "cam"
-        barrier = {{ device = "cam", output = 0, pulse_ms = 500 }}
+        barrier = {{ device = "cam", output = 0 }}
         "#
     );
     planned(&text, &catalogue).expect("right settings")
