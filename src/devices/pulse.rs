@@ -13,7 +13,7 @@ use crate::site::Handle;
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(250);
 /// A shorter pause is a cable that was touched, or a broker that started again.
-const AWAY: Duration = Duration::from_secs(3);
+pub(super) const AWAY: Duration = Duration::from_secs(3);
 /// A device that comes and goes is told ever more seldom, so that it cannot fill the journal.
 const AWAY_MAX: Duration = Duration::from_secs(300);
 /// One that stayed for so long is a good one again.

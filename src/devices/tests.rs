@@ -24,6 +24,7 @@ use super::planning::Plan;
 use super::settings::DevicesConfig;
 use super::*;
 use crate::domain::event::{CommandId, Input, Reply};
+use crate::domain::plate::told::End;
 use crate::photos::{Photos, sample};
 use crate::profile::Catalogue;
 use crate::profile::mistake::Source;
@@ -122,6 +123,21 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
         "silent_ms is 5; allowed: 500 to 3600000",
     );
     mistake("id = \"exit-1\"", "id = \"exit 1\"", "\"exit 1\" cannot name a lane");
+}
+
+#[test]
+fn a_lane_s_second_camera_sees_the_rear_and_leaves_the_passages_to_the_first() {
+    let text = SETTINGS.replacen("camera = \"cam\"", "camera = \"cam\"\nrear_camera = \"rear\"", 1);
+    let rear = "[[devices]]\nid = \"rear\"\nprofile = \"vzenith/r-mqtt\"\nlink = \"broker\"\nparams = { sn = \"a3\" }\n";
+    let plan = plan(&(text + rear)).expect("right settings");
+    let wiring = |id: &str| {
+        let mut devices = plan.brokers[0].devices.iter().map(|device| &device.wiring);
+        devices.find(|wiring| wiring.device.as_str() == id).expect("planned")
+    };
+    let lane = Some(LaneId::from("entry-1"));
+    let (front, rear) = (wiring("cam"), wiring("rear"));
+    assert_eq!((&front.camera_of, front.end, &front.signs_of), (&lane, End::Front, &lane));
+    assert_eq!((&rear.camera_of, rear.end, &rear.signs_of), (&lane, End::Rear, &None));
 }
 
 #[test]

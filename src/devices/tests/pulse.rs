@@ -53,9 +53,11 @@ async fn a_device_of_the_native_dialect_that_dies_is_lost_by_its_last_will_and_b
     site.until(|metrics| metrics.is_link_up("broker")).await;
     let device = Native::connect(broker.port).await;
     site.until(|metrics| metrics.health.of("cam").is_some_and(|health| health.heard.is_some())).await;
+    let died = tokio::time::Instant::now();
     device.dies();
     let gone = "it said that it goes, or its broker that it is gone".to_owned();
     assert_eq!(lost(&mut site).await, ("cam".to_owned(), gone.clone()));
+    assert!(died.elapsed() < super::super::pulse::AWAY, "no pause: it is certain");
     assert_eq!(site.metrics.health.of("cam").expect("known").trouble, Some(Trouble::Gone));
     site.devices.stop().await;
 
