@@ -128,7 +128,8 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
 #[test]
 fn a_lane_s_second_camera_sees_the_rear_and_leaves_the_passages_to_the_first() {
     let text = SETTINGS.replacen("camera = \"cam\"", "camera = \"cam\"\nrear_camera = \"rear\"", 1);
-    let rear = "[[devices]]\nid = \"rear\"\nprofile = \"vzenith/r-mqtt\"\nlink = \"broker\"\nparams = { sn = \"a3\" }\n";
+    let rear =
+        "[[devices]]\nid = \"rear\"\nprofile = \"vzenith/r-mqtt\"\nlink = \"broker\"\nparams = { sn = \"a3\" }\n";
     let plan = plan(&(text + rear)).expect("right settings");
     let wiring = |id: &str| {
         let mut devices = plan.brokers[0].devices.iter().map(|device| &device.wiring);

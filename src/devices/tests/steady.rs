@@ -48,7 +48,7 @@ async fn a_level_that_is_not_on_disk_comes_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_that_tells_a_level_is_answered_once_it_is_on_disk() {
     let (mut site, address) = push::site_with("debounce_ms = 50").await;
-    let path = "/devicemanagement/php/plateresult.php";
+    let path = "/vzenith/input";
     let gio = r#"{"AlarmGioIn":{"deviceName":"IN-1","ipaddr":"192.168.22.2","serialno":"0f823866-d2dc45ab","result":{"TriggerResult":{"source":0,"value":1}}}}"#;
     let post = curl(address, path, gio);
     let envelope = site.next().await;
