@@ -233,10 +233,10 @@ mod tests {
         let wiring = Wiring { camera_of: Some(LaneId::from("in")), ..Wiring::new(DeviceId::from("cam"), 5_000) };
         let read = |captured: i64| {
             let says = format!(r#"{{"plate_read": {{"event": "7", "captured": {captured}}}}}"#);
-            match wiring.inputs_of(serde_json::from_str(&says).expect("a statement"), UtcMs(1_000_000)).remove(0) {
-                Input::PlateRead(read) => (read.captured.0, read.told.clock),
-                other => panic!("{other:?}"),
-            }
+            let says = serde_json::from_str(&says).expect("a statement");
+            let heard = wiring.inputs_of(says, UtcMs(1_000_000)).remove(0);
+            let Input::PlateRead(read) = heard else { panic!("{heard:?}") };
+            (read.captured.0, read.told.clock)
         };
         assert_eq!(read(996_000), (996_000, None));
         assert_eq!(read(-28_800_000), (1_000_000, Some(UtcMs(-28_800_000))), "eight hours off: its time zone");
@@ -246,10 +246,9 @@ mod tests {
     fn what_the_rear_camera_says_is_known_by_its_end_and_never_taken_for_an_event_of_the_front_one() {
         let read = |wiring: &Wiring| {
             let says = serde_json::from_str(r#"{"plate_read": {"event": "7"}}"#).expect("a statement");
-            match wiring.inputs_of(says, UtcMs(0)).remove(0) {
-                Input::PlateRead(read) => (read.event, read.told.end),
-                other => panic!("{other:?}"),
-            }
+            let heard = wiring.inputs_of(says, UtcMs(0)).remove(0);
+            let Input::PlateRead(read) = heard else { panic!("{heard:?}") };
+            (read.event, read.told.end)
         };
         let front = Wiring { camera_of: Some(LaneId::from("in")), ..Wiring::new(DeviceId::from("cam"), 5_000) };
         assert_eq!(read(&front), ("7".to_owned(), End::Front));

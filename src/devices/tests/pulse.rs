@@ -72,31 +72,34 @@ async fn a_device_of_the_native_dialect_that_dies_is_lost_by_its_last_will_and_b
     assert_eq!(back(&mut site).await, "cam");
     device.publishes("gatepost/in-1/plate", r#"{"event":"e2","plate":"粤B12345"}"#, false).await;
     assert_eq!(site.metrics.rejections("devices", "unmatched-answer"), 0, "no old answer was heard");
-    match site.committed().await {
-        Input::PlateRead(read) => assert_eq!(read.event, "e2", "what was kept was not heard"),
-        other => panic!("{other:?}"),
-    }
+    let heard = site.committed().await;
+    let Input::PlateRead(read) = &heard else { panic!("{heard:?}") };
+    assert_eq!(read.event, "e2", "what was kept was not heard");
 }
 
 /// The next device that is away, and why.
 async fn lost(site: &mut Site) -> (String, String) {
     loop {
-        match site.committed().await {
-            Input::DeviceLost { device, why } => return (device.0, why),
-            Input::PlateRead(read) => panic!("nobody stood there: {}", read.event),
-            _ => {}
+        let input = site.committed().await;
+        nobody_stands_there(&input);
+        if let Input::DeviceLost { device, why } = input {
+            return (device.0, why);
         }
     }
 }
 
 async fn back(site: &mut Site) -> String {
     loop {
-        match site.committed().await {
-            Input::DeviceBack { device } => return device.0,
-            Input::PlateRead(read) => panic!("nobody stood there: {}", read.event),
-            _ => {}
+        let input = site.committed().await;
+        nobody_stands_there(&input);
+        if let Input::DeviceBack { device } = input {
+            return device.0;
         }
     }
+}
+
+fn nobody_stands_there(input: &Input) {
+    assert!(!matches!(input, Input::PlateRead(_)), "{input:?}");
 }
 
 fn plug_in(directory: &Path) -> (SerialStream, SerialStream) {
