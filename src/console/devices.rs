@@ -41,6 +41,7 @@ fn state(device: &DeviceHealth, lang: Lang) -> Markup {
         (Some(Trouble::Garbled), _) => ("▲", lang.pick("数据无法识别", "is not understood")),
         (Some(Trouble::Refused), _) => ("▲", lang.pick("拒绝指令", "refuses what it is asked")),
         (Some(Trouble::Login), _) => ("▲", lang.pick("密码或密钥不对", "does not accept our login or key")),
+        (Some(Trouble::Gone), _) => ("▲", lang.pick("已离线", "is gone")),
         (None, Some(_)) => ("✓", lang.pick("正常", "well")),
         (None, None) => ("–", lang.pick("尚无消息", "not heard yet")),
     };

@@ -301,7 +301,8 @@ async fn what_a_guard_lets_go_unpaid_is_shown_at_the_lane() {
 #[tokio::test]
 async fn the_vehicle_before_is_shown_masked() {
     let rig = Rig::new().await;
-    let last = Served { plate: "粤B66666".parse().expect("a plate"), at: UtcMs(NOON_MS), unread: None };
+    let last =
+        Served { plate: "粤B66666".parse().expect("a plate"), at: UtcMs(NOON_MS), unread: None, also: Vec::new() };
     rig.sample.lane("E1", &Lane { last: Some(last), ..Lane::default() });
     let page = rig.text("/?lang=en").await;
     assert!(page.contains("Last 粤B·••••6 · 12:00:00"), "{page}");

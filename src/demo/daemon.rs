@@ -11,7 +11,7 @@ use anyhow::Context;
 use serde_json::Value;
 use simulators::camera::{Dialect, LOGIN};
 use simulators::clock::VirtualClock;
-use simulators::gear::{Hangs, LaneGear};
+use simulators::gear::{Device, Hangs, LaneGear};
 use simulators::plan::{Plan, Right};
 use simulators::world::{BOARD_ADDRESS, CARDS, ENTRY_LANE, INNER_LANES};
 use tokio::process::{Child, Command};
@@ -212,17 +212,19 @@ fn lane_settings(gear: &LaneGear) -> String {
     let signs = if has_card { signs } else { String::new() };
     let (contacts, devices) = (more_contacts(gear), actor_settings(gear) + &camera_settings(gear));
     let loops = format!("{}-{lane}", if gear.line.is_some() { "actor" } else { "camera" });
-    let (moves, output, pulse_ms, lower) = match gear.device.hangs() {
-        Hangs::OnCamera | Hangs::OnCameraAndBoard => ("camera", 0, 500, ""),
-        Hangs::OnBoard => ("actor", 0, 500, ", lower = { output = 1, pulse_ms = 500 }"),
-        Hangs::OnCard => ("actor", 1, 1000, ""),
+    let (moves, output, pulse) = match (gear.device.hangs(), gear.device) {
+        // It times its pulse itself.
+        (_, Device::Hikvision | Device::HikvisionStream) => ("camera", 0, ""),
+        (Hangs::OnCamera | Hangs::OnCameraAndBoard, _) => ("camera", 0, ", pulse_ms = 500"),
+        (Hangs::OnBoard, _) => ("actor", 0, ", pulse_ms = 500, lower = { output = 1, pulse_ms = 500 }"),
+        (Hangs::OnCard, _) => ("actor", 1, ", pulse_ms = 1000"),
     };
     format!(
         r#"{devices}[[lanes]]
 id = "{lane}"
 direction = "{direction}"
 camera = "camera-{lane}"
-barrier = {{ device = "{moves}-{lane}", output = {output}, pulse_ms = {pulse_ms}{lower} }}
+barrier = {{ device = "{moves}-{lane}", output = {output}{pulse} }}
 arrival_loop = {{ device = "{loops}", input = 0 }}
 passage_loop = {{ device = "{loops}", input = 1 }}
 {contacts}{zone}{signs}pass_timeout_ms = 6000

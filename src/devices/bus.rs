@@ -137,8 +137,9 @@ impl Bus {
         match answer {
             Ok(Answer::Inputs(levels)) => {
                 board.answers(self.reopening.link(), &self.metrics);
-                board.contacts.read(first, levels);
-                board.contacts.tell(&board.wiring, &self.deliveries);
+                let now = Instant::now();
+                board.contacts.read(first, levels, now);
+                board.contacts.tell(&board.wiring, &self.deliveries, now);
                 Ok(())
             }
             Ok(Answer::Echo | Answer::Refused(_)) => {

@@ -207,6 +207,7 @@ impl Looked<'_> {
                 "`gatepost profile record` what it sends and `gatepost profile try` the profile with it: its firmware may \
                  speak otherwise"
             }
+            (_, Trouble::Gone) => "its power, and its way to the broker",
             (_, Trouble::Refused) => {
                 "the device knows other commands than its profile: see whether the profile is its own"
             }
@@ -255,6 +256,7 @@ fn words(trouble: Trouble) -> &'static str {
         Trouble::Garbled => "what it sends is no answer",
         Trouble::Refused => "it refuses what it is asked",
         Trouble::Login => "it does not accept our login or key",
+        Trouble::Gone => "it said that it goes, or its broker that it is gone",
     }
 }
 

@@ -334,8 +334,9 @@ impl Line {
         let device = &mut self.devices[device];
         for statement in statements {
             if let Statement::Inputs { count, on } = &statement {
-                device.contacts.read(0, (0..*count).map(|number| on.contains(&number)));
-                device.contacts.tell(&device.wiring, &self.deliveries);
+                let now = Instant::now();
+                device.contacts.read(0, (0..*count).map(|number| on.contains(&number)), now);
+                device.contacts.tell(&device.wiring, &self.deliveries, now);
                 continue;
             }
             let inputs = submitting::inputs_of(&self.metrics, &device.wiring, vec![statement], received);

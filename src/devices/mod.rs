@@ -24,6 +24,7 @@ mod refill;
 mod serial;
 pub mod settings;
 pub mod signs;
+mod steady;
 mod stream;
 mod submitting;
 mod telling;
@@ -102,6 +103,9 @@ pub fn start(
     let teller = Teller::new(std::mem::take(&mut plan.devices), allowance, Arc::clone(&now));
     let (tasks, links) = (JoinSet::new(), BTreeMap::new());
     let mut shared = Shared { handle, now, metrics, photos, teller, tasks, links };
+    for watch in steady::start(&mut plan, &shared.handle) {
+        shared.tasks.spawn(watch);
+    }
     let tunnels = shared.tunnels(&mut plan);
     for broker in std::mem::take(&mut plan.brokers) {
         shared.broker(broker);

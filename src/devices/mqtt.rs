@@ -168,8 +168,12 @@ impl Broker {
     fn subscribe(&self, client: &AsyncClient) -> usize {
         let strangers: BTreeSet<String> = self.strangers.iter().map(|pattern| template::filter(pattern)).collect();
         // Overlapping subscriptions would bring every message twice.
-        let own = self.by_topic.keys().filter(|topic| !strangers.iter().any(|filter| template::covers(filter, topic)));
-        let filters: Vec<Filter> = strangers.iter().chain(own).map(|topic| asked(topic)).collect();
+        let covered = |topic: &str| strangers.iter().any(|filter| template::covers(filter, topic));
+        let own = self.by_topic.keys().map(|topic| (topic, self.keeps_state(topic)));
+        // A state that is told twice says nothing else than one that is told once.
+        let own = own.filter(|(topic, keeps_state)| *keeps_state || !covered(topic));
+        let all = strangers.iter().map(|filter| (filter, false)).chain(own);
+        let filters: Vec<Filter> = all.map(|(topic, keeps_state)| asked(topic, keeps_state)).collect();
         let requests = filters.chunks(FILTERS_PER_REQUEST);
         let count = requests.len();
         for request in requests {
@@ -206,7 +210,7 @@ impl Broker {
             self.stranger(&topic);
             return Delivery::default();
         };
-        if publish.retain {
+        if publish.retain && !self.keeps_state(&topic) {
             // The broker kept it from another time; no vehicle need be there now.
             self.metrics.rejected("devices", "retained");
             return Delivery::default();
@@ -253,7 +257,7 @@ impl Broker {
         let wiring = &self.devices[device].wiring;
         let received = (self.now)();
         let inputs = submitting::inputs_of(&self.metrics, wiring, statements, received);
-        let mut delivery = Delivery { inputs, ..Delivery::default() };
+        let mut delivery = Delivery { inputs, held: wiring.waits(), ..Delivery::default() };
         let mut pictures = Some(pictures);
         for input in &mut delivery.inputs {
             if let Input::PlateRead(read) = input {
@@ -264,6 +268,10 @@ impl Broker {
             }
         }
         delivery
+    }
+
+    fn keeps_state(&self, topic: &str) -> bool {
+        self.by_topic.get(topic).is_some_and(|device| self.devices[*device].codec.keeps_state(topic))
     }
 
     fn stranger(&mut self, topic: &str) {
@@ -311,9 +319,11 @@ fn problem(reason: PubAckReason) -> Option<String> {
     }
 }
 
-fn asked(topic: &str) -> Filter {
+/// A subscription. Only whether a device is there is wanted as the broker has kept it.
+fn asked(topic: &str, keeps_state: bool) -> Filter {
     let mut filter = Filter::new(topic, QoS::AtLeastOnce);
-    filter.retain_forward_rule = RetainForwardRule::Never;
+    filter.retain_forward_rule =
+        if keeps_state { RetainForwardRule::OnEverySubscribe } else { RetainForwardRule::Never };
     filter
 }
 

@@ -13,7 +13,7 @@ use crate::site::Handle;
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(250);
 /// A shorter pause is a cable that was touched, or a broker that started again.
-const AWAY: Duration = Duration::from_secs(3);
+pub(super) const AWAY: Duration = Duration::from_secs(3);
 /// A device that comes and goes is told ever more seldom, so that it cannot fill the journal.
 const AWAY_MAX: Duration = Duration::from_secs(300);
 /// One that stayed for so long is a good one again.
@@ -60,7 +60,7 @@ pub(super) async fn watch(plans: BTreeMap<DeviceId, PulsePlan>, handle: Handle, 
 impl Pulse {
     fn look(&mut self, metrics: &Metrics, began: Instant) -> Option<Input> {
         let now = Instant::now();
-        let Some(why) = self.what_is_wrong(metrics, began) else {
+        let Some((why, is_certain)) = self.what_is_wrong(metrics, began) else {
             self.wrong = None;
             if now.duration_since(self.since) >= STEADY && !self.is_away {
                 self.patience = AWAY;
@@ -71,7 +71,9 @@ impl Pulse {
             });
         };
         let (since, why) = self.wrong.get_or_insert((now, why)).clone();
-        if self.is_away || now.duration_since(since) < self.patience {
+        // What is certain need not be waited for, unless it has been said too often.
+        let patience = if is_certain && self.patience == AWAY { Duration::ZERO } else { self.patience };
+        if self.is_away || now.duration_since(since) < patience {
             return None;
         }
         (self.is_away, self.since) = (true, now);
@@ -79,17 +81,18 @@ impl Pulse {
         Some(Input::DeviceLost { device: self.device.clone(), why })
     }
 
-    fn what_is_wrong(&self, metrics: &Metrics, began: Instant) -> Option<String> {
+    /// What is wrong, and whether that is certain already.
+    fn what_is_wrong(&self, metrics: &Metrics, began: Instant) -> Option<(String, bool)> {
         if let Some(link) = self.plan.link.as_ref().filter(|link| !metrics.is_link_up(link)) {
-            return Some(format!("its link {link} is down"));
+            return Some((format!("its link {link} is down"), false));
         }
         let health = metrics.health.of(self.device.as_str())?;
         if let Some(trouble) = health.trouble {
-            return Some(words(trouble).to_owned());
+            return Some((words(trouble).to_owned(), trouble == Trouble::Gone));
         }
         let silent = self.plan.silent?;
         let heard = health.heard.unwrap_or_else(|| began.elapsed());
-        (heard >= silent).then(|| format!("it has said nothing for {} s", silent.as_secs()))
+        (heard >= silent).then(|| (format!("it has said nothing for {} s", silent.as_secs()), false))
     }
 }
 
@@ -99,5 +102,6 @@ fn words(trouble: Trouble) -> &'static str {
         Trouble::Garbled => "what it sends is no answer",
         Trouble::Refused => "it refuses what it is asked",
         Trouble::Login => "it does not accept our login or key",
+        Trouble::Gone => "it said that it goes, or its broker that it is gone",
     }
 }

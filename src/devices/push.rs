@@ -246,6 +246,8 @@ impl Shared {
             self.metrics.rejected("devices", "answer-late");
             return plain(StatusCode::SERVICE_UNAVAILABLE, "not written down yet; post it again");
         }
+        // A level that must first prove to be steady: the answer waits for it as long as it may.
+        let _ = tokio::time::timeout_at(until, submitting::all(device.plan.wiring.waits())).await;
         // Decided: the pictures may have the core and the disk.
         drop(pictures);
         let Some(reply) = heard.reply else { return plain(StatusCode::OK, "") };

@@ -176,8 +176,9 @@ impl Readers {
         }
         match answer {
             Answer::Says(Statement::Inputs { count, on }) => {
-                reader.contacts.read(0, (0..count).map(|input| on.contains(&input)));
-                reader.contacts.tell(&reader.wiring, &self.deliveries);
+                let now = Instant::now();
+                reader.contacts.read(0, (0..count).map(|input| on.contains(&input)), now);
+                reader.contacts.tell(&reader.wiring, &self.deliveries, now);
                 self.metrics.health.heard(device.as_str());
             }
             Answer::Says(statement) => {

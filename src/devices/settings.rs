@@ -112,10 +112,9 @@ pub struct DeviceConfig {
     /// The device's clock is believed while it is no further than this from the box's, in seconds.
     #[serde(default = "clock_tolerance_s")]
     pub clock_tolerance_s: u32,
-    /// A polled input counts once it has been steady for so many milliseconds.
-    #[serde(default)]
-    pub debounce_ms: u32,
-    /// Milliseconds between two polls, instead of the profile's.
+    /// An input counts once it has been steady for so many milliseconds; at once where it is not given.
+    pub debounce_ms: Option<Spanned<u32>>,
+    /// Milliseconds between two polls of a device that is polled, instead of the profile's.
     pub poll_ms: Option<Spanned<u64>>,
     /// After how long a silence it counts as away, in milliseconds; where it is not given, as its profile says.
     pub silent_ms: Option<Spanned<u64>>,
@@ -216,8 +215,8 @@ pub struct BarrierConfig {
     pub device: Spanned<String>,
     /// Which, counted as the device counts, from 0.
     pub output: Spanned<u16>,
-    /// How long the contact closes, in milliseconds.
-    pub pulse_ms: Spanned<u32>,
+    /// How long the contact closes, in milliseconds, where the device is told that.
+    pub pulse_ms: Option<Spanned<u32>>,
     /// What lets the arm down, for detector modes that do.
     pub lower: Option<LowerConfig>,
 }
@@ -228,8 +227,8 @@ pub struct BarrierConfig {
 pub struct LowerConfig {
     /// Which, counted as the device counts, from 0.
     pub output: Spanned<u16>,
-    /// How long the contact closes, in milliseconds.
-    pub pulse_ms: Spanned<u32>,
+    /// How long the contact closes, in milliseconds, where the device is told that.
+    pub pulse_ms: Option<Spanned<u32>>,
 }
 
 /// An input contact.
@@ -240,11 +239,20 @@ pub struct ContactConfig {
     pub device: Spanned<String>,
     /// Which, counted as the device counts, from 0.
     pub input: Spanned<u16>,
+    /// How long it must be on to count, in milliseconds, where that is longer than the device's `debounce_ms`.
+    pub presence_ms: Option<Spanned<u32>>,
 }
 
 /// A cheap camera drifts by seconds a day and is set once a day.
 fn clock_tolerance_s() -> u32 {
     5
+}
+
+impl DeviceConfig {
+    /// How long an input must be steady, in milliseconds.
+    pub fn debounce_ms(&self) -> u32 {
+        self.debounce_ms.as_ref().map_or(0, |ms| *ms.get_ref())
+    }
 }
 
 impl LaneConfig {

@@ -30,6 +30,8 @@ pub struct Delivery {
     pub inputs: Vec<Input>,
     /// The pictures of the message, on their way to the disk.
     pub photos: Vec<Pending>,
+    /// Levels of the message that must first prove to be steady.
+    pub held: Vec<oneshot::Receiver<()>>,
     /// The MQTT message.
     pub receipt: Option<Receipt>,
 }
@@ -45,6 +47,7 @@ pub struct Receipt {
 struct Submitted {
     answers: Vec<oneshot::Receiver<Reply>>,
     photos: Vec<Pending>,
+    held: Vec<oneshot::Receiver<()>>,
     receipt: Option<Receipt>,
 }
 
@@ -83,7 +86,11 @@ pub fn numbered(metrics: &Metrics, device: &DeviceId, number: Option<u64>) {
 /// What a device's statements mean for the lanes; and that it is there, and what its clock says.
 pub fn inputs_of(metrics: &Metrics, wiring: &Wiring, says: Vec<Statement>, received: UtcMs) -> Vec<Input> {
     let device = wiring.device.as_str();
-    metrics.health.heard(device);
+    if says.contains(&Statement::Away {}) {
+        metrics.health.is_gone(device);
+    } else {
+        metrics.health.heard(device);
+    }
     for statement in &says {
         if let Statement::PlateRead(seen) = statement
             && let Some(captured) = seen.captured.filter(|_| !seen.stored_offline)
@@ -131,8 +138,9 @@ pub fn answered(metrics: &Metrics, lane: LaneId, command: CommandId, answer: Com
 
 async fn submit(handle: Handle, mut waiting: mpsc::Receiver<Delivery>, submitted: mpsc::Sender<Submitted>) {
     while let Some(delivery) = waiting.recv().await {
-        let mut next = Submitted { answers: Vec::new(), photos: delivery.photos, receipt: delivery.receipt };
-        for input in delivery.inputs {
+        let Delivery { inputs, photos, held, receipt } = delivery;
+        let mut next = Submitted { answers: Vec::new(), photos, held, receipt };
+        for input in inputs {
             let Ok(answer) = handle.submit(input).await else { return };
             next.answers.push(answer);
         }
@@ -153,6 +161,8 @@ async fn acknowledge(mut submitted: mpsc::Receiver<Submitted>, metrics: Arc<Metr
             }
             metrics.input_taken();
         }
+        // Written down, or it was none: either way nothing of it is owed.
+        all(next.held).await;
         // Decided: the pictures may have the core and the disk.
         let photos = next.photos.into_iter().map(|pending| pending.on_disk).collect();
         // The raise has long been sent. Only the broker's copy of the pictures is kept until ours is on disk.
@@ -165,9 +175,9 @@ async fn acknowledge(mut submitted: mpsc::Receiver<Submitted>, metrics: Arc<Metr
 }
 
 /// Whether each was kept or not does not matter here.
-async fn all(photos: Vec<oneshot::Receiver<()>>) {
-    for photo in photos {
-        let _ = photo.await;
+pub async fn all(waits: Vec<oneshot::Receiver<()>>) {
+    for wait in waits {
+        let _ = wait.await;
     }
 }
 

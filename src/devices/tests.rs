@@ -9,6 +9,7 @@ mod polling;
 mod pulse;
 mod push;
 mod readers;
+mod steady;
 mod stream;
 mod telling;
 mod tunnel;
@@ -24,6 +25,7 @@ use super::planning::Plan;
 use super::settings::DevicesConfig;
 use super::*;
 use crate::domain::event::{CommandId, Input, Reply};
+use crate::domain::plate::told::End;
 use crate::photos::{Photos, sample};
 use crate::profile::Catalogue;
 use crate::profile::mistake::Source;
@@ -55,6 +57,7 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
         "camera = \"cam\"\nrear_camera = \"cam\"",
         "cam already looks at lane entry-1; allowed: a camera for each lane and each end",
     );
+    mistake("output = 0, pulse_ms = 1500", "output = 0", "pulse_ms is missing: the device must be told how long");
     mistake("output = 0", "output = 9", "output is 9; allowed: 0 to 3 in steps of 1");
     mistake("pulse_ms = 500", "pulse_ms = 550", "pulse_ms is 550; allowed: 100 to 60000 in steps of 100");
     mistake("input = 4", "input = 8", "waveshare/modbus-relay-8 has no input 8; allowed: 0 to 7");
@@ -170,6 +173,22 @@ fn what_is_asked_over_http_has_an_address_and_what_cannot_be_asked_otherwise_mus
         let found: String = found.map(|mistake| format!("{mistake}\n")).collect();
         assert!(wrong.map_or(found.is_empty(), |wrong| found.contains(wrong)), "{settings}\n{found}");
     }
+}
+
+#[test]
+fn a_lane_s_second_camera_sees_the_rear_and_leaves_the_passages_to_the_first() {
+    let text = SETTINGS.replacen("camera = \"cam\"", "camera = \"cam\"\nrear_camera = \"rear\"", 1);
+    let rear =
+        "[[devices]]\nid = \"rear\"\nprofile = \"vzenith/r-mqtt\"\nlink = \"broker\"\nparams = { sn = \"a3\" }\n";
+    let plan = plan(&(text + rear)).expect("right settings");
+    let wiring = |id: &str| {
+        let mut devices = plan.brokers[0].devices.iter().map(|device| &device.wiring);
+        devices.find(|wiring| wiring.device.as_str() == id).expect("planned")
+    };
+    let lane = Some(LaneId::from("entry-1"));
+    let (front, rear) = (wiring("cam"), wiring("rear"));
+    assert_eq!((&front.camera_of, front.end, &front.signs_of), (&lane, End::Front, &lane));
+    assert_eq!((&rear.camera_of, rear.end, &rear.signs_of), (&lane, End::Rear, &None));
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! Which lane a device's words are about: from input 0 of a board to the arrival loop of a lane.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use super::steady::Steady;
 use crate::domain::event::{ArmPosition, CardNumber, DeviceId, EmergencySource, Input, LaneId, PlateRead, UtcMs};
 use crate::domain::lane::LoopRole;
 use crate::domain::plate::told::{End, Told};
@@ -30,6 +33,12 @@ pub struct Wiring {
     pub reader_of: Option<LaneId>,
     /// What hangs on its own ports, by their numbers.
     pub tunnels: BTreeMap<u16, mpsc::Sender<Vec<u8>>>,
+    /// How long a level must be steady, in milliseconds.
+    pub debounce_ms: u32,
+    /// How long an input must be on to count, where that is longer, in milliseconds.
+    pub presence_ms: BTreeMap<u16, u32>,
+    /// Where levels that the device tells by itself wait until they are steady.
+    pub steady: Option<Arc<Steady>>,
     clock_tolerance_ms: i64,
 }
 
@@ -45,9 +54,6 @@ pub enum InputRole {
 }
 
 impl Wiring {
-    /// How many turns there are for inputs that are heard together.
-    pub const TURNS: u8 = 3;
-
     /// A device that is wired to nothing yet.
     pub fn new(device: DeviceId, clock_tolerance_ms: i64) -> Self {
         Self {
@@ -60,6 +66,9 @@ impl Wiring {
             emergency: None,
             reader_of: None,
             tunnels: BTreeMap::new(),
+            debounce_ms: 0,
+            presence_ms: BTreeMap::new(),
+            steady: None,
             clock_tolerance_ms,
         }
     }
@@ -80,7 +89,7 @@ impl Wiring {
             Statement::Inputs { count, on } => {
                 let mut all: Vec<(u16, bool)> = (0..count).map(|number| (number, on.contains(&number))).collect();
                 all.sort_by_key(|(number, is_on)| self.turn(*number, *is_on));
-                all.into_iter().filter_map(|(number, is_on)| self.level(number, is_on)).collect()
+                all.into_iter().filter_map(|(number, is_on)| self.heard(number, is_on)).collect()
             }
             Statement::Card { facility, number } => {
                 let card = CardNumber::new(facility, number);
@@ -91,7 +100,7 @@ impl Wiring {
                 self.carry(channel, &bytes);
                 Vec::new()
             }
-            Statement::KeepAlive {} => Vec::new(),
+            Statement::KeepAlive {} | Statement::Away {} => Vec::new(),
         }
     }
 
@@ -103,7 +112,7 @@ impl Wiring {
         }
     }
 
-    /// In which of the [`Self::TURNS`] an input is told of those that are heard together.
+    /// When an input is told of those that are heard together, the lowest first.
     pub fn turn(&self, number: u16, is_on: bool) -> u8 {
         match self.inputs.get(&number) {
             // What is under an arm is told before anything that may let it down.
@@ -133,13 +142,14 @@ impl Wiring {
 
     fn plate_read(&self, seen: SeenPlate, received: UtcMs) -> Option<Input> {
         let lane = self.camera_of.clone()?;
+        let captured = self.believed(seen.captured, seen.stored_offline, received);
         Some(Input::PlateRead(PlateRead {
             lane,
             device: self.device.clone(),
             event: self.event(seen.event),
             plate: seen.plate,
             confidence: seen.confidence,
-            captured: self.believed(seen.captured, seen.stored_offline, received),
+            captured,
             stored_offline: seen.stored_offline,
             photos: None,
             told: Told {
@@ -149,6 +159,7 @@ impl Wiring {
                 colour: seen.colour,
                 vehicle: seen.vehicle,
                 end: self.end,
+                clock: seen.captured.filter(|said| *said != captured),
             },
             earlier: Vec::new(),
         }))
@@ -172,12 +183,33 @@ impl Wiring {
     }
 
     fn contact(&self, number: u16, level: Level) -> Vec<Input> {
-        let levels: &[bool] = match level {
-            Level::On => &[true],
-            Level::Off => &[false],
-            Level::Pulse => &[true, false],
-        };
-        levels.iter().filter_map(|is_on| self.level(number, *is_on)).collect()
+        match level {
+            Level::On => self.heard(number, true).into_iter().collect(),
+            Level::Off => self.heard(number, false).into_iter().collect(),
+            Level::Pulse => {
+                if let Some(steady) = &self.steady {
+                    steady.has_pulsed(number);
+                }
+                [true, false].into_iter().filter_map(|is_on| self.level(number, is_on)).collect()
+            }
+        }
+    }
+
+    /// What a level means that the device tells by itself; nothing where it must first prove to be steady.
+    fn heard(&self, number: u16, is_on: bool) -> Option<Input> {
+        let input = self.level(number, is_on)?;
+        let is_kept_back = self.steady.as_ref().is_some_and(|steady| steady.keeps_back(number, is_on));
+        (!is_kept_back).then_some(input)
+    }
+
+    /// How long an input must be on before anybody is there.
+    pub fn presence(&self, number: u16) -> Duration {
+        self.presence_ms.get(&number).map_or(Duration::ZERO, |ms| Duration::from_millis(u64::from(*ms)))
+    }
+
+    /// What the acknowledgement of the levels heard last has to wait for.
+    pub fn waits(&self) -> Vec<oneshot::Receiver<()>> {
+        self.steady.as_ref().map(|steady| steady.waits()).unwrap_or_default()
     }
 }
 
@@ -197,13 +229,26 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_is_not_believed_is_kept_as_the_camera_said_it() {
+        let wiring = Wiring { camera_of: Some(LaneId::from("in")), ..Wiring::new(DeviceId::from("cam"), 5_000) };
+        let read = |captured: i64| {
+            let says = format!(r#"{{"plate_read": {{"event": "7", "captured": {captured}}}}}"#);
+            let says = serde_json::from_str(&says).expect("a statement");
+            let heard = wiring.inputs_of(says, UtcMs(1_000_000)).remove(0);
+            let Input::PlateRead(read) = heard else { panic!("{heard:?}") };
+            (read.captured.0, read.told.clock)
+        };
+        assert_eq!(read(996_000), (996_000, None));
+        assert_eq!(read(-28_800_000), (1_000_000, Some(UtcMs(-28_800_000))), "eight hours off: its time zone");
+    }
+
+    #[test]
     fn what_the_rear_camera_says_is_known_by_its_end_and_never_taken_for_an_event_of_the_front_one() {
         let read = |wiring: &Wiring| {
             let says = serde_json::from_str(r#"{"plate_read": {"event": "7"}}"#).expect("a statement");
-            match wiring.inputs_of(says, UtcMs(0)).remove(0) {
-                Input::PlateRead(read) => (read.event, read.told.end),
-                other => panic!("{other:?}"),
-            }
+            let heard = wiring.inputs_of(says, UtcMs(0)).remove(0);
+            let Input::PlateRead(read) = heard else { panic!("{heard:?}") };
+            (read.event, read.told.end)
         };
         let front = Wiring { camera_of: Some(LaneId::from("in")), ..Wiring::new(DeviceId::from("cam"), 5_000) };
         assert_eq!(read(&front), ("7".to_owned(), End::Front));

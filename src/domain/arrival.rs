@@ -120,7 +120,8 @@ fn is_still_the_last_vehicle(work: &Work<'_>, read: &PlateRead) -> bool {
 }
 
 fn read_while_waiting(work: &mut Work<'_>, read: &PlateRead, waiting: &Waiting) {
-    let is_same = read.plate.is_none() || read.plate == waiting.visit.plate;
+    let is_said_before = read.plate == waiting.visit.plate || waiting.visit.is_read_again(read);
+    let is_same = read.plate.is_none() || is_said_before;
     let is_of_another = !is_same && (is_still_the_last_vehicle(work, read) || ends::is_outvoted(work, read, waiting));
     if (is_same && !may_go_on(work, read, waiting)) || is_of_another {
         take(work, read, ReadOutcome::SameVehicle);
@@ -174,7 +175,7 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
         reread::better_known(work, read);
         return;
     }
-    if work.lane.is_same_arrival(read) && visit.is_unread_from(read.told.end) {
+    if work.lane.is_same_arrival(read) && (visit.is_unread_from(read.told.end) || visit.is_read_again(read)) {
         reread::better_known(work, read);
         return take(work, read, ReadOutcome::SameVehicle);
     }

@@ -7,16 +7,21 @@ use super::matching::are_alike;
 use super::plate::told::End;
 
 /// What is remembered of a vehicle that has passed: its plate, and in a lane that sees both ends, from which it was not
-/// read.
+/// read, and as what else it was.
 pub(super) fn served(work: &Work<'_>, visit: &Visit) -> Option<Served> {
     let has_both = work.settings.gear.rear_camera.is_some();
+    let plate = visit.plate.clone()?;
     let unread = [End::Front, End::Rear].into_iter().find(|end| has_both && visit.is_unread_from(*end));
-    Some(Served { plate: visit.plate.clone()?, at: work.now.utc, unread })
+    let also = visit.reads.iter().map(|read| &read.plate).filter(|other| has_both && **other != plate).cloned();
+    Some(Served { also: also.collect(), plate, at: work.now.utc, unread })
 }
 
-/// Whether the last vehicle, driving off, may be what its other camera has now read: differently, or not at all.
+/// Whether the last vehicle, driving off, may be what a camera has now read: as one of them did before, or, by the camera
+/// that had not read it, a little otherwise or not at all.
 pub(super) fn may_be_the_last(last: &Served, read: &PlateRead) -> bool {
-    last.unread == Some(read.told.end) && read.plate.as_ref().is_none_or(|plate| are_alike(&last.plate, plate))
+    let is_said_again = read.plate.as_ref().is_some_and(|plate| last.also.contains(plate));
+    let is_alike = || read.plate.as_ref().is_none_or(|plate| are_alike(&last.plate, plate));
+    is_said_again || last.unread == Some(read.told.end) && is_alike()
 }
 
 /// That camera has had its say: what it reads next is another vehicle.

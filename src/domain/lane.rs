@@ -232,6 +232,9 @@ pub struct Served {
     /// The end from which it was not read, in a lane with two cameras: that one may still read it while it drives off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<End>,
+    /// What else was read of it there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Plate>,
 }
 
 /// What a lane is doing.
@@ -383,7 +386,8 @@ impl Lane {
         let is_here = self.arrival && visit.left_at_ms.is_none();
         let is_alike = |plate: &Plate| visit.reads.iter().any(|before| matching::are_alike(&before.plate, plate));
         let is_new_or_here = is_here || visit.is_unread_from(read.told.end);
-        visit.event == read.event || is_new_or_here && read.plate.as_ref().is_some_and(is_alike)
+        let is_known = visit.event == read.event || visit.is_read_again(read);
+        is_known || is_new_or_here && read.plate.as_ref().is_some_and(is_alike)
     }
 
     /// Whether a read may still better what a stay is known by: its vehicle has a raised barrier and has not passed.
@@ -414,10 +418,17 @@ impl Visit {
         !self.reads.is_empty() && self.reads.iter().all(|read| read.told.end != end)
     }
 
+    /// Whether both cameras of its lane have read it, and one says again what was said of it.
+    pub fn is_read_again(&self, read: &PlateRead) -> bool {
+        let is_read = |end| self.reads.iter().any(|before| before.told.end == end);
+        let is_said = || self.reads.iter().any(|before| Some(&before.plate) == read.plate.as_ref());
+        is_read(End::Front) && is_read(End::Rear) && is_said()
+    }
+
     /// Keeps one more statement; false where nothing in it is new.
     pub fn keep(&mut self, read: &PlateRead) -> bool {
         let Some(plate) = read.plate.clone() else { return false };
-        let read = ArrivalRead { event: read.event.clone(), plate, told: read.told.clone() };
+        let read = ArrivalRead { event: read.event.clone(), plate, told: read.told.of_the_vehicle() };
         if self.reads.len() >= ARRIVAL_READS_MAX || self.reads.contains(&read) {
             return false;
         }

@@ -80,6 +80,8 @@ pub enum Trouble {
     Refused,
     /// It does not accept our name and password, or our key.
     Login,
+    /// It said that it goes, or its broker that it is gone.
+    Gone,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -97,7 +99,7 @@ struct State {
 impl State {
     /// One fault is noise; but a refused login is none, and a device that was never heard has no better days behind it.
     fn is_sure_of(&self, trouble: Trouble) -> bool {
-        self.faults >= FAULTS_UNTIL_LOST || self.heard.is_none() || trouble == Trouble::Login
+        self.faults >= FAULTS_UNTIL_LOST || self.heard.is_none() || matches!(trouble, Trouble::Login | Trouble::Gone)
     }
 }
 
@@ -164,6 +166,12 @@ impl Health {
         if is_lost {
             self.up.get_or_create(&of(device)).set(0);
         }
+    }
+
+    /// The device, or its broker for it, says that it is away; the next word of it says that it is back.
+    pub fn is_gone(&self, device: &str) {
+        self.devices().entry(device.to_owned()).or_default().trouble = Some(Trouble::Gone);
+        self.up.get_or_create(&of(device)).set(0);
     }
 
     /// The device told a time, so far ahead of the box's.

@@ -279,7 +279,8 @@ fn is_bounded(statement: &Statement) -> bool {
         | Statement::Tunnelled { .. }
         | Statement::Arm { .. }
         | Statement::VehicleSign { .. }
-        | Statement::KeepAlive {} => true,
+        | Statement::KeepAlive {}
+        | Statement::Away {} => true,
     }
 }
 

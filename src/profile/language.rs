@@ -193,6 +193,8 @@ pub enum Emits {
     VehicleSign,
     /// The device is there.
     KeepAlive,
+    /// The device goes, or its broker says for it that it is gone.
+    Away,
     /// Known, and nothing to do.
     Nothing,
     /// Known, and not usable; counted as a rejection.

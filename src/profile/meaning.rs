@@ -22,6 +22,7 @@ pub(super) fn of(message: &Message, body: Body) -> Result<Vec<Statement>, Reject
         Emits::Nothing => return Ok(Vec::new()),
         Emits::Unsupported => return Err(Rejection::Unsupported(message.because.clone().unwrap_or_default())),
         Emits::KeepAlive => Statement::KeepAlive {},
+        Emits::Away => Statement::Away {},
         Emits::PlateRead => Statement::PlateRead(seen_plate(body, &field)?),
         Emits::Input => {
             let (field_number, number) = needed_integer(body, field("number"))?;

@@ -278,6 +278,16 @@ impl Profile {
         }
     }
 
+    /// Whether the product is asked again and again.
+    pub fn is_polled(&self) -> bool {
+        match &self.words {
+            Words::Serial(words) => !words.polls.is_empty(),
+            Words::Modbus(words) => !words.polls.is_empty(),
+            Words::Osdp(_) => true,
+            Words::Mqtt(_) | Words::Http(_) | Words::Wiegand(_) => false,
+        }
+    }
+
     /// How many inputs are read, where the profile says so.
     pub fn input_count(&self) -> Option<u16> {
         match &self.words {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::json::{Body, scalar, shortened};
-use super::language::{Message, MqttCommand, MqttWords};
+use super::language::{Emits, Message, MqttCommand, MqttWords};
 use super::meaning;
 pub use super::statement::DeviceAnswer;
 use super::statement::{BODY_BYTES_MAX, CannotSend, Picture, Rejection, Statement};
@@ -70,6 +70,15 @@ impl MqttCodec {
     /// Every topic on which the device speaks.
     pub fn topics(&self) -> impl Iterator<Item = &str> {
         self.routes.keys().map(String::as_str)
+    }
+
+    /// Whether a topic says whether the device is there, and nothing else: what the broker kept of it still holds, because
+    /// the device's last will takes its place.
+    pub fn keeps_state(&self, topic: &str) -> bool {
+        let Some(Route::Says { messages, .. }) = self.routes.get(topic) else { return false };
+        let mut emits = messages.iter().map(|message| *self.words.messages[*message].emits.get_ref());
+        let is_state = |emits| matches!(emits, Emits::Away | Emits::KeepAlive | Emits::Nothing);
+        emits.clone().any(|emits| emits == Emits::Away) && emits.all(is_state)
     }
 
     /// Patterns of topics on which devices of the same product speak that the settings do not name.

@@ -73,6 +73,8 @@ pub enum Statement {
     },
     /// The device is there.
     KeepAlive {},
+    /// The device goes, or its broker says for it that it is gone.
+    Away {},
 }
 
 /// A camera's statement about one vehicle, before it is known which lane it is.

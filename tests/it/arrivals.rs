@@ -1,6 +1,6 @@
 //! Several reads of one arrival, what cameras tell besides the text, and members whose plates are read a little wrong.
 
-use gatepost::domain::event::{Input, PlateRead, StaffWish};
+use gatepost::domain::event::{Input, PlateRead, StaffWish, UtcMs};
 use gatepost::domain::lane::LoopRole;
 use gatepost::domain::plate::told::{Candidate, Colour, Stage, Told, VehicleKind};
 
@@ -289,6 +289,19 @@ fn colour_and_kind_are_a_second_factor_for_a_member_s_points() {
         assert!((950_000..999_000).contains(&certainty[0].parse::<u32>().unwrap()), "{certainty:?}");
         assert_eq!(raises == 1, by_points, "{certainty:?}");
     }
+}
+
+#[test]
+fn a_wrong_clock_is_in_the_journal_and_is_no_news_by_itself() {
+    let mut story = Story::new();
+    story.arrival("in", true);
+    let said = |clock| Told { clock: Some(UtcMs(clock)), ..Told::default() };
+    let first = PlateRead { told: said(946_684_800_000), ..story.statement("in", "粤B12345") };
+    assert_eq!(story.feed(Input::PlateRead(first.clone())).0, 1);
+    assert_eq!(story.feed(Input::PlateRead(PlateRead { told: said(946_684_900_000), ..first })).0, 0);
+    let taken = "SELECT CAST(body AS TEXT) FROM journal WHERE CAST(body AS TEXT) LIKE '%read_taken%'";
+    let taken = story.rows(taken);
+    assert!(taken.len() == 1 && taken[0].contains(r#""clock":946684800000"#), "{taken:?}");
 }
 
 /// What a camera may tell besides the text, sense or none; one of 48.

@@ -123,7 +123,7 @@ fn a_camera_that_is_asked_over_http_has_its_list_too() {
         id = "entry-1"
         direction = "entry"
         camera = "cam"
-        barrier = {{ device = "cam", output = 0, pulse_ms = 500 }}
+        barrier = {{ device = "cam", output = 0 }}
         "#
     );
     let mut site = Site::start_by(&settings, |file, folder| with_rules(file, folder, LISTS));

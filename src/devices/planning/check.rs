@@ -226,6 +226,7 @@ impl Check<'_> {
         if !self.has_input(device, contact) {
             return;
         }
+        self.presence(device, contact);
         if let Some((other, _)) = device.wiring.inputs.insert(input, (lane.clone(), role)) {
             let wrong = format!("input {input} of {} already belongs to lane {other}", contact.device.get_ref());
             self.wrong(&contact.input, wrong, "an input for each contact".to_owned());
@@ -238,7 +239,16 @@ impl Check<'_> {
             let wrong = format!("input {input} of {} already belongs to lane {lane}", contact.device.get_ref());
             self.wrong(&contact.input, wrong, "an input for each contact".to_owned());
         } else if self.has_input(device, contact) {
+            self.presence(device, contact);
             device.wiring.emergency = Some(input);
+        }
+    }
+
+    /// How long the input must be on to count.
+    fn presence(&mut self, device: &mut Device, contact: &ContactConfig) {
+        if let Some(presence_ms) = &contact.presence_ms {
+            self.steady("presence_ms", presence_ms);
+            device.wiring.presence_ms.insert(*contact.input.get_ref(), *presence_ms.get_ref());
         }
     }
 
@@ -267,13 +277,22 @@ impl Check<'_> {
         self.fit(args, &barrier.output, &barrier.pulse_ms);
     }
 
-    /// Whether an output and its pulse are within the profile's bounds.
-    pub fn fit(&mut self, args: &BTreeMap<String, Arg>, output: &Spanned<u16>, pulse_ms: &Spanned<u32>) {
-        let given = [
-            ("output", output.span(), i64::from(*output.get_ref())),
-            ("pulse_ms", pulse_ms.span(), i64::from(*pulse_ms.get_ref())),
-        ];
-        for (name, at, value) in given {
+    /// Whether an output and its pulse are within the profile's bounds, and the pulse is one that somebody times.
+    pub fn fit(&mut self, args: &BTreeMap<String, Arg>, output: &Spanned<u16>, pulse_ms: &Option<Spanned<u32>>) {
+        match (args.contains_key("pulse_ms"), pulse_ms) {
+            (true, None) => {
+                let wrong = "pulse_ms is missing: the device must be told how long the contact closes".to_owned();
+                self.wrong(output, wrong, "pulse_ms = 500, or what the barrier's controller needs".to_owned());
+            }
+            (false, Some(given)) => {
+                let wrong = "the device times the pulse by its own settings and is told of none".to_owned();
+                self.wrong(given, wrong, "no pulse_ms".to_owned());
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+        let output = Some(("output", output.span(), i64::from(*output.get_ref())));
+        let pulse_ms = pulse_ms.as_ref().map(|ms| ("pulse_ms", ms.span(), i64::from(*ms.get_ref())));
+        for (name, at, value) in output.into_iter().chain(pulse_ms) {
             let Some(arg) = args.get(name) else { continue };
             let (min, max) = (arg.min.unwrap_or(0), arg.max.unwrap_or(i64::MAX));
             if !(min..=max).contains(&value) || value % arg.step != 0 {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use toml::Spanned;
+
 use super::Device;
 use super::check::Check;
 use crate::devices::settings::{DeviceConfig, LaneConfig};
@@ -11,6 +13,10 @@ use crate::profile::http::Carrier;
 use crate::profile::language::{Emits, FREE_BAYS, LOWER, PAY_SCREEN, SAY, SHOW, WHITELIST_ADD, WHITELIST_DELETE};
 use crate::profile::{Codec, Profile};
 
+/// Longer, a vehicle is past the loop before it counts, and a broker waits too long for its acknowledgement.
+const STEADY_MS: std::ops::RangeInclusive<u32> = 0..=2_000;
+/// Faster, the bus has no room for a command; slower, a driver waits.
+const POLL_MS: std::ops::RangeInclusive<u64> = 10..=5_000;
 /// No camera holds more.
 const PLATES: std::ops::RangeInclusive<u32> = 1..=50_000;
 
@@ -90,6 +96,31 @@ impl Check<'_> {
         for (_, what, allowed) in lacks.into_iter().filter(|(lacks, ..)| *lacks) {
             let wrong = format!("the lane {} lacks {what}", lane.id.get_ref());
             self.wrong(mode, wrong, format!("{allowed}, or detectors = hold, timer or one_by_one"));
+        }
+    }
+
+    /// How a device's inputs are asked and how long they must be steady, for devices that have some or are asked.
+    pub fn inputs(&mut self, device: &DeviceConfig, profile: &Profile) {
+        if let Some(poll_ms) = &device.poll_ms {
+            if !profile.is_polled() {
+                let wrong = format!("{} is not polled: it speaks by itself", profile.id());
+                self.wrong(poll_ms, wrong, "no poll_ms; debounce_ms for its inputs".to_owned());
+            } else if !POLL_MS.contains(poll_ms.get_ref()) {
+                self.wrong(poll_ms, format!("poll_ms is {}", poll_ms.get_ref()), "10 to 5000".to_owned());
+            }
+        }
+        let Some(debounce_ms) = &device.debounce_ms else { return };
+        if !profile.emits(Emits::Input) && !profile.emits(Emits::Inputs) {
+            let wrong = format!("{} has no inputs", profile.id());
+            self.wrong(debounce_ms, wrong, "no debounce_ms".to_owned());
+        }
+        self.steady("debounce_ms", debounce_ms);
+    }
+
+    /// Whether a level can be waited for so long.
+    pub fn steady(&mut self, name: &str, ms: &Spanned<u32>) {
+        if !STEADY_MS.contains(ms.get_ref()) {
+            self.wrong(ms, format!("{name} is {}", ms.get_ref()), "0 to 2000".to_owned());
         }
     }
 

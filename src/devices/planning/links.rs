@@ -61,7 +61,7 @@ pub(super) fn bus(link: &LinkConfig, devices: &[&Device]) -> BusPlan {
         Codec::Modbus(codec) => Some(BoardPlan {
             codec: codec.clone(),
             wiring: device.wiring.clone(),
-            debounce_ms: device.config.debounce_ms,
+            debounce_ms: device.config.debounce_ms(),
             poll_ms: device.config.poll_ms.as_ref().map(|ms| *ms.get_ref()),
         }),
         Codec::Mqtt(_) | Codec::Http(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => None,
@@ -74,7 +74,7 @@ pub(super) fn line(link: &LinkConfig, devices: &[&Device]) -> LinePlan {
         Codec::Serial(codec) => Some(FramedPlan {
             codec: codec.clone(),
             wiring: device.wiring.clone(),
-            debounce_ms: device.config.debounce_ms,
+            debounce_ms: device.config.debounce_ms(),
             poll_ms: device.config.poll_ms.as_ref().map(|ms| *ms.get_ref()),
         }),
         Codec::Mqtt(_) | Codec::Http(_) | Codec::Modbus(_) | Codec::Wiegand(_) | Codec::Osdp(_) => None,
@@ -88,7 +88,7 @@ pub(super) fn readers(link: &LinkConfig, devices: &[&Device]) -> ReadersPlan {
             codec: codec.clone(),
             wiring: device.wiring.clone(),
             key: device.key.map(Key),
-            debounce_ms: device.config.debounce_ms,
+            debounce_ms: device.config.debounce_ms(),
             poll_ms: device.config.poll_ms.as_ref().map(|ms| *ms.get_ref()),
         }),
         Codec::Mqtt(_) | Codec::Http(_) | Codec::Serial(_) | Codec::Modbus(_) | Codec::Wiegand(_) => None,

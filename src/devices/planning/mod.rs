@@ -188,8 +188,6 @@ const BAUD: std::ops::RangeInclusive<u32> = 1_200..=115_200;
 const LOOK_MS: u64 = 200;
 /// Shorter, a busy camera is away all the time; longer than an hour nobody waits.
 const SILENT_MS: std::ops::RangeInclusive<u64> = 500..=3_600_000;
-/// Faster, the bus has no room for a command; slower, a driver waits.
-const POLL_MS: std::ops::RangeInclusive<u64> = 10..=5_000;
 
 impl DevicesConfig {
     /// What is to be started, or every mistake. `box_id` names the MQTT client where the settings do not.
@@ -245,15 +243,14 @@ impl DevicesConfig {
             if let Some(silent_ms) = config.silent_ms.as_ref().filter(|ms| !SILENT_MS.contains(ms.get_ref())) {
                 check.wrong(silent_ms, format!("silent_ms is {}", silent_ms.get_ref()), "500 to 3600000".to_owned());
             }
-            if let Some(poll_ms) = config.poll_ms.as_ref().filter(|ms| !POLL_MS.contains(ms.get_ref())) {
-                check.wrong(poll_ms, format!("poll_ms is {}", poll_ms.get_ref()), "10 to 5000".to_owned());
-            }
+            check.inputs(config, profile);
             let params = config.params.iter().map(|(name, value)| (name.clone(), value.get_ref().clone())).collect();
             match profile.bind(&params) {
                 Ok(codec) => {
                     check.own_address(config, &codec, link);
                     let id = DeviceId(config.id.get_ref().clone());
-                    let wiring = Wiring::new(id, i64::from(config.clock_tolerance_s) * 1000);
+                    let mut wiring = Wiring::new(id, i64::from(config.clock_tolerance_s) * 1000);
+                    wiring.debounce_ms = config.debounce_ms();
                     let key = match codec {
                         Codec::Osdp(_) => check.reader_key(config),
                         Codec::Mqtt(_) | Codec::Modbus(_) | Codec::Http(_) | Codec::Serial(_) | Codec::Wiegand(_) => {
@@ -310,11 +307,11 @@ impl DevicesConfig {
                 check.barrier(device, &lane.barrier);
                 device.wiring.arm_of.get_or_insert_with(|| id.clone());
                 check.lowering(device, lane);
-                let pulse = |output: &Spanned<u16>, pulse_ms: &Spanned<u32>| {
-                    Values::from([
-                        ("output".to_owned(), Value::Integer(i64::from(*output.get_ref()))),
-                        ("pulse_ms".to_owned(), Value::Integer(i64::from(*pulse_ms.get_ref()))),
-                    ])
+                let pulse = |output: &Spanned<u16>, pulse_ms: &Option<Spanned<u32>>| {
+                    let output = ("output".to_owned(), Value::Integer(i64::from(*output.get_ref())));
+                    let pulse_ms = pulse_ms.as_ref().map(|ms| Value::Integer(i64::from(*ms.get_ref())));
+                    let pulse_ms = pulse_ms.map(|ms| ("pulse_ms".to_owned(), ms));
+                    [Some(output), pulse_ms].into_iter().flatten().collect::<Values>()
                 };
                 let args = pulse(&lane.barrier.output, &lane.barrier.pulse_ms);
                 let lower = lane.barrier.lower.as_ref().map(|lower| pulse(&lower.output, &lower.pulse_ms));

@@ -309,19 +309,19 @@ pub(super) fn settings(port: u16, profile_timeout: Option<&str>) -> Plan {
     planned(&text, &Catalogue::load(Some(own.path())).expect("right")).expect("right settings")
 }
 
-fn event(input: &Input) -> &str {
+pub(super) fn event(input: &Input) -> &str {
     let Input::PlateRead(read) = input else { panic!("not a plate read: {input:?}") };
     &read.event
 }
 
-fn plate(plate: &str, event: u32) -> String {
+pub(super) fn plate(plate: &str, event: u32) -> String {
     use base64::Engine;
     let license = base64::engine::general_purpose::STANDARD.encode(plate);
     let result = json!({"license": license, "confidence": 98, "triggerType": 8, "unique_id": format!("e-{event}")});
     json!({"sn": SN, "payload": {"AlarmInfoPlate": {"result": {"PlateResult": result}}}}).to_string()
 }
 
-fn input(source: u16, value: u16) -> String {
+pub(super) fn input(source: u16, value: u16) -> String {
     let result = json!({"TriggerResult": {"source": source, "value": value}});
     json!({"sn": SN, "payload": {"body": {"AlarmGioIn": {"result": result}}}}).to_string()
 }

@@ -202,6 +202,7 @@ pub(super) async fn site_with(more: &str) -> (Site, SocketAddr) {
         direction = "entry"
         camera = "cam"
         barrier = {{ device = "cam", output = 0, pulse_ms = 500 }}
+        arrival_loop = {{ device = "cam", input = 0 }}
         "#
     );
     let site = Site::watched(plan(&settings).expect("right settings"));

@@ -282,7 +282,7 @@ fn settings_with(camera: &TcpListener, words: &str, other: &str) -> Plan {
         id = "exit-1"
         direction = "exit"
         camera = "cam"
-        barrier = {{ device = "cam", output = 0, pulse_ms = 500 }}
+        barrier = {{ device = "cam", output = 0 }}
         "#
     );
     planned(&text, &catalogue).expect("right settings")

@@ -27,7 +27,8 @@ pub struct PlateRead {
     pub plate: Option<Plate>,
     /// The camera's confidence, 0 to 100.
     pub confidence: u8,
-    /// When the camera says that it happened, by the clock that the profile trusts.
+    /// When it happened: as the camera says where its clock is believed, else when the box heard it (`told.clock` then
+    /// has what the camera said).
     pub captured: UtcMs,
     /// Whether the camera stored it while it was cut off, so that no vehicle need be there now.
     pub stored_offline: bool,
@@ -60,8 +61,8 @@ pub const ARRIVAL_READS_MAX: usize = 8;
 impl PlateRead {
     /// All that was read of the vehicle, this statement last; empty where none of them has a plate.
     pub fn all_reads(&self) -> Vec<ArrivalRead> {
-        let own =
-            self.plate.clone().map(|plate| ArrivalRead { event: self.event.clone(), plate, told: self.told.clone() });
+        let told = || self.told.of_the_vehicle();
+        let own = self.plate.clone().map(|plate| ArrivalRead { event: self.event.clone(), plate, told: told() });
         let mut all: Vec<ArrivalRead> = self.earlier.iter().cloned().chain(own).collect();
         all.drain(..all.len().saturating_sub(ARRIVAL_READS_MAX));
         all

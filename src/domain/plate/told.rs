@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Plate;
+use crate::domain::event::UtcMs;
 
 /// All of it; cameras differ, and what one does not say counts for nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,9 +27,17 @@ pub struct Told {
     /// Which end of the vehicle the camera looks at.
     #[serde(skip_serializing_if = "End::is_front")]
     pub end: End,
+    /// When it was, by the camera's clock, where that is not believed: what is wrong with it may be found out later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<UtcMs>,
 }
 
 impl Told {
+    /// What it tells of the vehicle: two statements that differ in a wrong clock alone say the same.
+    pub fn of_the_vehicle(&self) -> Self {
+        Self { clock: None, ..self.clone() }
+    }
+
     /// Whether the camera said nothing besides the text.
     pub fn is_silent(&self) -> bool {
         *self == Self::default()

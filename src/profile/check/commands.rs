@@ -136,7 +136,9 @@ fn args(source: &Source, at: Range<usize>, given: &[&str], args: &BTreeMap<Strin
         mistakes.push(source.mistake(at.clone(), wrong, allowed));
     }
     let is_offered = OFFERED.iter().any(|name| HOUSE.iter().any(|(known, of)| known == name && *of == given));
-    for name in given.iter().filter(|name| !args.contains_key(**name) && !is_offered) {
+    // A device that times its pulse itself is told of none.
+    let may_lack = |name: &str| is_offered || name == "pulse_ms";
+    for name in given.iter().filter(|name| !args.contains_key(**name) && !may_lack(name)) {
         let wrong = format!("the argument {name} has no bounds");
         mistakes.push(source.mistake(at.clone(), wrong, "args with what each may be"));
     }

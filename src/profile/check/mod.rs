@@ -75,7 +75,7 @@ fn fields_of(emits: Emits) -> (&'static [&'static str], &'static [&'static str])
         Emits::Tunnelled => (&["channel", "bytes"], &[]),
         Emits::Arm => (&["position"], &[]),
         Emits::VehicleSign => (&["sign"], &[]),
-        Emits::KeepAlive | Emits::Nothing | Emits::Unsupported => (&[], &[]),
+        Emits::KeepAlive | Emits::Away | Emits::Nothing | Emits::Unsupported => (&[], &[]),
     }
 }
 

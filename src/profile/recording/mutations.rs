@@ -132,7 +132,8 @@ fn is_beyond_bounds(says: &Statement) -> bool {
         | Statement::Tunnelled { .. }
         | Statement::Arm { .. }
         | Statement::VehicleSign { .. }
-        | Statement::KeepAlive {} => false,
+        | Statement::KeepAlive {}
+        | Statement::Away {} => false,
     }
 }
 
