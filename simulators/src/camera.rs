@@ -201,9 +201,7 @@ impl Camera {
             CameraLink::Broker { host, port } => {
                 Mouth::Broker(Broker::connect(host, *port, &settings, clock, commands).await?)
             }
-            CameraLink::Posts(address) => {
-                Mouth::Posts(Poster::start(settings.dialect, *address, alive, commands)?)
-            }
+            CameraLink::Posts(address) => Mouth::Posts(Poster::start(settings.dialect, *address, alive, commands)?),
             CameraLink::Stream => {
                 let gate = gate.as_ref().context("a camera that is not asked has no stream")?;
                 alive.into_iter().for_each(|alive| gate.keep_alive(alive, settings.keep_alive));
