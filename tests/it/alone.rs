@@ -125,11 +125,7 @@ fn a_camera_that_is_asked_for_its_stream_wants_to_know_by_whom() {
 #[test]
 fn a_vehicle_at_any_kind_of_camera_is_read_by_the_box() {
     let posts = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let settings = "[[links]]\nid = \"posts\"\nkind = \"http-push\"\nlisten = \"POSTS\"\n\
-                    [[devices]]\nid = \"camera\"\nprofile = \"rekor/webhook\"\nlink = \"posts\"\n\
-                    params = { name = \"in\" }\n\
-                    [[lanes]]\nid = \"out\"\ndirection = \"exit\"\ncamera = \"camera\"\n";
-    let mut site = Site::start(&settings.replace("POSTS", &posts.to_string()));
+    let mut site = Site::start(&POSTED.replace("POSTS", &posts.to_string()));
     let arrive = |words: &[&str]| {
         #[derive(clap::Parser)]
         struct Command {
@@ -216,10 +212,43 @@ id = "reader"
 profile = "osdp/reader"
 link = "readers"
 password = "KEY"
+[[links]]
+id = "posts"
+kind = "http-push"
+listen = "127.0.0.1:0"
+[[devices]]
+id = "camera"
+profile = "vzenith/r-http"
+link = "posts"
+params = { sn = "0f823866-d2dc45ab" }
 [[lanes]]
 id = "out"
 direction = "exit"
+camera = "camera"
+barrier = { device = "camera", output = 0, pulse_ms = 500 }
 reader = "reader"
+"#;
+
+const POSTED: &str = r#"
+[[links]]
+id = "posts"
+kind = "http-push"
+listen = "POSTS"
+[[devices]]
+id = "camera"
+profile = "rekor/webhook"
+link = "posts"
+params = { name = "in" }
+[[devices]]
+id = "gate"
+profile = "vzenith/r-http"
+link = "posts"
+params = { sn = "0f823866-d2dc45ab" }
+[[lanes]]
+id = "out"
+direction = "exit"
+camera = "camera"
+barrier = { device = "gate", output = 0, pulse_ms = 500 }
 "#;
 
 const STREAMED: &str = r#"
