@@ -203,6 +203,7 @@ impl Place {
             keep_alive: KEEP_ALIVE,
             quick_lead: is_first.then_some(QUICK_LEAD),
             sends_pictures: true,
+            offline_after: None,
             has_wrong_clock: is_first && dialect.has_clock() && faults.strikes(Fault::Clock),
             faults,
         };

@@ -137,6 +137,7 @@ fn settings(options: &Options) -> Result<CameraSettings> {
         sends_pictures: !options.no_pictures,
         faults: Faults::default(),
         has_wrong_clock: false,
+        offline_after: None,
     })
 }
 

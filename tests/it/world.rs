@@ -65,9 +65,17 @@ fn cameras_that_know_no_loops_and_are_told_in_answers_with_every_fault_end_with_
     told(&report, "arm_up_unasked");
 }
 
-/// Each lane has another: they differ only in how one passage is said, and hang beside the same boards.
+/// Each lane has another: they differ only in how one passage is said, and hang beside the same boards. The exits are what
+/// counts here: at the way in the clock is wrong, and in the inner lot a guard helps while cables are.
 #[test]
-fn five_kinds_of_cameras_that_only_read_with_every_fault_end_with_books_that_match() {
+fn cameras_that_only_read_with_every_fault_end_with_books_that_match() {
+    let report = day("rekor,axis,dahua,hyperlpr,frigate");
+    told(&report, "raise_uncertain");
+}
+
+/// The same with those at the exits whose reads bear no time that could be taken.
+#[test]
+fn cameras_that_only_read_and_tell_no_time_with_every_fault_end_with_books_that_match() {
     let report = day("axis,dahua,frigate,rekor,hyperlpr");
     told(&report, "raise_uncertain");
 }
