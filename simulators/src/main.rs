@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use simulators::clock::rfc3339;
+use simulators::clock::{VirtualClock, rfc3339};
 use simulators::line::Line;
 use simulators::modbus::Dialect;
 use simulators::phone::Phone;

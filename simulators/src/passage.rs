@@ -64,7 +64,7 @@ pub struct Options {
 pub async fn run(options: Options, say: impl Fn(&str) + Copy) -> Result<()> {
     let hangs = options.device.hangs();
     ensure!(
-        !options.loops || hangs == Hangs::OnCamera,
+        !options.loops || hangs == Hangs::Camera,
         "the loops of {} are on a board or card; --loops is for a camera with inputs",
         options.device.name()
     );
@@ -91,7 +91,7 @@ pub async fn run(options: Options, say: impl Fn(&str) + Copy) -> Result<()> {
         tokio::time::sleep(LOOKS_EVERY).await;
     }
     say(&format!("read {plate}"));
-    if matches!(hangs, Hangs::OnBoard | Hangs::OnCard) {
+    if matches!(hangs, Hangs::Board | Hangs::Card) {
         say("its arm hangs on a board or card, which is another device: gatepost-sim relay-board, gatepost-sim device");
         // What was said is on its way when the box has had time to take it.
         tokio::time::sleep(VEHICLE_MOVES).await;
