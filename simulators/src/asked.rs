@@ -81,7 +81,15 @@ impl Login {
         let is_right = word("username").as_ref() == Some(&self.username)
             && word("uri").as_deref() == Some(request.path.as_str())
             && response
-                == proof((&self.username, &self.password), REALM, &request.method, &request.path, &nonce, &number, &cnonce);
+                == proof(
+                    (&self.username, &self.password),
+                    REALM,
+                    &request.method,
+                    &request.path,
+                    &nonce,
+                    &number,
+                    &cnonce,
+                );
         match &mut self.used {
             Some((known, highest)) if is_right && *known == nonce && count > *highest => {
                 *highest = count;

@@ -13,6 +13,7 @@ mod hyperlpr;
 mod isapi;
 mod messages;
 mod native;
+mod offline;
 mod posting;
 mod qianyi;
 mod rekor;
@@ -30,6 +31,7 @@ use crate::photo;
 use broker::Broker;
 use dialect::{Message, Said};
 use messages::Sender;
+use offline::Offline;
 use posting::Poster;
 
 pub use dialect::{Dialect, Way};
@@ -65,6 +67,9 @@ pub struct CameraSettings {
     pub faults: Faults,
     /// Whether its clock is wrong.
     pub has_wrong_clock: bool,
+    /// After how long without an answer it does without the box: its own list lets in, and what it saw it says later. Only
+    /// a Vzenith camera that posts; none waits.
+    pub offline_after: Option<Duration>,
 }
 
 /// How a camera is connected.
@@ -202,7 +207,9 @@ impl Camera {
                 Mouth::Broker(Broker::connect(host, *port, &settings, clock, commands).await?)
             }
             CameraLink::Posts(address) => {
-                Mouth::Posts(Poster::start(settings.dialect, *address, alive, commands)?)
+                let offline = settings.offline_after.filter(|_| settings.dialect == Dialect::VzenithHttp);
+                let offline = offline.map(Offline::new);
+                Mouth::Posts(Poster::start(settings.dialect, *address, alive, offline, commands)?)
             }
             CameraLink::Stream => {
                 let gate = gate.as_ref().context("a camera that is not asked has no stream")?;
@@ -260,7 +267,9 @@ impl Camera {
         }
         let full = Instant::now();
         let said = Said::Plate { capture: &shown, record, is_quick: false, pictures: pictures.as_ref() };
-        Ok(Reported { first, full, is_said: self.say(&said).await?, starts_anew })
+        let is_heard = self.say(&said).await?;
+        let is_said = is_heard || self.does_without_the_box(&said, capture, record)?;
+        Ok(Reported { first, full, is_said, starts_anew })
     }
 
     /// Reports that a loop wired to an input was entered or left.
@@ -298,10 +307,20 @@ impl Camera {
         }
     }
 
+    /// Where nobody heard of a plate, a camera with a list of its own decides by it.
+    fn does_without_the_box(&self, said: &Said<'_>, capture: &Capture, record: u64) -> Result<bool> {
+        let Mouth::Posts(poster) = &self.mouth else { return Ok(false) };
+        let sender = Sender { sn: &self.settings.sn, number: 0, now_s: self.clock.now_s() };
+        if let Some(message) = self.settings.dialect.message(said, &sender) {
+            poster.decide_alone(capture, record, &message)?;
+        }
+        Ok(true)
+    }
+
     async fn send(&self, message: Message) -> Result<bool> {
         match &self.mouth {
             Mouth::Broker(broker) => broker.publish(message).await?,
-            Mouth::Posts(poster) => poster.post(&message).await?,
+            Mouth::Posts(poster) => return poster.post(&message).await,
             Mouth::Stream => return Ok(self.gate.as_ref().is_some_and(|gate| gate.stream(&message))),
         }
         Ok(true)

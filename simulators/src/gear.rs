@@ -76,13 +76,13 @@ pub const DEVICES: [(&str, Device); 13] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hangs {
     /// Both on the camera.
-    OnCamera,
+    Camera,
     /// The arm on the camera, loops and limit switches on a board.
-    OnCameraAndBoard,
+    CameraAndBoard,
     /// Both on a board.
-    OnBoard,
+    Board,
     /// Both on a card.
-    OnCard,
+    Card,
 }
 
 impl FromStr for Device {
@@ -121,10 +121,10 @@ impl Device {
     /// Where the arm and the contacts hang.
     pub fn hangs(self) -> Hangs {
         match self {
-            Self::VzenithMqtt | Self::VzenithHttp | Self::Native => Hangs::OnCamera,
-            Self::Hikvision | Self::HikvisionStream | Self::Qianyi => Hangs::OnCameraAndBoard,
-            Self::Modbus | Self::Axis | Self::Rekor | Self::Frigate | Self::Dahua | Self::HyperLpr => Hangs::OnBoard,
-            Self::Kf => Hangs::OnCard,
+            Self::VzenithMqtt | Self::VzenithHttp | Self::Native => Hangs::Camera,
+            Self::Hikvision | Self::HikvisionStream | Self::Qianyi => Hangs::CameraAndBoard,
+            Self::Modbus | Self::Axis | Self::Rekor | Self::Frigate | Self::Dahua | Self::HyperLpr => Hangs::Board,
+            Self::Kf => Hangs::Card,
         }
     }
 }
@@ -203,6 +203,7 @@ impl Place {
             keep_alive: KEEP_ALIVE,
             quick_lead: is_first.then_some(QUICK_LEAD),
             sends_pictures: true,
+            offline_after: None,
             has_wrong_clock: is_first && dialect.has_clock() && faults.strikes(Fault::Clock),
             faults,
         };
@@ -216,18 +217,18 @@ fn contacts(
     faults: &Faults,
 ) -> Result<(Contacts, Relays, Option<PathBuf>)> {
     Ok(match device.hangs() {
-        Hangs::OnCamera => (Contacts::Camera, Relays::Camera(commands), None),
-        Hangs::OnBoard => {
+        Hangs::Camera => (Contacts::Camera, Relays::Camera(commands), None),
+        Hangs::Board => {
             let (board, reports) = board(faults)?;
             let line = board.path().to_owned();
             (Contacts::Board(Arc::new(board)), Relays::Board(reports), Some(line))
         }
-        Hangs::OnCameraAndBoard => {
+        Hangs::CameraAndBoard => {
             let (board, _) = board(faults)?;
             let line = board.path().to_owned();
             (Contacts::Board(Arc::new(board)), Relays::Camera(commands), Some(line))
         }
-        Hangs::OnCard => {
+        Hangs::Card => {
             let card = Arc::new(LedLine::open(&[0]).context("open a card")?);
             card.suffer(faults.clone());
             let line = card.path().to_owned();

@@ -20,6 +20,7 @@ pub mod line;
 pub mod matching;
 pub mod modbus;
 pub mod outcome;
+pub mod passage;
 pub mod phone;
 pub mod photo;
 pub mod plan;

@@ -2,13 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use simulators::camera::{
-    Camera, CameraInput, CameraLink, CameraSettings, Capture, GateStatus, OutputCommand, Trigger,
-};
 use simulators::clock::{VirtualClock, rfc3339};
 use simulators::line::Line;
 use simulators::modbus::Dialect;
@@ -16,11 +12,6 @@ use simulators::phone::Phone;
 use simulators::relay_board::{BoardReport, BoardSettings, RelayBoard};
 use simulators::till::{Operation, Tender, Till, TillSettings, Transaction};
 use tokio::sync::mpsc;
-
-/// How long before the full result a camera sends the quick one.
-const QUICK_LEAD: Duration = Duration::from_millis(100);
-/// How long a vehicle takes from loop to loop.
-const VEHICLE_MOVES: Duration = Duration::from_millis(700);
 
 /// Simulated parking devices that speak the protocols of real ones.
 #[derive(Parser)]
@@ -32,8 +23,8 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Device {
-    /// One vehicle arrives at a Vzenith camera (MQTT); prints what the box commands.
-    Camera(CameraArgs),
+    /// One vehicle arrives at a camera of any kind that the simulated mall has; prints what the box commands.
+    Camera(simulators::passage::Options),
     /// A Modbus RTU relay and input board on a pseudo-terminal; prints its path and every frame.
     ///
     /// While it runs, lines on standard input change it: `in 0 on`, `in 0 off`, `hang-up`.
@@ -51,37 +42,6 @@ enum Device {
     Phone(PhoneArgs),
     /// A TCP line that can be cut; type `cut` or `restore` and Enter.
     Line(LineArgs),
-}
-
-#[derive(Args)]
-struct CameraArgs {
-    /// The MQTT broker.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1883")]
-    broker: String,
-    /// The camera's serial number.
-    #[arg(long)]
-    sn: String,
-    /// The plate that it reads; `_无_` for a vehicle without one.
-    #[arg(long)]
-    plate: String,
-    /// Also report the loops on the camera's inputs 0 and 1, and drive through when the barrier is raised.
-    #[arg(long)]
-    loops: bool,
-    /// Send a quick result 100 ms before the full one.
-    #[arg(long)]
-    quick: bool,
-    /// Send the plate alone, without the pictures of the car.
-    #[arg(long)]
-    no_pictures: bool,
-    /// Go back instead of driving through (by the loops, or by event 66 without them).
-    #[arg(long)]
-    turn_back: bool,
-    /// Confidence of the read, 0 to 100.
-    #[arg(long, default_value_t = 97, value_parser = clap::value_parser!(u8).range(0..=100))]
-    confidence: u8,
-    /// Seconds to wait for a raise.
-    #[arg(long, default_value_t = 10)]
-    wait: u64,
 }
 
 #[derive(Args)]
@@ -196,7 +156,10 @@ async fn main() -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match Command::parse().device {
-        Device::Camera(args) => camera(args).await,
+        Device::Camera(options) => {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            simulators::passage::run(options, say).await
+        }
         Device::RelayBoard(args) => relay_board(&args).await,
         Device::Till(args) => till(args).await,
         Device::Matching(options) => options.run().map(|report| say(&report)),
@@ -207,78 +170,6 @@ async fn main() -> Result<()> {
         Device::Phone(args) => phone(args),
         Device::Line(args) => line(&args).await,
     }
-}
-
-async fn camera(args: CameraArgs) -> Result<()> {
-    let (host, port) = args.broker.rsplit_once(':').context("read the broker as HOST:PORT")?;
-    let settings = CameraSettings {
-        dialect: simulators::camera::Dialect::VzenithMqtt,
-        link: CameraLink::Broker { host: host.to_owned(), port: port.parse().context("read the broker's port")? },
-        sn: args.sn.clone(),
-        keep_alive: Duration::from_secs(5),
-        quick_lead: args.quick.then_some(QUICK_LEAD),
-        sends_pictures: !args.no_pictures,
-        faults: simulators::faults::Faults::default(),
-        has_wrong_clock: false,
-    };
-    let clock = VirtualClock::real();
-    let (camera, mut commands) = Camera::connect(settings, clock).await?;
-    say(&format!("camera {} is connected to {}", camera.sn(), args.broker));
-    if args.loops {
-        camera.report_input(CameraInput::ArrivalLoop, true).await?;
-        say("arrival loop: occupied");
-    }
-    let capture =
-        |trigger| Capture { plate: args.plate.clone(), at_ms: clock.now_ms(), confidence: args.confidence, trigger };
-    camera.report(&capture(Trigger::VirtualLoop)).await?;
-    say(&format!("read {}", args.plate));
-    let raised = wait_for_raise(&mut commands, Duration::from_secs(args.wait)).await;
-    if raised {
-        camera.report_gate(GateStatus::Between).await?;
-        camera.report_gate(GateStatus::Up).await?;
-        say("arm: up");
-    }
-    if args.loops {
-        drive_over_loops(&camera, raised && !args.turn_back).await?;
-    } else if args.turn_back {
-        camera.report(&capture(Trigger::TurnedBack)).await?;
-        say("turned back");
-    }
-    if raised {
-        camera.report_gate(GateStatus::Down).await?;
-        say("arm: down");
-    }
-    // The last messages are on their way when the broker has had time to acknowledge them.
-    tokio::time::sleep(VEHICLE_MOVES).await;
-    if raised { Ok(()) } else { bail!("the box did not raise within {} s", args.wait) }
-}
-
-/// Through under the arm, or back from the arrival loop.
-async fn drive_over_loops(camera: &Camera, through: bool) -> Result<()> {
-    use CameraInput::{ArrivalLoop, PassageLoop};
-    let steps: &[_] = if through {
-        &[(PassageLoop, true), (ArrivalLoop, false), (PassageLoop, false)]
-    } else {
-        &[(ArrivalLoop, false)]
-    };
-    for (input, occupied) in steps {
-        tokio::time::sleep(VEHICLE_MOVES).await;
-        camera.report_input(*input, *occupied).await?;
-        say(&format!("{input:?}: {}", if *occupied { "occupied" } else { "free" }));
-    }
-    Ok(())
-}
-
-async fn wait_for_raise(commands: &mut mpsc::Receiver<OutputCommand>, wait: Duration) -> bool {
-    let deadline = tokio::time::Instant::now() + wait;
-    while let Ok(Some(command)) = tokio::time::timeout_at(deadline, commands.recv()).await {
-        let OutputCommand { id, io, value, delay_ms, .. } = &command;
-        say(&format!("command {id}: output {io}, value {value}, {delay_ms} ms (answered with code 200)"));
-        if command.raises() {
-            return true;
-        }
-    }
-    false
 }
 
 async fn relay_board(args: &BoardArgs) -> Result<()> {

@@ -144,11 +144,11 @@ fn actor_settings(gear: &LaneGear) -> String {
     let Some(path) = gear.line.as_ref().map(|path| path.display()) else { return String::new() };
     let lane = gear.lane;
     let (profile, params) = match gear.device.hangs() {
-        Hangs::OnBoard | Hangs::OnCameraAndBoard => {
+        Hangs::Board | Hangs::CameraAndBoard => {
             ("waveshare/modbus-relay-8", format!("params = {{ address = {BOARD_ADDRESS} }}"))
         }
-        Hangs::OnCard => ("kf/dc199", "poll_ms = 50".to_owned()),
-        Hangs::OnCamera => return String::new(),
+        Hangs::Card => ("kf/dc199", "poll_ms = 50".to_owned()),
+        Hangs::Camera => return String::new(),
     };
     format!(
         "[[links]]\nid = \"line-{lane}\"\nkind = \"serial\"\npath = \"{path}\"\n\
@@ -167,10 +167,10 @@ fn more_contacts(gear: &LaneGear) -> String {
         )
     };
     match gear.device.hangs() {
-        Hangs::OnCamera if gear.device.dialect() == Dialect::VzenithHttp => switches(&format!("camera-{lane}"), 2, 3),
-        Hangs::OnCamera => String::new(),
-        Hangs::OnCard | Hangs::OnCameraAndBoard => switches(&format!("actor-{lane}"), 2, 4),
-        Hangs::OnBoard => {
+        Hangs::Camera if gear.device.dialect() == Dialect::VzenithHttp => switches(&format!("camera-{lane}"), 2, 3),
+        Hangs::Camera => String::new(),
+        Hangs::Card | Hangs::CameraAndBoard => switches(&format!("actor-{lane}"), 2, 4),
+        Hangs::Board => {
             let actor = format!("actor-{lane}");
             let safety = format!("safety_loop = {{ device = \"{actor}\", input = 3 }}\n");
             switches(&actor, 2, 4) + &safety + "detectors = \"anti_tailgate\"\n"
@@ -194,12 +194,15 @@ fn camera_settings(gear: &LaneGear) -> String {
         Dialect::Dahua => ("dahua/itsapi", "posts", "id"),
         Dialect::HyperLpr => ("hyperlpr/rest", "posts", "name"),
     };
+    // Each lane has a Frigate of its own: two cameras of one cannot hang on one link.
+    let is_frigate = device.dialect() == Dialect::Frigate;
+    let more = if is_frigate { format!(", prefix = \"frigate-{camera}\"") } else { String::new() };
     let (username, password) = LOGIN;
     let login = format!("username = \"{username}\"\npassword = \"{password}\"\n");
     let asked = address.map_or_else(String::new, |address| format!("address = \"{address}\"\n{login}"));
     format!(
         "[[devices]]\nid = \"camera-{lane}\"\nprofile = \"{profile}\"\nlink = \"{link}\"\n\
-         params = {{ {name} = \"{camera}\" }}\nclock_tolerance_s = 3600\n{asked}"
+         params = {{ {name} = \"{camera}\"{more} }}\nclock_tolerance_s = 3600\n{asked}"
     )
 }
 
@@ -215,9 +218,9 @@ fn lane_settings(gear: &LaneGear) -> String {
     let (moves, output, pulse) = match (gear.device.hangs(), gear.device) {
         // It times its pulse itself.
         (_, Device::Hikvision | Device::HikvisionStream) => ("camera", 0, ""),
-        (Hangs::OnCamera | Hangs::OnCameraAndBoard, _) => ("camera", 0, ", pulse_ms = 500"),
-        (Hangs::OnBoard, _) => ("actor", 0, ", pulse_ms = 500, lower = { output = 1, pulse_ms = 500 }"),
-        (Hangs::OnCard, _) => ("actor", 1, ", pulse_ms = 1000"),
+        (Hangs::Camera | Hangs::CameraAndBoard, _) => ("camera", 0, ", pulse_ms = 500"),
+        (Hangs::Board, _) => ("actor", 0, ", pulse_ms = 500, lower = { output = 1, pulse_ms = 500 }"),
+        (Hangs::Card, _) => ("actor", 1, ", pulse_ms = 1000"),
     };
     format!(
         r#"{devices}[[lanes]]

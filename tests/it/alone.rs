@@ -48,11 +48,7 @@ fn simulated_devices_pass_the_dry_talk_and_serve_the_daemon() {
     assert!(!board.has_said("Pulsed"), "the dry talk moved no barrier");
 
     reader.type_in("card 1 12345");
-    site.until("the card is on record", |site| {
-        let journal =
-            gatepost().args(["journal", "tail", "--ledger"]).arg(site.folder.path().join("ledger.db")).output();
-        String::from_utf8(journal.unwrap().stdout).unwrap().contains("card_read")
-    });
+    site.until("the card is on record", |site| journal_of(site).contains("card_read"));
     let file = site.folder.path().join("gatepost.toml");
     let told = tell(&file, &["display", "say", "text=欢迎光临"]);
     assert_eq!(told, "taken\n", "the card answers");
@@ -89,6 +85,66 @@ fn every_shipped_product_runs_alone_over_its_own_link() {
         device.type_in("nonsense");
         device.hear("write `");
     }
+}
+
+/// Two implementations of the secure channel meet: the daemon's and the simulated reader's.
+#[test]
+fn a_reader_with_a_key_speaks_of_cards_over_the_secure_channel_and_to_no_other_key() {
+    let key = "404142434445464748494A4B4C4D4E4F";
+    let reader = Alone::start_with("osdp/reader", "pty", None, Some(key));
+    let line = reader.hear("/dev/");
+    let settings = |key: &str| KEYED_READER.replace("READER", &line).replace("KEY", key);
+    let mut stranger = Site::start(&settings("404142434445464748494A4B4C4D4E40"));
+    stranger.daemon.hear("different keys");
+    stranger.daemon.kill();
+    drop(stranger);
+    let mut site = Site::start(&settings(key));
+    // Authenticated and encrypted: a reply on the open channel with the card in it.
+    reader.type_in("card 1 12345");
+    site.until("the card is on record", |site| journal_of(site).contains("card_read"));
+    assert!(reader.has_said(" 02 18 50 ") && !reader.has_said("80 98 1C C0"), "the card went over the line encrypted");
+    site.daemon.kill();
+}
+
+#[test]
+fn a_camera_that_is_asked_for_its_stream_wants_to_know_by_whom() {
+    let camera = Alone::start_with("hikvision/isapi", "listen://127.0.0.1:0", Some("box:Circle Of Life"), None);
+    let address = camera.hear("listening on ").replace("listening on ", "");
+    let mut site = Site::start(&STREAMED.replace("CAMERA", &address));
+    camera.hear("alertStream -> 401");
+    camera.hear("alertStream -> the stream");
+    camera.type_in("list");
+    let number = camera.hear("a plate in the stream").split(':').next().unwrap().to_owned();
+    camera.type_in(&format!("say {number} 粤B12345=粤B54321"));
+    camera.hear("to 1:");
+    site.until("the plate is on record", |site| journal_of(site).contains("粤B54321"));
+    camera.hear("PUT /ISAPI/Parking/channels/1/barrierGate -> 200");
+    site.daemon.kill();
+}
+
+#[test]
+fn a_vehicle_at_any_kind_of_camera_is_read_by_the_box() {
+    let posts = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut site = Site::start(&POSTED.replace("POSTS", &posts.to_string()));
+    let arrive = |words: &[&str]| {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            options: simulators::passage::Options,
+        }
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let command: Command =
+            clap::Parser::parse_from([&["camera", "--sn", "in", "--plate", "粤B54321"], words].concat());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(simulators::passage::run(command.options, |_| {}))
+    };
+    arrive(&["--device", "rekor", "--posts", &posts.to_string()]).unwrap();
+    site.until("the plate is on record", |site| journal_of(site).contains("粤B54321"));
+    let wrong = arrive(&["--device", "rekor", "--loops"]).unwrap_err().to_string();
+    assert!(wrong.contains("the loops of rekor are on a board or card"), "{wrong}");
+    let wrong = arrive(&["--device", "hikvision-stream", "--wait", "0"]).unwrap_err().to_string();
+    assert!(wrong.contains("nobody asked for the stream within 0 s"), "{wrong}");
+    site.daemon.kill();
 }
 
 #[test]
@@ -146,6 +202,80 @@ barrier = { device = "relays", output = 0, pulse_ms = 500 }
 arrival_loop = { device = "relays", input = 0 }
 "#;
 
+const KEYED_READER: &str = r#"
+[[links]]
+id = "readers"
+kind = "serial"
+path = "READER"
+[[devices]]
+id = "reader"
+profile = "osdp/reader"
+link = "readers"
+password = "KEY"
+[[links]]
+id = "posts"
+kind = "http-push"
+listen = "127.0.0.1:0"
+[[devices]]
+id = "camera"
+profile = "vzenith/r-http"
+link = "posts"
+params = { sn = "0f823866-d2dc45ab" }
+[[lanes]]
+id = "out"
+direction = "exit"
+camera = "camera"
+barrier = { device = "camera", output = 0, pulse_ms = 500 }
+reader = "reader"
+"#;
+
+const POSTED: &str = r#"
+[[links]]
+id = "posts"
+kind = "http-push"
+listen = "POSTS"
+[[devices]]
+id = "camera"
+profile = "rekor/webhook"
+link = "posts"
+params = { name = "in" }
+[[devices]]
+id = "gate"
+profile = "vzenith/r-http"
+link = "posts"
+params = { sn = "0f823866-d2dc45ab" }
+[[lanes]]
+id = "out"
+direction = "exit"
+camera = "camera"
+barrier = { device = "gate", output = 0, pulse_ms = 500 }
+"#;
+
+const STREAMED: &str = r#"
+[[links]]
+id = "streams"
+kind = "http-stream"
+[[devices]]
+id = "camera"
+profile = "hikvision/isapi"
+link = "streams"
+address = "CAMERA"
+username = "box"
+password = "Circle Of Life"
+params = { name = "exit-1" }
+[[lanes]]
+id = "in"
+direction = "entry"
+camera = "camera"
+barrier = { device = "camera", output = 0, pulse_ms = 500 }
+"#;
+
+fn journal_of(site: &Site) -> String {
+    let ledger = site.folder.path().join("ledger.db");
+    let journal = gatepost().args(["journal", "tail", "--ledger"]).arg(ledger).output().unwrap();
+    String::from_utf8(journal.stdout).unwrap()
+}
+
 fn checked(settings: &Path) -> String {
     let checked = gatepost().args(["check", "--wait", "20", "--config"]).arg(settings).output().unwrap();
     String::from_utf8([checked.stdout, checked.stderr].concat()).unwrap()
@@ -165,6 +295,11 @@ pub struct Alone {
 
 impl Alone {
     pub fn start(profile: &str, link: &str) -> Self {
+        Self::start_with(profile, link, None, None)
+    }
+
+    /// The same for a device that demands a login, or a reader that has a key.
+    fn start_with(profile: &str, link: &str, login: Option<&str>, key: Option<&str>) -> Self {
         // Another test may have done it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (typed, lines) = tokio::sync::mpsc::channel(16);
@@ -175,6 +310,8 @@ impl Alone {
             profiles: Some(root().join("device-profiles")),
             params: Vec::new(),
             play: false,
+            login: login.map(str::to_owned),
+            key: key.map(str::to_owned),
         };
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,9 +1,14 @@
 //! The list of plates that a camera keeps for the time when the box is away: copied in small steps, told how old it is, and
 //! what the camera did with it meanwhile is on record and raises nothing.
 
+use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
+use simulators::camera::{Camera, CameraLink, CameraSettings, Capture, Dialect, OutputCommand, Trigger};
+use simulators::clock::VirtualClock;
+use simulators::faults::Faults;
 
 use crate::alone::Alone;
 use crate::boxed::{Broker, Program, Site, gatepost};
@@ -142,6 +147,100 @@ fn a_camera_that_is_asked_over_http_has_its_list_too() {
     until(&site, |site| site.metric(held) == 1 && site.metric(pending) == 0);
     site.daemon.kill();
     site.verify().unwrap();
+}
+
+/// An independent camera: it takes the list, notices by itself that the box is away, lets in only who stands on it, and says
+/// afterwards what it saw. The lane degrades to members only, and the box hears of each vehicle once.
+#[test]
+fn a_camera_goes_by_its_own_list_while_the_box_is_down_and_the_box_hears_of_it_afterwards() {
+    let posts = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings = OWN_LIST.replace("POSTS", &posts.to_string());
+    let mut site = Site::start_by(&settings, |file, folder| with_rules(file, folder, LISTS));
+    let mut camera = OwnList::connect(posts);
+    let held = r#"gatepost_device_list_plates{device="cam"}"#;
+    let pending = r#"gatepost_device_list_pending{device="cam"}"#;
+    until(&site, |site| site.metric(held) == 2 && site.metric(pending) == 0);
+    assert!(camera.lets_in("粤B33333"), "a visitor comes in while the box is there");
+
+    site.daemon.kill();
+    for (plate, may) in [("粤B11111", true), ("粤B33333", false), ("粤B99999", false), ("粤B22222", true)] {
+        assert_eq!(camera.lets_in(plate), may, "{plate} while the box is down");
+    }
+
+    site.restart();
+    site.until("all of it is on record", |site| site.metric(r#"gatepost_reads_total{lane="entry-1"}"#) == 4);
+    assert_eq!(site.metric(r#"gatepost_raises_sent_total{lane="entry-1"}"#), 0, "nothing is raised for what is over");
+    assert!(!camera.raises_within(Duration::ZERO));
+    site.daemon.kill();
+    let ledger = site.folder.path().join("ledger.db");
+    let journal = gatepost().args(["journal", "tail", "--ledger"]).arg(ledger).output().unwrap();
+    let journal = String::from_utf8(journal.stdout).unwrap();
+    let stored: Vec<&str> = journal.lines().filter(|line| line.contains("\"stored_offline\":true")).collect();
+    for (line, plate) in stored.iter().zip(["粤B11111", "粤B33333", "粤B99999", "粤B22222"]) {
+        assert!(line.contains(plate), "{plate} in its turn: {stored:#?}");
+    }
+    assert_eq!(stored.len(), 4, "each once: {stored:#?}");
+    site.verify().unwrap();
+}
+
+const OWN_LIST: &str = r#"
+[[links]]
+id = "posts"
+kind = "http-push"
+listen = "POSTS"
+[[devices]]
+id = "cam"
+profile = "vzenith/r-http"
+link = "posts"
+params = { sn = "0f823866-d2dc45ab" }
+clock_tolerance_s = 86400
+whitelist = { of = ["rights"], most = 100 }
+[[lanes]]
+id = "entry-1"
+direction = "entry"
+camera = "cam"
+barrier = { device = "cam", output = 0, pulse_ms = 500 }
+"#;
+
+/// A simulated camera with a list of its own, and the runtime that it lives in.
+struct OwnList {
+    runtime: tokio::runtime::Runtime,
+    camera: Camera,
+    arm: tokio::sync::mpsc::Receiver<OutputCommand>,
+}
+
+impl OwnList {
+    fn connect(posts: SocketAddr) -> Self {
+        // Another test may have done it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let settings = CameraSettings {
+            dialect: Dialect::VzenithHttp,
+            link: CameraLink::Posts(posts),
+            sn: "0f823866-d2dc45ab".to_owned(),
+            keep_alive: Duration::from_secs(5),
+            quick_lead: None,
+            sends_pictures: false,
+            faults: Faults::default(),
+            has_wrong_clock: false,
+            offline_after: Some(Duration::from_millis(300)),
+        };
+        let (camera, arm) = runtime.block_on(Camera::connect(settings, VirtualClock::real())).unwrap();
+        Self { runtime, camera, arm }
+    }
+
+    /// Whether the arm goes up for a vehicle with this plate.
+    fn lets_in(&mut self, plate: &str) -> bool {
+        let (plate, trigger) = (plate.to_owned(), Trigger::VirtualLoop);
+        let capture = Capture { plate, at_ms: i64::try_from(now_ms()).unwrap(), confidence: 97, trigger };
+        assert!(self.runtime.block_on(self.camera.report(&capture)).unwrap().is_said);
+        self.raises_within(Duration::from_millis(500))
+    }
+
+    fn raises_within(&mut self, patience: Duration) -> bool {
+        let next = async { tokio::time::timeout(patience, self.arm.recv()).await };
+        self.runtime.block_on(next).is_ok_and(|command| command.is_some_and(|command| command.raises()))
+    }
 }
 
 fn with_list(broker: &Broker) -> String {

@@ -1,15 +1,22 @@
-//! A recorded device over HTTP: it posts what it is asked to say and prints the answer; or it is asked and answers.
+//! A recorded device over HTTP: it posts what it is asked to say and prints the answer; or it is asked and answers, also
+//! with a stream of events.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinSet;
 
 use super::recording::{Post, Recording};
 use super::{Typed, read_typed};
+use crate::asked::{Login, Request, respond, stream_begins, stream_part};
 
-/// The longest request that is looked at.
-const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Events that may wait for who follows the stream; who is further behind loses it.
+const EVENTS_QUEUED: usize = 64;
+/// Lines about what is asked that may wait to be told.
+const LINES_QUEUED: usize = 64;
 
 pub(super) async fn post(
     recording: &Recording,
@@ -45,7 +52,7 @@ pub(super) async fn post(
 /// What was posted and what was answered, in one line.
 async fn posted(client: &reqwest::Client, address: &str, post: &Post, changes: &[(String, String)]) -> Result<String> {
     let path = post.path.as_deref().unwrap_or_default();
-    let body = changes.iter().fold(post.body.clone(), |body, (old, new)| body.replace(old.as_str(), new));
+    let body = post.body.with(changes)?;
     let request = client.post(format!("http://{address}{path}"));
     let request = request.header(reqwest::header::CONTENT_TYPE, &post.content_type).body(body);
     let answer = request.send().await.with_context(|| format!("post to {address}{path}"))?;
@@ -54,52 +61,129 @@ async fn posted(client: &reqwest::Client, address: &str, post: &Post, changes: &
     Ok(format!("{} -> {status} {body}", post.what))
 }
 
-/// Answers requests as recorded, the first that was not refused; others with 404. It asks for no login.
-pub(super) async fn listen(recording: &Recording, address: &str, say: impl Fn(&str)) -> Result<()> {
+/// A device that is asked.
+pub(super) struct Asked {
+    recording: Recording,
+    login: Option<Mutex<Login>>,
+    /// Whether each stream is everything once, and then its end.
+    plays: bool,
+    events: broadcast::Sender<Vec<u8>>,
+}
+
+impl Asked {
+    pub fn new(recording: Recording, login: Option<Login>, plays: bool) -> Self {
+        Self { recording, login: login.map(Mutex::new), plays, events: broadcast::channel(EVENTS_QUEUED).0 }
+    }
+
+    /// What was recorded of the stream.
+    fn parts(&self) -> Vec<&Post> {
+        self.recording.post.iter().filter(|post| post.path.is_none()).collect()
+    }
+}
+
+/// Answers requests as recorded, the first that was not refused, others with 404; and says what is typed to whoever
+/// follows its stream.
+pub(super) async fn listen(
+    device: Asked,
+    address: &str,
+    mut typed: mpsc::Receiver<String>,
+    say: impl Fn(&str) + Copy,
+) -> Result<()> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
     say(&format!("listening on {}", listener.local_addr().context("read the address")?));
+    let device = Arc::new(device);
+    let (tell, mut told) = mpsc::channel(LINES_QUEUED);
+    // They end with this task.
+    let mut connections = JoinSet::new();
+    let mut typing = true;
     loop {
-        let (mut stream, _) = listener.accept().await.context("wait for a request")?;
-        while let Ok(Some((method, path))) = request(&mut stream).await {
-            let known =
-                recording.call.iter().find(|call| call.refused.is_none() && call.method == method && call.path == path);
-            let (status, kind, body) = match known {
-                Some(call) => (call.status, call.answer_type.as_str(), call.answer.as_str()),
-                None => (404, "text/plain", "not recorded"),
-            };
-            say(&format!("{method} {path} -> {status}"));
-            let answer =
-                format!("HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-            if stream.write_all(answer.as_bytes()).await.is_err() {
-                break;
+        tokio::select! {
+            accepted = listener.accept() => {
+                let (stream, _) = accepted.context("wait for a request")?;
+                connections.spawn(serve(stream, Arc::clone(&device), tell.clone()));
             }
+            Some(line) = told.recv() => say(&line),
+            Some(_) = connections.join_next() => {}
+            line = typed.recv(), if typing => match line {
+                Some(line) => stream_what_is_typed(&device, &line, say)?,
+                None => typing = false,
+            },
         }
     }
 }
 
-/// One request with its body, of which only method and path are of interest; none at the end of the connection.
-async fn request(stream: &mut TcpStream) -> Result<Option<(String, String)>> {
-    let mut bytes = Vec::new();
-    loop {
-        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-            let length = head
-                .lines()
-                .filter_map(|line| line.split_once(':'))
-                .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-                .and_then(|(_, value)| value.trim().parse::<usize>().ok())
-                .unwrap_or(0);
-            if bytes.len() >= end + 4 + length {
-                let mut words = head.split_whitespace().map(str::to_owned);
-                return Ok(words.next().zip(words.next()));
-            }
+fn stream_what_is_typed(device: &Asked, line: &str, say: impl Fn(&str) + Copy) -> Result<()> {
+    let parts = device.parts();
+    match read_typed(line) {
+        Ok(Typed::Say(number, changes)) if number < parts.len() => {
+            let followers = device.events.send(part(parts[number], &changes)?).unwrap_or(0);
+            say(&format!("said {number} to {followers}: {}", parts[number].what));
         }
-        anyhow::ensure!(bytes.len() < REQUEST_BYTES_MAX, "the request is too long");
-        let mut piece = [0; 4096];
-        let count = stream.read(&mut piece).await.context("read a request")?;
-        if count == 0 {
-            return Ok(None);
+        Ok(Typed::List) => {
+            parts.iter().enumerate().for_each(|(number, post)| say(&format!("{number}: {}", post.what)));
         }
-        bytes.extend_from_slice(&piece[..count]);
+        Ok(Typed::Say(..) | Typed::Input(..) | Typed::Card(..)) => say("there is no such thing to say; `list`"),
+        Err(allowed) => say(allowed),
     }
+    Ok(())
+}
+
+fn part(post: &Post, changes: &[(String, String)]) -> Result<Vec<u8>> {
+    Ok(stream_part(&post.content_type, &post.body.with(changes)?))
+}
+
+/// One connection; what is asked there is told.
+async fn serve(mut stream: TcpStream, device: Arc<Asked>, tell: mpsc::Sender<String>) {
+    while let Ok(Some(request)) = Request::read(&mut stream).await {
+        let (method, path) = (&request.method, &request.path);
+        if let Some(refusal) = device.login.as_ref().and_then(|login| locked(login).refuses(&request)) {
+            if stream.write_all(refusal.as_bytes()).await.is_err()
+                || tell.send(format!("{method} {path} -> 401")).await.is_err()
+            {
+                return;
+            }
+            continue;
+        }
+        if method == "GET" && device.recording.stream.as_ref() == Some(path) {
+            let _ = tell.send(format!("{method} {path} -> the stream")).await;
+            let _ = follow(stream, &device).await;
+            let _ = tell.send("the stream ends".to_owned()).await;
+            return;
+        }
+        let mut calls = device.recording.call.iter().filter(|call| call.refused.is_none());
+        let (status, kind, body) = match calls.find(|call| call.method == *method && call.path == *path) {
+            Some(call) => (call.status, call.answer_type.as_str(), call.answer.as_str()),
+            None => (404, "text/plain", "not recorded"),
+        };
+        let answer = respond(&format!("{status} -"), &format!("Content-Type: {kind}\r\n"), body);
+        if stream.write_all(answer.as_bytes()).await.is_err()
+            || tell.send(format!("{method} {path} -> {status}")).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// What is said from now on, until the other side hangs up or does not keep up; or everything once.
+async fn follow(mut stream: TcpStream, device: &Asked) -> Result<()> {
+    let mut events = device.events.subscribe();
+    stream.write_all(stream_begins().as_bytes()).await.context("begin the stream")?;
+    if device.plays {
+        for post in device.parts() {
+            stream.write_all(&part(post, &[])?).await.context("say it")?;
+        }
+        return stream.shutdown().await.context("end the stream");
+    }
+    let (mut from_box, mut to_box) = stream.split();
+    let mut rest = [0; 256];
+    loop {
+        tokio::select! {
+            event = events.recv() => to_box.write_all(&event.context("keep up")?).await.context("say it")?,
+            count = from_box.read(&mut rest) => if !matches!(count, Ok(1..)) { return Ok(()) },
+        }
+    }
+}
+
+fn locked(login: &Mutex<Login>) -> MutexGuard<'_, Login> {
+    login.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,15 +7,17 @@ mod line;
 mod mqtt;
 mod reader;
 mod recording;
+mod secure;
 mod tcp;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use tokio::sync::mpsc;
 
+use crate::asked::Login;
 use crate::modbus::Dialect;
 use crate::relay_board::{BoardReport, BoardSettings, RelayBoard};
 use line::{Line, Recorded, Speaks};
@@ -39,9 +41,15 @@ pub struct Options {
     /// NAME=VALUE instead of the recorded parameter, such as sn=265e1040-85e01fb7.
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub params: Vec<String>,
-    /// Say everything that was recorded once, in order, and end.
+    /// Say everything that was recorded once, in order, and end; a device that is asked for its stream ends that.
     #[arg(long)]
     pub play: bool,
+    /// Who may ask a device at `listen://`, by HTTP Digest; without it everybody may.
+    #[arg(long, value_name = "USER:PASSWORD")]
+    pub login: Option<String>,
+    /// The key of an OSDP reader (SCBK) in 32 hexadecimal digits, for the secure channel; without it, it has none.
+    #[arg(long, value_name = "HEX")]
+    pub key: Option<String>,
 }
 
 /// Where recordings are, in this order.
@@ -70,9 +78,10 @@ pub async fn run(options: &Options, typed: mpsc::Receiver<String>, say: impl Fn(
     } else if let Some(address) = options.link.strip_prefix("listen://").filter(|_| recording.is_of_a_board()) {
         tcp::listen(&recording, address, say).await
     } else if let Some(address) = options.link.strip_prefix("listen://") {
-        http::listen(&recording, address, say).await
+        let login = options.login.as_deref().map(login).transpose()?;
+        http::listen(http::Asked::new(recording, login, options.play), address, typed, say).await
     } else if options.link == "pty" {
-        on_a_line(&options.profile, recording, typed, say).await
+        on_a_line(options, recording, typed, say).await
     } else {
         bail!("the link {:?} is none of mqtt://HOST:PORT, http://HOST:PORT, listen://HOST:PORT, pty", options.link)
     }
@@ -95,22 +104,49 @@ fn load(options: &Options) -> Result<Recording> {
             Ok((name.to_owned(), value.to_owned()))
         })
         .collect();
-    Recording::read(&text, &given?).with_context(|| format!("read {}", path.display()))
+    let mut recording = Recording::read(&text, &given?).with_context(|| format!("read {}", path.display()))?;
+    recording.stream = stream_of(&path)?;
+    Ok(recording)
+}
+
+/// Where the profile beside a recording has the device asked for its stream, if it has it asked.
+fn stream_of(recording: &Path) -> Result<Option<String>> {
+    let profile = recording.with_extension("").with_extension("toml");
+    if !profile.is_file() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&profile).with_context(|| format!("read {}", profile.display()))?;
+    let profile: toml::Table = text.parse().with_context(|| format!("read {}", profile.display()))?;
+    let path = profile.get("stream").and_then(|stream| stream.get("path")).and_then(toml::Value::as_str);
+    Ok(path.map(str::to_owned))
+}
+
+fn login(words: &str) -> Result<Login> {
+    let (username, password) = words.split_once(':').context("the login is not USER:PASSWORD")?;
+    Ok(Login::new(username, password))
+}
+
+fn key(digits: &str) -> Result<[u8; 16]> {
+    unhex(digits)?.try_into().ok().context("the key is not 32 hexadecimal digits")
 }
 
 async fn on_a_line(
-    profile: &str,
+    options: &Options,
     recording: Recording,
     typed: mpsc::Receiver<String>,
     say: impl Fn(&str) + Copy,
 ) -> Result<()> {
     let address = |default: u8| recording.params.get("address").and_then(|text| text.parse().ok()).unwrap_or(default);
-    let speaks = match profile {
+    let reader = |reader: Reader| match &options.key {
+        Some(digits) => anyhow::Ok(reader.with_key(key(digits)?)),
+        None => Ok(reader),
+    };
+    let speaks = match options.profile.as_str() {
         "waveshare/modbus-relay-8" => return board(Dialect::Waveshare, address(1), typed, say).await,
         "lc/modbus-8r" => return board(Dialect::Lc, address(1), typed, say).await,
         "generic/modbus-relay-ff" => return board(Dialect::Waveshare, address(255), typed, say).await,
         "kf/dc199" => Speaks::Card(Card::new(address(0))),
-        "osdp/reader" => Speaks::Reader(Reader::new(address(0))),
+        "osdp/reader" => Speaks::Reader(reader(Reader::new(address(0)))?),
         "wiegand/reader" => Speaks::Bits,
         _ => Speaks::Recorded(Recorded::of(&recording)?),
     };

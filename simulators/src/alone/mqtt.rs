@@ -78,7 +78,7 @@ async fn publish(
     changes: &[(String, String)],
 ) -> Result<()> {
     let says = &recording.says[number];
-    let body = changes.iter().fold(says.body.clone(), |body, (old, new)| body.replace(old.as_str(), new));
+    let body = says.body.with(changes)?;
     client.publish(&says.topic, QoS::AtLeastOnce, false, body).await.context("say it")
 }
 

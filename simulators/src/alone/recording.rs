@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+
+use super::unhex;
 
 /// A recording, with the parameters that a person gave in place of the recorded ones.
 #[derive(Debug, Default, Deserialize)]
@@ -24,6 +26,9 @@ pub(super) struct Recording {
     pub bus: Vec<Bus>,
     #[serde(default)]
     pub card: Vec<Bits>,
+    /// Where the device is asked for the stream of its events, by its profile.
+    #[serde(skip)]
+    pub stream: Option<String>,
 }
 
 /// A message to a broker.
@@ -31,7 +36,45 @@ pub(super) struct Recording {
 pub(super) struct Says {
     pub what: String,
     pub topic: String,
-    pub body: String,
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+/// What is said, as a text or, where it is none, as bytes in hex.
+#[derive(Debug, Deserialize)]
+pub(super) struct Body {
+    body: Option<String>,
+    body_hex: Option<String>,
+}
+
+impl Body {
+    /// Its bytes, with texts replaced.
+    pub fn with(&self, changes: &[(String, String)]) -> Result<Vec<u8>> {
+        let bytes = match (&self.body, &self.body_hex) {
+            (Some(text), None) => text.clone().into_bytes(),
+            (None, Some(digits)) => unhex(digits)?,
+            (Some(_), Some(_)) | (None, None) => bail!("what is said has one of body and body_hex"),
+        };
+        Ok(changes.iter().fold(bytes, |bytes, (old, new)| replaced(&bytes, old.as_bytes(), new.as_bytes())))
+    }
+}
+
+fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, more)) = rest.split_first() {
+        match rest.strip_prefix(old).filter(|_| !old.is_empty()) {
+            Some(after) => {
+                out.extend(new);
+                rest = after;
+            }
+            None => {
+                out.push(*first);
+                rest = more;
+            }
+        }
+    }
+    out
 }
 
 /// A command through a broker, and the answer.
@@ -51,7 +94,8 @@ pub(super) struct Post {
     pub path: Option<String>,
     #[serde(default = "json")]
     pub content_type: String,
-    pub body: String,
+    #[serde(flatten)]
+    pub body: Body,
 }
 
 /// A request to the device, and its answer.

@@ -40,6 +40,42 @@ fn a_reader_answers_published_packets_and_repeats_itself() {
     assert_eq!(answer("53 65 08 00 04 60 60 90"), None, "another reader");
 }
 
+/// The keys of SIA OSDP annex E: the standard's example, not a copy of anybody's code.
+#[test]
+fn the_secure_channel_gives_the_standard_s_vectors() {
+    let key = *b"0123456789:;<=>?";
+    let session = secure::Session::new(key, *b"\xB0\xB1\xB2\xB3\xB4\xB5\xB6\xB7", *b"\xA0\xA1\xA2\xA3\xA4\xA5\xA6\xA7");
+    assert_eq!(hex(&session.proof()), "FD E5 D2 F4 28 EC 16 31 24 71 EA 3C 02 BD 77 96");
+    let of_box = unhex("26 D3 35 6E 07 76 2D 26 28 01 FC 8E 66 65 A8 91").unwrap();
+    let first_mac = session.opens(&of_box).expect("the box has the key");
+    assert_eq!(hex(&first_mac), "B2 A3 00 57 EB 98 BA 22 29 EC 1F 87 56 62 B5 24");
+    assert_eq!(session.opens(&[0; 16]), None);
+}
+
+#[test]
+fn a_reader_with_a_key_says_nothing_of_cards_in_the_clear() {
+    let mut reader = Reader::new(0).with_key([7; 16]);
+    reader.show(1, 12345);
+    let mut answer = |packet: &str| {
+        let mut waiting = unhex(packet).unwrap();
+        reader.next(&mut waiting, false).and_then(|(_, answer)| answer).map(|answer| hex(&answer))
+    };
+    assert!(answer("53 00 09 00 04 61 00 C0 66").unwrap().contains(" 45 "), "who it is, it says to everybody");
+    assert!(answer("53 00 08 00 05 60 DA 99").unwrap().contains(" 41 06 "), "refused: not secure");
+}
+
+#[test]
+fn what_is_said_is_a_text_or_bytes_and_one_of_them() {
+    let text = "[[post]]\nwhat = 'a'\npath = '/a'\nbody_hex = 'FF 61 62'\n[[post]]\nwhat = 'b'\nbody = '粤B'\n\
+                [[post]]\nwhat = 'c'\nbody = ''\nbody_hex = ''\n";
+    let recording = Recording::read(text, &BTreeMap::new()).unwrap();
+    let changes = [("a".to_owned(), "xyz".to_owned()), ("B".to_owned(), String::new())];
+    assert_eq!(recording.post[0].body.with(&changes).unwrap(), b"\xFFxyzb");
+    assert_eq!(recording.post[1].body.with(&changes).unwrap(), "粤".as_bytes());
+    let wrong = recording.post[2].body.with(&[]).unwrap_err().to_string();
+    assert!(wrong.contains("one of body and body_hex"), "{wrong}");
+}
+
 #[test]
 fn parameters_replace_recorded_ones_everywhere() {
     let text = std::fs::read_to_string(format!("{PROFILES}/vzenith/r-mqtt.recording.toml")).unwrap();
@@ -76,7 +112,11 @@ async fn a_recorded_camera_posts_and_is_asked() {
     let recording = Recording::read(&text, &BTreeMap::new()).unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let address = free.clone();
-    let camera = tokio::spawn(async move { http::listen(&recording, &address, |_| {}).await });
+    let (_typist, typed) = mpsc::channel(1);
+    let camera =
+        tokio::spawn(
+            async move { http::listen(http::Asked::new(recording, None, false), &address, typed, |_| {}).await },
+        );
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let raise = format!("http://{free}/ISAPI/Parking/channels/1/barrierGate");

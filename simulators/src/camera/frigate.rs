@@ -1,4 +1,5 @@
 //! What Frigate publishes of the plates in its tracked objects: several updates of one vehicle under one id, times in seconds.
+//! Each camera here has a Frigate of its own, with its name in the prefix of all topics.
 
 use serde_json::json;
 
@@ -16,10 +17,10 @@ pub(super) fn message(said: &Said<'_>, name: &str) -> Option<Message> {
         "score": f64::from(capture.confidence) / 100.0, "camera": name, "timestamp": timestamp,
         "plate_box": [917, 487, 1029, 529],
     });
-    Some(Message::json("frigate/tracked_object_update".to_owned(), &body))
+    Some(Message::json(format!("frigate-{name}/tracked_object_update"), &body))
 }
 
 /// Where its detection is switched; nobody switches it here.
 pub(super) fn topics(name: &str) -> (String, String) {
-    (format!("frigate/{name}/detect/set"), format!("frigate/{name}/detect/state"))
+    (format!("frigate-{name}/{name}/detect/set"), format!("frigate-{name}/{name}/detect/state"))
 }
