@@ -39,7 +39,8 @@ struct Board {
 
 struct Poll {
     request: Request,
-    first: u16,
+    /// The first input's number; none where what is read is told to nobody.
+    first: Option<u16>,
     every: Duration,
     due: Instant,
 }
@@ -137,8 +138,10 @@ impl Bus {
         match answer {
             Ok(Answer::Inputs(levels)) => {
                 board.answers(self.reopening.link(), &self.metrics);
-                board.contacts.read(first, levels);
-                board.contacts.tell(&board.wiring, &self.deliveries);
+                if let Some(first) = first {
+                    board.contacts.read(first, levels);
+                    board.contacts.tell(&board.wiring, &self.deliveries);
+                }
                 Ok(())
             }
             Ok(Answer::Echo | Answer::Refused(_)) => {

@@ -23,6 +23,9 @@ pub struct Told {
     /// What kind of vehicle it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vehicle: Option<VehicleKind>,
+    /// Whether it drives away from the lane, where the settings say which way is coming.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub drives_away: bool,
 }
 
 impl Told {
