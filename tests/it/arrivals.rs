@@ -335,6 +335,7 @@ pub fn something_told(n: u64) -> Told {
         colour: [None, Some(Colour::Blue), Some(Colour::Green), Some(Colour::Yellow)][n as usize / 12 % 4],
         vehicle: [None, Some(VehicleKind::Car), Some(VehicleKind::Truck)][n as usize / 3 % 3],
         candidates: Vec::new(),
+        drives_away: false,
     }
 }
 
