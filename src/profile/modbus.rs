@@ -319,7 +319,9 @@ mod tests {
         check(inputs, "", Err(BadFrame::CutOff));
         check(inputs, "02 02 01 05 25 8B", Err(BadFrame::WrongChecksum));
         check(inputs, "01 01 01 01 90 48", Err(BadFrame::NotTheAnswer));
-        check("function = 1, address = 0, count = 8", "01 01 01 01 90 48", Ok("10000000"));
+        let coils = "function = 1, address = 0, count = 8";
+        assert_eq!(hex::encode(&codec(coils).polls()[0].0.frame), "0101000000083dcc");
+        check(coils, "01 01 01 01 90 48", Ok("10000000"));
     }
 
     #[test]

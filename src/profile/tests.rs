@@ -40,6 +40,18 @@ fn the_manual_s_table_gives_every_profile_its_link() {
     }
 }
 
+/// No loop can hang on a board that only tells what its own relays do.
+#[test]
+fn what_a_board_tells_of_its_own_outputs_is_no_input() {
+    let catalogue = Catalogue::load(None).expect("right");
+    let board = |id: &str| {
+        let profile = catalogue.profile(id).expect("shipped");
+        (profile.emits(Emits::Input), profile.input_count(), profile.is_heard_always())
+    };
+    assert_eq!(board("r4d/r413d08"), (false, None, true));
+    assert_eq!(board("waveshare/modbus-relay-8"), (true, Some(8), true));
+}
+
 #[test]
 fn the_annotated_examples_are_right() {
     for example in shipped::EXAMPLES {
