@@ -311,7 +311,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
     let signs = file.lanes.iter().map(sign).collect();
     let devices =
         DevicesConfig { links: file.links, devices: file.devices, lanes: file.lanes, emergency: file.emergency };
-    let plan = devices.plan(&box_id, &source, &catalogue).map_err(|more| mistakes.extend(more));
+    let plan = devices.plan(&box_id, &zone, &source, &catalogue).map_err(|more| mistakes.extend(more));
     match (plan, words) {
         (Ok(devices), Ok(words)) if mistakes.is_empty() => Ok(Settings {
             box_id,

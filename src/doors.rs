@@ -122,7 +122,7 @@ fn settings(bytes: &[u8]) {
     static CATALOGUE: LazyLock<Option<Catalogue>> = LazyLock::new(|| Catalogue::load(None).ok());
     let (Ok(text), Some(catalogue)) = (std::str::from_utf8(bytes), CATALOGUE.as_ref()) else { return };
     let Ok(config) = toml::from_str::<DevicesConfig>(text) else { return };
-    let _ = config.plan("box", &source(text), catalogue);
+    let _ = config.plan("box", &jiff::tz::TimeZone::UTC, &source(text), catalogue);
 }
 
 fn bundle(bytes: &[u8]) {

@@ -198,6 +198,9 @@ fn show(profile: &Profile) {
         let args: Vec<&str> = command.args.keys().map(String::as_str).collect();
         let whose = if command.is_service { "installer's command" } else { "command" };
         say(format_args!("  {whose} {}({}), {}", command.name, args.join(", "), proves(command.ack)));
+        for (param, word) in command.only_if {
+            say(format_args!("    where {param} is {word}"));
+        }
         if let Some(guard) = command.guard {
             let most = guard.per_day_max.map_or_else(String::new, |most| format!("at most {most} a day: "));
             say(format_args!("    guarded: {most}{}", guard.because));
@@ -354,7 +357,10 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
                 .polls()
                 .iter()
                 .filter_map(|(request, first, _)| Some((first, request.answered(&frame).ok()?)))
-                .map(|(first, answer)| format!("as the answer to the poll from input {first}: {answer:?}"))
+                .map(|(first, answer)| match first {
+                    Some(first) => format!("as the answer to the poll from input {first}: {answer:?}"),
+                    None => format!("as the answer to the poll of what is no input: {answer:?}"),
+                })
                 .collect();
             told(if answers.is_empty() {
                 Err("it answers none of the profile's polls")

@@ -208,6 +208,7 @@ fn read_row(read: &ReadRow, photos: &Arrival, here: &[&Plate], lang: Lang, zone:
         ReadOutcome::StoredOffline => lang.pick("离线补传", "Stored offline"),
         ReadOutcome::Lost => lang.pick("事后补报", "Out of sight"),
         ReadOutcome::Emergency => lang.pick("紧急放行", "In an emergency"),
+        ReadOutcome::DrivesAway => lang.pick("驶离", "Drives away"),
         ReadOutcome::NoPlate => lang.pick("看不清", "No plate"),
     };
     let plate = read.plate.as_deref().and_then(|text| text.parse::<Plate>().ok());

@@ -39,7 +39,8 @@ struct Board {
 
 struct Poll {
     request: Request,
-    first: u16,
+    /// The first input's number; none where what is read is told to nobody.
+    first: Option<u16>,
     every: Duration,
     due: Instant,
 }
@@ -137,9 +138,11 @@ impl Bus {
         match answer {
             Ok(Answer::Inputs(levels)) => {
                 board.answers(self.reopening.link(), &self.metrics);
-                let now = Instant::now();
-                board.contacts.read(first, levels, now);
-                board.contacts.tell(&board.wiring, &self.deliveries, now);
+                if let Some(first) = first {
+                    let now = Instant::now();
+                    board.contacts.read(first, levels, now);
+                    board.contacts.tell(&board.wiring, &self.deliveries, now);
+                }
                 Ok(())
             }
             Ok(Answer::Echo | Answer::Refused(_)) => {

@@ -44,6 +44,10 @@ pub enum Wire {
         baud: u32,
         /// Its check bit.
         parity: Parity,
+        /// Bits of a character: 7 or 8.
+        data_bits: u8,
+        /// Bits behind it: 1 or 2.
+        stop_bits: u8,
     },
     /// A board with a network plug, or a gateway with a serial line behind it.
     Tcp {
@@ -143,13 +147,18 @@ impl Port {
     /// Opens a port. Modem lines are left alone: many adapters have none.
     async fn open(wire: &Wire, tunnel: Option<&Tunnel>) -> io::Result<Self> {
         let (stream, gap) = match wire {
-            Wire::Serial { path, baud, parity } => {
+            Wire::Serial { path, baud, parity, data_bits, stop_bits } => {
                 let parity = match parity {
                     Parity::None => tokio_serial::Parity::None,
                     Parity::Even => tokio_serial::Parity::Even,
                     Parity::Odd => tokio_serial::Parity::Odd,
                 };
-                let stream = tokio_serial::new(path.to_string_lossy(), *baud).parity(parity).open_native_async()?;
+                let seven = *data_bits == 7;
+                let data_bits = if seven { tokio_serial::DataBits::Seven } else { tokio_serial::DataBits::Eight };
+                let two = *stop_bits == 2;
+                let stop_bits = if two { tokio_serial::StopBits::Two } else { tokio_serial::StopBits::One };
+                let line = tokio_serial::new(path.to_string_lossy(), *baud).parity(parity);
+                let stream = line.data_bits(data_bits).stop_bits(stop_bits).open_native_async()?;
                 let gap = Duration::from_micros(GAP_BITS * 1_000_000 / u64::from(*baud)).max(GAP_MIN);
                 (Stream::Serial(stream), gap)
             }

@@ -11,6 +11,7 @@ use super::lists::Entitled;
 use crate::domain::event::DeviceId;
 use crate::domain::gear::Gear;
 use crate::domain::lane::{Detectors, Direction, LoopRole, PassedBy, Unpaid};
+use crate::profile::statement::Heading;
 
 /// Links, devices and lanes, as the settings list them.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -55,6 +56,10 @@ pub struct LinkConfig {
     pub baud: Option<Spanned<u32>>,
     /// serial: none where it is not given.
     pub parity: Option<Spanned<Parity>>,
+    /// serial: 7 or 8 bits a character; 8 where it is not given.
+    pub data_bits: Option<Spanned<u8>>,
+    /// serial: 1 or 2 bits behind each; 1 where it is not given.
+    pub stop_bits: Option<Spanned<u8>>,
     /// tunnel: the device whose own serial port it is.
     pub device: Option<Spanned<String>>,
     /// tunnel: which of that device's ports; 0 where it is not given.
@@ -83,11 +88,11 @@ pub enum LinkKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Parity {
-    /// 8N1
+    /// None.
     None,
-    /// 8E1
+    /// The ones, itself among them, are even in number.
     Even,
-    /// 8O1
+    /// They are odd in number.
     Odd,
 }
 
@@ -112,6 +117,9 @@ pub struct DeviceConfig {
     /// The device's clock is believed while it is no further than this from the box's, in seconds.
     #[serde(default = "clock_tolerance_s")]
     pub clock_tolerance_s: u32,
+    /// Which way vehicles that come to the lane drive, as the camera sees it: `approaching` or `leaving`. Left out, what it
+    /// says of their direction counts for nothing.
+    pub coming: Option<Spanned<Heading>>,
     /// An input counts once it has been steady for so many milliseconds; at once where it is not given.
     pub debounce_ms: Option<Spanned<u32>>,
     /// Milliseconds between two polls of a device that is polled, instead of the profile's.

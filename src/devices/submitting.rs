@@ -93,7 +93,7 @@ pub fn inputs_of(metrics: &Metrics, wiring: &Wiring, says: Vec<Statement>, recei
     }
     for statement in &says {
         if let Statement::PlateRead(seen) = statement
-            && let Some(captured) = seen.captured.filter(|_| !seen.stored_offline)
+            && let Some(captured) = wiring.captured(seen, received).filter(|_| !seen.stored_offline)
         {
             metrics.health.clock(device, captured.0.saturating_sub(received.0));
         }

@@ -123,6 +123,11 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
         "params = { sn = \"a1\" }\nsilent_ms = 5",
         "silent_ms is 5; allowed: 500 to 3600000",
     );
+    let coming = "link = \"bus\"\ncoming = \"leaving\"\n\n[[lanes]]";
+    mistake("link = \"bus\"\n\n[[lanes]]", coming, "waveshare/modbus-relay-8 tells no direction; allowed: coming with");
+    mistake("baud = 9600", "baud = 9600\ndata_bits = 9", "data_bits is 9; allowed: 7 or 8");
+    mistake("baud = 9600", "baud = 9600\nstop_bits = 3", "stop_bits is 3; allowed: 1 or 2");
+    mistake("kind = \"mqtt\"", "kind = \"mqtt\"\nstop_bits = 1", "a link of kind mqtt has no stop_bits");
     mistake("id = \"exit-1\"", "id = \"exit 1\"", "\"exit 1\" cannot name a lane");
 }
 
@@ -267,7 +272,7 @@ fn plan(text: &str) -> Result<Plan, Vec<crate::profile::mistake::Mistake>> {
 fn planned(text: &str, catalogue: &Catalogue) -> Result<Plan, Vec<crate::profile::mistake::Mistake>> {
     let source = Source { file: Path::new("gatepost.toml"), text };
     let config: DevicesConfig = toml::from_str(text).expect("the words are known");
-    config.plan("mall-1", &source, catalogue)
+    config.plan("mall-1", &jiff::tz::TimeZone::UTC, &source, catalogue)
 }
 
 fn mistake(right: &str, wrong: &str, expect: &str) {

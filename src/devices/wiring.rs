@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use tokio::sync::{mpsc, oneshot};
 
 use super::steady::Steady;
 use crate::domain::event::{ArmPosition, CardNumber, DeviceId, EmergencySource, Input, LaneId, PlateRead, UtcMs};
 use crate::domain::lane::LoopRole;
 use crate::domain::plate::told::{End, Told};
-use crate::profile::statement::{Level, SeenPlate, Statement};
+use crate::profile::statement::{Heading, Level, SeenPlate, Statement};
 
 /// One device's place in the car park.
 #[derive(Clone, Debug)]
@@ -39,6 +40,10 @@ pub struct Wiring {
     pub presence_ms: BTreeMap<u16, u32>,
     /// Where levels that the device tells by itself wait until they are steady.
     pub steady: Option<Arc<Steady>>,
+    /// Which way vehicles that come to its lane drive, where the settings say it.
+    pub coming: Option<Heading>,
+    /// The zone of a device that says its time without an offset.
+    pub zone: TimeZone,
     clock_tolerance_ms: i64,
 }
 
@@ -69,6 +74,8 @@ impl Wiring {
             debounce_ms: 0,
             presence_ms: BTreeMap::new(),
             steady: None,
+            coming: None,
+            zone: TimeZone::UTC,
             clock_tolerance_ms,
         }
     }
@@ -142,7 +149,12 @@ impl Wiring {
 
     fn plate_read(&self, seen: SeenPlate, received: UtcMs) -> Option<Input> {
         let lane = self.camera_of.clone()?;
-        let captured = self.believed(seen.captured, seen.stored_offline, received);
+        let said = self.captured(&seen, received);
+        let captured = self.believed(said, seen.stored_offline, received);
+        let drives_away = match (self.coming, seen.direction) {
+            (Some(coming), Some(direction)) => direction != coming,
+            (None, _) | (_, None) => false,
+        };
         Some(Input::PlateRead(PlateRead {
             lane,
             device: self.device.clone(),
@@ -159,7 +171,8 @@ impl Wiring {
                 colour: seen.colour,
                 vehicle: seen.vehicle,
                 end: self.end,
-                clock: seen.captured.filter(|said| *said != captured),
+                clock: said.filter(|said| *said != captured),
+                drives_away,
             },
             earlier: Vec::new(),
         }))
@@ -170,6 +183,24 @@ impl Wiring {
         match self.end {
             End::Front => event,
             End::Rear => format!("rear {event}"),
+        }
+    }
+
+    /// When the device says that it saw a vehicle. A time without an offset is one of the site's zone; of an hour that
+    /// comes twice it is the one nearer to the time of receipt, and in an hour that the clocks leave out no clock is right.
+    pub fn captured(&self, seen: &SeenPlate, received: UtcMs) -> Option<UtcMs> {
+        let local = match (seen.captured, seen.captured_local) {
+            (None, Some(local)) => local,
+            (captured, _) => return captured,
+        };
+        let at = |offset: Offset| offset.to_timestamp(local).ok().map(|at| UtcMs(at.as_millisecond()));
+        match self.zone.to_ambiguous_timestamp(local).offset() {
+            AmbiguousOffset::Unambiguous { offset } => at(offset),
+            AmbiguousOffset::Fold { before, after } => {
+                let both = [at(before), at(after)].into_iter().flatten();
+                both.min_by_key(|at| at.0.abs_diff(received.0))
+            }
+            AmbiguousOffset::Gap { .. } => None,
         }
     }
 
@@ -292,6 +323,45 @@ mod tests {
         let safety = turned(LoopRole::Safety, true);
         let passage = turned(LoopRole::Passage, false);
         assert_eq!(told, [safety, passage, at(ArmPosition::Between), at(ArmPosition::Up)]);
+    }
+
+    /// Berlin's clocks go back on 25 October 2026 at 01:00 UTC, and went ahead on 29 March at 01:00 UTC.
+    #[test]
+    fn a_time_without_an_offset_is_one_of_the_site_s_zone() {
+        let zone = TimeZone::get("Europe/Berlin").expect("in the bundled database");
+        let wiring = Wiring { zone, ..Wiring::new(DeviceId::from("cam"), 5_000) };
+        let captured = |local: &str, received: &str| {
+            let read = serde_json::json!({"event": "e", "captured_local": local});
+            let seen: SeenPlate = serde_json::from_value(read).expect("a read");
+            let received: jiff::Timestamp = received.parse().expect("a time");
+            let at = wiring.captured(&seen, UtcMs(received.as_millisecond()))?;
+            Some(jiff::Timestamp::from_millisecond(at.0).expect("a time").to_string())
+        };
+        let now = "2026-06-01T10:00:00Z";
+        assert_eq!(captured("2026-01-31T12:00:00", now).as_deref(), Some("2026-01-31T11:00:00Z"));
+        assert_eq!(captured("2026-06-01T12:00:00.25", now).as_deref(), Some("2026-06-01T10:00:00.25Z"));
+        let twice = "2026-10-25T02:30:00";
+        assert_eq!(captured(twice, "2026-10-25T00:30:03Z").as_deref(), Some("2026-10-25T00:30:00Z"));
+        assert_eq!(captured(twice, "2026-10-25T01:30:03Z").as_deref(), Some("2026-10-25T01:30:00Z"));
+        assert_eq!(captured("2026-03-29T02:30:00", "2026-03-29T01:30:00Z"), None, "no clock shows it");
+    }
+
+    #[test]
+    fn a_vehicle_drives_away_where_the_settings_say_which_way_is_coming() {
+        let mut wiring = Wiring::new(DeviceId::from("cam"), 5_000);
+        wiring.camera_of = Some(LaneId::from("out"));
+        let mut drives_away = |coming, direction: Option<&str>| {
+            wiring.coming = coming;
+            let read = serde_json::json!({"plate_read": {"event": "e", "direction": direction}});
+            let said = wiring.inputs_of(serde_json::from_value(read).expect("a statement"), UtcMs(0));
+            let [Input::PlateRead(read)] = &said[..] else { panic!("one read: {said:?}") };
+            read.told.drives_away
+        };
+        assert!(drives_away(Some(Heading::Approaching), Some("leaving")));
+        assert!(drives_away(Some(Heading::Leaving), Some("approaching")), "a camera that looks at the backs");
+        assert!(!drives_away(Some(Heading::Leaving), Some("leaving")));
+        assert!(!drives_away(Some(Heading::Approaching), None), "who says nothing has come");
+        assert!(!drives_away(None, Some("leaving")), "not used");
     }
 
     fn check(captured: Option<i64>, stored_offline: bool, received: i64, expect: i64) {

@@ -21,9 +21,9 @@ const LATE_READ_MS: i64 = 600_000;
 /// A camera's statement.
 ///
 /// What was decided for good is not decided again by what comes later of the same event, and what a camera says of a
-/// vehicle that it lost from sight moves no barrier; it is recorded.
+/// vehicle that it lost from sight, or that drives away, moves no barrier; it is recorded.
 pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
-    if work.lane.emergency.is_some() && !read.stored_offline && !is_last_word(read) {
+    if work.lane.emergency.is_some() && !read.stored_offline && !stands_nowhere(read) {
         return emergency::read(work, read);
     }
     if let Some(outcome) = work.facts.read_before
@@ -37,7 +37,7 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
             take(work, read, outcome);
         }
         let is_behind = work.lane.next.as_ref().is_some_and(|next| next.event == read.event);
-        if is_behind && is_correction && !is_last_word(read) {
+        if is_behind && is_correction && !stands_nowhere(read) {
             stands_behind(work, read);
         }
         return;
@@ -50,6 +50,10 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
         take(work, read, ReadOutcome::Lost);
         return;
     }
+    if read.told.drives_away {
+        take(work, read, ReadOutcome::DrivesAway);
+        return;
+    }
     match work.lane.phase.clone() {
         // One vehicle a raise: the one before is not away yet.
         Phase::Idle if work.settings.detectors.is_one_by_one() && work.passage_is_covered() => queue(work, read),
@@ -59,11 +63,14 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
     }
 }
 
-/// A known event is news only where it waited behind another vehicle, or where the camera's full result corrects the
-/// quick one before anything was decided for good.
+/// A known event is news only where it waited behind another vehicle, where it seemed to drive away, or where the camera's
+/// full result corrects the quick one before anything was decided for good.
 fn read_is_news(work: &Work<'_>, read: &PlateRead, before: ReadOutcome) -> bool {
-    if is_last_word(read) {
+    if stands_nowhere(read) {
         return false;
+    }
+    if before == ReadOutcome::DrivesAway {
+        return true;
     }
     match &work.lane.phase {
         Phase::Idle => before == ReadOutcome::Queued || !read.earlier.is_empty(),
@@ -77,6 +84,11 @@ fn read_is_news(work: &Work<'_>, read: &PlateRead, before: ReadOutcome) -> bool 
 /// A camera says it when it has not seen the vehicle for some time: none need stand there now.
 fn is_last_word(read: &PlateRead) -> bool {
     read.told.stage == Stage::Last
+}
+
+/// Whether no vehicle need stand before the arm for what a camera says.
+fn stands_nowhere(read: &PlateRead) -> bool {
+    is_last_word(read) || read.told.drives_away
 }
 
 /// Whether a camera now gives another plate to an event that is known, however late. A quick result corrects nothing: it

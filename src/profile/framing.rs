@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::language::frame::{FrameWords, Part};
+use super::language::frame::{Escape, FrameWords, Part};
 use super::layout::{self, Fault, Read};
 use super::statement::CannotSend;
 use super::template::Values;
@@ -12,6 +12,46 @@ use super::template::Values;
 pub struct Framing {
     words: Arc<FrameWords>,
     parts: Arc<[Part]>,
+    escape: Option<Arc<Escapes>>,
+}
+
+/// How bytes are hidden within a frame.
+#[derive(Debug)]
+struct Escapes {
+    byte: u8,
+    /// Each hidden byte, and what stands for it behind the escape byte.
+    pairs: Vec<(u8, u8)>,
+    /// What any byte behind the escape byte may be combined with: some devices hide more than they must.
+    xor: Option<u8>,
+}
+
+impl Escapes {
+    fn new(words: &Escape) -> Self {
+        let swaps = words.swaps.iter().filter_map(|(hidden, shown)| Some((swapped(hidden)?, *shown.0.first()?)));
+        let hides = std::iter::once(words.byte).chain(words.hides.0.iter().copied());
+        let pairs = match words.xor {
+            Some(xor) => hides.map(|hidden| (hidden, hidden ^ xor)).collect(),
+            None => swaps.collect(),
+        };
+        Self { byte: words.byte, pairs, xor: words.xor }
+    }
+
+    fn hidden(&self, byte: u8) -> Option<u8> {
+        self.pairs.iter().find(|(hidden, _)| *hidden == byte).map(|(_, shown)| *shown)
+    }
+
+    fn shown(&self, behind: u8) -> Option<u8> {
+        let swapped = || self.pairs.iter().find(|(_, shown)| *shown == behind).map(|(hidden, _)| *hidden);
+        self.xor.map_or_else(swapped, |xor| Some(behind ^ xor))
+    }
+}
+
+/// The byte that a profile names in `swaps`.
+pub(super) fn swapped(name: &str) -> Option<u8> {
+    match super::bytes(name).as_deref() {
+        Ok([byte]) => Some(*byte),
+        Ok(_) | Err(_) => None,
+    }
 }
 
 /// The bytes that have come and are not yet a frame.
@@ -30,7 +70,8 @@ impl Waiting {
 impl Framing {
     pub(super) fn new(words: &FrameWords) -> Self {
         let parts = words.parts.iter().map(|part| part.get_ref().clone()).collect();
-        Self { words: Arc::new(words.clone()), parts }
+        let escape = words.escape.as_ref().map(|escape| Arc::new(Escapes::new(escape)));
+        Self { words: Arc::new(words.clone()), parts, escape }
     }
 
     /// A pause of so many milliseconds ends a frame.
@@ -174,25 +215,25 @@ impl Framing {
     }
 
     fn hidden(&self, inner: &[u8]) -> Vec<u8> {
-        let Some(escape) = &self.words.escape else { return inner.to_vec() };
+        let Some(escape) = &self.escape else { return inner.to_vec() };
         let mut out = Vec::with_capacity(inner.len());
         for byte in inner {
-            if *byte == escape.byte || escape.hides.0.contains(byte) {
-                out.extend([escape.byte, byte ^ escape.xor]);
-            } else {
-                out.push(*byte);
+            match escape.hidden(*byte) {
+                Some(shown) => out.extend([escape.byte, shown]),
+                None => out.push(*byte),
             }
         }
         out
     }
 
     fn shown(&self, inner: &[u8]) -> Result<Vec<u8>, Fault> {
-        let Some(escape) = &self.words.escape else { return Ok(inner.to_vec()) };
+        let Some(escape) = &self.escape else { return Ok(inner.to_vec()) };
         let mut out = Vec::with_capacity(inner.len());
         let mut bytes = inner.iter();
         while let Some(byte) = bytes.next() {
             if *byte == escape.byte {
-                out.push(bytes.next().ok_or(Fault::CutOff)? ^ escape.xor);
+                let behind = *bytes.next().ok_or(Fault::CutOff)?;
+                out.push(escape.shown(behind).ok_or_else(|| Fault::NotThis("escape".to_owned()))?);
             } else {
                 out.push(*byte);
             }
@@ -202,7 +243,7 @@ impl Framing {
 
     /// How many bytes on the wire stand for so many shown ones.
     fn wire_length(&self, wire: &[u8], shown: usize) -> usize {
-        let Some(escape) = &self.words.escape else { return shown };
+        let Some(escape) = &self.escape else { return shown };
         let mut at = 0;
         for _ in 0..shown {
             at += if wire.get(at) == Some(&escape.byte) { 2 } else { 1 };
@@ -247,11 +288,30 @@ mod tests {
         assert_eq!(framing.read(&frame).expect("read").values["data"], "7E7D20");
     }
 
+    /// SLIP, as RFC 1055 has it.
+    const SLIP: &str = r#"
+        start = "C0"
+        end = "C0"
+        escape = { byte = 0xDB, swaps = { C0 = "DC", DB = "DD" } }
+        gap_ms = 20
+        parts = [{ name = "command" }, { bytes_of = "data" }, { name = "check", check = "sum", over = ["command", "data"] }]
+    "#;
+
+    #[test]
+    fn escapes_may_put_another_byte_in_the_place_of_each() {
+        let framing = framing(SLIP);
+        let frame = framing.write(&values(1, &[0xC0, 0xDB, 0xDC, 0xDD])).expect("written");
+        assert_eq!(hex::encode(&frame), "c001dbdcdbdddcdd55c0");
+        assert_eq!(framing.read(&frame).expect("read").values["data"], "C0DBDCDD");
+        let other = hex::decode("c001db2055c0").expect("hex");
+        assert_eq!(framing.read(&other).err(), Some(Fault::NotThis("escape".to_owned())), "nothing else is hidden");
+    }
+
     #[test]
     fn frames_come_out_of_a_stream_in_any_pieces_and_after_noise() {
-        for text in [DELIMITED, COUNTED] {
+        for text in [DELIMITED, COUNTED, SLIP] {
             let framing = framing(text);
-            let one = framing.write(&values(1, &[1, 2, 0x7D])).expect("written");
+            let one = framing.write(&values(1, &[1, 2, 0x7D, 0xC0])).expect("written");
             let two = framing.write(&values(2, &[])).expect("written");
             let stream: Vec<u8> = [&[0x00, 0x13][..], &one, &two].concat();
             for size in 1..stream.len() {

@@ -192,6 +192,13 @@ impl HttpCodec {
         })
     }
 
+    /// Where in a request's answer it stands that the device took it; empty where its status says it.
+    pub fn proved_by(&self, command: &str) -> Vec<&str> {
+        let request = self.command(command).and_then(|command| command.request.as_ref());
+        let success = request.and_then(|request| request.success.as_ref());
+        success.into_iter().map(|success| success.path.get_ref().as_str()).collect()
+    }
+
     /// What the device's answer to a request means.
     pub fn answered(&self, command: &str, status: u16, content_type: &str, body: &[u8]) -> DeviceAnswer {
         let refused = |words: String| DeviceAnswer { id: String::new(), taken: Err(words) };

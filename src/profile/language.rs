@@ -202,7 +202,7 @@ pub enum Emits {
 }
 
 /// A test of one field; numbers and texts are compared as they are written.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
     /// The field.
@@ -248,6 +248,8 @@ pub struct Field {
     pub nulls: Vec<String>,
     /// Only the part before this text counts.
     pub first_before: Option<String>,
+    /// For `captured_local`: how the time is written, as strftime has it; `%Y-%m-%d %H:%M:%S%.f` where it is not given.
+    pub format: Option<String>,
     /// The product's own words to ours; a word that is not listed is a rejection.
     #[serde(default)]
     pub map: BTreeMap<String, String>,
@@ -366,7 +368,7 @@ pub const WHITELIST_DELETE: &str = "whitelist_delete";
 pub const REFILL: &str = "refill";
 
 /// What an argument of a command may be.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Arg {
     /// What it is; `integer` where it is not given.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::{DateTime, date};
+
 use super::document::PartOf;
 use super::json::{Body, bad, decimal, place, scalar, shortened};
 use super::language::{Arg, ArgKind, Condition, Emits, Field, Guard, Message};
 use super::statement::{
-    CANDIDATES_MAX, Candidate, CannotSend, Colour, DeviceAnswer, EVENT_CHARS_MAX, Level, NoPicture, PICTURE_BYTES_MAX,
-    PICTURES_BYTES_MAX, Picture, Rejection, SeenPlate, Stage, Statement, VehicleKind,
+    CANDIDATES_MAX, Candidate, CannotSend, Colour, DeviceAnswer, EVENT_CHARS_MAX, Heading, Level, NoPicture,
+    PICTURE_BYTES_MAX, PICTURES_BYTES_MAX, Picture, Rejection, SeenPlate, Stage, Statement, VehicleKind,
 };
 use super::template::{Value, Values};
 use crate::domain::event::{ArmPosition, UtcMs, VehicleSign};
@@ -93,6 +95,7 @@ fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Res
         plate: plate(body, field("plate"))?,
         confidence: confidence(body, field("confidence"))?,
         captured: captured(body, field)?,
+        captured_local: field("captured_local").and_then(|field| on_the_wall(body, field)),
         stored_offline: match field("stored_offline") {
             Some(stored) => body.text(stored)?.is_some_and(|word| word == "yes"),
             None => false,
@@ -102,6 +105,7 @@ fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Res
         candidates: candidates(body, field("candidates")),
         colour: word(body, field("colour")).as_deref().and_then(Colour::of_word),
         vehicle: word(body, field("vehicle")).as_deref().and_then(VehicleKind::of_word),
+        direction: word(body, field("direction")).as_deref().and_then(Heading::of_word),
     })
 }
 
@@ -179,6 +183,25 @@ fn captured<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Resul
     };
     let micros = field("captured_us").map(|field| body.integer(field)).transpose()?.flatten().unwrap_or(0);
     Ok(seconds.checked_mul(1000).and_then(|ms| ms.checked_add(micros / 1000)).map(UtcMs))
+}
+
+/// How most cameras that say no offset write a time; a `T` may stand between its halves.
+const WALL_TIME: &str = "%Y-%m-%d %H:%M:%S%.f";
+
+/// What is no such time costs only itself: the vehicle was seen all the same.
+fn on_the_wall(body: Body, field: &Field) -> Option<DateTime> {
+    let text = word(body, Some(field))?;
+    match &field.format {
+        Some(format) => DateTime::strptime(format, text.trim()).ok(),
+        None => DateTime::strptime(WALL_TIME, text.trim().replacen('T', " ", 1)).ok(),
+    }
+}
+
+/// Whether all of a time, up to its seconds, is there once it was written in this format.
+pub(super) fn is_wall_time(format: &str) -> bool {
+    let sample = date(2026, 2, 28).at(23, 59, 58, 0);
+    let written = jiff::fmt::strtime::format(format, sample);
+    written.is_ok_and(|text| DateTime::strptime(format, text).ok() == Some(sample))
 }
 
 /// The words of ours that a `level` may be mapped to.

@@ -67,7 +67,9 @@ macro_rules! of_command {
     () => {
         |words| CommandOf {
             name: words.name.get_ref(),
+            at: words.name.span(),
             is_service: words.service,
+            only_if: &words.only_if,
             ack: words.ack,
             args: &words.args,
             guard: words.guard.as_ref(),
@@ -108,8 +110,12 @@ pub enum Codec {
 pub struct CommandOf<'p> {
     /// Its name.
     pub name: &'p str,
+    /// Where its name stands in the profile's text.
+    pub at: std::ops::Range<usize>,
     /// Whether it is for an installer's hands only.
     pub is_service: bool,
+    /// The parameter and its word with which it is this one, where the installation chooses.
+    pub only_if: &'p BTreeMap<String, String>,
     /// How much is known once it was sent.
     pub ack: Ack,
     /// What it takes.
@@ -205,7 +211,8 @@ impl Profile {
             }
         };
         let profile = Self { words };
-        let mistakes: Vec<Mistake> = mistakes.into_iter().chain(check::question(source, &profile)).collect();
+        let mistakes = mistakes.into_iter().chain(check::question(source, &profile));
+        let mistakes: Vec<Mistake> = mistakes.chain(check::variants(source, &profile)).collect();
         if mistakes.is_empty() { Ok(profile) } else { Err(mistakes) }
     }
 
@@ -259,7 +266,7 @@ impl Profile {
             Words::Mqtt(_) | Words::Http(_) | Words::Serial(_) => {
                 self.messages().iter().any(|message| *message.emits.get_ref() == what)
             }
-            Words::Modbus(words) => what == Emits::Input && !words.polls.is_empty(),
+            Words::Modbus(words) => what == Emits::Input && words.polls.iter().any(|poll| !poll.untold),
             Words::Wiegand(_) => what == Emits::Card,
             Words::Osdp(_) => matches!(what, Emits::Card | Emits::Input),
         }
@@ -291,7 +298,10 @@ impl Profile {
     /// How many inputs are read, where the profile says so.
     pub fn input_count(&self) -> Option<u16> {
         match &self.words {
-            Words::Modbus(words) => words.polls.iter().map(|poll| poll.address + *poll.count.get_ref()).max(),
+            Words::Modbus(words) => {
+                let told = words.polls.iter().filter(|poll| !poll.untold);
+                told.map(|poll| poll.first.unwrap_or(poll.address) + *poll.count.get_ref()).max()
+            }
             Words::Mqtt(_) | Words::Http(_) | Words::Serial(_) | Words::Wiegand(_) | Words::Osdp(_) => None,
         }
     }
@@ -335,17 +345,24 @@ impl Profile {
             Words::Mqtt(words) => {
                 let mut words = MqttWords::clone(words);
                 with_params(&mut words.messages, &values);
+                words.commands.retain(|command| is_chosen(&command.only_if, &values));
                 Codec::Mqtt(MqttCodec::new(Arc::new(words), values))
             }
-            Words::Modbus(words) => Codec::Modbus(ModbusCodec::new(Arc::clone(words), &values)),
+            Words::Modbus(words) => {
+                let mut words = ModbusWords::clone(words);
+                words.commands.retain(|command| is_chosen(&command.only_if, &values));
+                Codec::Modbus(ModbusCodec::new(Arc::new(words), &values))
+            }
             Words::Http(words) => {
                 let mut words = HttpWords::clone(words);
                 with_params(&mut words.messages, &values);
+                words.commands.retain(|command| is_chosen(&command.only_if, &values));
                 Codec::Http(HttpCodec::new(Arc::new(words), values))
             }
             Words::Serial(words) => {
                 let mut words = SerialWords::clone(words);
                 with_params(&mut words.messages, &values);
+                words.commands.retain(|command| is_chosen(&command.only_if, &values));
                 Codec::Serial(SerialCodec::new(Arc::new(words), values))
             }
             Words::Wiegand(words) => Codec::Wiegand(Cards::new(&words.cards, *words.gap_ms.get_ref())),
@@ -375,6 +392,11 @@ fn with_params(messages: &mut [Message], values: &Values) {
             condition.is = Some(value.into_iter().collect());
         }
     }
+}
+
+/// Whether a command is the one of its name that the settings choose.
+fn is_chosen(only_if: &BTreeMap<String, String>, values: &Values) -> bool {
+    only_if.iter().all(|(param, word)| values.get(param) == Some(&Value::Text(word.clone())))
 }
 
 /// Bytes as a person writes them: hex digits in pairs, blanks between them as one likes.

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::language::{Link, ModbusCommand, ModbusWords, Number};
+use super::language::frame::Order;
+use super::language::{Link, ModbusCommand, ModbusWords, Number, Poll};
 use super::meaning;
 use super::statement::CannotSend;
 use super::template::{Value, Values};
@@ -34,6 +35,17 @@ pub struct Request {
     pub frame: Vec<u8>,
     /// How many bytes the answer has, where the board does not refuse.
     pub answer_bytes: usize,
+    /// How inputs stand in the answer, where it is asked for them.
+    reads: Option<Reads>,
+}
+
+/// How inputs stand in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reads {
+    inputs: u16,
+    /// In how many bits of each register; 1 for a register of its own.
+    per_register: u16,
+    order: Order,
 }
 
 /// What the board answered.
@@ -106,9 +118,11 @@ impl ModbusCodec {
         *self.words.reply_timeout_ms.get_ref()
     }
 
-    /// What is read again and again, with the first input's number and the time between two reads in milliseconds.
-    pub fn polls(&self) -> Vec<(Request, u16, u64)> {
-        self.words.polls.iter().map(|poll| (self.read(poll), poll.address, *poll.every_ms.get_ref())).collect()
+    /// What is read again and again, with the first input's number (none where what is read is no input) and the time
+    /// between two reads in milliseconds.
+    pub fn polls(&self) -> Vec<(Request, Option<u16>, u64)> {
+        let first = |poll: &Poll| (!poll.untold).then(|| poll.first.unwrap_or(poll.address));
+        self.words.polls.iter().map(|poll| (self.read(poll), first(poll), *poll.every_ms.get_ref())).collect()
     }
 
     /// The frame that carries a command.
@@ -122,12 +136,18 @@ impl ModbusCodec {
         Ok(self.write(words, address, &values?))
     }
 
-    fn read(&self, poll: &super::language::Poll) -> Request {
-        let count = *poll.count.get_ref();
+    fn read(&self, poll: &Poll) -> Request {
+        let inputs = *poll.count.get_ref();
+        let per_register = poll.bits.as_ref().map_or(1, |bits| *bits.get_ref());
+        let (asked, bytes) = match poll.function.get_ref() {
+            3 | 4 => (inputs.div_ceil(per_register), 2 * inputs.div_ceil(per_register)),
+            _ => (inputs, inputs.div_ceil(8)),
+        };
         let mut frame = vec![self.address, *poll.function.get_ref()];
         frame.extend(poll.address.to_be_bytes());
-        frame.extend(count.to_be_bytes());
-        Request { frame: checked(frame), answer_bytes: 3 + usize::from(count.div_ceil(8)) + 2 }
+        frame.extend(asked.to_be_bytes());
+        let reads = Reads { inputs, per_register, order: poll.order };
+        Request { frame: checked(frame), answer_bytes: 3 + usize::from(bytes) + 2, reads: Some(reads) }
     }
 
     fn write(&self, command: &ModbusCommand, address: u16, values: &[u16]) -> Request {
@@ -145,7 +165,7 @@ impl ModbusCodec {
         for value in values {
             frame.extend(value.to_be_bytes());
         }
-        Request { frame: checked(frame), answer_bytes: ECHO_BYTES }
+        Request { frame: checked(frame), answer_bytes: ECHO_BYTES, reads: None }
     }
 }
 
@@ -160,7 +180,7 @@ impl ModbusCodec {
         frame.extend(count.to_be_bytes());
         frame.push(u8::try_from(bits.len()).expect("the catalogue allows few values"));
         frame.extend(bits);
-        Request { frame: checked(frame), answer_bytes: ECHO_BYTES }
+        Request { frame: checked(frame), answer_bytes: ECHO_BYTES, reads: None }
     }
 }
 
@@ -203,6 +223,11 @@ impl Request {
         Some(if function & REFUSED != 0 { REFUSAL_BYTES } else { self.answer_bytes })
     }
 
+    /// How many inputs it asks for.
+    pub fn inputs_asked(&self) -> usize {
+        self.reads.map_or(0, |reads| usize::from(reads.inputs))
+    }
+
     /// What the bytes that came back mean.
     pub fn answered(&self, bytes: &[u8]) -> Result<Answer, BadFrame> {
         let expected = self.awaits(bytes).ok_or(BadFrame::CutOff)?;
@@ -219,20 +244,31 @@ impl Request {
         if body[1] & REFUSED != 0 {
             return Ok(Answer::Refused(body[2]));
         }
-        match self.frame[1] {
-            1 | 2 => self.inputs(body),
-            _ if body[2..6] == self.frame[2..6] => Ok(Answer::Echo),
-            _ => Err(BadFrame::NotTheAnswer),
+        match self.reads {
+            Some(reads) => self.inputs(reads, body),
+            None if body[2..6] == self.frame[2..6] => Ok(Answer::Echo),
+            None => Err(BadFrame::NotTheAnswer),
         }
     }
 
-    fn inputs(&self, body: &[u8]) -> Result<Answer, BadFrame> {
-        let count = usize::from(u16::from_be_bytes([self.frame[4], self.frame[5]]));
-        if usize::from(body[2]) != count.div_ceil(8) {
+    fn inputs(&self, reads: Reads, body: &[u8]) -> Result<Answer, BadFrame> {
+        let data = &body[3..];
+        if usize::from(body[2]) != data.len() {
             return Err(BadFrame::NotTheAnswer);
         }
-        let is_on = |number: usize| body[3 + number / 8] >> (number % 8) & 1 == 1;
-        Ok(Answer::Inputs((0..count).map(is_on).collect()))
+        let is_on = |number: usize| data[number / 8] >> (number % 8) & 1 == 1;
+        let in_register = |number: usize| {
+            let (at, bit) = (number / usize::from(reads.per_register), number % usize::from(reads.per_register));
+            let bytes = [data[2 * at], data[2 * at + 1]];
+            let register = match reads.order {
+                Order::HighFirst => u16::from_be_bytes(bytes),
+                Order::LowFirst => u16::from_le_bytes(bytes),
+            };
+            if reads.per_register == 1 { register != 0 } else { register >> bit & 1 == 1 }
+        };
+        let inputs = 0..usize::from(reads.inputs);
+        let are_registers = matches!(self.frame[1], 3 | 4);
+        Ok(Answer::Inputs(if are_registers { inputs.map(in_register).collect() } else { inputs.map(is_on).collect() }))
     }
 }
 
@@ -276,17 +312,55 @@ mod tests {
 
     #[test]
     fn what_comes_back_for_a_read_of_eight_inputs() {
-        check("01 02 01 05 61 8B", Ok(Answer::Inputs(vec![true, false, true, false, false, false, false, false])));
-        check("01 02 01 05 61 8C", Err(BadFrame::WrongChecksum));
-        check("01 02 01 05 61", Err(BadFrame::CutOff));
-        check("", Err(BadFrame::CutOff));
-        check("02 02 01 05 25 8B", Err(BadFrame::WrongChecksum));
-        check("01 01 01 01 90 48", Err(BadFrame::NotTheAnswer));
+        let inputs = "function = 2, address = 0, count = 8";
+        check(inputs, "01 02 01 05 61 8B", Ok("10100000"));
+        check(inputs, "01 02 01 05 61 8C", Err(BadFrame::WrongChecksum));
+        check(inputs, "01 02 01 05 61", Err(BadFrame::CutOff));
+        check(inputs, "", Err(BadFrame::CutOff));
+        check(inputs, "02 02 01 05 25 8B", Err(BadFrame::WrongChecksum));
+        check(inputs, "01 01 01 01 90 48", Err(BadFrame::NotTheAnswer));
+        let coils = "function = 1, address = 0, count = 8";
+        assert_eq!(hex::encode(&codec(coils).polls()[0].0.frame), "0101000000083dcc");
+        check(coils, "01 01 01 01 90 48", Ok("10000000"));
     }
 
-    fn check(bytes: &str, expect: Result<Answer, BadFrame>) {
-        let request = Request { frame: checked(vec![1, 2, 0, 0, 0, 8]), answer_bytes: 6 };
+    #[test]
+    fn what_comes_back_for_a_read_of_registers() {
+        let each = "function = 3, address = 1, count = 3";
+        assert_eq!(hex::encode(&codec(each).polls()[0].0.frame), "010300010003540b");
+        check(each, &with_check("01 03 06 01 00 00 00 00 01"), Ok("101"));
+        check(each, &with_check("01 04 06 01 00 00 00 00 01"), Err(BadFrame::NotTheAnswer));
+        check(each, &with_check("01 03 04 01 00 00 00 00 01"), Err(BadFrame::NotTheAnswer));
+        let packed = "function = 4, address = 0, count = 12, bits = 10";
+        assert_eq!(codec(packed).polls()[0].0.frame[..6], [1, 4, 0, 0, 0, 2], "two registers of ten");
+        check(packed, &with_check("01 04 04 02 01 00 02"), Ok("100000000101"));
+        check(&format!("{packed}, order = \"low-first\""), &with_check("01 04 04 01 02 02 00"), Ok("100000000101"));
+    }
+
+    #[test]
+    fn an_input_is_numbered_from_first_or_its_address_on_and_what_is_untold_has_none() {
+        let first = |poll: &str| codec(poll).polls()[0].1;
+        assert_eq!(first("function = 3, address = 1, count = 8"), Some(1));
+        assert_eq!(first("function = 3, address = 1, count = 8, first = 0"), Some(0));
+        assert_eq!(first("function = 3, address = 1, count = 8, untold = true"), None);
+    }
+
+    fn check(poll: &str, bytes: &str, expect: Result<&str, BadFrame>) {
+        let (request, _, _) = codec(poll).polls().remove(0);
         let bytes = hex::decode(bytes.replace(' ', "")).expect("hex");
-        assert_eq!(request.answered(&bytes), expect);
+        let levels = |levels: &str| Answer::Inputs(levels.chars().map(|level| level == '1').collect());
+        assert_eq!(request.answered(&bytes), expect.map(levels), "{poll}");
+    }
+
+    fn with_check(text: &str) -> String {
+        hex::encode(checked(hex::decode(text.replace(' ', "")).expect("hex")))
+    }
+
+    fn codec(poll: &str) -> ModbusCodec {
+        let words = format!(
+            "reply_timeout_ms = 100\npoll = [{{ every_ms = 50, {poll} }}]\n\
+            profile = {{ id = \"a/b\", vendor = \"\", product = \"\", link = \"modbus-rtu\" }}"
+        );
+        ModbusCodec::new(Arc::new(toml::from_str(&words).expect("right words")), &Values::new())
     }
 }

@@ -91,6 +91,16 @@ impl MqttCodec {
         self.command(command).and_then(|command| command.reply.as_ref()).map_or(0, |reply| *reply.timeout_ms.get_ref())
     }
 
+    /// Where in a command's answer it stands whose it is and that the device took it.
+    pub fn proved_by(&self, command: &str) -> Vec<&str> {
+        let reply = self.command(command).and_then(|command| command.reply.as_ref());
+        let paths = reply.into_iter().flat_map(|reply| {
+            let success = reply.success.as_ref().map(|success| &success.path);
+            std::iter::once(&reply.id).chain(success)
+        });
+        paths.map(|path| path.get_ref().as_str()).collect()
+    }
+
     /// What a message means.
     pub fn decode(&self, topic: &str, body: &[u8]) -> Result<Heard, Rejection> {
         if body.len() > BODY_BYTES_MAX {

@@ -101,6 +101,12 @@ impl SerialCodec {
         Ok(Some(answer(String::new(), reply.success.as_ref(), Body::new(&top, ""))))
     }
 
+    /// Whether the device answers both commands in the same words, so that only their order on the line tells which it means.
+    pub fn are_answered_alike(&self, one: &str, other: &str) -> bool {
+        let when = |name: &str| self.command(name).and_then(|words| self.reply(words)).map(|reply| &reply.when);
+        one == other || when(one) == when(other)
+    }
+
     /// A frame step by step, in either direction, and what it is by this profile.
     pub fn explain(&self, frame: &[u8]) -> Result<Explained, Rejection> {
         let read = self.framing.read(frame)?;

@@ -90,6 +90,9 @@ pub struct SeenPlate {
     pub confidence: u8,
     /// The device's own time of the event.
     pub captured: Option<UtcMs>,
+    /// The same by the clocks on the site's walls, where the device says no offset.
+    #[serde(default)]
+    pub captured_local: Option<jiff::civil::DateTime>,
     /// Whether the device stored it while it was cut off.
     #[serde(default)]
     pub stored_offline: bool,
@@ -108,6 +111,30 @@ pub struct SeenPlate {
     /// The kind of vehicle, where the device says it.
     #[serde(default)]
     pub vehicle: Option<VehicleKind>,
+    /// Which way it drives, as the camera sees it.
+    #[serde(default)]
+    pub direction: Option<Heading>,
+}
+
+/// Which way a vehicle drives before a camera. Which of the two is the way through its lane depends on how it hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Heading {
+    /// Towards the camera.
+    Approaching,
+    /// Away from it.
+    Leaving,
+}
+
+impl Heading {
+    /// The direction that a profile's map names; nothing for `unknown`.
+    pub fn of_word(word: &str) -> Option<Self> {
+        match word {
+            "approaching" => Some(Self::Approaching),
+            "leaving" => Some(Self::Leaving),
+            _ => None,
+        }
+    }
 }
 
 /// A device's answer to a command.

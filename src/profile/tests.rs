@@ -9,6 +9,8 @@ use super::mqtt::{Heard, Meaning};
 use super::statement::{BODY_BYTES_MAX, NoPicture, PICTURE_BYTES_MAX, PICTURES_BYTES_MAX, Rejection, Statement};
 use super::*;
 
+mod refused;
+
 const CAMERA: &str = "265e1040-85e01fb7";
 
 #[test]
@@ -23,6 +25,31 @@ fn every_shipped_profile_does_what_its_recordings_say() {
             Err(mistakes) => panic!("{}", listed(&mistakes)),
         }
     }
+}
+
+/// Whoever orders a device reads there what it is to be wired to.
+#[test]
+fn the_manual_s_table_gives_every_profile_its_link() {
+    let manual = include_str!("../../device-profiles/README.md");
+    let rows = manual.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let rows: BTreeMap<&str, &str> = rows.filter_map(|(id, rest)| Some((id, rest.split_once(" |")?.0))).collect();
+    let catalogue = Catalogue::load(None).expect("right");
+    for id in catalogue.ids() {
+        let link = catalogue.profile(id).expect("listed").link();
+        assert_eq!(rows.get(id).copied(), Some(link.word()), "{id} in the manual's table, and in its profile");
+    }
+}
+
+/// No loop can hang on a board that only tells what its own relays do.
+#[test]
+fn what_a_board_tells_of_its_own_outputs_is_no_input() {
+    let catalogue = Catalogue::load(None).expect("right");
+    let board = |id: &str| {
+        let profile = catalogue.profile(id).expect("shipped");
+        (profile.emits(Emits::Input), profile.input_count(), profile.is_heard_always())
+    };
+    assert_eq!(board("r4d/r413d08"), (false, None, true));
+    assert_eq!(board("waveshare/modbus-relay-8"), (true, Some(8), true));
 }
 
 #[test]
@@ -191,13 +218,13 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
     mistake(
         "{layout}/up/gpio_in",
         "{layuot}/up/gpio_in",
-        "{layuot} is not known here; allowed: data_len, root, sn, layout",
+        "{layuot} is not known here; allowed: data_len, raise_by, root, sn, layout",
     );
     mistake("\"version\":\"1.0\",\"timestamp\"", "\"version\":,\"timestamp\"", "the payload is not JSON");
     mistake("timeout_ms = 10000", "timeout_ms = 0", "timeout_ms is 0; allowed: 20 to 60000");
     mistake("output = { min = 0, max = 3 }", "", "the argument output has no bounds");
     mistake("path = \"code\", is = [200]", "path = \"code\"", "nothing is tested about code; allowed: is = […]");
-    mistake("small_image_content\", encoding = \"base64\"", "small_image_content\", encoding = \"base65\"", ":90:");
+    mistake("small_image_content\", encoding = \"base64\"", "small_image_content\", encoding = \"base65\"", ":98:");
     mistake(
         "full_image_content\", encoding = \"base64\"",
         "full_image_content\", encoding = \"base65\"",
@@ -206,7 +233,7 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
     mistake(
         "\nscene = {",
         "\nscenery = {",
-        ":89:1: unknown variant `scenery` (did you mean `scene`?); allowed: `scene` or `plate`",
+        ":97:1: unknown variant `scenery` (did you mean `scene`?); allowed: `scene` or `plate`",
     );
     mistake(
         "path = \"full_image_content\"",
@@ -337,54 +364,6 @@ fn mistake(right: &str, wrong: &str, expect: &str) {
     let found = listed(&found);
     assert!(found.contains(expect), "{found}\nshould say\n{expect}");
     assert!(found.contains("r-mqtt.toml:"), "{found} should tell the line");
-}
-
-/// Memory without a bound, an address that does not fit, a check that nobody can make, an order that empties a list.
-#[test]
-fn what_no_device_can_be_or_must_be_told_is_refused() {
-    let table = [
-        ("id-12", "bytes_max = 12", "bytes_max = 4000000000", ":15:13: bytes_max is 4000000000; allowed: 1 to 65536"),
-        (
-            "dc199",
-            "reserved = true, bytes = 3",
-            "reserved = true, bytes = 9000000000000",
-            "has 9000000000000 bytes; allowed: 1 to 8; 1",
-        ),
-        (
-            "id-12",
-            "digits = \"hex\", check",
-            "digits = \"decimal\", check",
-            "as decimal digits; allowed: hex, hex-small",
-        ),
-        ("id-12", ", check = \"xor\", over = [\"version\", \"card\"]", "", "has over_hex and no check"),
-        (
-            "id-12",
-            "name = \"card\", bytes = 8",
-            "text = \"card\"",
-            "has digits and is no number; allowed: digits with number",
-        ),
-        ("r413d08", "max = 255", "max = 256", "[params.address] is no address on the bus; allowed: type = \"integer\""),
-        ("reader", "max = 126", "max = 127", "min and max, from 0 to 126"),
-        ("lpv", "event = { ", "event = { always = \"x\", ", "event stands is not clear; allowed: path, with or_join"),
-        (
-            "r-mqtt",
-            "guard = { needs = [\"plate\"], because = \"without a plate the camera empties its whole list\" }",
-            "",
-            "a delete without a plate may empty the whole list; allowed: guard = { needs = [\"plate\"]",
-        ),
-    ];
-    let mut untold = Vec::new();
-    for (product, right, wrong, expect) in table {
-        let shipped = shipped::SHIPPED.iter().find(|one| one.file.contains(product) && one.text.contains(right));
-        let shipped = shipped.unwrap_or_else(|| panic!("{right} is in {product}"));
-        let text = shipped.text.replacen(right, wrong, 1);
-        let parsed = Profile::parse(&Source { file: Path::new(shipped.file), text: &text });
-        let found = parsed.err().map_or_else(String::new, |mistakes| listed(&mistakes));
-        if !found.contains(expect) {
-            untold.push(format!("{product}: {found:?} should say {expect:?}"));
-        }
-    }
-    assert!(untold.is_empty(), "{}", untold.join("\n"));
 }
 
 /// Every device of every shipped profile, with the recorded parameters.

@@ -1,6 +1,6 @@
 //! Several reads of one arrival, what cameras tell besides the text, and members whose plates are read a little wrong.
 
-use gatepost::domain::event::{Input, PlateRead, StaffWish, UtcMs};
+use gatepost::domain::event::{EmergencySource, Input, PlateRead, StaffWish, UtcMs};
 use gatepost::domain::lane::LoopRole;
 use gatepost::domain::plate::told::{Candidate, Colour, Stage, Told, VehicleKind};
 
@@ -90,6 +90,42 @@ fn a_last_word_on_a_vehicle_that_nobody_heard_of_moves_no_barrier() {
         assert_eq!(story.phase(lane), "idle");
     }
     assert_eq!(story.rows("SELECT outcome FROM plate_read"), ["lost", "lost"]);
+    assert_eq!(story.stays(), Vec::<String>::new());
+}
+
+/// At a lane of one camera the backs of vehicles that drive off on the other side are read, too.
+#[test]
+fn a_vehicle_that_drives_away_moves_no_barrier_and_disturbs_none_that_waits() {
+    let mut story = Story::new();
+    story.enter("in", "粤B12345");
+    story.minutes(5);
+    let away = |read: PlateRead| PlateRead { told: Told { drives_away: true, ..Told::default() }, ..read };
+    for lane in ["in", "out"] {
+        story.arrival(lane, true);
+        let read = away(story.statement(lane, "粤B54321"));
+        assert_eq!(story.feed(Input::PlateRead(read.clone())).0, 0);
+        assert_eq!(story.feed(Input::PlateRead(read)).0, 0, "and again");
+        assert_eq!(story.phase(lane), "idle");
+    }
+    let outcomes = "SELECT outcome FROM plate_read WHERE plate = '粤B54321'";
+    assert_eq!(story.rows(outcomes), ["drives_away", "drives_away"]);
+    let quick = story.statement("out", "粤B12345");
+    assert_eq!(story.feed(Input::PlateRead(away(quick.clone()))).0, 0, "the quick result saw it drive away");
+    assert_eq!(story.feed(Input::PlateRead(quick)).0, 1, "the full one did not");
+    let behind = away(story.statement("out", "粤B54321"));
+    assert_eq!(story.feed(Input::PlateRead(behind)).0, 0, "it does not wait behind the one that goes");
+    story.drive_through("out");
+    assert_eq!(story.phase("out"), "idle");
+    assert_eq!(story.stays(), ["粤B12345 closed 0 0 0"]);
+}
+
+#[test]
+fn a_vehicle_that_drives_away_in_an_emergency_has_not_come() {
+    let mut story = Story::new();
+    story.feed(Input::Emergency { source: EmergencySource::Contact, active: true });
+    let read = story.statement("in", "粤B54321");
+    story.feed(Input::PlateRead(PlateRead { told: Told { drives_away: true, ..Told::default() }, ..read }));
+    assert_eq!(story.rows("SELECT outcome FROM plate_read"), ["drives_away"]);
     assert_eq!(story.stays(), Vec::<String>::new());
 }
 

@@ -10,11 +10,11 @@ use crate::devices::serial::Wire;
 use crate::devices::settings::{BarrierConfig, ContactConfig, DeviceConfig, LinkConfig, LinkKind};
 use crate::devices::wiring::InputRole;
 use crate::domain::event::LaneId;
-use crate::profile::Codec;
 use crate::profile::http::Carrier;
 use crate::profile::language::{Arg, Emits, RAISE, TUNNEL, WHITELIST_ADD};
 use crate::profile::mistake::{Mistake, Source, one_of};
 use crate::profile::modbus::Framing;
+use crate::profile::{Codec, Profile};
 
 /// What is looked up and what was found wrong.
 pub(super) struct Check<'s> {
@@ -57,6 +57,8 @@ impl Check<'_> {
             ("path", link.path.as_ref().map(Spanned::span)),
             ("baud", link.baud.as_ref().map(Spanned::span)),
             ("parity", link.parity.as_ref().map(Spanned::span)),
+            ("data_bits", link.data_bits.as_ref().map(Spanned::span)),
+            ("stop_bits", link.stop_bits.as_ref().map(Spanned::span)),
         ];
         let push = [("listen", link.listen.as_ref().map(Spanned::span))];
         let tunnel = [
@@ -100,6 +102,12 @@ impl Check<'_> {
         if let Some(baud) = link.baud.as_ref().filter(|baud| !BAUD.contains(baud.get_ref())) {
             self.wrong(baud, format!("baud is {}", baud.get_ref()), "1200 to 115200".to_owned());
         }
+        if let Some(bits) = link.data_bits.as_ref().filter(|bits| !matches!(bits.get_ref(), 7 | 8)) {
+            self.wrong(bits, format!("data_bits is {}", bits.get_ref()), "7 or 8".to_owned());
+        }
+        if let Some(bits) = link.stop_bits.as_ref().filter(|bits| !matches!(bits.get_ref(), 1 | 2)) {
+            self.wrong(bits, format!("stop_bits is {}", bits.get_ref()), "1 or 2".to_owned());
+        }
     }
 
     /// What is asked over HTTP may have an address. It needs one where there is no other way to it: for a stream, for a raise
@@ -137,6 +145,15 @@ impl Check<'_> {
     pub fn lacks_address(&mut self, config: &DeviceConfig, at: &Spanned<String>) {
         let wrong = format!("{} lacks its address: it is asked over HTTP", config.id.get_ref());
         self.wrong(at, wrong, "address = \"192.168.1.64\", with username and password".to_owned());
+    }
+
+    /// A direction counts only where the device tells one.
+    pub fn coming(&mut self, config: &DeviceConfig, profile: &Profile) {
+        let tells = profile.messages().iter().any(|message| message.fields.contains_key("direction"));
+        if let Some(coming) = config.coming.as_ref().filter(|_| !tells) {
+            let wrong = format!("{} tells no direction", profile.id());
+            self.wrong(coming, wrong, "coming with a profile whose plate_read has a direction".to_owned());
+        }
     }
 
     /// A reader's key stands where others have their password.

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use toml::Spanned;
 
 use super::digest::Credentials;
@@ -190,8 +191,15 @@ const LOOK_MS: u64 = 200;
 const SILENT_MS: std::ops::RangeInclusive<u64> = 500..=3_600_000;
 
 impl DevicesConfig {
-    /// What is to be started, or every mistake. `box_id` names the MQTT client where the settings do not.
-    pub fn plan(&self, box_id: &str, source: &Source, catalogue: &Catalogue) -> Result<Plan, Vec<Mistake>> {
+    /// What is to be started, or every mistake. `box_id` names the MQTT client where the settings do not; `zone` is that of
+    /// the clocks on the site's walls.
+    pub fn plan(
+        &self,
+        box_id: &str,
+        zone: &TimeZone,
+        source: &Source,
+        catalogue: &Catalogue,
+    ) -> Result<Plan, Vec<Mistake>> {
         let device_ids = self.devices.iter().map(|device| device.id.get_ref().as_str()).collect();
         let mut check = Check { source, device_ids, mistakes: Vec::new() };
         check.unique("link", self.links.iter().map(|link| &link.id));
@@ -201,7 +209,7 @@ impl DevicesConfig {
             check.link(link);
         }
         check.clients(box_id, &self.links);
-        let mut devices = self.devices(&mut check, catalogue);
+        let mut devices = self.devices(&mut check, zone, catalogue);
         for link in &self.links {
             check.tunnel(link, &devices);
         }
@@ -214,7 +222,12 @@ impl DevicesConfig {
         Ok(self.gathered(box_id, devices, barriers))
     }
 
-    fn devices<'c>(&'c self, check: &mut Check, catalogue: &'c Catalogue) -> BTreeMap<String, Device<'c>> {
+    fn devices<'c>(
+        &'c self,
+        check: &mut Check,
+        zone: &TimeZone,
+        catalogue: &'c Catalogue,
+    ) -> BTreeMap<String, Device<'c>> {
         let mut devices = BTreeMap::new();
         for config in &self.devices {
             let link = self.links.iter().find(|link| link.id.get_ref() == config.link.get_ref());
@@ -240,6 +253,7 @@ impl DevicesConfig {
                 check.wrong(&config.link, wrong, format!("a link of kind {}", words.join(" or ")));
             }
             check.whitelist(config, profile);
+            check.coming(config, profile);
             if let Some(silent_ms) = config.silent_ms.as_ref().filter(|ms| !SILENT_MS.contains(ms.get_ref())) {
                 check.wrong(silent_ms, format!("silent_ms is {}", silent_ms.get_ref()), "500 to 3600000".to_owned());
             }
@@ -251,6 +265,8 @@ impl DevicesConfig {
                     let id = DeviceId(config.id.get_ref().clone());
                     let mut wiring = Wiring::new(id, i64::from(config.clock_tolerance_s) * 1000);
                     wiring.debounce_ms = config.debounce_ms();
+                    wiring.zone = zone.clone();
+                    wiring.coming = config.coming.as_ref().map(|coming| *coming.get_ref());
                     let key = match codec {
                         Codec::Osdp(_) => check.reader_key(config),
                         Codec::Mqtt(_) | Codec::Modbus(_) | Codec::Http(_) | Codec::Serial(_) | Codec::Wiegand(_) => {

@@ -103,6 +103,8 @@ pub enum ReadOutcome {
     /// A camera's last word on a vehicle that it had lost from sight, and of which nothing was heard before; kept for
     /// staff.
     Lost,
+    /// It drives away, by what the camera says of its direction; kept for staff.
+    DrivesAway,
     /// No plate in it.
     NoPlate,
     /// Seen while an emergency held the barrier up.

@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use super::super::Profile;
 use super::super::language::{
     Ack, Arg, ArgKind, FREE_BAYS, Guard, LOWER, PAY_SCREEN, RAISE, REFILL, Retry, SAY, SHOW, TUNNEL, WHITELIST_ADD,
     WHITELIST_DELETE,
 };
 use super::super::mistake::{Mistake, Source, nearest, one_of};
+use super::super::{CommandOf, Profile};
 
 /// More often than this, a device that does not answer would hold up everything else.
 const RETRIES: std::ops::RangeInclusive<u8> = 1..=5;
@@ -54,6 +54,47 @@ pub fn question(source: &Source, profile: &Profile) -> Option<Mistake> {
     }
     let allowed = "a command without a guard and without arguments that somebody must give, with an answer; no barrier";
     Some(source.mistake(asked.span(), format!("{name} cannot be asked at any time"), allowed))
+}
+
+/// Commands of one name are one command in several ways to say it: the installation chooses by a parameter, and whatever it
+/// chooses there is exactly one, of which the house knows the same.
+pub fn variants(source: &Source, profile: &Profile) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let commands = profile.commands();
+    for (number, command) in commands.iter().enumerate() {
+        let of_name: Vec<_> = commands.iter().filter(|other| other.name == command.name).collect();
+        if commands[..number].iter().any(|before| before.name == command.name)
+            || (of_name.len() == 1 && command.only_if.is_empty())
+        {
+            continue;
+        }
+        let mut wrong = |wrong: String, allowed: String| {
+            mistakes.push(source.mistake(command.at.clone(), wrong, allowed));
+        };
+        let chosen_by = command.only_if.keys().next().and_then(|name| profile.params().get_key_value(name));
+        let chosen_by = chosen_by.filter(|(_, param)| !param.choices.is_empty());
+        let Some((param, choices)) = chosen_by.map(|(name, param)| (name, &param.choices)) else {
+            let allowed = "only_if = { PARAMETER = \"word\" } with a choice parameter, on each command of this name";
+            wrong(format!("what chooses the command {} is not clear", command.name), allowed.to_owned());
+            continue;
+        };
+        let words: Vec<&String> = of_name.iter().filter_map(|one| one.only_if.get(param)).collect();
+        let is_one_for_each = words.len() == of_name.len()
+            && of_name.len() == choices.len()
+            && of_name.iter().all(|one| one.only_if.len() == 1)
+            && choices.iter().all(|choice| words.contains(&choice));
+        let is_bound = profile.params()[param].required || profile.params()[param].default.is_some();
+        if !is_one_for_each || !is_bound {
+            let allowed = format!("one for each of {}, and a default", one_of(choices.iter().map(String::as_str)));
+            wrong(format!("{param} does not choose exactly one command {}", command.name), allowed);
+        }
+        let known = |one: &CommandOf| (one.is_service, one.ack, one.retry, one.args.clone(), one.guard.cloned());
+        if of_name.iter().any(|one| known(one) != known(command)) {
+            let allowed = "the same service, ack, retry, guard and args on each".to_owned();
+            wrong(format!("the commands {} differ in what the house knows of them", command.name), allowed);
+        }
+    }
+    mistakes
 }
 
 /// What is the same in the commands of every link.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::super::framing::swapped;
 use super::super::language::Link;
-use super::super::language::frame::{Digits, Part, SerialWords};
+use super::super::language::frame::{Digits, Escape, Hex, Part, SerialWords};
 use super::super::layout::{called, kinds_said, span, width};
 use super::super::mistake::{Mistake, Source, one_of};
 use super::{POLL_MS, REPLY_MS, belongs, check_named, fields, head, tests_something, within};
@@ -28,10 +29,7 @@ pub fn serial(source: &Source, words: &SerialWords) -> Vec<Mistake> {
     }
     let names: BTreeSet<&str> = owned.iter().map(called).filter(|name| !name.is_empty()).collect();
     if let Some(escape) = &words.frame.escape {
-        let at = words.frame.gap_ms.span();
-        if words.frame.start.is_none() && words.frame.end.is_none() && escape.hides.0.is_empty() {
-            mistakes.push(source.mistake(at, "the escape hides nothing", "hides = \"7E\", with start or end"));
-        }
+        escapes(source, words, escape, &mut mistakes);
     }
     for message in &words.messages {
         belongs(source, message, Link::Serial, &mut mistakes);
@@ -62,6 +60,38 @@ pub fn serial(source: &Source, words: &SerialWords) -> Vec<Mistake> {
         }
     }
     mistakes
+}
+
+/// An escape hides something in one way, and what it puts there can be told back.
+fn escapes(source: &Source, words: &SerialWords, escape: &Escape, mistakes: &mut Vec<Mistake>) {
+    let mut wrong =
+        |wrong: &str, allowed: &str| mistakes.push(source.mistake(words.frame.gap_ms.span(), wrong, allowed));
+    if escape.xor.is_some() != escape.swaps.is_empty() || (escape.xor.is_none() && !escape.hides.0.is_empty()) {
+        return wrong("how the escape hides a byte is not clear", "xor with hides, or swaps = { C0 = \"DC\", … }");
+    }
+    if escape.xor.is_some() {
+        if words.frame.start.is_none() && words.frame.end.is_none() && escape.hides.0.is_empty() {
+            wrong("the escape hides nothing", "hides = \"7E\", with start or end");
+        }
+        return;
+    }
+    let pair = |(hidden, shown): (&String, &Hex)| match shown.0.as_slice() {
+        [shown] => Some((swapped(hidden)?, *shown)),
+        _ => None,
+    };
+    let pairs: Option<Vec<(u8, u8)>> = escape.swaps.iter().map(pair).collect();
+    let Some(pairs) = pairs else {
+        return wrong("swaps are not of single bytes", "two hex digits for each, such as C0 = \"DC\"");
+    };
+    let hidden: BTreeSet<u8> = pairs.iter().map(|(hidden, _)| *hidden).collect();
+    let shown: BTreeSet<u8> = pairs.iter().map(|(_, shown)| *shown).collect();
+    if !hidden.contains(&escape.byte)
+        || hidden.len().min(shown.len()) < escape.swaps.len()
+        || !hidden.is_disjoint(&shown)
+    {
+        let allowed = "the escape byte among the hidden ones, and for each another byte that is not hidden itself";
+        wrong("what the escape hides cannot be told back", allowed);
+    }
 }
 
 fn parts(source: &Source, at: &Range<usize>, all: &[Part], mistakes: &mut Vec<Mistake>) {

@@ -1,7 +1,6 @@
 //! Whether a profile makes sense: every mistake with its line, before any device is touched.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use toml::Spanned;
 
@@ -19,24 +18,25 @@ macro_rules! named {
     };
 }
 
+mod boards;
 mod commands;
 mod frames;
 mod posts;
 mod readers;
 
-pub use commands::question;
+pub use boards::modbus;
+pub use commands::{question, variants};
 pub use frames::serial;
 pub use posts::http;
 pub use readers::{osdp, wiegand};
 
 use super::json::{own_base64, toml_scalar};
 use super::language::{
-    Arg, ArgKind, Condition, Decode, Emits, Field, Head, Link, Message, ModbusWords, MqttCommand, MqttWords, Number,
-    Param, ParamKind,
+    Arg, ArgKind, Condition, Decode, Emits, Field, Head, Link, Message, MqttCommand, MqttWords, Param, ParamKind,
 };
-use super::meaning::{level, position, sign};
+use super::meaning::{is_wall_time, level, position, sign};
 use super::mistake::{Mistake, Source, one_of};
-use super::statement::{Colour, VehicleKind};
+use super::statement::{Colour, Heading, VehicleKind};
 use super::template::{self, Value, Values};
 use crate::domain::event::PhotoKind;
 use commands::check_named;
@@ -45,10 +45,6 @@ use commands::check_named;
 const POLL_MS: std::ops::RangeInclusive<u64> = 10..=5_000;
 /// Longer than this, a lane would wait for a board that is not there.
 const REPLY_MS: std::ops::RangeInclusive<u64> = 20..=60_000;
-/// More inputs than any board here has, and a short answer.
-const POLL_INPUTS: std::ops::RangeInclusive<u16> = 1..=64;
-/// A frame stays short.
-const VALUES_MAX: usize = 16;
 
 /// What a message of each meaning must and may say.
 fn fields_of(emits: Emits) -> (&'static [&'static str], &'static [&'static str]) {
@@ -61,12 +57,14 @@ fn fields_of(emits: Emits) -> (&'static [&'static str], &'static [&'static str])
                 "captured_ms",
                 "captured_s",
                 "captured_us",
+                "captured_local",
                 "stored_offline",
                 "stage",
                 "char_confidence",
                 "candidates",
                 "colour",
                 "vehicle",
+                "direction",
             ],
         ),
         Emits::Input => (&["number", "level"], &[]),
@@ -100,49 +98,6 @@ pub fn mqtt(source: &Source, words: &MqttWords) -> Vec<Mistake> {
     }
     for command in &words.commands {
         mqtt_command(source, command, &words.params, &mut mistakes);
-    }
-    mistakes
-}
-
-/// The mistakes of a profile for a serial bus.
-pub fn modbus(source: &Source, words: &ModbusWords) -> Vec<Mistake> {
-    let mut mistakes = head(source, &words.profile, &words.params);
-    address(source, &words.profile, &words.params, 255, &mut mistakes);
-    within(source, &words.reply_timeout_ms, &REPLY_MS, "reply_timeout_ms", &mut mistakes);
-    for poll in &words.polls {
-        within(source, &poll.every_ms, &POLL_MS, "every_ms", &mut mistakes);
-        within(source, &poll.count, &POLL_INPUTS, "count", &mut mistakes);
-        if !matches!(poll.function.get_ref(), 1 | 2) {
-            mistakes.push(source.mistake(
-                poll.function.span(),
-                "this function reads no inputs",
-                "2 (inputs), 1 (coils)",
-            ));
-        }
-        if poll.address.checked_add(*poll.count.get_ref()).is_none() {
-            mistakes.push(source.mistake(
-                poll.count.span(),
-                "the inputs end beyond 65535",
-                "address + count below 65536",
-            ));
-        }
-    }
-    for command in &words.commands {
-        check_named(source, &named!(command), &mut mistakes);
-        let values = command.values.get_ref();
-        let (count_is_right, allowed) = match command.function.get_ref() {
-            5 | 6 => (values.len() == 1, "one value"),
-            15 | 16 => ((1..=VALUES_MAX).contains(&values.len()), "1 to 16 values"),
-            _ => (false, "function 5 or 6 with one value, 15 or 16 with 1 to 16 values"),
-        };
-        if !count_is_right {
-            let wrong = format!("function {} with {} values", command.function.get_ref(), values.len());
-            mistakes.push(source.mistake(command.values.span(), wrong, allowed));
-        }
-        let address = (command.address.span(), command.address.get_ref());
-        for (at, number) in values.iter().map(|value| (command.values.span(), value)).chain([address]) {
-            frame_number(source, at, number, &command.args, &mut mistakes);
-        }
     }
     mistakes
 }
@@ -249,6 +204,12 @@ fn fields(source: &Source, message: &Message, params: &BTreeMap<String, Param>, 
             let allowed = "path, with or_join for where it is missing; or_join alone; or always";
             mistakes.push(source.mistake(at, format!("where {name} stands is not clear"), allowed));
         }
+        if let Some(format) = &words.format
+            && (name != "captured_local" || !is_wall_time(format))
+        {
+            let allowed = "of captured_local only, with year, month, day, hour, minute and second as strftime has them";
+            mistakes.push(source.mistake(field.span(), format!("{name} has the format {format:?}"), allowed));
+        }
         our_words(source, name, field, mistakes);
     }
     pictures(source, message, mistakes);
@@ -303,6 +264,7 @@ fn our_words(source: &Source, name: &str, field: &Spanned<Field>, mistakes: &mut
             |word| word == "unknown" || VehicleKind::of_word(word).is_some(),
             "car, van, bus, truck, motorcycle, unknown",
         ),
+        "direction" => (|word| word == "unknown" || Heading::of_word(word).is_some(), "approaching, leaving, unknown"),
         _ => return,
     };
     let words = field.get_ref();
@@ -388,36 +350,5 @@ fn is_json(
     let made = template::json(text.get_ref(), &sample).unwrap_or_default();
     if let Err(error) = serde_json::from_str::<serde_json::Value>(&made) {
         mistakes.push(source.mistake(text.span(), format!("the payload is not JSON: {error}"), "one JSON object"));
-    }
-}
-
-fn frame_number(
-    source: &Source,
-    at: Range<usize>,
-    number: &Number,
-    args: &BTreeMap<String, Arg>,
-    mistakes: &mut Vec<Mistake>,
-) {
-    let (min, max) = match &number.arg {
-        None => (0, 0),
-        Some(name) => match args.get(name) {
-            Some(arg) => (arg.min.unwrap_or(0), arg.max.unwrap_or(0)),
-            None => {
-                let allowed = one_of(args.keys().map(String::as_str));
-                mistakes.push(source.mistake(at, format!("the command has no argument {name}"), allowed));
-                return;
-            }
-        },
-    };
-    let fits = |argument: i64| {
-        let scaled = argument.checked_mul(number.times).and_then(|scaled| scaled.checked_div(number.divided_by));
-        scaled.and_then(|scaled| scaled.checked_add(number.base)).is_some_and(|value| u16::try_from(value).is_ok())
-    };
-    if !(fits(min) && fits(max)) {
-        mistakes.push(source.mistake(
-            at,
-            "the number does not fit a register",
-            "0 to 65535 for every allowed argument",
-        ));
     }
 }

@@ -59,16 +59,22 @@ fn frame_bytes_max() -> Spanned<usize> {
     Spanned::new(0..0, 4096)
 }
 
-/// How reserved bytes are hidden within a frame: the escape byte, then the hidden byte xor a mask.
+/// How reserved bytes are hidden within a frame: the escape byte, then the hidden byte xor a mask, or another byte in its
+/// place.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Escape {
     /// The escape byte.
     pub byte: u8,
     /// What the hidden byte is combined with.
-    pub xor: u8,
-    /// Which bytes are hidden besides the escape byte.
+    pub xor: Option<u8>,
+    /// Beside `xor`: which bytes are hidden besides the escape byte.
+    #[serde(default)]
     pub hides: Hex,
+    /// Instead of `xor`: each hidden byte, the escape byte among them, and what stands for it, both in hex; nothing else
+    /// may follow the escape byte.
+    #[serde(default)]
+    pub swaps: BTreeMap<String, Hex>,
 }
 
 /// One part of a frame or of its data. Exactly one of `always`, `reserved`, `number`, `text`, `bytes_of`, `counts`,
@@ -270,6 +276,10 @@ pub struct SerialCommand {
     /// A command for an installer's hands, not for the house.
     #[serde(default)]
     pub service: bool,
+    /// Where the installation chooses: the command is this one where the choice parameter has this word. The others of
+    /// its name are for the parameter's other words.
+    #[serde(default)]
+    pub only_if: BTreeMap<String, String>,
     /// How much the answer proves.
     pub ack: Ack,
     /// Whether it is ever repeated.

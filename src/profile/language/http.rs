@@ -116,6 +116,10 @@ pub struct HttpCommand {
     /// A command for an installer's hands, not for the house.
     #[serde(default)]
     pub service: bool,
+    /// Where the installation chooses: the command is this one where the choice parameter has this word. The others of
+    /// its name are for the parameter's other words.
+    #[serde(default)]
+    pub only_if: BTreeMap<String, String>,
     /// How much is known once it was sent.
     pub ack: Ack,
     /// Whether it is ever repeated.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::frame::Order;
 use super::{Ack, Arg, Guard, Head, Param, Retry, one};
 
 /// A profile for a board on a serial bus.
@@ -32,14 +33,27 @@ pub struct ModbusWords {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Poll {
-    /// 2 (discrete inputs) or 1 (coils).
+    /// 2 (discrete inputs), 1 (coils), 3 (holding registers) or 4 (input registers).
     #[schemars(with = "u8")]
     pub function: Spanned<u8>,
-    /// The first input.
+    /// Where the first one stands.
     pub address: u16,
-    /// How many, 1 to 64.
+    /// How many inputs, 1 to 64.
     #[schemars(with = "u16")]
     pub count: Spanned<u16>,
+    /// 3 and 4: how many inputs a register holds, the first in its lowest bit, 2 to 16; where it is not given, each has
+    /// a register of its own, in which anything but 0 is on.
+    #[schemars(with = "Option<u16>")]
+    pub bits: Option<Spanned<u16>>,
+    /// 3 and 4: which byte of a register comes first; `high-first` where it is not given.
+    #[serde(default)]
+    pub order: Order,
+    /// The first input's number; its address where it is not given.
+    pub first: Option<u16>,
+    /// Set for what is no input, such as a board's own outputs: that it answers shows that it is there, and what it
+    /// answers is told to nobody.
+    #[serde(default)]
+    pub untold: bool,
     /// Milliseconds between two reads.
     #[schemars(with = "u64")]
     pub every_ms: Spanned<u64>,
@@ -55,6 +69,10 @@ pub struct ModbusCommand {
     /// A command for an installer's hands, not for the house.
     #[serde(default)]
     pub service: bool,
+    /// Where the installation chooses: the command is this one where the choice parameter has this word. The others of
+    /// its name are for the parameter's other words.
+    #[serde(default)]
+    pub only_if: BTreeMap<String, String>,
     /// Whether it is ever repeated.
     #[serde(default)]
     pub retry: Retry,

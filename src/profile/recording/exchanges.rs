@@ -38,7 +38,15 @@ impl With<'_> {
         all
     }
 
-    fn args(&self, command: &str, given: &std::collections::BTreeMap<String, toml::Value>) -> Values {
+    /// The recorded device, or one with parameters of the exchange's own.
+    pub fn own(&self, params: Option<&std::collections::BTreeMap<String, toml::Value>>) -> Result<Codec, Differs> {
+        match params {
+            Some(params) => self.profile.bind(params).map_err(|bad| (format!("{bad:?}"), "right params".to_owned())),
+            None => Ok(self.codec.clone()),
+        }
+    }
+
+    pub fn args(&self, command: &str, given: &std::collections::BTreeMap<String, toml::Value>) -> Values {
         args(self.profile, command, given)
     }
 
@@ -58,7 +66,8 @@ impl With<'_> {
     }
 
     fn told(&self, told: &Told) -> Result<(), Differs> {
-        let Codec::Mqtt(codec) = self.codec else { return Err(not_for_this_link()) };
+        let own = self.own(told.params.as_ref())?;
+        let Codec::Mqtt(codec) = &own else { return Err(not_for_this_link()) };
         let publication = codec.encode(&told.command, told.layout, &self.args(&told.command, &told.args));
         let found = publication.map(|publication| (publication.topic, publication.body));
         same(&found, &Ok((told.topic.clone(), told.body.clone())))?;
@@ -113,10 +122,7 @@ impl With<'_> {
     }
 
     fn frame(&self, frame: &Frame) -> Result<(), Differs> {
-        let own = match &frame.params {
-            Some(params) => self.profile.bind(params).map_err(|bad| (format!("{bad:?}"), "right params".to_owned()))?,
-            None => self.codec.clone(),
-        };
+        let own = self.own(frame.params.as_ref())?;
         let Codec::Serial(codec) = &own else { return Err(not_for_this_link()) };
         let bytes = hex(&frame.hex)?;
         if let Some(command) = &frame.command {
@@ -161,8 +167,7 @@ impl With<'_> {
             (Some(fault), _, _) => Err(fault.clone()),
             (None, Some(reason), _) => Ok(BoardAnswer::Refused(reason)),
             (None, None, Some(on)) => {
-                let count = usize::from(request.frame[5]);
-                Ok(BoardAnswer::Inputs((0..count).map(|number| on.contains(&number)).collect()))
+                Ok(BoardAnswer::Inputs((0..request.inputs_asked()).map(|number| on.contains(&number)).collect()))
             }
             (None, None, None) => Ok(BoardAnswer::Echo),
         };

@@ -1,6 +1,7 @@
 //! Recorded exchanges beside a profile: the bytes that a device sends and hears, and what they mean. They prove the
 //! profile both ways, and damaged they prove that it takes nothing for what it is not.
 
+mod answers;
 mod exchanges;
 mod mutations;
 
@@ -100,6 +101,8 @@ pub struct RecordedPicture {
 pub struct Told {
     /// What happens, for people.
     pub what: Spanned<String>,
+    /// Parameters of this exchange, instead of the recording's.
+    pub params: Option<BTreeMap<String, toml::Value>>,
     /// The command.
     pub command: String,
     /// Its arguments, with `id` and `timestamp`.
@@ -367,7 +370,7 @@ pub fn check(profile: &Profile, source: &Source) -> Result<Proved, Vec<Mistake>>
             mistakes.push(source.mistake(what.span(), wrong, format!("as recorded, {recorded}")));
         }
     }
-    for (what, found) in mutations::of(&recording, &codec) {
+    for (what, found) in mutations::of(&recording, &codec).into_iter().chain(answers::of(&with, &recording)) {
         match found {
             Ok(count) => proved.damaged += count,
             Err(wrong) => {

@@ -17,7 +17,7 @@ use super::exchanges::body;
 /// Damaged copies of each kind of one text: enough to meet every byte of a frame and every region of a document.
 const COPIES_MAX: usize = 300;
 
-type Found<'r> = (&'r Spanned<String>, Result<usize, String>);
+pub(super) type Found<'r> = (&'r Spanned<String>, Result<usize, String>);
 
 /// Every exchange that comes from a device, with how many damaged copies behaved, or the first that did not.
 pub fn of<'r>(recording: &'r Recording, codec: &Codec) -> Vec<Found<'r>> {
@@ -178,7 +178,7 @@ fn over_tcp(text: &str, answered: impl Fn(&[u8]) -> Result<Answer, BadFrame>) ->
 
 /// With a check no damaged copy is taken; without one, nothing may panic, and a cut or doubled frame is still no frame
 /// wherever it has a length.
-fn checked_if(text: &str, has_check: bool, is_taken: impl Fn(&[u8]) -> bool) -> Result<usize, String> {
+pub(super) fn checked_if(text: &str, has_check: bool, is_taken: impl Fn(&[u8]) -> bool) -> Result<usize, String> {
     let whole = bytes(text)?;
     let mut count = 0;
     let doubled = [whole.clone(), whole.clone()].concat();
@@ -209,7 +209,7 @@ fn one_bit_of_a_card(cards: &Cards, text: &str) -> Result<usize, String> {
 }
 
 /// One bit turned in every byte, another one in the next.
-fn flipped(whole: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+pub(super) fn flipped(whole: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let every = if whole.len() <= 200 { 1 } else { 8 };
     let step = (whole.len() * 8 / every).div_ceil(COPIES_MAX).max(1) * every;
     (0..whole.len() * 8).step_by(step).map(|bit| {
@@ -219,13 +219,13 @@ fn flipped(whole: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-fn cut(whole: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn cut(whole: &[u8]) -> impl Iterator<Item = &[u8]> {
     let step = whole.len().div_ceil(COPIES_MAX).max(1);
     (0..whole.len()).step_by(step).map(|length| &whole[..length])
 }
 
 /// The second part before the first.
-fn halves(whole: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+pub(super) fn halves(whole: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     [2, 3, 5].into_iter().map(|part| {
         let (first, second) = whole.split_at(whole.len() / part);
         [second, first].concat()
