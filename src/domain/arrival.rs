@@ -1,10 +1,10 @@
 //! A vehicle before the arm: whose read it is, whether it may go, and what it waits for.
 
 use super::admission::table::NoEntry;
-use super::benefit::{self, Moment, Outcome, RestsOn, Use};
+use super::benefit::{self, Moment, Outcome, Paying, RestsOn, Use};
 use super::decide::{StayFacts, Work};
 use super::event::{
-    Action, Evidence, Fen, Input, LaneId, Matched, MatchedBy, PlateRead, Points, RaiseCause, ReadOutcome, Record,
+    Action, Evidence, Fen, Input, LaneId, Matched, MatchedBy, PlateRead, RaiseCause, ReadOutcome, Record,
     StayId, UtcMs,
 };
 use super::lane::{Direction, Lane, Phase, PossibleStay, Raised, Unpaid, Visit, WaitReason, Waiting};
@@ -341,7 +341,7 @@ pub(super) fn take_over(work: &mut Work<'_>) -> Result<(), LaneId> {
 /// Computes and records what a stay owes at the exit, and sets aside the benefits that its fee rests on.
 pub(super) fn charge(work: &mut Work<'_>, inside: &StayFacts, at: UtcMs) -> Fen {
     let outcome = reckon(work, inside, at);
-    hold_benefits(work, inside, outcome.uses_with_points(&inside.stay, None, Fen(0)));
+    hold_benefits(work, inside, outcome.uses_with(&inside.benefits, &[]));
     outcome.due
 }
 
@@ -381,7 +381,7 @@ pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: 
     let outcome = reckon(work, inside, at);
     let due = outcome.due;
     let visit = Visit { greeting: outcome.rights.greeting.clone(), ..visit };
-    let mut uses = outcome.uses_with_points(&inside.stay, None, Fen(0));
+    let uses = outcome.uses_with(&inside.benefits, &[]);
     if due.0 == 0 {
         hold_benefits(work, inside, uses);
         let cause = if inside.stay.paid.0 > 0 { RaiseCause::Paid } else { RaiseCause::NothingDue };
@@ -392,22 +392,22 @@ pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: 
     // the one that came in, the fee is due by other tenders.
     let is_certain =
         visit.second_factor || visit.matched_ppm.is_none_or(|matched| matched >= Thresholds::default().member_ppm);
-    let may_cover = outcome.points_cap == due;
-    let may_spend = is_certain && may_cover && work.facts.points_are_stopped().is_none();
+    let may_spend = is_certain && outcome.points_cap == due && work.facts.points_are_stopped().is_none();
     if let Some(member) = inside.stay.member.clone().filter(|_| may_spend) {
-        let needed = inside.rules.points_needed(due);
-        let may_pay = inside.purse.for_parking(&inside.rules.benefits.lots.exclude_sources);
-        let purse = may_pay.valid(&work.facts.till(work.now));
-        if let Some(parts) = points::take(&purse, needed) {
-            uses = outcome.uses_with_points(&inside.stay, Some(&member), due);
-            hold_benefits(work, inside, uses);
-            let op = work.op();
-            let stay = inside.stay.id.clone();
-            work.records.push(Record::HoldPlaced { op, stay, member, points: needed, fen: due, parts });
+        let purse = inside.purse.valid(&work.facts.till(work.now));
+        let moment = Moment { at, trusted: work.now.trusted };
+        let StayFacts { rules, stay, benefits: known, .. } = inside;
+        let paying = Paying { rules, stay, known, payer: &member, purse: &purse, moment };
+        if let Some(by_points) = outcome.most_by_points(&paying).filter(|most| most.offer.fen == due) {
+            hold_benefits(work, inside, outcome.uses_with(known, &by_points.uses));
+            let (op, stay, points, parts) =
+                (work.op(), stay.id.clone(), by_points.offer.points, by_points.offer.parts());
+            work.records.push(Record::HoldPlaced { op, stay, member, points, fen: due, parts });
             return raise(work, visit, RaiseCause::Points, Fen(0));
         }
-        if !asked {
-            entry::ask_for_points(work, member, Points(needed.0 - points::usable(&purse).0));
+        let lacking = outcome.points_lacking(&paying);
+        if !asked && lacking.0 > 0 {
+            entry::ask_for_points(work, member, lacking);
             asked = true;
         }
     }

@@ -27,6 +27,7 @@ mod passage;
 pub mod plate;
 pub mod points;
 mod reread;
+mod restoring;
 pub mod rules;
 mod sale;
 pub mod settlement;

@@ -31,7 +31,7 @@ const OF_NOW: [&str; 9] = [
 ];
 
 /// The files with SQL of the daemon's every day. The books and a verification read everything, and are asked for that.
-const SOURCES: [(&str, &str); 17] = [
+const SOURCES: [(&str, &str); 19] = [
     ("passes.rs", include_str!("passes.rs")),
     ("bonuses.rs", include_str!("bonuses.rs")),
     ("benefits.rs", include_str!("benefits.rs")),
@@ -44,6 +44,8 @@ const SOURCES: [(&str, &str); 17] = [
     ("tables.rs", include_str!("tables.rs")),
     ("tills.rs", include_str!("tills.rs")),
     ("totals.rs", include_str!("totals.rs")),
+    ("ways.rs", include_str!("ways.rs")),
+    ("office.rs", include_str!("office.rs")),
     ("reader/journal.rs", include_str!("reader/journal.rs")),
     ("reader/lanes.rs", include_str!("reader/lanes.rs")),
     ("reader/members.rs", include_str!("reader/members.rs")),

@@ -11,6 +11,7 @@ mod eligible;
 mod facts;
 mod legs;
 mod lint;
+mod paying;
 mod plan;
 mod points;
 mod privileges;
@@ -34,7 +35,8 @@ pub use facts::{
 };
 pub use legs::{Leg, payers, shares_of};
 pub use lint::{Finding, lint};
-pub use points::{LotPart, Offer, Rate};
+pub use paying::{ByPoints, Paying};
+pub use points::{LotPart, Offer, Rate, Short};
 pub use privileges::{IssuedPass, MonthDay, PaidPlan, Privileges};
 pub use quote::{Known, Moment, RestsOn, answer, civil, greeting, quote, rate};
 pub use reason::{Denied, NotUsed};

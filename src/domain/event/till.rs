@@ -348,6 +348,9 @@ pub struct Booking {
     /// The same sale that came by another way before, and has earned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicate_of: Option<OpId>,
+    /// Of a request that was given up: the same sale by another way, which stands and keeps what it earned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_with: Option<OpId>,
     /// By how many milliseconds the till's clock or a late line puts it before this box's own time, where that is much.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub late_ms: i64,

@@ -222,6 +222,7 @@ fn plain_world() -> World {
             cloud_age_ms: Some(0),
             used: Counters::default(),
             paid: Fen(0),
+            paid_by_points: Fen(0),
             paid_at: None,
             lots: Vec::new(),
             points_wish: None,
