@@ -430,8 +430,7 @@ impl Rooms {
                 let moment = benefit::Moment { at, trusted: true };
                 let outcome = benefit::quote(&rules, stay, prior, known, &Purse::new(), moment);
                 let points_needed = rules.points_needed(outcome.due);
-                let (due, points_cap, not_used) =
-                    (outcome.due, rules.payable(outcome.points_cap), outcome.not_used);
+                let (due, points_cap, not_used) = (outcome.due, rules.payable(outcome.points_cap), outcome.not_used);
                 Some(tills::StayPrice { fee: outcome.fee, due, points_needed, points_cap, not_used })
             }),
             earned: Arc::new(move |basket| {

@@ -95,6 +95,12 @@ pub(super) fn offers(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZ
                     button.primary type="submit" { (lang.pick("收现金 ", "Take cash ")) b { (yuan(due)) } }
                 }
             }
+            @if let Some(rest) = lane.waiting().and_then(|waiting| waiting.with_points) {
+                form data-act=(address(lane, "settle")) {
+                    input type="hidden" name="fen" value=(rest.0);
+                    button type="submit" { (lang.pick("积分抵扣后收现金 ", "Points, and cash ")) b { (yuan(rest)) } }
+                }
+            }
             @if !lane.possible.is_empty() {
                 p.quiet { (lang.pick("可能是场内的这些车。请对比入场照片：", "It may be one of these, which are inside. Compare the pictures of their entries:")) }
                 div.candidates {

@@ -32,6 +32,7 @@ pub mod rules;
 mod sale;
 pub mod settlement;
 pub mod share;
+mod split;
 pub mod stay;
 mod tailgate;
 pub mod tariff;

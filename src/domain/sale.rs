@@ -108,7 +108,8 @@ fn check(commit: &TillCommit, facts: &Facts, now: Now) -> Result<Plan, TillAnswe
         plan_spends(commit, facts, reckoned.as_ref(), hold.as_ref(), now)?
     };
     let inside = facts.named_stay.as_ref().filter(|_| parking.0 > 0);
-    let uses = reckoned.as_ref().zip(inside).map(|((_, outcome), inside)| outcome.uses_with(&inside.benefits, &by_points));
+    let uses =
+        reckoned.as_ref().zip(inside).map(|((_, outcome), inside)| outcome.uses_with(&inside.benefits, &by_points));
     Ok(Plan { stay, uses, spends, hold, multiplied, code })
 }
 

@@ -128,9 +128,10 @@ pub(super) fn known(db: &Connection, rules: &Rules, stay: &Stay, here: &str) -> 
     let has_earlier_vehicle = has_earlier_vehicle(db, stay)?;
     // A paper voucher counts also where the rules give nothing.
     let validations = validations(db, &stay.id)?;
+    let paid_by_points = paid_by_points(db, &stay.id)?;
     let counts_points = rules.points.cap_fen_day.is_some();
     if rules.benefits == Table::default() && validations.is_empty() && !counts_points {
-        return Ok(Known { tier, privileges, has_earlier_vehicle, ..Known::default() });
+        return Ok(Known { tier, privileges, has_earlier_vehicle, paid_by_points, ..Known::default() });
     }
     let passes = privileges.held_passes(here);
     // Of a stay that has left, what it used is its own as well: a correction reckons it once more.
@@ -166,7 +167,7 @@ pub(super) fn known(db: &Connection, rules: &Rules, stay: &Stay, here: &str) -> 
         validations,
         used,
         held,
-        paid_by_points: paid_by_points(db, &stay.id)?,
+        paid_by_points,
         campaigns,
         campaigns_as_of,
         has_earlier_vehicle,

@@ -1,8 +1,8 @@
 //! Points that pay: the same answer at a lane and at a till, limits and caps on them, and what goes back.
 
 use gatepost::domain::event::{
-    CloudNews, Fen, Given, GivenBack, GivenFor, Input, MemberId, Note, OfficeAct, OpId, Points, Reply, TerminalId,
-    TillAnswer, TillCommit, TillDone, TillMark, TillWish, UtcMs,
+    CloudNews, Fen, Given, GivenBack, GivenFor, Input, MemberId, Note, OfficeAct, OpId, Points, Reply, StaffRefusal,
+    StaffWish, TerminalId, TillAnswer, TillCommit, TillDone, TillMark, TillWish, UtcMs,
 };
 use gatepost::domain::points::Lot;
 
@@ -70,7 +70,8 @@ fn the_cap_of_a_day_is_the_payer_s_whosever_car_it_is() {
     story.enter("in", OTHER);
     story.minutes(20);
     let (first, second) = (story.stay_of(PLATE), story.stay_of(OTHER));
-    let pay = |story: &mut Story, key, stay: &str, points| story.till(key, Some("M1"), 0, Some(stay), 500 - points, points).1;
+    let pay =
+        |story: &mut Story, key, stay: &str, points| story.till(key, Some("M1"), 0, Some(stay), 500 - points, points).1;
     assert!(matches!(pay(&mut story, "a", &first, 500), TillAnswer::Applied { .. }));
     assert_eq!(code(&pay(&mut story, "b", &second, 500)), "tender-mismatch", "¥3 are left of the day");
     assert!(matches!(pay(&mut story, "c", &second, 300), TillAnswer::Applied { .. }));
@@ -102,7 +103,10 @@ fn a_till_takes_for_parking_what_points_were_worth_when_the_car_came_in() {
     story.minutes(20);
     story.rules(|rules| rules.replace("points = 10\n", "points = 20\n"));
     let (_, answer) = story.till("k", Some("M1"), 500, Some(&stay), 0, 1_000);
-    assert!(matches!(&answer, TillAnswer::Applied { spent: Points(150), .. }), "50 for parking, 100 for goods: {answer:?}");
+    assert!(
+        matches!(&answer, TillAnswer::Applied { spent: Points(150), .. }),
+        "50 for parking, 100 for goods: {answer:?}"
+    );
 }
 
 #[test]
@@ -118,7 +122,10 @@ fn what_a_till_calls_usable_can_be_spent_at_once() {
     let (first, usable) = hold(&mut story, "h", 60);
     assert_eq!(usable, 140, "after setting aside");
     let release = story.ask("r", TillWish::Release { hold: first });
-    assert!(matches!(&release, TillAnswer::Done { done: TillDone::Released { usable: Points(200), .. }, .. }), "{release:?}");
+    assert!(
+        matches!(&release, TillAnswer::Done { done: TillDone::Released { usable: Points(200), .. }, .. }),
+        "{release:?}"
+    );
     let second = hold(&mut story, "h2", 60).0;
     let captured = story.ask("c", TillWish::Capture { hold: second, fen: None, receipt: "R".to_owned() });
     let done = matches!(&captured, TillAnswer::Done { done: TillDone::Captured { usable: Points(140), .. }, .. });
@@ -193,7 +200,10 @@ fn a_sale_that_the_desk_made_up_for_earns_nothing_when_its_till_brings_it_late()
     assert_eq!((earned.0, duplicate_of.as_ref().map(|op| op.0.as_str())), (0, Some(note.as_str())));
     story.minutes(24 * 60);
     let anew = story.commit(at_cafe("till-1", "anew")).1;
-    assert!(matches!(&anew, TillAnswer::Applied { earned: Points(50), duplicate_of: None, .. }), "a new R-17: {anew:?}");
+    assert!(
+        matches!(&anew, TillAnswer::Applied { earned: Points(50), duplicate_of: None, .. }),
+        "a new R-17: {anew:?}"
+    );
 }
 
 #[test]
@@ -253,6 +263,49 @@ fn a_tier_that_is_too_old_counts_as_the_safe_one_at_a_till() {
         let sql = "SELECT coalesce(line ->> '$.price_level', '-') FROM till_book ORDER BY seq DESC LIMIT 1";
         assert_eq!(story.rows(sql), [level]);
     }
+}
+
+/// What is left for money where points may not pay all of a fee, at the barrier.
+#[test]
+fn a_guard_takes_what_points_leave_to_pay_and_the_points_are_spent_beside_it() {
+    for (rules, granted, rest, points) in [("cap_bps = 5000", 300, 800, 70), ("cap_bps = 10000", 40, 1_100, 40)] {
+        let mut story = Story::with(RULES.replace("granularity = 10", &format!("granularity = 10\n{rules}")));
+        story.member("M1", &[PLATE]);
+        story.enter("in", PLATE);
+        grant(&mut story, &[("G", granted, Lot::default())]);
+        story.minutes(65);
+        story.arrival("out", true);
+        assert_eq!((story.read("out", PLATE), story.phase("out")), (0, "waiting".to_owned()));
+        let shown =
+            "SELECT (state ->> '$.phase.due') || ' ' || (state ->> '$.phase.with_points') FROM lane WHERE lane = 'out'";
+        assert_eq!(story.rows(shown), [format!("1500 {rest}")], "{rules}");
+        let wrong = story.staff("out", StaffWish::Settle { fen: Fen(rest + 1) });
+        assert_eq!((wrong.0, wrong.1), (0, Reply::Staff(Err(StaffRefusal::AmountMismatch { due: Fen(1_500) }))));
+        assert_eq!(story.staff("out", StaffWish::Settle { fen: Fen(rest) }).0, 1);
+        assert_eq!(story.points("spent"), points);
+        let tenders = "SELECT (tender ->> '$.by') || ' ' || fen FROM payment ORDER BY op";
+        assert_eq!(story.rows(tenders), [format!("guard {rest}"), format!("points {}", 1_500 - rest)]);
+        story.drive_through("out");
+        assert_eq!(story.stays(), [format!("{PLATE} closed 1500 1500 0")]);
+        assert_eq!(counted(&story), [format!("ledger {} used", 1_500 - rest)]);
+    }
+}
+
+/// The share is one of the whole fee, whichever tender comes first.
+#[test]
+fn points_do_not_pay_their_share_twice() {
+    let mut story = Story::with(RULES.replace("granularity = 10", "granularity = 10\ncap_bps = 5000"));
+    story.member("M1", &[PLATE]);
+    story.enter("in", PLATE);
+    story.grant(300);
+    story.minutes(25);
+    let stay = story.stay_of(PLATE);
+    assert!(matches!(story.till("a", Some("M1"), 0, Some(&stay), 300, 200).1, TillAnswer::Applied { .. }));
+    story.minutes(30);
+    let more = story.till("b", Some("M1"), 0, Some(&stay), 200, 300).1;
+    assert!(matches!(more, TillAnswer::Applied { .. }), "¥2 and ¥3 of ¥10: {more:?}");
+    story.minutes(30);
+    assert_eq!(code(&story.till("c", Some("M1"), 0, Some(&stay), 200, 300).1), "tender-mismatch");
 }
 
 /// Points of promotions pay at most ¥8 a day for one plate.

@@ -17,7 +17,6 @@ mod points;
 mod privileges;
 mod quote;
 mod reason;
-mod requote;
 mod sale;
 mod table;
 #[cfg(test)]
@@ -40,7 +39,6 @@ pub use points::{LotPart, Offer, Rate, Short};
 pub use privileges::{IssuedPass, MonthDay, PaidPlan, Privileges};
 pub use quote::{Known, Moment, RestsOn, answer, civil, greeting, quote, rate};
 pub use reason::{Denied, NotUsed};
-pub use requote::{Differences, Restored, requote};
 pub use sale::{
     Basket, SaleCoupon, SaleEarns, SaleFacts, campaign_of, points_cost, price_level, promise, sale_coupon, sale_earns,
     terms_of,

@@ -86,13 +86,7 @@ pub(super) fn offer(table: &Table, rate: &Rate, facts: &Facts, left: Fen) -> (Op
 }
 
 /// The most that points pay of `left` fen where they may pay `cap` of it, and why lots are not in it.
-pub(super) fn most(
-    table: &Table,
-    rate: &Rate,
-    facts: &Facts,
-    cap: i64,
-    left: Fen,
-) -> (Option<Offer>, Vec<NotUsed>) {
+pub(super) fn most(table: &Table, rate: &Rate, facts: &Facts, cap: i64, left: Fen) -> (Option<Offer>, Vec<NotUsed>) {
     let (lots, mut told) = usable(table, rate, facts);
     let wish = facts.points_wish.map_or(i64::MAX, |wish| wish.0);
     let points = points_within(rate, cap, left).min(held(&lots)).min(wish).max(0);
