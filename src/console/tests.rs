@@ -440,6 +440,16 @@ async fn the_last_reads_offer_their_picture_to_who_has_a_pin() {
     assert!(!page.contains("/console/photos/"), "nobody with a picture stands in a lane: {page}");
 }
 
+#[tokio::test]
+async fn a_guard_is_offered_what_points_leave_to_pay() {
+    let rig = Rig::new().await;
+    rig.sample.lane("X1", &waiting(Waiting { with_points: Some(Fen(300)), ..due_at_noon(WaitReason::FeeDue) }));
+    let page = rig.text("/?lang=en").await;
+    for (fen, words) in [(800, "Take cash <b>¥8.00</b>"), (300, "Points, and cash <b>¥3.00</b>")] {
+        assert!(page.contains(&format!(r#"name="fen" value="{fen}""#)) && page.contains(words), "{words}: {page}");
+    }
+}
+
 async fn check_waiting(rig: &Rig, why: WaitReason, zh: &str, en: &str) {
     rig.sample.lane("X1", &waiting(due_at_noon(why)));
     for (lang, words) in [("zh", zh), ("en", en)] {

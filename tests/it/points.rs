@@ -265,6 +265,53 @@ fn a_tier_that_is_too_old_counts_as_the_safe_one_at_a_till() {
     }
 }
 
+/// Sixty points are worth ¥6.00 and pay ¥5.55: each lot by its points, and its payer is asked for what is counted.
+#[test]
+fn the_lots_that_pay_are_taken_in_their_order_and_billed_for_what_is_counted() {
+    let mut story = Story::with(
+        limited()
+            .replace("fen = 500 }", "fen = 555 }")
+            .replace("fee_fen = 500", "fee_fen = 555")
+            .replace("fee_fen = 1500", "fee_fen = 1665")
+            .replace("fee_fen = 7500", "fee_fen = 7665"),
+    );
+    story.member("M1", &[PLATE]);
+    story.enter("in", PLATE);
+    let until = Some(UtcMs(story.now().0 + DAY_MS));
+    let first = Lot { expires_ms: until, funder: "BANK".to_owned(), ..of("promo") };
+    grant(&mut story, &[("A-last", 90, Lot { funder: "MALL".to_owned(), ..of("visit") }), ("Z-first", 30, first)]);
+    story.minutes(20);
+    story.arrival("out", true);
+    assert_eq!(story.read("out", PLATE), 1);
+    story.drive_through("out");
+    let parts = "SELECT (value ->> '$.grant') || ' ' || (value ->> '$.points') FROM points_entry, json_each(parts) WHERE kind = 'spent'";
+    assert_eq!(story.rows(parts), ["Z-first 30", "A-last 30"]);
+    assert_eq!(story.rows("SELECT payer || ' ' || face_fen FROM leg ORDER BY face_fen"), ["BANK 277", "MALL 278"]);
+    assert_eq!(counted(&story), ["promo 277 used", "visit 278 used"]);
+}
+
+#[test]
+fn a_limit_that_only_tells_is_told_to_staff_once() {
+    let free = "[benefits.tiers]\nnames = [\"gold\"]\n\
+                [[benefits.entitlement]]\nid = \"half\"\nzh = \"免\"\nen = \"half\"\nfunder = \"mall\"\n\
+                when = { tiers = [\"gold\"] }\ngive = { fen = 300 }\n\
+                [[benefits.limit]]\nid = \"half.once\"\non = \"plate\"\nbenefits = [\"half\"]\nwindow = \"day\"\n\
+                max_uses = 1\nbeyond = \"flag\"\n";
+    let mut story = Story::with(format!("{RULES}\n{free}"));
+    story.member("M1", &[PLATE]);
+    for told in [[""; 0].to_vec(), vec!["limit_exceeded"]] {
+        story.minutes(10);
+        story.enter("in", PLATE);
+        story.minutes(20);
+        story.arrival("out", true);
+        assert_eq!(story.read("out", PLATE), 0, "¥2 are due");
+        story.feed(Input::LaneReconsidered { lane: "out".into() });
+        assert_eq!(story.alarms(), told);
+        assert_eq!(story.staff("out", StaffWish::Settle { fen: Fen(200) }).0, 1);
+        story.drive_through("out");
+    }
+}
+
 /// What is left for money where points may not pay all of a fee, at the barrier.
 #[test]
 fn a_guard_takes_what_points_leave_to_pay_and_the_points_are_spent_beside_it() {
