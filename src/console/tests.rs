@@ -444,7 +444,7 @@ async fn the_last_reads_offer_their_picture_to_who_has_a_pin() {
 async fn a_guard_is_offered_what_points_leave_to_pay() {
     let rig = Rig::new().await;
     rig.sample.lane("X1", &waiting(Waiting { with_points: Some(Fen(300)), ..due_at_noon(WaitReason::FeeDue) }));
-    let page = rig.text("/?lang=en").await;
+    let page = rig.client.get(rig.url("/?lang=en")).send().await.expect("an answer").text().await.expect("a text");
     for (fen, words) in [(800, "Take cash <b>¥8.00</b>"), (300, "Points, and cash <b>¥3.00</b>")] {
         assert!(page.contains(&format!(r#"name="fen" value="{fen}""#)) && page.contains(words), "{words}: {page}");
     }

@@ -27,7 +27,9 @@ proptest! {
             prop_assert_eq!(offer.points.0, offer.lots.iter().map(|part| part.points.0).sum::<i64>());
             prop_assert_eq!(offer.fen.0, offer.lots.iter().map(|part| part.fen.0).sum::<i64>());
             prop_assert!(offer.lots.iter().all(|part| part.points.0 > 0 && part.fen.0 >= 0));
-            let most = outcome.due.0 * i64::from(world.rate.cap_bps) / 10_000;
+            // The share is one of the whole fee, of which a part may be paid.
+            let whole = outcome.due.0 + world.facts.paid.0;
+            let most = outcome.due.0.min(whole * i64::from(world.rate.cap_bps) / 10_000);
             prop_assert!(offer.fen.0 <= most);
             prop_assert_eq!(offer.points.0 % world.rate.granularity, 0);
         }
