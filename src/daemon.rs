@@ -430,7 +430,7 @@ impl Rooms {
                 let moment = benefit::Moment { at, trusted: true };
                 let outcome = benefit::quote(&rules, stay, prior, known, &Purse::new(), moment);
                 let points_needed = rules.points_needed(outcome.due);
-                let (due, points_cap, not_used) = (outcome.due, outcome.points_cap, outcome.not_used);
+                let (due, points_cap, not_used) = (outcome.due, rules.payable(outcome.points_cap), outcome.not_used);
                 Some(tills::StayPrice { fee: outcome.fee, due, points_needed, points_cap, not_used })
             }),
             earned: Arc::new(move |basket| {
@@ -438,7 +438,7 @@ impl Rooms {
                 let now = at_sale.now();
                 let sale = benefit::SaleFacts { at: now.utc, trusted: now.trusted, ..basket.sale.clone() };
                 let moment = benefit::Moment { at: now.utc, trusted: now.trusted };
-                let level = benefit::price_level(&rules, basket.member, &sale.tier, moment);
+                let level = benefit::price_level(&rules, basket.member, &sale, moment);
                 (benefit::promise(&rules, &benefit::Basket { sale: &sale, ..*basket }), level)
             }),
             zones: Arc::new(move || {
@@ -447,7 +447,10 @@ impl Rooms {
             }),
             gifts: Arc::new(move || of_gifts.in_force().map_or(Vec::new(), |rules| rules.benefits.validations.clone())),
             sheet: Arc::new(move || of_sheet.in_force().map_or(Vec::new(), |rules| rules.benefits.in_words())),
-            worth: Arc::new(move |points| of_points.in_force().map_or(Fen(0), |rules| rules.points_worth(points))),
+            worth: Arc::new(move |points, most| {
+                let worth = |rules: Arc<Rules>| rules.payable(rules.points_worth(points).min(most));
+                of_points.in_force().map_or(Fen(0), worth)
+            }),
         }
     }
 

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::picture::{LanePicture, Possible};
 use super::words::{Lang, said, time_of_day, yuan};
-use super::{devices, photo};
+use super::{devices, photo, take};
 use crate::domain::event::{ArmPosition, CommandAnswer, Fen, RaiseCause};
 use crate::domain::lane::{Direction, Lane, Phase, Raised, WaitReason, Waiting};
 use crate::domain::plate::Plate;
@@ -86,15 +86,9 @@ pub(super) fn now(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZone
 
 /// What a guard can do at one touch: take what is due, choose a near plate.
 pub(super) fn offers(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZone) -> Markup {
-    let due = lane.waiting().and_then(|waiting| waiting.due).filter(|due| *due > Fen(0));
     html! {
         div.offers #(offers_id(number)) {
-            @if let Some(due) = due {
-                form data-act=(address(lane, "settle")) {
-                    input type="hidden" name="fen" value=(due.0);
-                    button.primary type="submit" { (lang.pick("收现金 ", "Take cash ")) b { (yuan(due)) } }
-                }
-            }
+            (take::offers(lane, lang))
             @if !lane.possible.is_empty() {
                 p.quiet { (lang.pick("可能是场内的这些车。请对比入场照片：", "It may be one of these, which are inside. Compare the pictures of their entries:")) }
                 div.candidates {
@@ -513,6 +507,6 @@ fn unpaid(lang: Lang) -> Markup {
 }
 
 /// Where a form of this lane goes.
-fn address(lane: &LanePicture, verb: &str) -> String {
+pub(super) fn address(lane: &LanePicture, verb: &str) -> String {
     format!("/api/v1/staff/lanes/{}/{verb}", lane.sign.id)
 }

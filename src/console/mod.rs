@@ -13,6 +13,7 @@ mod picture;
 #[cfg(test)]
 mod rig;
 mod stream;
+mod take;
 #[cfg(test)]
 mod tests;
 mod words;

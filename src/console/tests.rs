@@ -104,6 +104,7 @@ async fn a_guard_finds_the_near_plates_of_those_inside() {
         &waiting(Waiting {
             visit: unknown,
             due: None,
+            with_points: None,
             why,
             asked_for_points: false,
             candidates: Vec::new(),
@@ -136,7 +137,7 @@ async fn a_guard_compares_the_pictures_of_the_entries_and_chooses() {
     assert_eq!(status().await, 404, "it is not to be compared with anything");
     let (visit, why) = (visit(Some("粤A8888B"), None), WaitReason::ChoiceOfStay);
     let (asked_for_points, crossed, since_ms) = (false, false, 0);
-    let state = Waiting { visit, due: None, why, asked_for_points, candidates, crossed, since_ms };
+    let state = Waiting { visit, due: None, with_points: None, why, asked_for_points, candidates, crossed, since_ms };
     rig.sample.lane("X1", &waiting(state));
     let page = rig.client.get(rig.url("/?lang=en")).send().await.expect("an answer").text().await.expect("a text");
     assert!(page.contains(r#"data-act="/api/v1/staff/lanes/X1/stay""#), "{page}");
@@ -170,7 +171,16 @@ async fn staff_find_a_form_for_whatever_is_missing() {
     let rig = Rig::new().await;
     let forms = async |lane: &str, why| {
         let (visit, asked_for_points, candidates) = (visit(None, None), false, Vec::new());
-        let state = Waiting { visit, due: None, why, asked_for_points, candidates, crossed: false, since_ms: 0 };
+        let state = Waiting {
+            visit,
+            due: None,
+            with_points: None,
+            why,
+            asked_for_points,
+            candidates,
+            crossed: false,
+            since_ms: 0,
+        };
         rig.sample.lane(lane, &waiting(state));
         rig.client.get(rig.url("/?lang=en")).send().await.expect("an answer").text().await.expect("a text")
     };
@@ -435,6 +445,16 @@ async fn the_last_reads_offer_their_picture_to_who_has_a_pin() {
     assert!(!page.contains("/console/photos/"), "nobody with a picture stands in a lane: {page}");
 }
 
+#[tokio::test]
+async fn a_guard_is_offered_what_points_leave_to_pay() {
+    let rig = Rig::new().await;
+    rig.sample.lane("X1", &waiting(Waiting { with_points: Some(Fen(300)), ..due_at_noon(WaitReason::FeeDue) }));
+    let page = rig.client.get(rig.url("/?lang=en")).send().await.expect("an answer").text().await.expect("a text");
+    for (fen, words) in [(800, "Take cash <b>¥8.00</b>"), (300, "Points, and cash <b>¥3.00</b>")] {
+        assert!(page.contains(&format!(r#"name="fen" value="{fen}""#)) && page.contains(words), "{words}: {page}");
+    }
+}
+
 async fn check_waiting(rig: &Rig, why: WaitReason, zh: &str, en: &str) {
     rig.sample.lane("X1", &waiting(due_at_noon(why)));
     for (lang, words) in [("zh", zh), ("en", en)] {
@@ -448,6 +468,7 @@ fn due_at_noon(why: WaitReason) -> Waiting {
     Waiting {
         visit,
         due: Some(Fen(800)),
+        with_points: None,
         why,
         asked_for_points: false,
         candidates: Vec::new(),

@@ -11,7 +11,7 @@ use super::event::{
 use super::lane::{Direction, Phase, Raised, Visit, WaitReason, Waiting};
 use super::plate::Plate;
 use super::stay::StayState;
-use super::{arrival, emergency, entry, zones};
+use super::{arrival, emergency, entry, split, zones};
 
 /// A person acts.
 pub(super) fn staff(work: &mut Work<'_>, act: &StaffAct) {
@@ -167,14 +167,20 @@ fn take_cash(work: &mut Work<'_>, operator: &str, fen: Fen) -> Result<String, St
     let (Some(due), Some(stay)) = (waiting.due, waiting.visit.stay.clone()) else {
         return Err(StaffRefusal::NothingWaiting);
     };
+    if Some(fen) == waiting.with_points {
+        return split::pay(work, operator, waiting, (fen, due));
+    }
     if fen != due || due.0 == 0 {
         return Err(StaffRefusal::AmountMismatch { due });
     }
-    let op = work.op();
-    let tender = Tender::Guard { operator: operator.to_owned() };
-    work.records.push(Record::PaymentTaken { op, stay, fen, tender, at: work.now.utc });
+    take_payment(work, &stay, fen, Tender::Guard { operator: operator.to_owned() });
     arrival::raise(work, waiting.visit, RaiseCause::Paid, Fen(0));
     Ok(format!("paid, raising {}", work.lane_id))
+}
+
+pub(super) fn take_payment(work: &mut Work<'_>, stay: &StayId, fen: Fen, tender: Tender) {
+    let (op, stay, at) = (work.op(), stay.clone(), work.now.utc);
+    work.records.push(Record::PaymentTaken { op, stay, fen, tender, at });
 }
 
 /// The vehicle is the stay that the guard chose among those shown, and is served as if the box had been certain.

@@ -4,14 +4,14 @@ use super::admission::table::NoEntry;
 use super::benefit::{self, Moment, Outcome, RestsOn, Use};
 use super::decide::{StayFacts, Work};
 use super::event::{
-    Action, Evidence, Fen, Input, LaneId, Matched, MatchedBy, PlateRead, Points, RaiseCause, ReadOutcome, Record,
-    StayId, UtcMs,
+    Action, Evidence, Fen, Input, LaneId, Matched, MatchedBy, PlateRead, RaiseCause, ReadOutcome, Record, StayId, UtcMs,
 };
 use super::lane::{Direction, Lane, Phase, PossibleStay, Raised, Unpaid, Visit, WaitReason, Waiting};
-use super::matching::answer::{Thresholds, Verdict};
+use super::matching::answer::Verdict;
 use super::matching::are_alike;
 use super::plate::told::Stage;
 use super::points;
+use super::split::{self, Offered};
 use super::stay::StayState;
 use super::{cables, emergency, ends, entry, reread, zones};
 
@@ -359,7 +359,7 @@ pub(super) fn take_over(work: &mut Work<'_>) -> Result<(), LaneId> {
 /// Computes and records what a stay owes at the exit, and sets aside the benefits that its fee rests on.
 pub(super) fn charge(work: &mut Work<'_>, inside: &StayFacts, at: UtcMs) -> Fen {
     let outcome = reckon(work, inside, at);
-    hold_benefits(work, inside, outcome.uses_with_points(&inside.stay, None, Fen(0)));
+    hold_benefits(work, inside, outcome.uses_with(&inside.benefits, &[]));
     outcome.due
 }
 
@@ -380,7 +380,7 @@ pub(super) fn reckon(work: &mut Work<'_>, inside: &StayFacts, at: UtcMs) -> Outc
 }
 
 /// What is held for the stay is from now on this and nothing else.
-fn hold_benefits(work: &mut Work<'_>, inside: &StayFacts, uses: Vec<Use>) {
+pub(super) fn hold_benefits(work: &mut Work<'_>, inside: &StayFacts, uses: Vec<Use>) {
     if uses != inside.benefits.held {
         work.records.push(Record::BenefitsHeld { stay: inside.stay.id.clone(), uses });
     }
@@ -397,35 +397,28 @@ pub(super) fn own_due(inside: &StayFacts, at: UtcMs) -> i64 {
 /// Lets a vehicle go if what it owes is nothing or covered by points; otherwise it waits for another tender.
 pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: UtcMs, asked_for_points: bool) {
     let outcome = reckon(work, inside, at);
+    tell_flags(work, inside, &outcome);
     let due = outcome.due;
     let visit = Visit { greeting: outcome.rights.greeting.clone(), ..visit };
-    let mut uses = outcome.uses_with_points(&inside.stay, None, Fen(0));
+    let uses = outcome.uses_with(&inside.benefits, &[]);
     if due.0 == 0 {
         hold_benefits(work, inside, uses);
         let cause = if inside.stay.paid.0 > 0 { RaiseCause::Paid } else { RaiseCause::NothingDue };
         return raise(work, visit, cause, Fen(0));
     }
     let mut asked = asked_for_points;
-    // A wrong match would spend somebody else's points: below that certainty, and where the vehicle does not look like
-    // the one that came in, the fee is due by other tenders.
-    let is_certain =
-        visit.second_factor || visit.matched_ppm.is_none_or(|matched| matched >= Thresholds::default().member_ppm);
-    let may_cover = outcome.points_cap == due;
-    let may_spend = is_certain && may_cover && work.facts.points_are_stopped().is_none();
-    if let Some(member) = inside.stay.member.clone().filter(|_| may_spend) {
-        let needed = inside.rules.points_needed(due);
-        let may_pay = inside.purse.for_parking(&inside.rules.benefits.lots.exclude_sources);
-        let purse = may_pay.valid(&work.facts.till(work.now));
-        if let Some(parts) = points::take(&purse, needed) {
-            uses = outcome.uses_with_points(&inside.stay, Some(&member), due);
-            hold_benefits(work, inside, uses);
-            let op = work.op();
-            let stay = inside.stay.id.clone();
-            work.records.push(Record::HoldPlaced { op, stay, member, points: needed, fen: due, parts });
+    let offered = split::offered(work, inside, &outcome, &visit, at);
+    let with_points = offered.as_ref().and_then(|offered| offered.rest(due));
+    if let Some(Offered { member, most, lacking }) = offered {
+        if let Some(by_points) = most.filter(|most| most.offer.fen == due) {
+            hold_benefits(work, inside, outcome.uses_with(&inside.benefits, &by_points.uses));
+            let (op, stay, offer) = (work.op(), inside.stay.id.clone(), by_points.offer);
+            let (points, parts) = (offer.points, offer.parts());
+            work.records.push(Record::HoldPlaced { op, stay, member, points, fen: due, parts });
             return raise(work, visit, RaiseCause::Points, Fen(0));
         }
-        if !asked {
-            entry::ask_for_points(work, member, Points(needed.0 - points::usable(&purse).0));
+        if !asked && lacking.0 > 0 {
+            entry::ask_for_points(work, member, lacking);
             asked = true;
         }
     }
@@ -435,7 +428,19 @@ pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: 
     }
     wait(work, visit, Some(due), WaitReason::FeeDue);
     if let Phase::Waiting(waiting) = &mut work.lane.phase {
-        waiting.asked_for_points = asked;
+        (waiting.asked_for_points, waiting.with_points) = (asked, with_points);
+    }
+}
+
+/// Staff hear once of each limit that the rules let a stay go beyond: when its vehicle comes to the exit.
+fn tell_flags(work: &mut Work<'_>, inside: &StayFacts, outcome: &Outcome) {
+    if inside.stay.state != StayState::Open {
+        return;
+    }
+    for limit in &outcome.flags {
+        let (lane, stay) = (work.lane_id.clone(), inside.stay.id.clone());
+        let text = format!("{stay} goes beyond the limit {limit}, which lets it go and tells you");
+        work.records.push(Record::alarm("limit_exceeded", text, Some(lane), Some(stay)));
     }
 }
 
@@ -474,8 +479,9 @@ pub(super) fn raise(work: &mut Work<'_>, visit: Visit, cause: RaiseCause, waived
 /// The vehicle waits for what it lacks.
 pub(super) fn wait(work: &mut Work<'_>, visit: Visit, due: Option<Fen>, why: WaitReason) {
     let since_ms = work.now.uptime_ms;
-    let (asked_for_points, candidates, crossed) = (false, Vec::new(), false);
-    work.lane.phase = Phase::Waiting(Waiting { visit, due, why, asked_for_points, candidates, crossed, since_ms });
+    let (asked_for_points, with_points, candidates, crossed) = (false, None, Vec::new(), false);
+    work.lane.phase =
+        Phase::Waiting(Waiting { visit, due, with_points, why, asked_for_points, candidates, crossed, since_ms });
     if work.settings.forget_ms > 0 && !work.sees_arrivals() {
         work.wake_in(work.settings.forget_ms);
     }

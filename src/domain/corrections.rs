@@ -287,7 +287,7 @@ pub(super) fn reckon(inside: &StayFacts, stay: &Stay, prior: &[PriorVisit], at: 
     let moment = Moment { at, trusted: true };
     let unpaid = stay.unpaid();
     let outcome = benefit::quote(&inside.rules, &unpaid, prior, &inside.benefits, &Purse::new(), moment);
-    let mut uses = outcome.uses_with_points(stay, None, Fen(0));
+    let mut uses = outcome.uses_without_points();
     uses.extend(inside.benefits.held.iter().filter(|used| used.source == Source::Points).cloned());
     Reckoned { fee: outcome.fee, rests_on: RestsOn::of(&inside.rules, &inside.benefits, moment), uses }
 }

@@ -277,7 +277,7 @@ fn dispatch(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
             Input::DayClosing(closing) => settlement::close(closing, facts),
             Input::Cloud(news) => escrow::cloud(news, facts, now),
             Input::Witnessed(seen) => escrow::witnessed(seen, facts),
-            Input::Undo(undo) => escrow::undo(undo, facts),
+            Input::Undo(undo) => escrow::undo(undo, facts, now),
             Input::Emergency { source, active } => emergency::spoken(source, *active, facts, lanes),
             Input::ExperienceForgotten { reason } => {
                 Decision { records: vec![Record::ExperienceReset { reason: reason.clone() }], ..Decision::nothing() }

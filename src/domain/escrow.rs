@@ -5,9 +5,10 @@ use super::event::{
     Action, CloudNews, Decision, EpochReason, Given, HoldEnd, Input, JournalHead, MemberId, Now, OpId, Points, Record,
     Reply, StaffRefusal, StayId, Tender, Undo, UtcMs, Witnessed,
 };
-use super::points::{self, POINTS_MAX, Part, Pocket, Purse};
-use super::share;
+use super::points::{self, POINTS_MAX, Part, Pocket};
 use super::stay::StayState;
+use super::till::put_back;
+use super::{restoring, share};
 
 /// The highest cursor of the feed: what the ledger file can hold.
 const CURSOR_MAX: u64 = i64::MAX as u64;
@@ -300,13 +301,13 @@ const UNDO_RETURN: u32 = 100;
 
 /// A spend is undone. Only the journal that holds it may do so: two boxes without a line could otherwise each give the
 /// same points back.
-pub(super) fn undo(undo: &Undo, facts: &Facts) -> Decision {
+pub(super) fn undo(undo: &Undo, facts: &Facts, now: Now) -> Decision {
     let mut decision = Decision::nothing();
-    decision.reply = Reply::Staff(undo_spends(&mut decision, undo, facts));
+    decision.reply = Reply::Staff(undo_spends(&mut decision, undo, facts, now));
     decision
 }
 
-fn undo_spends(decision: &mut Decision, undo: &Undo, facts: &Facts) -> Result<String, StaffRefusal> {
+fn undo_spends(decision: &mut Decision, undo: &Undo, facts: &Facts, now: Now) -> Result<String, StaffRefusal> {
     let spends = &facts.escrow.spends;
     if spends.is_empty() {
         return Err(StaffRefusal::SpentElsewhere);
@@ -337,34 +338,24 @@ fn undo_spends(decision: &mut Decision, undo: &Undo, facts: &Facts) -> Result<St
             });
         }
     }
+    let parts: Vec<Part> =
+        spends.iter().filter(|spend| !spend.is_reversed).flat_map(|spend| spend.parts.clone()).collect();
+    let mut purse = facts.purse.clone();
+    put_back(&mut purse, &parts, facts.ids.seq);
+    if let Some(spend) = spends.first() {
+        let days = facts.rules.benefits.lots.min_life_days;
+        restoring::revive(decision, &spend.member, &parts, days, &mut purse, facts, now);
+    }
     // What is here for a member without a vehicle here goes back.
     if !facts.member_inside
         && !facts.quarantined
         && let Some(member) = spends.first().map(|spend| spend.member.clone())
     {
         let keep = facts.member.as_ref().map_or(Points(0), |known| known.keep);
-        let mut purse = facts.purse.clone();
-        for spend in spends.iter().filter(|spend| !spend.is_reversed) {
-            for part in &spend.parts {
-                let since = facts.ids.seq;
-                let (grant, remaining) = (part.grant.clone(), part.points);
-                purse = give(purse, Pocket { grant, remaining, lot: points::Lot::default(), since });
-            }
-        }
         let parts = points::beyond(&purse, keep);
         if !parts.is_empty() {
             decision.records.push(returned(facts.ids.op(UNDO_RETURN), &member, parts));
         }
     }
     Ok(format!("{total} points are back"))
-}
-
-/// A purse with more in one of its pockets.
-fn give(purse: Purse, more: Pocket) -> Purse {
-    let mut pockets = purse.pockets().to_vec();
-    match pockets.iter_mut().find(|pocket| pocket.grant == more.grant) {
-        Some(pocket) => pocket.remaining.0 += more.remaining.0,
-        None => pockets.push(more),
-    }
-    pockets.into_iter().collect()
 }

@@ -257,6 +257,9 @@ pub struct Waiting {
     pub visit: Visit,
     /// What it owes, where that is known.
     pub due: Option<Fen>,
+    /// What of that is left for money where the member's points pay as much as they may; none: they pay none of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with_points: Option<Fen>,
     /// What is missing.
     pub why: WaitReason,
     /// Whether more points were already asked from the cloud for it.

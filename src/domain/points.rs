@@ -142,12 +142,6 @@ impl Purse {
         let pockets = self.pockets.iter().filter(|pocket| pocket.lot.is_valid(till)).cloned().collect();
         Self { pockets }
     }
-
-    /// Only what may pay for parking: nothing that was given for one of the excluded purposes.
-    pub fn for_parking(&self, exclude_sources: &[String]) -> Self {
-        let may_pay = |pocket: &&Pocket| !exclude_sources.contains(&pocket.lot.source);
-        Self { pockets: self.pockets.iter().filter(may_pay).cloned().collect() }
-    }
 }
 
 impl FromIterator<Pocket> for Purse {

@@ -1,7 +1,7 @@
 //! A till's commit: what was bought, what was paid for parking, what it earned and spent, exactly once.
 
-use super::benefit::{self, Moment, Outcome, Use};
-use super::decide::Facts;
+use super::benefit::{self, ByPoints, Moment, Outcome, Paying, Short, Use};
+use super::decide::{Facts, StayFacts};
 use super::event::{
     Action, Booking, BookingKind, CouponMove, Decision, Fen, HoldEnd, Input, MemberId, Now, OpId, Points, Record,
     Reply, Sale, StayId, Tender, TillAnswer, TillCommit, TillHold, UtcMs,
@@ -90,29 +90,26 @@ fn check(commit: &TillCommit, facts: &Facts, now: Now) -> Result<Plan, TillAnswe
         let detail = format!("the tenders make {} fen, due are {total} fen", commit.cash.0 + commit.points_cover.0);
         return Err(refuse("tender-mismatch", detail));
     }
-    let by_points = Fen(parking.0.min(commit.points_cover.0));
-    let uses = match &reckoned {
-        None => None,
-        Some((_, outcome)) => {
-            if by_points > outcome.points_cap {
-                let detail = format!("points may pay {} fen of the parking fee", outcome.points_cap.0);
-                return Err(refuse("tender-mismatch", detail));
-            }
-            let inside = facts.named_stay.as_ref().filter(|_| parking.0 > 0);
-            inside.map(|inside| outcome.uses_with_points(&inside.stay, commit.member.as_ref(), by_points))
-        }
-    };
+    if let Some((_, outcome)) = &reckoned
+        && Fen(parking.0.min(commit.points_cover.0)) > outcome.points_cap
+    {
+        return Err(beyond_the_cap(outcome.points_cap));
+    }
     let hold = match &commit.hold {
         None => None,
         Some(_) => Some(held_for(commit, facts, now)?),
     };
     let code = check_code(commit, hold.as_ref(), facts, now)?;
     let multiplied = check_coupon(commit, parking, facts, now)?;
-    if commit.points_cover.0 == 0 {
-        return Ok(Plan { stay, uses, spends: Vec::new(), hold, multiplied, code });
-    }
-    check_not_late(commit, now)?;
-    let spends = plan_spends(commit, facts, stay.as_ref(), hold.as_ref(), now)?;
+    let (spends, by_points) = if commit.points_cover.0 == 0 {
+        (Vec::new(), Vec::new())
+    } else {
+        check_not_late(commit, now)?;
+        plan_spends(commit, facts, reckoned.as_ref(), hold.as_ref(), now)?
+    };
+    let inside = facts.named_stay.as_ref().filter(|_| parking.0 > 0);
+    let uses =
+        reckoned.as_ref().zip(inside).map(|((_, outcome), inside)| outcome.uses_with(&inside.benefits, &by_points));
     Ok(Plan { stay, uses, spends, hold, multiplied, code })
 }
 
@@ -170,11 +167,18 @@ fn check_not_late(commit: &TillCommit, now: Now) -> Result<(), TillAnswer> {
 /// known on the next day, and a receipt counter that begins anew each day is not.
 const TWINS_APART_MS: i64 = 36 * 60 * 60_000;
 
-/// The same sale that came by another way before and has earned: by a receipt's picture, the cloud, or another line.
+/// How long after a sale the service desk may have made up for it: a month of receipts in drawers.
+const MADE_UP_WITHIN_MS: i64 = 31 * 24 * 60 * 60_000;
+
+/// The same sale that came by another way before and has earned: by a receipt's picture, the cloud, or another line, or
+/// by hand at the service desk. What is sold after the desk gave points has the number of a counter that began anew.
 pub(super) fn twin(commit: &TillCommit, facts: &Facts, now: Now) -> Option<OpId> {
     let at = commit.occurred.unwrap_or(now.utc);
     let is_near = |other: UtcMs| (at.0 - other.0).abs() <= TWINS_APART_MS;
-    facts.tills.twin.clone().filter(|(_, other)| commit.sale.0 > 0 && is_near(*other)).map(|(op, _)| op)
+    let was_sold = |given: UtcMs| (-LATE_SPEND_MS..=MADE_UP_WITHIN_MS).contains(&(given.0 - at.0));
+    let twin = facts.tills.twin.as_ref().filter(|(_, other)| is_near(*other));
+    let made_up = facts.tills.made_up.as_ref().filter(|(_, given)| was_sold(*given));
+    twin.or(made_up).filter(|_| commit.sale.0 > 0).map(|(op, _)| op.clone())
 }
 
 /// How long ago the till says that it happened, where that is more than clocks differ.
@@ -196,42 +200,82 @@ fn due_of(facts: &Facts, id: &StayId, now: Now) -> Result<Outcome, TillAnswer> {
     Ok(benefit::quote(&inside.rules, &inside.stay, &inside.prior, &inside.benefits, &inside.purse.valid(&till), moment))
 }
 
-/// Points pay for parking first; what they pay of the sale is a spend of its own, so that every stay's books close.
+/// Points pay for parking first, as the stay's own rules have it; what they pay of the sale is a spend of its own, so that
+/// every stay's books close. The uses are what is counted of those for parking.
 fn plan_spends(
     commit: &TillCommit,
     facts: &Facts,
-    stay: Option<&(StayId, Fen)>,
+    reckoned: Option<&(StayId, Outcome)>,
     hold: Option<&TillHold>,
     now: Now,
-) -> Result<Vec<Spend>, TillAnswer> {
+) -> Result<(Vec<Spend>, Vec<Use>), TillAnswer> {
     let Some(member) = &facts.member else {
         return Err(refuse("bad-request", "a points tender needs member_ref".to_owned()));
     };
     if let Some(why) = facts.points_are_stopped() {
         return Err(refuse("quarantined", why.to_owned()));
     }
-    let for_parking = stay.map_or(0, |(_, due)| due.0.min(commit.points_cover.0));
-    let shares = [(Fen(for_parking), stay.map(|(id, _)| id.clone())), (Fen(commit.points_cover.0 - for_parking), None)];
-    let mut valid = facts.purse.valid(&facts.till(now));
+    let mut purse = facts.purse.clone();
     if let Some(hold) = hold {
-        till::put_back(&mut valid, &hold.parts, 0);
+        till::put_back(&mut purse, &hold.parts, 0);
     }
-    let mut purse = valid.clone();
-    let mut spends = Vec::new();
-    for (fen, stay) in shares.into_iter().filter(|(fen, _)| fen.0 > 0) {
-        let points = facts.rules.points_needed(fen);
-        let parking = facts.named_stay.as_ref().filter(|_| stay.is_some());
-        let may_pay = parking.map(|inside| purse.for_parking(&inside.rules.benefits.lots.exclude_sources));
-        let Some(parts) = points::take(may_pay.as_ref().unwrap_or(&purse), points) else {
-            let needed = points.0 + spends.iter().map(|spend: &Spend| spend.points.0).sum::<i64>();
-            let usable = points::usable(&valid).0;
-            let detail = format!("{needed} points are needed, {usable} are usable here");
-            return Err(refuse("insufficient-points", detail));
-        };
+    let mut purse = purse.valid(&facts.till(now));
+    let for_parking = Fen(reckoned.map_or(0, |(_, outcome)| outcome.due.0.min(commit.points_cover.0)));
+    let for_goods = Fen(commit.points_cover.0 - for_parking.0);
+    let (mut spends, mut uses) = (Vec::new(), Vec::new());
+    if let (Some((stay, outcome)), Some(inside)) = (reckoned.filter(|_| for_parking.0 > 0), &facts.named_stay) {
+        let by_points = pay_by_points(inside, outcome, (&member.id, &purse), for_parking, now)?;
+        let (points, parts) = (by_points.offer.points, by_points.offer.parts());
         points::lower(&mut purse, &parts);
-        spends.push(Spend { member: member.id.clone(), points, fen, parts, stay });
+        spends.push(Spend { member: member.id.clone(), points, fen: for_parking, parts, stay: Some(stay.clone()) });
+        uses = by_points.uses;
     }
-    Ok(spends)
+    if for_goods.0 > 0 {
+        let whole = facts.rules.payable(for_goods);
+        if whole != for_goods {
+            return Err(not_whole(for_goods, whole));
+        }
+        let (points, usable) = (facts.rules.points_needed(for_goods), points::usable(&purse));
+        let parts = points::take(&purse, points).ok_or_else(|| too_few(points, usable, String::new()))?;
+        spends.push(Spend { member: member.id.clone(), points, fen: for_goods, parts, stay: None });
+    }
+    Ok((spends, uses))
+}
+
+fn pay_by_points(
+    inside: &StayFacts,
+    outcome: &Outcome,
+    (payer, purse): (&MemberId, &Purse),
+    fen: Fen,
+    now: Now,
+) -> Result<ByPoints, TillAnswer> {
+    let moment = Moment { at: inside.exit_read.unwrap_or(now.utc), trusted: now.trusted };
+    let StayFacts { rules, stay, benefits: known, .. } = inside;
+    let paying = Paying { rules, stay, known, payer, purse, moment };
+    let most = outcome.points_may_pay(&paying);
+    if fen > most {
+        return Err(beyond_the_cap(most));
+    }
+    outcome.just_by_points(&paying, fen).map_err(|short| match short {
+        Short::NotWhole(whole) => not_whole(fen, whole),
+        Short::Points { needed, has, told } => {
+            let why = told.first().map_or(String::new(), |told| format!("; others: {}", told.en));
+            too_few(needed, has, why)
+        }
+    })
+}
+
+fn beyond_the_cap(most: Fen) -> TillAnswer {
+    refuse("tender-mismatch", format!("points may pay {} fen of the parking fee", most.0))
+}
+
+fn not_whole(fen: Fen, whole: Fen) -> TillAnswer {
+    let detail = format!("points pay whole multiples; {} fen is none, and {} fen is the next below", fen.0, whole.0);
+    refuse("tender-mismatch", detail)
+}
+
+fn too_few(needed: Points, usable: Points, why: String) -> TillAnswer {
+    refuse("insufficient-points", format!("{} points are needed, {} are usable here{why}", needed.0, usable.0))
 }
 
 fn apply(decision: &mut Decision, commit: &TillCommit, facts: &Facts, plan: Plan, now: Now) -> TillAnswer {
@@ -305,6 +349,7 @@ fn booking(
         merchant: commit.mark.merchant.clone(),
         shop: commit.mark.shop.clone(),
         duplicate_of: twin(commit, facts, now),
+        left_with: None,
         late_ms: late_ms(commit, now),
         receipt: commit.receipt.clone(),
         member: commit.member.clone(),
@@ -331,7 +376,7 @@ fn booking(
 fn level_of(commit: &TillCommit, facts: &Facts, now: Now) -> Option<String> {
     let member = commit.member.as_ref().filter(|_| commit.sale.0 > 0)?;
     let moment = Moment { at: commit.occurred.unwrap_or(now.utc), trusted: now.trusted };
-    benefit::price_level(&facts.rules, member, &facts.tills.earning.tier, moment)
+    benefit::price_level(&facts.rules, member, &facts.tills.earning, moment)
 }
 
 fn spend(decision: &mut Decision, facts: &Facts, spends: &[Spend], purse: &mut Purse) -> Points {

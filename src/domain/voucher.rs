@@ -99,7 +99,7 @@ impl Keying<'_> {
         let moment = Moment { at: left, trusted: true };
         let priced = benefit::quote(&inside.rules, &inside.stay, &inside.prior, &with.benefits, &Purse::new(), moment);
         let rests_on = RestsOn::of(&inside.rules, &with.benefits, moment);
-        let uses = priced.uses_with_points(&inside.stay, None, Fen(0));
+        let uses = priced.uses_with(&inside.benefits, &[]);
         let denied = priced.denied();
         let (fee, lane, due) = (priced.fee, inside.stay.entry_lane.clone(), priced.due);
         let paid = Fen(cash.0.min(due.0));

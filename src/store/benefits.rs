@@ -128,8 +128,10 @@ pub(super) fn known(db: &Connection, rules: &Rules, stay: &Stay, here: &str) -> 
     let has_earlier_vehicle = has_earlier_vehicle(db, stay)?;
     // A paper voucher counts also where the rules give nothing.
     let validations = validations(db, &stay.id)?;
-    if rules.benefits == Table::default() && validations.is_empty() {
-        return Ok(Known { tier, privileges, has_earlier_vehicle, ..Known::default() });
+    let paid_by_points = paid_by_points(db, &stay.id)?;
+    let counts_points = rules.points.cap_fen_day.is_some();
+    if rules.benefits == Table::default() && validations.is_empty() && !counts_points {
+        return Ok(Known { tier, privileges, has_earlier_vehicle, paid_by_points, ..Known::default() });
     }
     let passes = privileges.held_passes(here);
     // Of a stay that has left, what it used is its own as well: a correction reckons it once more.
@@ -165,6 +167,7 @@ pub(super) fn known(db: &Connection, rules: &Rules, stay: &Stay, here: &str) -> 
         validations,
         used,
         held,
+        paid_by_points,
         campaigns,
         campaigns_as_of,
         has_earlier_vehicle,
@@ -174,6 +177,36 @@ pub(super) fn known(db: &Connection, rules: &Rules, stay: &Stay, here: &str) -> 
         approved: approvals(db, &stay.id)?,
         site: rules.benefits.asks_for_places().then(|| here.to_owned()),
     })
+}
+
+/// What points have paid of a stay at tills.
+fn paid_by_points(db: &Connection, stay: &StayId) -> anyhow::Result<Fen> {
+    let sql = "SELECT coalesce(sum(fen), 0) FROM payment WHERE stay = ?1 AND tender ->> '$.by' = 'points'";
+    Ok(Fen(db.prepare_cached(sql)?.query_row([stay.as_str()], |row| row.get(0))?))
+}
+
+/// Adds what counts for a payer who is not the stay's member: caps and limits on points are for whoever spends them.
+pub(super) fn know_payer(
+    db: &Connection,
+    rules: &Rules,
+    stay: &Stay,
+    payer: &MemberId,
+    known: &mut Known,
+) -> anyhow::Result<()> {
+    if stay.member.as_ref() == Some(payer) {
+        return Ok(());
+    }
+    let entered = civil(rules, stay.entry).date();
+    let since = first_day(rules.benefits.longest_window(), entered).unwrap_or(entered);
+    counts(db, Dimension::Member, payer.as_str(), &since.to_string(), &mut known.used)?;
+    for held in known.held.iter().filter(|held| held.member.as_ref() == Some(payer)) {
+        for (key, count) in Counters::of(held).into_iter().filter(|(key, _)| key.on == Dimension::Member) {
+            let here = known.used.0.entry(key).or_default();
+            (here.uses, here.minutes, here.fen) =
+                (here.uses - count.uses, here.minutes - count.minutes, here.fen - count.fen);
+        }
+    }
+    Ok(())
 }
 
 /// What of a member's standing decides how a driver is greeted who has only just come.
@@ -380,7 +413,7 @@ pub(super) fn sums(db: &Connection, on: Dimension, who: &str, into: &mut Counter
 }
 
 /// When the feed was last heard.
-fn heard(db: &Connection) -> anyhow::Result<Option<UtcMs>> {
+pub(super) fn heard(db: &Connection) -> anyhow::Result<Option<UtcMs>> {
     let sql = "SELECT value FROM cloud_cursor WHERE name = 'heard'";
     Ok(db.prepare_cached(sql)?.query_row((), |row| Ok(UtcMs(row.get(0)?))).optional()?)
 }

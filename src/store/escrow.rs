@@ -4,7 +4,7 @@ use anyhow::Context;
 use rusqlite::{OptionalExtension, params};
 
 use super::Store;
-use super::facts::{hold_of, look_up_member, parse, pocket_of, purse};
+use super::facts::{hold_of, look_up_member, parse, pocket_of, purse, remember};
 use crate::domain::decide::{Facts, Hold, Place, SpendFacts};
 use crate::domain::event::{CloudNews, Fen, GrantId, MemberId, OpId, Points, StayId, Undo};
 use crate::domain::points::{self, Part, Purse};
@@ -99,6 +99,9 @@ pub(super) fn look_up_spends(store: &Store, facts: &mut Facts, undo: &Undo) -> a
     }
     if let Some(member) = facts.escrow.spends.first().map(|spend| spend.member.clone()) {
         look_up_member(store, facts, &member)?;
+        for spend in &facts.escrow.spends {
+            remember(store, &mut facts.purse, &spend.parts)?;
+        }
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::domain::event::{
 use crate::domain::lane::Lane;
 use crate::domain::office::OfficeFacts;
 use crate::domain::plate::Plate;
-use crate::domain::points::{Lot, Pocket, Purse};
+use crate::domain::points::{Lot, Part, Pocket, Purse};
 use crate::domain::rules::Rules;
 use crate::domain::stay::{Stay, StayState};
 use crate::domain::tariff::{self, Fee, PriorVisit};
@@ -203,17 +203,22 @@ fn look_up_commit(store: &Store, facts: &mut Facts, commit: &TillCommit) -> anyh
     }
     if let Some(member) = &commit.member {
         look_up_member(store, facts, member)?;
+        tills::remember_hold(store, facts)?;
         facts.tills.code = codes::find(&store.db, Some(member), commit.shown.as_ref())?;
         facts.tills.debts = tills::points_debts(store, member)?;
         facts.tills.earning = tills::sale_facts(&store.db, &facts.rules, member)?;
     }
     if let Some(shop) = commit.mark.merchant.as_ref().filter(|_| commit.sale.0 > 0) {
         facts.tills.twin = office::twin(&store.db, shop, commit)?;
+        facts.tills.made_up = office::made_up(&store.db, shop, &commit.receipt)?;
     }
     if let Some(stay) = &commit.stay {
         let inside = "stay = ?1 AND state IN ('pending_entry', 'open', 'pending_exit')";
         facts.named_stay = stay_where(store, inside, stay.as_str())?;
         find_serving_lane(store, facts);
+        if let (Some(inside), Some(payer)) = (&mut facts.named_stay, &commit.member) {
+            benefits::know_payer(&store.db, &inside.rules, &inside.stay, payer, &mut inside.benefits)?;
+        }
     }
     if let Some(code) = &commit.coupon {
         facts.coupon = benefits::coupon(&store.db, code, None)?;
@@ -395,6 +400,23 @@ pub(super) fn purse(store: &Store, member: &MemberId) -> anyhow::Result<Purse> {
         pockets.push(pocket_of(row)?);
     }
     Ok(pockets.into_iter().collect())
+}
+
+/// Puts the pockets that `parts` may go back to into a purse that lacks them because nothing is left in them: their lots
+/// say what the points may be spent on.
+pub(super) fn remember(store: &Store, purse: &mut Purse, parts: &[Part]) -> anyhow::Result<()> {
+    let sql = "SELECT grant_id, remaining, lot, seq FROM points_grant WHERE grant_id = ?1 AND epoch = ?2";
+    for part in parts {
+        if purse.pockets().iter().any(|pocket| pocket.grant == part.grant) {
+            continue;
+        }
+        let mut statement = store.db.prepare_cached(sql)?;
+        let mut rows = statement.query(params![part.grant.as_str(), store.epoch])?;
+        if let Some(row) = rows.next()? {
+            purse.add(pocket_of(row)?);
+        }
+    }
+    Ok(())
 }
 
 /// A pocket from its columns grant_id, remaining, lot, seq.

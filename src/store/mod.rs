@@ -27,6 +27,7 @@ mod tables;
 mod tills;
 mod totals;
 mod vehicle;
+mod ways;
 mod word;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,9 +1,11 @@
 //! The service desk's and the merchants' acts: what was done under which name, and what deciding the next one needs.
 
+use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Store;
 use super::facts::{debts_for, find_serving_lane, look_up_member, parse, stay_where};
+use super::journal::Entry;
 use super::tables::{json, name, one};
 use crate::domain::decide::Facts;
 use crate::domain::event::{BusinessDay, Fen, Note, OfficeAct, OfficeNote, OpId, Points, StayId, TillCommit, UtcMs};
@@ -134,6 +136,17 @@ fn receipt_before(db: &Connection, shop: &str, receipt: &str) -> anyhow::Result<
     op_of(db, sql, params![shop, receipt])
 }
 
+/// What was given by hand for a shop's receipt, the newest, and when.
+pub(super) fn made_up(db: &Connection, shop: &str, receipt: &str) -> anyhow::Result<Option<(OpId, UtcMs)>> {
+    let sql = "SELECT op, body FROM office_note JOIN journal ON entry = office_note.seq
+               WHERE kind = 'points_given' AND subject = ?1 || char(10) || ?2 ORDER BY office_note.seq DESC LIMIT 1";
+    let found: Option<(String, Vec<u8>)> =
+        db.prepare_cached(sql)?.query_row(params![shop, receipt], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((op, body)) = found else { return Ok(None) };
+    let entry: Entry = serde_json::from_slice(&body).context("read the entry of points by hand")?;
+    Ok(Some((OpId(op), entry.at_ms)))
+}
+
 /// The newest sale of the same shop and amount, with the same receipt number or the same payment, that came by another
 /// terminal and has earned, and when it happened.
 pub(super) fn twin(db: &Connection, shop: &str, commit: &TillCommit) -> anyhow::Result<Option<(OpId, UtcMs)>> {
@@ -154,7 +167,8 @@ fn twin_by(db: &Connection, what: &str, of: (&str, &str, i64, &str)) -> anyhow::
         "SELECT op, line ->> '$.at' FROM till_book AS book WHERE what = 'sale' AND merchant = ?1 AND line ->> '{what}' = ?2
                AND member IS NOT NULL AND sale_fen = ?3 AND terminal <> ?4
                AND line ->> '$.duplicate_of' IS NULL
-               AND NOT EXISTS (SELECT 1 FROM till_book AS back WHERE back.of = book.op AND back.what = 'void')
+               AND NOT EXISTS (SELECT 1 FROM till_book AS back WHERE back.of = book.op AND back.what = 'void'
+                               AND back.line ->> '$.left_with' IS NULL)
                ORDER BY seq DESC LIMIT 1"
     );
     let twin = db.prepare_cached(&sql)?.query_row(of, |row| Ok((OpId(row.get(0)?), UtcMs(row.get(1)?))));

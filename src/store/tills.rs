@@ -5,11 +5,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use super::benefits::CouponUseOf;
-use super::facts::{look_up_member, parse, rules_of};
+use super::facts::{look_up_member, parse, remember, rules_of};
 use super::journal::Entry;
 use super::reader::tills::Scope;
 use super::tables::{Movement, json, name, one, points_entry, put_into_grants, take_from_grants};
-use super::{Store, benefits, bonuses, codes, counts, escrow, passes, totals};
+use super::{Store, benefits, bonuses, codes, counts, escrow, passes, totals, ways};
 use crate::domain::benefit::SaleFacts;
 use crate::domain::decide::{Facts, StoredOperation};
 use crate::domain::event::{
@@ -19,7 +19,7 @@ use crate::domain::event::{
 };
 use crate::domain::points;
 use crate::domain::rules::Rules;
-use crate::domain::till::facts::{Booked, Held, OpenDebt};
+use crate::domain::till::facts::{Booked, Held, OpenDebt, Ways};
 
 /// The spends of a transaction and the money that it took for parking, by their places among its effects.
 const SPENDS: [&str; 2] = ["/6", "/7"];
@@ -176,7 +176,8 @@ pub(super) fn sale_facts(db: &Connection, rules: &Rules, member: &MemberId) -> a
     let (tier, carried) = known.optional()?.unwrap_or_default();
     let (campaigns, campaigns_as_of) = benefits::campaigns(db)?;
     let spent = bonuses::spent(db, rules)?;
-    Ok(SaleFacts { tier, carried, campaigns, campaigns_as_of, spent, ..SaleFacts::default() })
+    let tier_as_of = rules.benefits.tiers.max_age_hours.map_or(Ok(None), |_| benefits::heard(db))?;
+    Ok(SaleFacts { tier, tier_as_of, carried, campaigns, campaigns_as_of, spent, ..SaleFacts::default() })
 }
 
 /// A payment that is given back is paid no more; where nothing is paid any more, no grace runs from it.
@@ -278,9 +279,18 @@ fn look_up_original(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
 pub(super) fn look_up_hold(store: &Store, facts: &mut Facts, op: &OpId) -> anyhow::Result<()> {
     facts.tills.hold = hold(store, op)?;
     match facts.tills.hold.as_ref().map(|held| held.hold.member.clone()) {
-        Some(member) => look_up_member(store, facts, &member),
+        Some(member) => {
+            look_up_member(store, facts, &member)?;
+            remember_hold(store, facts)
+        }
         None => Ok(()),
     }
+}
+
+/// The lots of points that are set aside, where nothing else is left in their pockets.
+pub(super) fn remember_hold(store: &Store, facts: &mut Facts) -> anyhow::Result<()> {
+    let held = facts.tills.hold.as_ref().filter(|held| held.ended.is_none());
+    held.map_or(Ok(()), |held| remember(store, &mut facts.purse, &held.hold.parts))
 }
 
 /// Every open hold, where an epoch ends or begins.
@@ -351,25 +361,43 @@ pub(super) fn points_debts(store: &Store, member: &MemberId) -> anyhow::Result<V
 }
 
 fn look_up_transaction(store: &Store, facts: &mut Facts, op: &OpId) -> anyhow::Result<()> {
+    let Some(mut booked) = booked(store, op)? else { return Ok(()) };
+    if let Some(used) = effect(op, COUPON) {
+        facts.tills.coupon_use = benefits::coupon_use(&store.db, CouponUseOf::Op(&OpId(used)))?;
+    }
+    booked.ways = ways::ways(store, &booked)?;
+    if let Some(member) = &booked.booking.member {
+        look_up_member(store, facts, member)?;
+        for spend in &booked.spends {
+            remember(store, &mut facts.purse, &spend.parts)?;
+        }
+    }
+    facts.tills.booked = Some(booked);
+    Ok(())
+}
+
+/// The name of one of a transaction's effects.
+fn effect(op: &OpId, n: &str) -> Option<String> {
+    op.0.strip_suffix("/0").map(|transaction| format!("{transaction}{n}"))
+}
+
+/// A transaction and what became of it, without the same sale by other ways.
+pub(super) fn booked(store: &Store, op: &OpId) -> anyhow::Result<Option<Booked>> {
     let sql = "SELECT line FROM till_book WHERE op = ?1 AND what IN ('sale', 'capture')";
     let line: Option<String> = store.db.prepare_cached(sql)?.query_row([op.as_str()], |row| row.get(0)).optional()?;
-    let Some(line) = line else { return Ok(()) };
+    let Some(line) = line else { return Ok(None) };
     let booking: Booking = parse(&line)?;
     let sql = "SELECT coalesce(sum(sale_fen), 0), coalesce(max(what = 'void'), 0) FROM till_book WHERE of = ?1";
     let (refunded, is_void) =
         store.db.prepare_cached(sql)?.query_row([op.as_str()], |row| Ok((Fen(row.get(0)?), row.get(1)?)))?;
-    let effect = |n: &str| op.0.strip_suffix("/0").map(|transaction| format!("{transaction}{n}"));
     let mut spends = Vec::new();
-    for spend in SPENDS.into_iter().filter_map(effect) {
+    for spend in SPENDS.into_iter().filter_map(|n| effect(op, n)) {
         spends.extend(escrow::spend(store, &spend)?);
     }
-    let payment = match effect(PAYMENT) {
+    let payment = match effect(op, PAYMENT) {
         Some(payment) => payment_of(&store.db, &payment)?,
         None => None,
     };
-    if let Some(used) = effect(COUPON) {
-        facts.tills.coupon_use = benefits::coupon_use(&store.db, CouponUseOf::Op(&OpId(used)))?;
-    }
     let stay_state = match &booking.stay {
         None => None,
         Some(stay) => {
@@ -381,13 +409,8 @@ fn look_up_transaction(store: &Store, facts: &mut Facts, op: &OpId) -> anyhow::R
     let born = booking.earning.as_ref().map_or(Ok(Points(0)), |earning| left_of(store, earning))?;
     let extra = booking.how.iter().flat_map(|how| &how.extra);
     let born_extra = extra.map(|extra| left_of(store, &extra.op)).collect::<Result<_, _>>()?;
-    if let Some(member) = &booking.member {
-        look_up_member(store, facts, member)?;
-    }
-    let rules = rules_of(store, booking.rules)?;
-    facts.tills.booked =
-        Some(Booked { booking, refunded, is_void, spends, payment, stay_state, born, born_extra, rules });
-    Ok(())
+    let (rules, ways) = (rules_of(store, booking.rules)?, Ways::default());
+    Ok(Some(Booked { booking, refunded, is_void, spends, payment, stay_state, born, born_extra, rules, ways }))
 }
 
 /// What an earning's pocket still holds that may be used now.

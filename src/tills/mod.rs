@@ -148,8 +148,8 @@ pub struct Pricing {
     pub gifts: Arc<dyn Fn() -> Vec<ValidationKind> + Send + Sync>,
     /// What tiers, coupons and shops give, in Chinese and English, for a sheet of paper.
     pub sheet: Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
-    /// The money that so many points pay at most.
-    pub worth: Arc<dyn Fn(Points) -> Fen + Send + Sync>,
+    /// The money that so many points pay at most of an amount.
+    pub worth: Arc<dyn Fn(Points, Fen) -> Fen + Send + Sync>,
 }
 
 /// What a stay costs at a moment.

@@ -331,6 +331,6 @@ fn pricing() -> Pricing {
         zones: Arc::new(|| vec!["vip".to_owned()]),
         gifts: Arc::new(Vec::new),
         sheet: Arc::new(|| vec![("金卡免费2小时".to_owned(), "Gold: 2 hours free".to_owned())]),
-        worth: Arc::new(|points| Fen(points.0 * 10)),
+        worth: Arc::new(|points, most| Fen((points.0 * 10).min(most.0))),
     }
 }

@@ -450,7 +450,7 @@ async fn staff_see_what_a_waiting_vehicle_may_be_with_its_pictures() {
     let (visit, why) = (visit(Some("粤A8888B"), None), WaitReason::ChoiceOfStay);
     let (asked_for_points, crossed, since_ms) = (false, false, 0);
     let candidates = vec![candidate];
-    let state = Waiting { visit, due: None, why, asked_for_points, candidates, crossed, since_ms };
+    let state = Waiting { visit, due: None, with_points: None, why, asked_for_points, candidates, crossed, since_ms };
     rig.sample(|sample| {
         sample.run("UPDATE stay SET entry_read = ?1 WHERE stay = 'S1-3'", [r#"{"event":"in-3"}"#]);
         sample.lane("X1", &waiting(state));

@@ -41,6 +41,7 @@ mod page;
 mod passes;
 mod phones;
 mod photos;
+mod points;
 mod privileges;
 mod promises;
 mod random;

@@ -47,6 +47,8 @@ pub struct Facts {
     pub used: Counters,
     /// What has been paid for the stay.
     pub paid: Fen,
+    /// What of that points have paid.
+    pub paid_by_points: Fen,
     /// When it was last paid.
     pub paid_at: Option<UtcMs>,
     /// Points that could pay.

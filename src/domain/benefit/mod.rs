@@ -11,12 +11,12 @@ mod eligible;
 mod facts;
 mod legs;
 mod lint;
+mod paying;
 mod plan;
 mod points;
 mod privileges;
 mod quote;
 mod reason;
-mod requote;
 mod sale;
 mod table;
 #[cfg(test)]
@@ -34,11 +34,11 @@ pub use facts::{
 };
 pub use legs::{Leg, payers, shares_of};
 pub use lint::{Finding, lint};
-pub use points::{LotPart, Offer, Rate};
+pub use paying::{ByPoints, Paying};
+pub use points::{LotPart, Offer, Rate, Short};
 pub use privileges::{IssuedPass, MonthDay, PaidPlan, Privileges};
 pub use quote::{Known, Moment, RestsOn, answer, civil, greeting, quote, rate};
 pub use reason::{Denied, NotUsed};
-pub use requote::{Differences, Restored, requote};
 pub use sale::{
     Basket, SaleCoupon, SaleEarns, SaleFacts, campaign_of, points_cost, price_level, promise, sale_coupon, sale_earns,
     terms_of,

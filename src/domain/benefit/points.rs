@@ -8,6 +8,7 @@ use super::facts::{Facts, Lot, Source, Use};
 use super::reason::{NotUsed, Reason};
 use super::table::{Beyond, Dimension, Limit, Table, Weekday, Window};
 use crate::domain::event::{Fen, Points, UtcMs};
+use crate::domain::points::Part;
 
 /// The class of points in the stacking rules and the limits.
 pub(super) const CLASS: &str = "points";
@@ -63,19 +64,70 @@ pub struct LotPart {
     pub until: Option<UtcMs>,
 }
 
+/// Why points do not pay an amount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Short {
+    /// No whole number of multiples is worth just that; the next one below is worth so much.
+    NotWhole(Fen),
+    /// So many points are needed, and so many may pay.
+    Points {
+        /// That are needed.
+        needed: Points,
+        /// That may pay here and now.
+        has: Points,
+        /// Why others may not.
+        told: Vec<NotUsed>,
+    },
+}
+
 /// The offer for `left` fen, and why lots are not in it.
 pub(super) fn offer(table: &Table, rate: &Rate, facts: &Facts, left: Fen) -> (Option<Offer>, Vec<NotUsed>) {
+    most(table, rate, facts, cap(rate, facts, left), left)
+}
+
+/// The most that points pay of `left` fen where they may pay `cap` of it, and why lots are not in it.
+pub(super) fn most(table: &Table, rate: &Rate, facts: &Facts, cap: i64, left: Fen) -> (Option<Offer>, Vec<NotUsed>) {
     let (lots, mut told) = usable(table, rate, facts);
-    let cap = cap(rate, facts, left);
-    let worth = |points: i64| fen_of(rate, points);
-    let (may, has) = (points_within(rate, cap, left), lots.iter().map(|(lot, most)| most.min(&lot.points.0)).sum());
     let wish = facts.points_wish.map_or(i64::MAX, |wish| wish.0);
-    let points = may.min(has).min(wish).max(0) / rate.granularity * rate.granularity;
+    let points = points_within(rate, cap, left).min(held(&lots)).min(wish).max(0);
+    let points = points / rate.granularity * rate.granularity;
     if points == 0 {
         return (None, told);
     }
-    let value = worth(points).min(cap);
+    told.sort();
+    (Some(draw(lots, Points(points), Fen(fen_of(rate, points).min(cap)))), told)
+}
+
+/// The points that pay just `fen`, whatever the caps.
+pub(super) fn exactly(table: &Table, rate: &Rate, facts: &Facts, fen: Fen) -> Result<Offer, Short> {
+    let needed = points_within(&Rate { rounds_up: true, ..rate.clone() }, fen.0, fen);
+    if !rate.rounds_up && fen_of(rate, needed) != fen.0 {
+        return Err(Short::NotWhole(Fen(fen_of(rate, points_within(rate, fen.0, fen)))));
+    }
+    let (lots, told) = usable(table, rate, facts);
+    let has = held(&lots);
+    if has < needed {
+        return Err(Short::Points { needed: Points(needed), has: Points(has), told });
+    }
+    Ok(draw(lots, Points(needed), fen))
+}
+
+/// How many points more would pay up to `cap` of `left` fen, where only their number is in the way.
+pub(super) fn lacking(table: &Table, rate: &Rate, facts: &Facts, cap: i64, left: Fen) -> Points {
+    let (lots, _) = usable(table, rate, facts);
+    let all = lots.iter().map(|(lot, _)| lot.points.0).fold(0, i64::saturating_add);
+    Points((points_within(rate, cap, left) - all).max(0))
+}
+
+fn held(lots: &[(&Lot, i64)]) -> i64 {
+    lots.iter().map(|(lot, most)| lot.points.0.min(*most)).fold(0, i64::saturating_add)
+}
+
+/// Takes `points`, which the lots hold, for `value`: each lot pays by its share of the points, as its funder is asked
+/// for it.
+fn draw(lots: Vec<(&Lot, i64)>, points: Points, value: Fen) -> Offer {
     let mut parts = Vec::new();
+    let (points, value) = (points.0, value.0);
     let (mut taken, mut paid) = (0, 0);
     for (lot, most) in lots {
         let part = lot.points.0.min(most).min(points - taken);
@@ -83,8 +135,9 @@ pub(super) fn offer(table: &Table, rate: &Rate, facts: &Facts, left: Fen) -> (Op
             continue;
         }
         taken += part;
-        // The last part takes what the rounding of the others has left, so that the parts sum to the whole.
-        let upto = if taken == points { value } else { worth(taken).min(value) };
+        // What rounding has left falls to the later parts, so that they sum to the whole.
+        let upto = i128::from(value) * i128::from(taken) / i128::from(points);
+        let upto = i64::try_from(upto).expect("a part of an amount is not more than the amount");
         parts.push(LotPart {
             lot: lot.id.clone(),
             points: Points(part),
@@ -97,14 +150,16 @@ pub(super) fn offer(table: &Table, rate: &Rate, facts: &Facts, left: Fen) -> (Op
         paid = upto;
     }
     assert_eq!(taken, points, "no more is offered than the lots hold");
-    told.sort();
-    (Some(Offer { points: Points(points), fen: Fen(value), lots: parts }), told)
+    Offer { points: Points(points), fen: Fen(value), lots: parts }
 }
 
-/// What points may pay of `left`, in fen.
+/// What points may pay of `left`, in fen. Where a part is paid already, the share is one of the whole, so that it is the
+/// same whichever tender comes first.
 pub(super) fn cap(rate: &Rate, facts: &Facts, left: Fen) -> i64 {
-    let part = i128::from(left.0) * i128::from(rate.cap_bps.min(10_000)) / 10_000;
-    let part = i64::try_from(part).expect("a part of an amount is not more than the amount");
+    let whole = i128::from(left.0) + i128::from(facts.paid.0);
+    let part = whole * i128::from(rate.cap_bps.min(10_000)) / 10_000;
+    let part = i64::try_from(part).unwrap_or(i64::MAX) - facts.paid_by_points.0;
+    let money = (rate.min_cash.0 - (facts.paid.0 - facts.paid_by_points.0)).max(0);
     let today = facts.civil.date();
     let (on, who) = match (&facts.member, &facts.plate) {
         (Some(member), _) => (Dimension::Member, member.id.as_str()),
@@ -113,7 +168,7 @@ pub(super) fn cap(rate: &Rate, facts: &Facts, left: Fen) -> i64 {
     };
     let today_fen = facts.used.sum(on, who, Window::Day, today, |class, _| class == CLASS).fen;
     let day = rate.cap_fen_day.map_or(i64::MAX, |cap| cap - today_fen);
-    part.min(day).min(left.0 - rate.min_cash.0).max(0)
+    part.min(day).min(left.0 - money).max(0)
 }
 
 /// The points that pay at most `cap` fen, or a little more where they may pay all that is left.
@@ -225,6 +280,11 @@ fn limits_lot(limit: &Limit, source: &str) -> bool {
 }
 
 impl Offer {
+    /// The points as they are taken from a purse, whose grants are the lots.
+    pub fn parts(&self) -> Vec<Part> {
+        self.lots.iter().map(|lot| Part { grant: lot.lot.as_str().into(), points: lot.points }).collect()
+    }
+
     /// What is to be counted when the points are spent: one use for each source.
     pub(super) fn uses(&self, facts: &Facts) -> Vec<Use> {
         let mut by_source: BTreeMap<&str, i64> = BTreeMap::new();

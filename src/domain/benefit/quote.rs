@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{CampaignNews, Counters, Facts, HeldCoupon, HeldPass, Lot, MemberFacts, Source, Use, Validation};
-use super::points::CLASS;
+use super::facts::{CampaignNews, Counters, Facts, HeldCoupon, HeldPass, Lot, MemberFacts, Use, Validation};
 use super::privileges::Privileges;
 use super::{EarnRate, Outcome, Rate, Table, Terms, eligible, evaluate};
-use crate::domain::event::{Fen, MemberId, UtcMs};
+use crate::domain::event::{Fen, UtcMs};
 use crate::domain::points::Purse;
 use crate::domain::rules::{PointsRounding, Rules};
 use crate::domain::stay::Stay;
@@ -39,6 +38,9 @@ pub struct Known {
     /// What is held for this stay; its fee does not depend on it.
     #[serde(skip)]
     pub held: Vec<Use>,
+    /// What points have paid of the stay; its fee does not depend on it either.
+    #[serde(skip)]
+    pub paid_by_points: Fen,
     /// What the cloud said about campaigns.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub campaigns: BTreeMap<String, CampaignNews>,
@@ -157,7 +159,7 @@ fn earn_rate(rules: &Rules) -> EarnRate {
     EarnRate { fen: rules.earn.fen.0, points: rules.earn.points.0 }
 }
 
-fn facts(rules: &Rules, stay: &Stay, known: &Known, purse: &Purse, moment: Moment) -> Facts {
+pub(super) fn facts(rules: &Rules, stay: &Stay, known: &Known, purse: &Purse, moment: Moment) -> Facts {
     // Debts are paid first; the grace after a payment is for what was paid for this stay.
     let paid = Fen((stay.paid.0 - stay.debts.0).max(0));
     let member = stay.member.as_ref().map(|id| MemberFacts {
@@ -190,18 +192,18 @@ fn facts(rules: &Rules, stay: &Stay, known: &Known, purse: &Purse, moment: Momen
         cloud_age_ms: known.heard.max(known.campaigns_as_of).map(|heard| age_ms(moment.at, heard)),
         used: known.used.clone(),
         paid,
+        paid_by_points: Fen(known.paid_by_points.0.min(paid.0)),
         paid_at: stay.paid_at.filter(|_| paid.0 > 0),
-        lots: purse
-            .pockets()
-            .iter()
-            .map(|pocket| Lot {
+        lots: (0..)
+            .zip(purse.pockets())
+            .map(|(turn, pocket)| Lot {
                 id: pocket.grant.0.clone(),
                 points: pocket.remaining,
                 source: named(&pocket.lot.source, LEDGER),
                 funder: named(&pocket.lot.funder, PROGRAMME),
                 settle_bps: pocket.lot.settle_bps.unwrap_or(10_000),
-                // The purse is in the order of taking already, by the same rule.
-                earned: UtcMs(0),
+                // The purse is in the order of taking already.
+                earned: UtcMs(turn),
                 from: None,
                 until: None,
                 places: BTreeSet::new(),
@@ -226,28 +228,4 @@ pub fn civil(rules: &Rules, at: UtcMs) -> DateTime {
     let local = rules.tariffs.calendar.zone.local(at.0.div_euclid(1000));
     let epoch = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
     epoch.saturating_add(jiff::SignedDuration::from_secs(local))
-}
-
-impl Outcome {
-    /// The uses of benefits alone, and with the points that are set aside or spent beside them.
-    pub fn uses_with_points(&self, stay: &Stay, member: Option<&MemberId>, by_points: Fen) -> Vec<Use> {
-        let mut uses: Vec<Use> = self.uses.iter().filter(|used| used.source != Source::Points).cloned().collect();
-        if by_points.0 > 0 {
-            uses.push(Use {
-                source: Source::Points,
-                benefit: LEDGER.to_owned(),
-                instance: None,
-                class: CLASS.to_owned(),
-                campaign: None,
-                member: member.cloned(),
-                plate: stay.plate.as_ref().map(|plate| plate.as_str().to_owned()),
-                merchant: None,
-                operator: None,
-                day: self.day,
-                minutes: 0,
-                fen: by_points,
-            });
-        }
-        uses
-    }
 }

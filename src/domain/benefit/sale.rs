@@ -21,6 +21,9 @@ use crate::domain::rules::Rules;
 pub struct SaleFacts {
     /// The member's tier by the cloud's last word.
     pub tier: String,
+    /// Of when that word is; none: it does not age.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier_as_of: Option<UtcMs>,
     /// What sales before left over of a point, in parts of one (`earn.fen` of them are a point); less than nothing where
     /// goods of an earlier sale came back since.
     pub carried: i64,
@@ -271,12 +274,13 @@ pub fn terms_of(rules: &Rules, bonus: Option<&str>, at: UtcMs) -> Lot {
     }
 }
 
-/// The price level that a member of a tier has, by the last entitlement that gives one.
-pub fn price_level(rules: &Rules, member: &MemberId, tier: &str, moment: Moment) -> Option<String> {
+/// The price level that a member has, by the last entitlement that gives one. Of what is known of a sale the tier counts.
+pub fn price_level(rules: &Rules, member: &MemberId, known: &SaleFacts, moment: Moment) -> Option<String> {
     if !rules.benefits.entitlements.iter().any(|rule| matches!(rule.give, Give::PriceLevel(_))) {
         return None;
     }
-    let sale = SaleFacts { tier: tier.to_owned(), at: moment.at, trusted: moment.trusted, ..SaleFacts::default() };
+    let (tier, tier_as_of) = (known.tier.clone(), known.tier_as_of);
+    let sale = SaleFacts { tier, tier_as_of, at: moment.at, trusted: moment.trusted, ..SaleFacts::default() };
     let facts = facts(rules, member, &sale);
     let gathered = eligible::gather(&rules.benefits, &facts, Fen(0));
     gathered.rights.iter().rev().find_map(|give| match give {
@@ -308,7 +312,7 @@ fn facts(rules: &Rules, member: &MemberId, sale: &SaleFacts) -> Facts {
             // Who is known at a till has shown a code or a plate there.
             consent: true,
             tier: sale.tier.clone(),
-            tier_age_ms: None,
+            tier_age_ms: sale.tier_as_of.map(|as_of| sale.at.0.saturating_sub(as_of.0).max(0)),
             plans: BTreeMap::new(),
             tags: BTreeSet::new(),
             birthday: None,
@@ -325,6 +329,7 @@ fn facts(rules: &Rules, member: &MemberId, sale: &SaleFacts) -> Facts {
         cloud_age_ms: sale.campaigns_as_of.map(|as_of| sale.at.0.saturating_sub(as_of.0).max(0)),
         used: spent_so_far(sale),
         paid: Fen(0),
+        paid_by_points: Fen(0),
         paid_at: None,
         lots: Vec::new(),
         points_wish: None,

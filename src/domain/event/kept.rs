@@ -6,6 +6,10 @@ pub(super) fn is_zero(fen: &Fen) -> bool {
     fen.0 == 0
 }
 
+pub(super) fn is_nothing(number: &i64) -> bool {
+    *number == 0
+}
+
 pub(super) fn is_none_passed_over(records: &u64) -> bool {
     *records == 0
 }

@@ -348,8 +348,11 @@ pub struct Booking {
     /// The same sale that came by another way before, and has earned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicate_of: Option<OpId>,
+    /// Of a request that was given up: the same sale by another way, which stands and keeps what it earned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_with: Option<OpId>,
     /// By how many milliseconds the till's clock or a late line puts it before this box's own time, where that is much.
-    #[serde(default, skip_serializing_if = "is_nothing")]
+    #[serde(default, skip_serializing_if = "super::kept::is_nothing")]
     pub late_ms: i64,
     /// Who bought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -393,10 +396,6 @@ pub struct Booking {
     pub rules: u32,
     /// When it happened, by the till's clock where it says.
     pub at: UtcMs,
-}
-
-fn is_nothing(ms: &i64) -> bool {
-    *ms == 0
 }
 
 /// How what a sale earned came about, so that goods that come back are reckoned by the same.

@@ -56,10 +56,10 @@ pub struct PointsRate {
     pub fen: Count,
     /// Points are spent in multiples of this.
     pub granularity: Count,
-    /// Where a part of a multiple goes when an amount is paid in full.
+    /// What points pay of an amount that is no whole number of multiples.
     #[serde(default)]
     pub rounding: PointsRounding,
-    /// The share of what is due that points may pay, in basis points.
+    /// The share of a fee that points may pay, in basis points.
     #[serde(default = "whole")]
     pub cap_bps: Factor,
     /// The most that points pay for one member on one day; left out: no limit.
@@ -69,14 +69,14 @@ pub struct PointsRate {
     pub min_cash_fen: Price,
 }
 
-/// Where a part of a multiple of points goes.
+/// What points pay of an amount that is no whole number of multiples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PointsRounding {
-    /// The member gives the whole multiple.
+    /// All of it: the member gives the whole multiple.
     #[default]
     Up,
-    /// The mall forgoes it.
+    /// What whole multiples are worth; the rest is paid with money.
     Down,
 }
 
@@ -205,16 +205,22 @@ impl Rules {
         Ok(rules)
     }
 
-    /// How many points pay for an amount of money, in whole multiples.
+    /// How many points are worth an amount of money at least, in whole multiples.
     pub fn points_needed(&self, fen: Fen) -> Points {
         assert!(fen.0 >= 0, "a negative amount is not paid with points");
         let (fen, granule) = (i128::from(fen.0), i128::from(self.points.granularity.0));
         let (points, worth) = (fen * i128::from(self.points.points.0), i128::from(self.points.fen.0));
-        let granules = match self.points.rounding {
-            PointsRounding::Up => div_ceil(div_ceil(points, worth), granule),
-            PointsRounding::Down => points / worth / granule,
-        };
-        Points(at_most_64_bits(granules * granule))
+        Points(at_most_64_bits(div_ceil(div_ceil(points, worth), granule) * granule))
+    }
+
+    /// What points pay of an amount: all of it, or what whole multiples are worth.
+    pub fn payable(&self, fen: Fen) -> Fen {
+        let whole = self.points_needed(fen);
+        match self.points.rounding {
+            PointsRounding::Up => fen,
+            PointsRounding::Down if self.points_worth(whole) == fen => fen,
+            PointsRounding::Down => self.points_worth(Points(whole.0 - self.points.granularity.0)),
+        }
     }
 
     /// The money that so many points pay at most: whole granules only, rounded down.

@@ -31,7 +31,11 @@ fn an_amount_beyond_64_bits_stays_large() {
 fn points_round_as_the_bundle_says() {
     let down = DEMO.replace("granularity = 10", "granularity = 10\nrounding = \"down\"");
     let rules = Rules::parse(&down).expect("right");
-    assert_eq!(rules.points_needed(Fen(599)), Points(50));
+    for (fen, pay) in [(0, 0), (99, 0), (100, 100), (599, 500), (600, 600)] {
+        assert_eq!(rules.payable(Fen(fen)), Fen(pay), "points pay what they are worth, and no fen more");
+    }
+    let up = Rules::parse(DEMO).expect("right");
+    assert_eq!((up.payable(Fen(599)), up.points_needed(Fen(599))), (Fen(599), Points(60)));
 }
 
 #[test]

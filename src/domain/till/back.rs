@@ -11,6 +11,7 @@ use crate::domain::event::{
     OpId, PaymentVoid, Points, PointsDebt, Record, Reversal, TakenBack, TillAct, TillAnswer, TillDone,
 };
 use crate::domain::points::{self, Part, Purse};
+use crate::domain::restoring;
 use crate::domain::stay::StayState;
 
 /// Places of the effects among those of one decision.
@@ -37,7 +38,7 @@ pub(super) fn void(
     }
     may_be_undone(booked)?;
     let whole = booked.booking.sale_fen;
-    Ok(TillDone::GivenBack(give_back(decision, act, booked, whole, BookingKind::Void, facts, now)))
+    Ok(TillDone::GivenBack(give_back(decision, act, booked, (whole, BookingKind::Void), None, facts, now)))
 }
 
 /// Takes goods back, of any day and in any split.
@@ -58,7 +59,7 @@ pub(super) fn refund(
     if !(1..=left).contains(&fen.0) {
         return Err(("amount-mismatch", format!("fen: {} fen; goods for {left} fen can still come back", fen.0)));
     }
-    Ok(TillDone::GivenBack(give_back(decision, act, booked, fen, BookingKind::Refund, facts, now)))
+    Ok(TillDone::GivenBack(give_back(decision, act, booked, (fen, BookingKind::Refund), None, facts, now)))
 }
 
 /// Undoes a request that the till gives up; one that was never seen is refused should it still come.
@@ -83,7 +84,7 @@ pub(super) fn give_up(
         TillAnswer::Done { done: TillDone::Held { .. }, .. } => {
             let held = facts.tills.hold.as_ref().filter(|held| held.ended.is_none());
             let Some(held) = held else { return reversed(Reversal::NothingToUndo, None) };
-            free(decision, &held.hold, HoldEnd::Released, facts);
+            free(decision, &held.hold, HoldEnd::Released, facts, now);
             reversed(Reversal::Reversed, None)
         }
         TillAnswer::Applied { .. } | TillAnswer::Done { done: TillDone::Captured { .. }, .. } => {
@@ -95,7 +96,9 @@ pub(super) fn give_up(
                 return reversed(Reversal::Kept, None);
             }
             let whole = booked.booking.sale_fen;
-            let back = give_back(decision, act, booked, whole, BookingKind::Void, facts, now);
+            // The goods were sold all the same where the sale came by another way: what it earned is that one's.
+            let left_with = booked.ways.stands.clone();
+            let back = give_back(decision, act, booked, (whole, BookingKind::Void), left_with, facts, now);
             reversed(Reversal::Reversed, Some(back))
         }
         TillAnswer::Done { done: TillDone::Coupon(CouponMove::Used(used)), .. } => {
@@ -160,25 +163,26 @@ fn spends_are_of_this_epoch(booked: &Booked) -> Result<(), Refused> {
     Err(("spend-elsewhere", detail.to_owned()))
 }
 
-/// Gives back goods for `sale`, and with a void the parking too.
+/// Gives back goods for `sale`, and with a void the parking too. What the goods had earned stays where the same sale is
+/// left with another way.
 fn give_back(
     decision: &mut Decision,
     act: &TillAct,
     booked: &Booked,
-    sale: Fen,
-    what: BookingKind,
+    (sale, what): (Fen, BookingKind),
+    left_with: Option<OpId>,
     facts: &Facts,
     now: Now,
 ) -> GivenBack {
-    let back = Back::of(booked, sale, what);
+    let back = Back::of(booked, sale, what, left_with);
     let mut purse = facts.purse.clone();
-    give_points(decision, booked, &back, act, facts, &mut purse);
+    give_points(decision, booked, &back, act, &mut purse, (facts, now));
     if let (Some((of, fen)), Some(stay)) = (booked.payment.as_ref().filter(|_| back.with_parking), &booked.booking.stay)
     {
         let (op, of, stay, fen) = (op(facts, PAYMENT), of.clone(), stay.clone(), *fen);
         decision.records.push(Record::PaymentVoided(PaymentVoid { op, of, stay, fen }));
     }
-    let taken = take_earned(decision, booked, &back, facts, &mut purse);
+    let taken = take_earned(decision, booked.earner(), &back, facts, &mut purse);
     let line = back.booking(act, booked, what, facts, now);
     let cash = line.sale_fen.0 - line.sale_points_fen.0 + line.parking_fen.0 - line.parking_points_fen.0;
     let (points_fen, points) =
@@ -231,12 +235,19 @@ struct Back {
     status: Points,
     /// By how much it changes what the member carries to the next sale.
     carried_by: i64,
+    /// The same sale by another way, which keeps what it earned.
+    left_with: Option<OpId>,
 }
 
 impl Back {
-    fn of(booked: &Booked, sale: Fen, what: BookingKind) -> Self {
-        let before = Kept::of(booked, Fen(booked.booking.sale_fen.0 - booked.refunded.0));
-        let after = Kept::of(booked, Fen(booked.booking.sale_fen.0 - booked.refunded.0 - sale.0));
+    fn of(booked: &Booked, sale: Fen, what: BookingKind, left_with: Option<OpId>) -> Self {
+        let kept = booked.booking.sale_fen.0 - booked.refunded.0;
+        let (before, after) = (Kept::of(booked, Fen(kept)), Kept::of(booked, Fen(kept - sale.0)));
+        // By whichever way goods come back, the sale has earned once, and what it earned goes back once.
+        let earner = booked.earner();
+        let kept = (kept - booked.ways.returned.0).max(0);
+        let less = if left_with.is_some() { kept } else { (kept - sale.0).max(0) };
+        let (was, is) = (Kept::of(earner, Fen(kept)), Kept::of(earner, Fen(less)));
         let with_parking = what == BookingKind::Void;
         // Staff may have undone a spend meanwhile: what is not there does not go back twice.
         let left = |has_stay: bool| {
@@ -251,11 +262,12 @@ impl Back {
             parking_points: Points(if with_parking { left(true) } else { 0 }),
             with_parking,
             returned: Fen(booked.refunded.0 - (booked.booking.sale_points_fen.0 - before.points_fen.0)),
-            plain: Points(before.plain.0 - after.plain.0),
-            extra: before.extra.iter().zip(&after.extra).map(|(was, is)| Points(was.0 - is.0)).collect(),
-            costs: before.extra.iter().zip(&after.extra).map(|(was, is)| cost_between(booked, *was, *is)).collect(),
-            status: Points(before.status.0 - after.status.0),
-            carried_by: after.carried - before.carried,
+            plain: Points(was.plain.0 - is.plain.0),
+            extra: was.extra.iter().zip(&is.extra).map(|(was, is)| Points(was.0 - is.0)).collect(),
+            costs: was.extra.iter().zip(&is.extra).map(|(was, is)| cost_between(earner, *was, *is)).collect(),
+            status: Points(was.status.0 - is.status.0),
+            carried_by: is.carried - was.carried,
+            left_with,
         }
     }
 
@@ -296,6 +308,7 @@ impl Back {
             merchant: act.mark.merchant.clone(),
             shop: act.mark.shop.clone(),
             duplicate_of: None,
+            left_with: self.left_with.clone(),
             late_ms: 0,
             receipt: booked.booking.receipt.clone(),
             member: booked.booking.member.clone(),
@@ -311,8 +324,8 @@ impl Back {
             parking_points: self.parking_points,
             money: self.money(booked),
             earned: self.earned(),
-            earning: booked.booking.earning.clone(),
-            how: self.how(booked),
+            earning: booked.earner().booking.earning.clone(),
+            how: self.how(booked.earner()),
             rules: booked.booking.rules,
             at: now.utc,
         }
@@ -369,8 +382,16 @@ fn share(whole: i64, part: i64, of: i64) -> i64 {
     i64::try_from(exact).expect("a part of an amount is no larger than the amount")
 }
 
-fn give_points(decision: &mut Decision, booked: &Booked, back: &Back, act: &TillAct, facts: &Facts, purse: &mut Purse) {
+fn give_points(
+    decision: &mut Decision,
+    booked: &Booked,
+    back: &Back,
+    act: &TillAct,
+    purse: &mut Purse,
+    (facts, now): (&Facts, Now),
+) {
     let mut n = REVERSED;
+    let mut restored = Vec::new();
     for spend in &booked.spends {
         let (points, fen) = match &spend.stay {
             None => (back.sale_points, Fen(back.reversed_fen.0.min(spend.fen.0))),
@@ -381,6 +402,7 @@ fn give_points(decision: &mut Decision, booked: &Booked, back: &Back, act: &Till
         }
         let parts = last_of(&spend.parts, points);
         put_back(purse, &parts, facts.ids.seq);
+        restored.extend(parts.clone());
         decision.records.push(Record::PointsReversed {
             op: op(facts, n),
             of: spend.op.clone(),
@@ -392,6 +414,10 @@ fn give_points(decision: &mut Decision, booked: &Booked, back: &Back, act: &Till
             reason: format!("{}: taken back at the till", act.terminal),
         });
         n += 1;
+    }
+    if let Some(spend) = booked.spends.first() {
+        let days = booked.rules.benefits.lots.min_life_days;
+        restoring::revive(decision, &spend.member, &restored, days, purse, facts, now);
     }
 }
 

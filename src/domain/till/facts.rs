@@ -38,6 +38,8 @@ pub struct TillFacts {
     pub totals: Totals,
     /// The newest sale with the same receipt that came by another way and has earned, and when it happened.
     pub twin: Option<(OpId, UtcMs)>,
+    /// What the service desk gave for a sale with the same receipt, and when.
+    pub made_up: Option<(OpId, UtcMs)>,
     /// The stay of the member that is inside.
     pub visit: Option<StayId>,
     /// What a sale of the member's rests on: the tier, and what is carried from sale to sale.
@@ -91,4 +93,24 @@ pub struct Booked {
     pub born_extra: Vec<Points>,
     /// The rules by which it was reckoned.
     pub rules: Arc<Rules>,
+    /// The same sale by other ways.
+    pub ways: Ways,
+}
+
+/// What became of the same sale at other terminals.
+#[derive(Clone, Debug, Default)]
+pub struct Ways {
+    /// The one that has earned, where it is not this one.
+    pub first: Option<Box<Booked>>,
+    /// Goods that came back by the others.
+    pub returned: Fen,
+    /// One of them that stands.
+    pub stands: Option<OpId>,
+}
+
+impl Booked {
+    /// The way by which the sale has earned.
+    pub fn earner(&self) -> &Self {
+        self.ways.first.as_deref().unwrap_or(self)
+    }
 }

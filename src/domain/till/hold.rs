@@ -7,7 +7,7 @@ use crate::domain::event::{
     Booking, BookingKind, Decision, Fen, HoldEnd, MemberId, Now, OpId, Points, Record, TerminalId, TillAct, TillDone,
     TillHold, UtcMs,
 };
-use crate::domain::points;
+use crate::domain::points::{self, Purse};
 
 /// The spend's place among a capture's effects: where a commit has it, so that both are undone alike.
 const SPEND: u32 = 6;
@@ -47,7 +47,7 @@ pub(super) fn place(
     };
     let TillHold { op, fen, expires, .. } = hold.clone();
     decision.records.push(Record::TillHoldPlaced(hold));
-    Ok(TillDone::Held { hold: op, points, fen, expires, usable: points::usable(&purse) })
+    Ok(TillDone::Held { hold: op, points, fen, expires, usable: usable(&purse, facts, now) })
 }
 
 /// Spends what was set aside, or a part of it.
@@ -68,6 +68,11 @@ pub(super) fn capture(
     let points = if fen == hold.fen { hold.points } else { points };
     if fen.0 > hold.fen.0 || points.0 > hold.points.0 || points.0 <= 0 {
         let detail = format!("fen: {} fen; from 1 to {} fen are set aside", fen.0, hold.fen.0);
+        return Err(("amount-mismatch", detail));
+    }
+    let whole = facts.rules.payable(fen);
+    if whole != fen && fen != hold.fen {
+        let detail = format!("fen: {} fen; points pay whole multiples, and {} fen is the next below", fen.0, whole.0);
         return Err(("amount-mismatch", detail));
     }
     let parts = first_of(&hold.parts, points);
@@ -91,6 +96,7 @@ pub(super) fn capture(
         merchant: act.mark.merchant.clone(),
         shop: act.mark.shop.clone(),
         duplicate_of: None,
+        left_with: None,
         late_ms: 0,
         receipt: receipt.to_owned(),
         member: Some(hold.member.clone()),
@@ -115,7 +121,7 @@ pub(super) fn capture(
     put_back(&mut purse, &hold.parts, facts.ids.seq);
     points::lower(&mut purse, &parts);
     send_home(decision, facts, &hold.member, &mut purse);
-    let (released, usable) = (Points(hold.points.0 - points.0), points::usable(&purse));
+    let (released, usable) = (Points(hold.points.0 - points.0), usable(&purse, facts, now));
     Ok(TillDone::Captured { transaction, hold: hold.op.clone(), points, fen, released, usable })
 }
 
@@ -127,16 +133,21 @@ pub(super) fn release(
     now: Now,
 ) -> Result<TillDone, Refused> {
     let hold = open(decision, terminal, facts, now)?.clone();
-    Ok(free(decision, &hold, HoldEnd::Released, facts))
+    Ok(free(decision, &hold, HoldEnd::Released, facts, now))
 }
 
 /// Frees a hold without asking whose it is.
-pub(super) fn free(decision: &mut Decision, hold: &TillHold, why: HoldEnd, facts: &Facts) -> TillDone {
+pub(super) fn free(decision: &mut Decision, hold: &TillHold, why: HoldEnd, facts: &Facts, now: Now) -> TillDone {
     decision.records.push(Record::TillHoldEnded { op: hold.op.clone(), why });
     let mut purse = facts.purse.clone();
     put_back(&mut purse, &hold.parts, facts.ids.seq);
     send_home(decision, facts, &hold.member, &mut purse);
-    TillDone::Released { hold: hold.op.clone(), points: hold.points, usable: points::usable(&purse) }
+    TillDone::Released { hold: hold.op.clone(), points: hold.points, usable: usable(&purse, facts, now) }
+}
+
+/// What the member could spend here at once.
+fn usable(purse: &Purse, facts: &Facts, now: Now) -> Points {
+    points::usable(&purse.valid(&facts.till(now)))
 }
 
 /// The time of a hold is over.
@@ -144,7 +155,7 @@ pub(in crate::domain) fn due(hold: &OpId, facts: &Facts, now: Now) -> Decision {
     let mut decision = Decision::nothing();
     let held = facts.tills.hold.as_ref().filter(|held| held.hold.op == *hold && held.ended.is_none());
     if let Some(held) = held.filter(|held| now.utc >= held.hold.expires) {
-        free(&mut decision, &held.hold, HoldEnd::Expired, facts);
+        free(&mut decision, &held.hold, HoldEnd::Expired, facts, now);
     }
     decision
 }
@@ -161,7 +172,7 @@ fn open<'a>(
         Err(refused) => {
             let held = facts.tills.hold.as_ref().filter(|held| is_theirs(held, terminal) && held.ended.is_none());
             if let Some(held) = held {
-                free(decision, &held.hold, HoldEnd::Expired, facts);
+                free(decision, &held.hold, HoldEnd::Expired, facts, now);
             }
             Err(refused)
         }

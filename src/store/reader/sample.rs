@@ -210,6 +210,7 @@ impl Sample {
         let due = Waiting {
             visit: visit(Some("粤B12345"), Some("S1-2")),
             due: Some(Fen(800)),
+            with_points: None,
             why: WaitReason::FeeDue,
             candidates: Vec::new(),
             asked_for_points: false,

@@ -200,6 +200,7 @@ mod tests {
             merchant: Some("cafe".to_owned()),
             shop: None,
             receipt: "A-17".to_owned(),
+            left_with: None,
             duplicate_of: None,
             late_ms: 0,
             member: Some(MemberId::from("M1")),

@@ -123,7 +123,7 @@ impl Tills {
             (Some(_) | None, None) | (None, Some(_)) => (without, None),
         };
         let may_pay = matches!(shown, Shown::Code { .. });
-        let most = if may_pay { (pricing.worth)(points.usable).min(sale) } else { Fen(0) };
+        let most = if may_pay { (pricing.worth)(points.usable, sale) } else { Fen(0) };
         let bonuses = earns.extra.iter().map(|(bonus, points)| json!({"bonus": bonus, "points": points}));
         let mut answer = json!({
             "earn_points": earns.points(),

@@ -188,6 +188,7 @@ fn facts(rules: &Rules, known: &Known, sale: Option<Fen>, moment: Moment) -> Fac
         cloud_age_ms: known.campaigns_as_of.map(|as_of| moment.at.0.saturating_sub(as_of.0).max(0)),
         used: known.used.clone(),
         paid: Fen(0),
+        paid_by_points: Fen(0),
         paid_at: None,
         lots: Vec::new(),
         points_wish: None,

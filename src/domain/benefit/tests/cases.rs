@@ -248,6 +248,8 @@ struct CaseFacts {
     used: Vec<CaseUse>,
     #[serde(default)]
     paid_fen: i64,
+    #[serde(default)]
+    paid_by_points_fen: i64,
     paid_minutes_ago: Option<i64>,
     paid_seconds_ago: Option<i64>,
     #[serde(default)]
@@ -399,6 +401,7 @@ impl Case {
             cloud_age_ms: (!facts.cloud_never).then_some(facts.cloud_age_h * HOUR_MS),
             used,
             paid: Fen(facts.paid_fen),
+            paid_by_points: Fen(facts.paid_by_points_fen),
             paid_at: (facts.paid_minutes_ago.map(|minutes| minutes * 60).or(facts.paid_seconds_ago))
                 .map(|seconds| UtcMs(at.0 - seconds * 1000)),
             lots: facts.lots.iter().map(|lot| lot.lot(&hours)).collect(),
