@@ -374,6 +374,7 @@ impl Rooms {
             zone: settings.zone.clone(),
             cloud_is_up: Arc::clone(&self.cloud_is_up),
             reject: Arc::new(move |code| reject.rejected("tills", code)),
+            open_from: self.open_from(settings),
             answer_timeout: tills::ANSWER_TIMEOUT,
             most_requests_per_s: settings.till_requests_per_s,
             read_rules: read_rules(settings.path.clone()),
@@ -398,6 +399,15 @@ impl Rooms {
             .merge(console::router(console))
             .route("/metrics", get(async move || (text, exposing(&reader, &metrics).await.text())))
             .route("/metrics/plate-to-raise.json", get(async move || axum::Json(samples.latency_samples_us())))
+    }
+
+    /// The first business day that is not to be closed yet, where the settings say when the box closes days.
+    fn open_from(&self, settings: &Settings) -> Option<tills::OpenFrom> {
+        let (clock, zone, closes_min) = (self.clock.clone(), settings.zone.clone(), settings.day_closes_min?);
+        Some(Arc::new(move || {
+            let now = clock.now();
+            now.trusted.then(|| site::business_day(&zone, closes_min, now.utc))
+        }))
     }
 
     fn lists(&self, settings: &Settings, book: &RulesBook) -> devices::lists::Settings {

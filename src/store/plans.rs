@@ -31,7 +31,7 @@ const OF_NOW: [&str; 9] = [
 ];
 
 /// The files with SQL of the daemon's every day. The books and a verification read everything, and are asked for that.
-const SOURCES: [(&str, &str); 17] = [
+const SOURCES: [(&str, &str); 18] = [
     ("passes.rs", include_str!("passes.rs")),
     ("bonuses.rs", include_str!("bonuses.rs")),
     ("benefits.rs", include_str!("benefits.rs")),
@@ -40,6 +40,7 @@ const SOURCES: [(&str, &str); 17] = [
     ("escrow.rs", include_str!("escrow.rs")),
     ("facts.rs", include_str!("facts.rs")),
     ("inside.rs", include_str!("inside.rs")),
+    ("mismatch.rs", include_str!("mismatch.rs")),
     ("settlement.rs", include_str!("settlement.rs")),
     ("tables.rs", include_str!("tables.rs")),
     ("tills.rs", include_str!("tills.rs")),

@@ -294,6 +294,7 @@ CREATE INDEX operation_by_number ON operation (terminal, shift, number) WHERE nu
 CREATE INDEX operation_by_day ON operation (day, terminal, number) WHERE number IS NOT NULL;
 
 CREATE INDEX operation_by_entry ON operation (seq);
+CREATE INDEX operation_given_up ON operation (day) WHERE answer ->> '$.code' = 'tombstoned';
 
 -- Answers that are kept in the journal alone: the first half of SHA-256 over terminal, newline, key; and the entry.
 CREATE TABLE operation_past (

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::benefits::CouponUseOf;
@@ -14,8 +15,8 @@ use crate::domain::benefit::SaleFacts;
 use crate::domain::decide::{Facts, StoredOperation};
 use crate::domain::event::{
     Answered, Booking, BookingKind, BusinessDay, CloudNews, CouponMove, CouponWish, Fen, MemberId, OpId, PaymentVoid,
-    Points, Record, Sale, ShiftEnd, ShiftStart, StayId, TakenBack, TerminalId, TillAct, TillAnswer, TillDone, TillHold,
-    TillWish,
+    Points, Record, Sale, ShiftEnd, ShiftStart, Stated, StayId, TakenBack, TerminalId, TillAct, TillAnswer, TillDone,
+    TillHold, TillWish, Totals,
 };
 use crate::domain::points;
 use crate::domain::rules::Rules;
@@ -217,7 +218,17 @@ fn begin_shift(
 fn close_shift(db: &Connection, seq: u64, end: &ShiftEnd) -> anyhow::Result<()> {
     begin_shift(db, seq, &end.terminal, end.shift, end.day.0, None)?;
     let sql = "UPDATE shift SET closed_seq = ?3, totals = ?4 WHERE terminal = ?1 AND shift = ?2 AND closed_seq IS NULL";
-    one(db, sql, params![end.terminal.as_str(), end.shift, seq, json(&end.totals)?])
+    let totals = ClosedTotals { totals: end.totals, stated: end.stated };
+    one(db, sql, params![end.terminal.as_str(), end.shift, seq, json(&totals)?])
+}
+
+/// What a closed shift came to, and beside it what its till says.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ClosedTotals {
+    #[serde(flatten)]
+    pub(super) totals: Totals,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) stated: Option<Stated>,
 }
 
 /// Looks up what deciding a till's request needs.
@@ -252,7 +263,7 @@ pub(super) fn look_up_act(store: &Store, facts: &mut Facts, act: &TillAct) -> an
             Ok(())
         }
         TillWish::OpenShift { .. } | TillWish::Report(_) => Ok(()),
-        TillWish::CloseShift { shift } => {
+        TillWish::CloseShift { shift, .. } => {
             facts.tills.totals = totals::of(&store.db, &Scope::Shift(act.terminal.clone(), *shift))?;
             Ok(())
         }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::body::Body;
 use super::problem::Problem;
+use super::slip::{DaySlip, Wanted, day_slip};
 use super::staff::{Answer, Given};
 use super::{Tills, date, day_of};
 use crate::domain::event::{BusinessDay, Fen, Input, JournalHead};
@@ -26,28 +27,50 @@ const COLUMNS: &str = "entry,head,what,op,stay,terminal,receipt,lot,payer,accept
 
 /// How a statement is wanted.
 #[derive(Debug, Deserialize)]
-pub(super) struct Wanted {
+pub(super) struct Form {
     format: Option<String>,
 }
 
-/// `GET /staff/business-days/{day}`.
-pub(super) async fn look(State(tills): State<Arc<Tills>>, Path(day): Path<String>, headers: HeaderMap) -> Answer {
+/// How a day is wanted: as data where no format is named, else as a slip.
+#[derive(Debug, Deserialize)]
+pub(super) struct Printed {
+    format: Option<String>,
+    columns: Option<u64>,
+    lang: Option<String>,
+}
+
+/// `GET /staff/business-days/{day}`: as data, or as a slip of paper.
+pub(super) async fn look(
+    State(tills): State<Arc<Tills>>,
+    Path(day): Path<String>,
+    Query(printed): Query<Printed>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     tills.operator_in(&headers)?;
     let day = parse_day(&day)?;
     let look = tills.settings.reader.look(move |view| {
-        let closed = view.closed_day(day)?;
-        let by = closed.as_ref().map(|closed| closed.by.clone());
-        let report = match closed {
-            Some(closed) => closed.report,
+        let now = view.head()?;
+        Ok(match view.closed_day(day)? {
+            Some((closed, head)) => (Some(closed.by), closed.report, head),
             None => {
-                let Head { epoch, seq, head, .. } = view.head()?;
-                Report { head: JournalHead { epoch, seq, head }, ..view.day_so_far(day)? }
+                let Head { epoch, seq, head, .. } = now.clone();
+                (None, Report { head: JournalHead { epoch, seq, head }, ..view.day_so_far(day)? }, now)
             }
-        };
-        Ok((by, report))
+        })
     });
-    let (by, report) = look.await?;
-    Ok(Json(to_json(day, by, &report)))
+    let (by, report, after) = look.await?;
+    let Printed { format, columns, lang } = printed;
+    if format.is_none() {
+        return Ok(Json(to_json(day, by, &report, &after)).into_response());
+    }
+    let wanted = Wanted::of_query(format, columns, lang)?;
+    let (box_id, head) = (after.box_id, format!("{}/{}/{}", after.epoch, after.seq, after.head));
+    let slip = DaySlip { day: date(day), by, report, box_id, head };
+    let site = &tills.settings.site;
+    Ok(match wanted.bytes_of(std::iter::once(|lang| day_slip(&slip, site, lang))) {
+        Some(bytes) => ([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response(),
+        None => Json(wanted.answer(|lang| day_slip(&slip, site, lang))).into_response(),
+    })
 }
 
 /// `POST /staff/business-days/{day}/close`.
@@ -63,7 +86,7 @@ pub(super) async fn close(State(tills): State<Arc<Tills>>, Path(day): Path<Strin
 pub(super) async fn statement(
     State(tills): State<Arc<Tills>>,
     Path((day, party)): Path<(String, String)>,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<Form>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     tills.operator_in(&headers)?;
@@ -92,7 +115,7 @@ fn parse_day(text: &str) -> Result<BusinessDay, Problem> {
     day_of(text).ok_or_else(|| Problem::field("day", "a date such as 2026-03-01 is allowed"))
 }
 
-fn to_json(day: BusinessDay, by: Option<String>, report: &Report) -> Value {
+fn to_json(day: BusinessDay, by: Option<String>, report: &Report, after: &Head) -> Value {
     let Report { tills, owed, stays, matched, exceptions, more_exceptions, vouchers, head } = report;
     json!({
         "business_date": date(day),
@@ -105,6 +128,8 @@ fn to_json(day: BusinessDay, by: Option<String>, report: &Report) -> Value {
         "more_exceptions": more_exceptions,
         "vouchers": {"count": vouchers.0, "fen": vouchers.1},
         "journal": head,
+        // After the entry that closed it, or now: what the slip shows as a code.
+        "journal_after": {"epoch": after.epoch, "seq": after.seq, "head": after.head},
     })
 }
 
