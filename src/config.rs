@@ -5,6 +5,7 @@ mod people;
 mod signs;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ use crate::profile::Catalogue;
 use crate::profile::mistake::{Mistake, Source};
 use crate::sync::CloudConfig;
 use crate::tills::{MOST_REQUESTS_PER_S, Merchant, Operator, Scanner, Terminal, TillLine};
+pub use tls::Tls;
+
 use people::{code_keys, people};
 
 /// The settings as they are written.
@@ -113,6 +116,12 @@ struct HttpConfig {
     listen: SocketAddr,
     /// How many requests a second one till may make.
     till_requests_per_s: Spanned<u32>,
+    /// Address and port of the same over TLS, with the two files below.
+    tls_listen: Option<Spanned<SocketAddr>>,
+    /// The certificate, and those that signed it, in PEM.
+    certificate: Option<Spanned<PathBuf>>,
+    /// Its private key in PEM.
+    key: Option<Spanned<PathBuf>>,
 }
 
 /// `[rules]`: tariff and points.
@@ -193,6 +202,9 @@ impl Default for HttpConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             till_requests_per_s: Spanned::new(0..0, MOST_REQUESTS_PER_S),
+            tls_listen: None,
+            certificate: None,
+            key: None,
         }
     }
 }
@@ -220,6 +232,8 @@ pub struct Settings {
     pub key_file: PathBuf,
     /// Where the page and the tills' interface listen.
     pub listen: SocketAddr,
+    /// Where they listen over TLS besides.
+    pub tls: Option<Tls>,
     /// How many requests a second one till may make.
     pub till_requests_per_s: u32,
     /// The settings file itself.
@@ -296,6 +310,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
     if *file.http.till_requests_per_s.get_ref() == 0 {
         mistakes.push(source.mistake(file.http.till_requests_per_s.span(), "0 requests a second", "1 or more"));
     }
+    let tls = tls::of(path, &file.http, &source, &mut mistakes);
     let rules = read_rules(path, &source, &file.rules).unwrap_or_else(|mistake| {
         mistakes.push(mistake);
         String::new()
@@ -327,6 +342,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             ledger: file.ledger.file,
             witness: file.ledger.witness,
             listen: file.http.listen,
+            tls,
             till_requests_per_s: *file.http.till_requests_per_s.get_ref(),
             path: path.to_owned(),
             rules,

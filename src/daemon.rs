@@ -1,5 +1,7 @@
 //! The daemon: opens the ledger, introduces the rooms to each other, and runs until it is told to stop.
 
+mod tls;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -152,6 +154,16 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
         info!("new rules come into force by two persons only");
     } else {
         tokio::spawn(keep_rules(path, settings.rules.clone(), rooms.clock.clone(), rooms.handle.clone()));
+    }
+    if let Some(tls) = &settings.tls {
+        let door = tls::Door::open(tls).await?;
+        info!("tills are heard over TLS address={}", door.address());
+        let app = app.clone();
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(door, app).await {
+                error!("the page over TLS stopped: {error}");
+            }
+        });
     }
     tokio::spawn(async move {
         if let Err(error) = axum::serve(no_delay(listener), app).await {

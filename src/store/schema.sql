@@ -375,6 +375,8 @@ CREATE TABLE leg (
     points    INTEGER NOT NULL CHECK (points >= 0),
     face_fen  INTEGER NOT NULL CHECK (face_fen >= 0),
     fen       INTEGER NOT NULL CHECK (fen BETWEEN 0 AND face_fen),
+    -- What of the rules it is for, as JSON; none for points.
+    rule      TEXT,
     PRIMARY KEY (seq, n)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX leg_by_day ON leg (day, payer, acceptor);

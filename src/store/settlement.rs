@@ -9,10 +9,13 @@ use super::word::Word;
 use super::{Store, mismatch, office, tills, totals};
 use crate::domain::benefit::UNFUNDED;
 use crate::domain::decide::Facts;
-use crate::domain::event::{BusinessDay, Fen, GrantId, JournalHead, LaneId, OpId, Points, Shop, StayId, TerminalId};
+use crate::domain::event::{
+    BusinessDay, Fen, GrantId, JournalHead, LaneId, OpId, Points, Shop, StayId, TerminalId, UtcMs,
+};
 use crate::domain::points::Lot;
 use crate::domain::settlement::{
-    ANSWERS_KEPT_DAYS, Closed, Closing, EXCEPTIONS_MAX, Leg, LegKind, Owed, Posting, Report, StaySums, TillDay,
+    ANSWERS_KEPT_DAYS, Closed, Closing, Cost, EXCEPTIONS_MAX, Leg, LegKind, Owed, Posting, Report, Rule, StaySums,
+    TillDay,
 };
 
 /// A whole, in basis points.
@@ -111,8 +114,8 @@ fn write_leg(db: &Connection, (seq, n): (u64, u32), day: BusinessDay, leg: &Leg,
     };
     let rate = lot.settle_bps.map_or(WHOLE_BPS, |bps| i64::from(bps).min(WHOLE_BPS));
     let fen = i64::try_from(i128::from(*face) * i128::from(rate) / i128::from(WHOLE_BPS))?;
-    let sql = "INSERT INTO leg (seq, n, day, what, op, stay, payer, acceptor, lot, points, face_fen, fen)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    let sql = "INSERT INTO leg (seq, n, day, what, op, stay, payer, acceptor, lot, points, face_fen, fen, rule)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let values = params![
         seq,
         n,
@@ -125,7 +128,8 @@ fn write_leg(db: &Connection, (seq, n): (u64, u32), day: BusinessDay, leg: &Leg,
         lot.id,
         points,
         face,
-        fen
+        fen,
+        leg.rule.as_ref().map(json).transpose()?
     ];
     one(db, sql, values)
 }
@@ -181,11 +185,22 @@ pub(super) fn look_up(store: &Store, facts: &mut Facts, closing: &Closing) -> an
 /// What a day has come to. Of one that is not over it is what it has come to so far.
 pub(super) fn report(db: &Connection, day: BusinessDay) -> rusqlite::Result<Report> {
     let (tills, owed, stays) = (till_days(db, day)?, owed(db, day)?, stay_sums(db, day)?);
+    let costs = costs(db, day)?;
     let (vouchers, matched) = (office::vouchers_keyed(db, day)?, mismatch::matched(db, day)?);
     let mut exceptions = mismatch::listed(db, day, &tills)?;
     let more_exceptions = exceptions.len().saturating_sub(EXCEPTIONS_MAX) as u64;
     exceptions.truncate(EXCEPTIONS_MAX);
-    Ok(Report { tills, owed, stays, matched, exceptions, more_exceptions, vouchers, head: JournalHead::default() })
+    Ok(Report {
+        tills,
+        owed,
+        costs,
+        stays,
+        matched,
+        exceptions,
+        more_exceptions,
+        vouchers,
+        head: JournalHead::default(),
+    })
 }
 
 fn till_days(db: &Connection, day: BusinessDay) -> rusqlite::Result<Vec<TillDay>> {
@@ -219,6 +234,20 @@ fn owed(db: &Connection, day: BusinessDay) -> rusqlite::Result<Vec<Owed>> {
         })
     };
     db.prepare_cached(sql)?.query_map([day.0], owed)?.collect()
+}
+
+/// What each party paid for what.
+fn costs(db: &Connection, day: BusinessDay) -> rusqlite::Result<Vec<Cost>> {
+    let sql = "SELECT payer, rule ->> '$.benefit' AS benefit, rule ->> '$.campaign' AS campaign, count(*),
+               sum(face_fen * way), sum(fen * way)
+               FROM (SELECT *, CASE what WHEN 'undone' THEN -1 ELSE 1 END AS way FROM leg WHERE day = ?1)
+               GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
+    let cost = |row: &Row<'_>| {
+        let (face_fen, fen) = (Fen(row.get(4)?), Fen(row.get(5)?));
+        let (payer, benefit, campaign) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Cost { payer, benefit, campaign, count: row.get(3)?, face_fen, fen })
+    };
+    db.prepare_cached(sql)?.query_map([day.0], cost)?.collect()
 }
 
 fn stay_sums(db: &Connection, day: BusinessDay) -> rusqlite::Result<StaySums> {
@@ -273,6 +302,20 @@ pub struct Evidence {
     pub face_fen: Fen,
     /// What is owed for it.
     pub fen: Fen,
+    /// What of the rules it is for; none for points.
+    pub rule: Option<Rule>,
+    /// Whose shift it was at the till, where the cashier said.
+    pub operator: Option<String>,
+    /// Where and when the vehicle came in, by which its pictures are named.
+    pub came: Option<(String, UtcMs)>,
+    /// Where and when it left.
+    pub left: Option<(String, UtcMs)>,
+}
+
+/// A lane and a time beside it.
+fn place(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<(String, UtcMs)>> {
+    let (lane, ms): (Option<String>, Option<i64>) = (row.get(at)?, row.get(at + 1)?);
+    Ok(lane.zip(ms.map(UtcMs)))
 }
 
 /// The legs of a day in which a party pays or is paid, in the order of the journal.
@@ -281,12 +324,16 @@ pub(super) fn statement(db: &Connection, day: BusinessDay, party: &str) -> rusql
         "SELECT leg.seq, hex(journal.head), what, leg.op, leg.stay, book.receipt, book.terminal, lot, payer, acceptor,
                points, face_fen, fen, coalesce(book.shop, taken.shop,
                    (SELECT shop FROM validation WHERE validation.stay = leg.stay AND merchant = payer
-                    AND shop IS NOT NULL LIMIT 1))
+                    AND shop IS NOT NULL LIMIT 1)),
+               rule, (SELECT operator FROM shift WHERE shift.terminal = coalesce(book.terminal, taken.terminal)
+                      AND shift.shift = coalesce(book.shift, taken.shift)),
+               visit.entry_lane, visit.entry_ms, visit.exit_lane, visit.exit_ms
                FROM leg JOIN journal ON journal.entry = leg.seq
-               LEFT JOIN (SELECT seq, terminal, line ->> '$.receipt' AS receipt, line -> '$.shop' AS shop
+               LEFT JOIN (SELECT seq, terminal, shift, line ->> '$.receipt' AS receipt, line -> '$.shop' AS shop
                           FROM till_book WHERE day = ?1) book ON book.seq = leg.seq
-               LEFT JOIN (SELECT seq, line -> '$.shop' AS shop FROM coupon_use WHERE day = ?1) taken
+               LEFT JOIN (SELECT seq, terminal, shift, line -> '$.shop' AS shop FROM coupon_use WHERE day = ?1) taken
                           ON taken.seq = leg.seq
+               LEFT JOIN stay AS visit ON visit.stay = leg.stay
                WHERE day = ?1 AND (payer = ?2 OR acceptor = ?2) ORDER BY leg.seq, leg.n";
     let evidence = |row: &Row<'_>| {
         let Word(what) = row.get(2)?;
@@ -307,6 +354,10 @@ pub(super) fn statement(db: &Connection, day: BusinessDay, party: &str) -> rusql
             fen: Fen(way * row.get::<_, i64>(12)?),
             // What cannot be read any more is left out: the leg is what is owed.
             shop: row.get::<_, Option<String>>(13)?.and_then(|text| parse(&text).ok()),
+            rule: row.get::<_, Option<String>>(14)?.and_then(|text| parse(&text).ok()),
+            operator: row.get(15)?,
+            came: place(row, 16)?,
+            left: place(row, 18)?,
         })
     };
     db.prepare_cached(sql)?.query_map(params![day.0, party], evidence)?.collect()

@@ -64,6 +64,9 @@ fn a_shops_gift_is_the_shops_debt_once_the_car_has_left() {
     assert_eq!(legs(&story), ["benefit Noodle bar parking - 0 500 500"]);
     let report = close(&mut story);
     assert_eq!((report.stays.count, report.stays.benefit_fen, differences(&report)), (1, Fen(500), 0));
+    let costs: Vec<_> =
+        report.costs.iter().map(|cost| (cost.payer.as_str(), cost.benefit.as_deref(), cost.fen.0)).collect();
+    assert_eq!(costs, [("Noodle bar", Some("lunch"), 500)], "what the owner of the budget paid it for");
 }
 
 #[test]
@@ -254,6 +257,45 @@ fn the_box_closes_a_day_by_itself_and_prints_what_proves_it() {
     let sql = "SELECT CAST(body AS TEXT) LIKE '%\"day_closed\"%' FROM journal WHERE lower(hex(head)) = ?1";
     assert!(db.query_row(sql, [&head], |row| row.get::<_, bool>(0)).unwrap(), "the entry that closed the day");
     site.verify().unwrap();
+}
+
+#[test]
+fn a_statement_names_rule_cashier_lane_and_time_of_each_leg() {
+    let (mut story, _) = lunch_at_the_exit();
+    story.drive_through("out");
+    let mut day = today(&story);
+    let parking = rows_of(&story, day, "Noodle bar");
+    let (came, left) = (&parking[0][20..21], &parking[0][22..23]);
+    assert_eq!((parking[0][15].as_str(), parking[0][19].as_str(), parking[0][21].as_str()), ("lunch", "in", "out"));
+    assert!(came[0] < left[0] && left[0].ends_with("+08:00"), "{parking:?}");
+    story = shopper();
+    story.ask_as("o-1", cafe(), TillWish::OpenShift { operator: Some("chen".to_owned()) });
+    applied(story.commit(sale("k-1", 700)).1);
+    day = today(&story);
+    let spends = rows_of(&story, day, "M017");
+    assert_eq!((spends[0][15].as_str(), spends[0][18].as_str(), spends[0][19].as_str()), ("", "chen", ""));
+}
+
+/// The statement of a party as a box over this story's ledger gives it: a row of cells for each leg.
+fn rows_of(story: &Story, day: BusinessDay, party: &str) -> Vec<Vec<String>> {
+    let site = Site::start_by(crate::till_lines::LANE, |file, folder| {
+        let copy = folder.join("ledger.db").display().to_string();
+        rusqlite::Connection::open(story.path()).unwrap().execute("VACUUM INTO ?1", [copy]).unwrap();
+        run(file)
+    });
+    let guard = [("Gatepost-Operator", "guard"), ("Gatepost-Pin", "4711")];
+    let date = jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(day.0)).unwrap();
+    let path = format!("/api/v1/staff/business-days/{date}/statements/{}", party.replace(' ', "%20"));
+    let csv = request(site.address, "GET", &path, &guard, "").unwrap().body;
+    let rows: Vec<Vec<String>> = csv.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect();
+    let names = ["benefit", "campaign", "instance", "operator", "came_lane", "came_at", "left_lane", "left_at"];
+    assert_eq!(rows[0][15..], names, "{csv}");
+    assert!(rows.len() > 1 && rows.iter().all(|row| row.len() == rows[0].len()), "{csv}");
+    rows[1..].to_vec()
+}
+
+fn cafe() -> TillMark {
+    TillMark { merchant: Some("cafe".to_owned()), ..TillMark::default() }
 }
 
 #[test]

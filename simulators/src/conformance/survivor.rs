@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::steps::DAY;
-use super::suite::Till;
+use super::till::Till;
 use super::{Cut, Heard, Options, wire, wire_over};
 
 /// A till that asks, hears nothing, and asks again later.

@@ -2,7 +2,7 @@
 
 use rusqlite::OptionalExtension;
 
-use super::super::journal::genesis;
+use super::super::journal::{Entry as JournalEntry, genesis};
 use super::{ReadError, View, from_json, from_word, unsigned};
 use crate::domain::event::{Answered, EpochReason, MemberId, OpId, Points, TerminalId, TillAnswer, UtcMs};
 use crate::store::tables::{EMERGENCY_BY_CONTACT, EMERGENCY_BY_STAFF, ON};
@@ -174,6 +174,15 @@ impl View<'_> {
     /// How many entries the cloud ledger does not hold yet.
     pub fn unacknowledged(&self) -> Result<u64, ReadError> {
         Ok(self.newest_entry()?.saturating_sub(self.acknowledged()?))
+    }
+
+    /// When the oldest entry was decided that the cloud does not hold; none where it holds all.
+    pub fn oldest_unacknowledged_at(&self) -> Result<Option<UtcMs>, ReadError> {
+        let sql = "SELECT body FROM journal WHERE entry > ?1 ORDER BY entry LIMIT 1";
+        let body = self.tx.prepare_cached(sql)?.query_row([self.acknowledged()?], |row| row.get::<_, Vec<u8>>(0));
+        let body = body.optional()?;
+        body.map(|body| Ok(from_json::<JournalEntry>("journal.body", &String::from_utf8_lossy(&body))?.at_ms))
+            .transpose()
     }
 
     pub(crate) fn newest_entry(&self) -> Result<u64, ReadError> {
