@@ -38,9 +38,11 @@ const MATCHED_LINES: &str = "SELECT count(*) FROM till_book AS book
         AND note.op NOT IN (SELECT subject FROM office_note WHERE kind = 'dispute_settled'))
     AND (what NOT IN ('sale', 'capture') OR sale_points_fen + parking_points_fen =
         coalesce((SELECT sum(face_fen) FROM leg WHERE leg.seq = book.seq AND leg.what <> 'benefit'), 0))
-    AND NOT EXISTS (SELECT 1 FROM (SELECT op, sum(face_fen) AS legs FROM leg
-            WHERE leg.seq = book.seq AND op IS NOT NULL AND what <> 'benefit' GROUP BY op) AS spent
-        WHERE legs IS NOT (SELECT fen FROM points_entry WHERE points_entry.op = spent.op))";
+    AND NOT EXISTS (SELECT 1 FROM leg AS spent
+        WHERE spent.seq = book.seq AND spent.op IS NOT NULL AND spent.what <> 'benefit'
+        AND (SELECT sum(face_fen) FROM leg AS part
+             WHERE part.seq = book.seq AND part.op = spent.op AND part.what <> 'benefit')
+            IS NOT (SELECT fen FROM points_entry WHERE points_entry.op = spent.op))";
 /// Stays that were paid in full, of which nothing was let go and nobody disputes a leg.
 const MATCHED_STAYS: &str = "SELECT count(*) FROM day_item JOIN stay ON stay.stay = day_item.name
     WHERE day = ?1 AND kind = 'stay' AND waived_fen = 0
@@ -55,10 +57,10 @@ const GIVEN_UP: &str = "SELECT terminal || ' ' || key, 0, 1 FROM operation
     WHERE day = ?1 AND answer ->> '$.code' = 'tombstoned' ORDER BY terminal, key";
 /// Points that are still set aside when the day is looked at: for a sale that has not been finished,
 const HELD_AT_TILLS: &str = "SELECT terminal || ' ' || op, hold ->> '$.fen', 1 FROM till_hold
-    WHERE ended IS NULL AND ?1 IS NOT NULL ORDER BY op";
+    WHERE ended IS NULL AND ?1 IS NOT NULL ORDER BY expires_ms, op";
 /// and for a vehicle that has not passed yet.
 const HELD_AT_LANES: &str =
-    "SELECT stay || ' ' || op, fen, 1 FROM hold WHERE state = 'held' AND ?1 IS NOT NULL ORDER BY op";
+    "SELECT stay || ' ' || op, fen, 1 FROM hold WHERE state = 'held' AND ?1 IS NOT NULL ORDER BY stay, op";
 
 /// What a till has not finished, and what it counted and never arrived.
 fn unfinished(tills: &[TillDay]) -> Vec<Exception> {

@@ -11,7 +11,7 @@ use super::journal::Entry;
 use super::reader::tills::Scope;
 use super::tables::{Movement, json, name, one, points_entry, put_into_grants, take_from_grants};
 use super::{Store, benefits, bonuses, codes, counts, escrow, passes, totals};
-use crate::domain::benefit::SaleFacts;
+use crate::domain::benefit::{SaleFacts, asked_at_tills};
 use crate::domain::decide::{Facts, StoredOperation};
 use crate::domain::event::{
     Answered, Booking, BookingKind, BusinessDay, CloudNews, CouponMove, CouponWish, Fen, MemberId, OpId, PaymentVoid,
@@ -177,7 +177,8 @@ pub(super) fn sale_facts(db: &Connection, rules: &Rules, member: &MemberId) -> a
     let (tier, carried) = known.optional()?.unwrap_or_default();
     let (campaigns, campaigns_as_of) = benefits::campaigns(db)?;
     let spent = bonuses::spent(db, rules)?;
-    Ok(SaleFacts { tier, carried, campaigns, campaigns_as_of, spent, ..SaleFacts::default() })
+    let privileges = asked_at_tills(rules, benefits::standing_of(db, member)?.privileges);
+    Ok(SaleFacts { tier, carried, campaigns, campaigns_as_of, spent, privileges, ..SaleFacts::default() })
 }
 
 /// A payment that is given back is paid no more; where nothing is paid any more, no grace runs from it.

@@ -48,7 +48,7 @@ async fn close_before(open: BusinessDay, reader: &Reader, handle: &Handle) -> Re
         match answer.await.map_err(|_| Stopped)? {
             Reply::Staff(Ok(_)) => {}
             // It is looked at again in a while; the log says it once for each look.
-            reply => {
+            reply @ (Reply::Staff(Err(_)) | Reply::Done | Reply::Till(_) | Reply::Ticket(_)) => {
                 warn!(day = day.0, ?reply, "a business day cannot be closed");
                 return Ok(());
             }

@@ -194,7 +194,7 @@ fn what_a_till_counts_otherwise_than_the_box_is_told_with_its_z_slip_and_listed(
     let TillAnswer::Done { done: TillDone::ShiftClosed { totals, stated: said, .. }, .. } = &answer else {
         panic!("{answer:?}")
     };
-    assert_eq!(said.unwrap().differences(totals), [("sales", 1), ("money_fen", -50), ("wallet_fen", -50)]);
+    assert_eq!(said.as_ref().unwrap().differences(totals), [("sales", 1), ("money_fen", -50), ("wallet_fen", -50)]);
     story.ask("z-2", TillWish::CloseShift { shift: 2, stated: None });
     let report = close(&mut story);
     let listed: Vec<_> = report.exceptions.iter().map(|e| (e.state, e.about.as_str(), e.fen.0, e.count)).collect();

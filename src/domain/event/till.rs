@@ -189,7 +189,7 @@ pub enum TillDone {
         totals: Totals,
         /// What the till says that it did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        stated: Option<Stated>,
+        stated: Option<Box<Stated>>,
     },
 }
 

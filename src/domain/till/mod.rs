@@ -175,7 +175,7 @@ fn close_shift(
     }
     let (terminal, day, totals) = (terminal.clone(), facts.day, facts.tills.totals);
     decision.records.push(Record::ShiftClosed(ShiftEnd { terminal, shift, day, totals, stated }));
-    Ok(TillDone::ShiftClosed { shift, day, totals, stated })
+    Ok(TillDone::ShiftClosed { shift, day, totals, stated: stated.map(Box::new) })
 }
 
 /// A purse with points in it that are free again.

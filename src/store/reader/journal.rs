@@ -1,8 +1,9 @@
 //! The journal as others need it: its head, its tail for the upload, what the cloud already holds, stored answers.
 
 use rusqlite::OptionalExtension;
+use serde::Deserialize;
 
-use super::super::journal::{Entry as JournalEntry, genesis};
+use super::super::journal::genesis;
 use super::{ReadError, View, from_json, from_word, unsigned};
 use crate::domain::event::{Answered, EpochReason, MemberId, OpId, Points, TerminalId, TillAnswer, UtcMs};
 use crate::store::tables::{EMERGENCY_BY_CONTACT, EMERGENCY_BY_STAFF, ON};
@@ -178,11 +179,15 @@ impl View<'_> {
 
     /// When the oldest entry was decided that the cloud does not hold; none where it holds all.
     pub fn oldest_unacknowledged_at(&self) -> Result<Option<UtcMs>, ReadError> {
+        #[derive(Deserialize)]
+        struct Decided {
+            at_ms: UtcMs,
+        }
         let sql = "SELECT body FROM journal WHERE entry > ?1 ORDER BY entry LIMIT 1";
         let body = self.tx.prepare_cached(sql)?.query_row([self.acknowledged()?], |row| row.get::<_, Vec<u8>>(0));
-        let body = body.optional()?;
-        body.map(|body| Ok(from_json::<JournalEntry>("journal.body", &String::from_utf8_lossy(&body))?.at_ms))
-            .transpose()
+        let Some(body) = body.optional()? else { return Ok(None) };
+        let decided: Decided = from_json("journal.body", &String::from_utf8_lossy(&body))?;
+        Ok(Some(decided.at_ms))
     }
 
     pub(crate) fn newest_entry(&self) -> Result<u64, ReadError> {
