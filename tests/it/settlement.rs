@@ -264,7 +264,7 @@ fn a_statement_names_rule_cashier_lane_and_time_of_each_leg() {
     let (mut story, _) = lunch_at_the_exit();
     story.drive_through("out");
     let mut day = today(&story);
-    let parking = rows_of(&story, day, "Noodle bar");
+    let parking = rows_of(&story, &crate::benefits::rules(), day, "Noodle bar");
     let (came, left) = (&parking[0][20..21], &parking[0][22..23]);
     assert_eq!((parking[0][15].as_str(), parking[0][19].as_str(), parking[0][21].as_str()), ("lunch", "in", "out"));
     assert!(came[0] < left[0] && left[0].ends_with("+08:00"), "{parking:?}");
@@ -272,15 +272,16 @@ fn a_statement_names_rule_cashier_lane_and_time_of_each_leg() {
     story.ask_as("o-1", cafe(), TillWish::OpenShift { operator: Some("chen".to_owned()) });
     applied(story.commit(sale("k-1", 700)).1);
     day = today(&story);
-    let spends = rows_of(&story, day, "M017");
+    let spends = rows_of(&story, include_str!("../../systemd/rules.toml"), day, "M017");
     assert_eq!((spends[0][15].as_str(), spends[0][18].as_str(), spends[0][19].as_str()), ("", "chen", ""));
 }
 
 /// The statement of a party as a box over this story's ledger gives it: a row of cells for each leg.
-fn rows_of(story: &Story, day: BusinessDay, party: &str) -> Vec<Vec<String>> {
+fn rows_of(story: &Story, rules: &str, day: BusinessDay, party: &str) -> Vec<Vec<String>> {
     let site = Site::start_by(crate::till_lines::LANE, |file, folder| {
         let copy = folder.join("ledger.db").display().to_string();
         rusqlite::Connection::open(story.path()).unwrap().execute("VACUUM INTO ?1", [copy]).unwrap();
+        std::fs::write(folder.join("rules.toml"), rules).unwrap();
         run(file)
     });
     let guard = [("Gatepost-Operator", "guard"), ("Gatepost-Pin", "4711")];
