@@ -1,9 +1,11 @@
 //! The settings file: what a site is made of, with a default for everything that can have one.
 
+mod days;
 mod people;
 mod signs;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,8 @@ use crate::profile::Catalogue;
 use crate::profile::mistake::{Mistake, Source};
 use crate::sync::CloudConfig;
 use crate::tills::{MOST_REQUESTS_PER_S, Merchant, Operator, Scanner, Terminal, TillLine};
+pub use tls::Tls;
+
 use people::{code_keys, people};
 
 /// The settings as they are written.
@@ -91,6 +95,8 @@ struct SiteConfig {
     plate_formats: Vec<Spanned<String>>,
     /// When a business day begins, such as `04:00`.
     day_begins: Spanned<String>,
+    /// When the box closes the business days that are over, such as `06:00`; not given: staff close them.
+    day_closes: Option<Spanned<String>>,
 }
 
 /// `[ledger]`: the file that holds the journal.
@@ -110,6 +116,12 @@ struct HttpConfig {
     listen: SocketAddr,
     /// How many requests a second one till may make.
     till_requests_per_s: Spanned<u32>,
+    /// Address and port of the same over TLS, with the two files below.
+    tls_listen: Option<Spanned<SocketAddr>>,
+    /// The certificate, and those that signed it, in PEM.
+    certificate: Option<Spanned<PathBuf>>,
+    /// Its private key in PEM.
+    key: Option<Spanned<PathBuf>>,
 }
 
 /// `[rules]`: tariff and points.
@@ -174,6 +186,7 @@ impl Default for SiteConfig {
             timezone: Spanned::new(0..0, "Asia/Shanghai".to_owned()),
             plate_formats: Vec::new(),
             day_begins: Spanned::new(0..0, "04:00".to_owned()),
+            day_closes: None,
         }
     }
 }
@@ -189,6 +202,9 @@ impl Default for HttpConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             till_requests_per_s: Spanned::new(0..0, MOST_REQUESTS_PER_S),
+            tls_listen: None,
+            certificate: None,
+            key: None,
         }
     }
 }
@@ -206,6 +222,8 @@ pub struct Settings {
     pub plate_formats: Vec<Format>,
     /// The minute of the day at which a business day begins.
     pub day_begins_min: u16,
+    /// The minute of the day at which the box closes the days that are over; none: staff alone close them.
+    pub day_closes_min: Option<u16>,
     /// Where the ledger is.
     pub ledger: PathBuf,
     /// Where the file is that remembers how far the journal has been, if the site has one.
@@ -214,6 +232,8 @@ pub struct Settings {
     pub key_file: PathBuf,
     /// Where the page and the tills' interface listen.
     pub listen: SocketAddr,
+    /// Where they listen over TLS besides.
+    pub tls: Option<Tls>,
     /// How many requests a second one till may make.
     pub till_requests_per_s: u32,
     /// The settings file itself.
@@ -286,14 +306,11 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
         mistakes.push(source.mistake(file.site.timezone.span(), error.to_string(), allowed));
         jiff::tz::TimeZone::UTC
     });
-    let day_begins_min = minute_of(file.site.day_begins.get_ref()).unwrap_or_else(|| {
-        let wrong = format!("{:?} is no time of the night", file.site.day_begins.get_ref());
-        mistakes.push(source.mistake(file.site.day_begins.span(), wrong, "00:00 to 11:59"));
-        0
-    });
+    let (day_begins_min, day_closes_min) = days::minutes(&file.site, &source, &mut mistakes);
     if *file.http.till_requests_per_s.get_ref() == 0 {
         mistakes.push(source.mistake(file.http.till_requests_per_s.span(), "0 requests a second", "1 or more"));
     }
+    let tls = tls::of(path, &file.http, &source, &mut mistakes);
     let rules = read_rules(path, &source, &file.rules).unwrap_or_else(|mistake| {
         mistakes.push(mistake);
         String::new()
@@ -319,11 +336,13 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             zone,
             plate_formats,
             day_begins_min,
+            day_closes_min,
             key_file: key_file(&file.ledger.file, file.cloud.as_ref()),
             devices: devices.remembering_in(file.ledger.file.with_extension("told.toml")),
             ledger: file.ledger.file,
             witness: file.ledger.witness,
             listen: file.http.listen,
+            tls,
             till_requests_per_s: *file.http.till_requests_per_s.get_ref(),
             path: path.to_owned(),
             rules,
@@ -354,17 +373,6 @@ pub fn hatch_of(ledger: &Path) -> PathBuf {
 fn key_file(ledger: &Path, cloud: Option<&CloudConfig>) -> PathBuf {
     let beside = || ledger.with_extension("key");
     cloud.and_then(|cloud| cloud.key_file.clone()).unwrap_or_else(beside)
-}
-
-/// A time of the first half of the day as its minute: a business day is named after the day on which it begins.
-fn minute_of(text: &str) -> Option<u16> {
-    let (hour, minute) = text.split_once(':')?;
-    let is_two = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_two(hour) || !is_two(minute) {
-        return None;
-    }
-    let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
-    (hour < 12 && minute < 60).then_some(hour * 60 + minute)
 }
 
 const NAME_ALLOWED: &str = "1 to 40 letters, digits, hyphens and underscores";

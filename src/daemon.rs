@@ -1,5 +1,7 @@
 //! The daemon: opens the ledger, introduces the rooms to each other, and runs until it is told to stop.
 
+mod tls;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -152,6 +154,16 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
         info!("new rules come into force by two persons only");
     } else {
         tokio::spawn(keep_rules(path, settings.rules.clone(), rooms.clock.clone(), rooms.handle.clone()));
+    }
+    if let Some(tls) = &settings.tls {
+        let door = tls::Door::open(tls).await?;
+        info!("tills are heard over TLS address={}", door.address());
+        let app = app.clone();
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(door, app).await {
+                error!("the page over TLS stopped: {error}");
+            }
+        });
     }
     tokio::spawn(async move {
         if let Err(error) = axum::serve(no_delay(listener), app).await {
@@ -374,6 +386,7 @@ impl Rooms {
             zone: settings.zone.clone(),
             cloud_is_up: Arc::clone(&self.cloud_is_up),
             reject: Arc::new(move |code| reject.rejected("tills", code)),
+            open_from: self.open_from(settings),
             answer_timeout: tills::ANSWER_TIMEOUT,
             most_requests_per_s: settings.till_requests_per_s,
             read_rules: read_rules(settings.path.clone()),
@@ -398,6 +411,15 @@ impl Rooms {
             .merge(console::router(console))
             .route("/metrics", get(async move || (text, exposing(&reader, &metrics).await.text())))
             .route("/metrics/plate-to-raise.json", get(async move || axum::Json(samples.latency_samples_us())))
+    }
+
+    /// The first business day that is not to be closed yet, where the settings say when the box closes days.
+    fn open_from(&self, settings: &Settings) -> Option<tills::OpenFrom> {
+        let (clock, zone, closes_min) = (self.clock.clone(), settings.zone.clone(), settings.day_closes_min?);
+        Some(Arc::new(move || {
+            let now = clock.now();
+            now.trusted.then(|| site::business_day(&zone, closes_min, now.utc))
+        }))
     }
 
     fn lists(&self, settings: &Settings, book: &RulesBook) -> devices::lists::Settings {

@@ -13,6 +13,15 @@ fn every_mistake_has_a_place_and_says_what_is_allowed() {
         ":8:1: unknown field `nmae` (did you mean `name`?); allowed: `name`, `timezone`, `plate_formats`, `day_begins`",
     );
     check("name = \"Harbour Mall\"", "day_begins = \"4 am\"", ":8:14: \"4 am\" is no time of the night");
+    check("name = \"Harbour Mall\"", "day_closes = \"4 am\"", ":8:14: \"4 am\" is no time of the night");
+    let tls = "[http]\ntls_listen = \"127.0.0.1:8443\"\n";
+    check(
+        "[site]\n",
+        &format!("{tls}[site]\n"),
+        "TLS needs an address, a certificate and its key; allowed: tls_listen, ",
+    );
+    let early = ":8:14: a day cannot be closed before it is over; allowed: 04:00 to 11:59";
+    check("name = \"Harbour Mall\"", "day_closes = \"03:59\"", early);
     check("name = \"Harbour Mall\"", "timezone = \"Mars/Base\"", ":8:12: ");
     check("name = \"Harbour Mall\"", "plate_formats = [\"AA-99\"]", ":8:18: the format \"AA-99\"; allowed are 5 to 9");
     check("file = \"../systemd/rules.toml\"", "file = \"no.toml\"", "no.toml cannot be read");

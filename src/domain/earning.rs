@@ -38,7 +38,8 @@ pub(super) fn earn(
 ) -> Written {
     let Some(member) = commit.member.as_ref().filter(|_| earns(commit, facts, now)) else { return Written::default() };
     let at = commit.occurred.unwrap_or(now.utc);
-    let sale = SaleFacts { at, trusted: now.trusted, coupon, ..facts.tills.earning.clone() };
+    let merchant = Some(commit.mark.merchant.clone().unwrap_or_else(|| commit.terminal.0.clone()));
+    let sale = SaleFacts { at, trusted: now.trusted, coupon, merchant, ..facts.tills.earning.clone() };
     let earned = sale_earns(&facts.rules, member, fen, &sale);
     let mut bring = |decision: &mut Decision, op: &OpId, points: Points, bonus: Option<&str>| {
         let coupon = sale.coupon.as_ref().filter(|coupon| bonus == Some(&coupon.kind));

@@ -13,6 +13,7 @@ mod file;
 mod inside;
 pub mod journal;
 mod members;
+mod mismatch;
 mod office;
 mod passes;
 #[cfg(test)]

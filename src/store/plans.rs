@@ -41,6 +41,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("escrow.rs", include_str!("escrow.rs")),
     ("facts.rs", include_str!("facts.rs")),
     ("inside.rs", include_str!("inside.rs")),
+    ("mismatch.rs", include_str!("mismatch.rs")),
     ("settlement.rs", include_str!("settlement.rs")),
     ("tables.rs", include_str!("tables.rs")),
     ("tills.rs", include_str!("tills.rs")),

@@ -294,6 +294,7 @@ CREATE INDEX operation_by_number ON operation (terminal, shift, number) WHERE nu
 CREATE INDEX operation_by_day ON operation (day, terminal, number) WHERE number IS NOT NULL;
 
 CREATE INDEX operation_by_entry ON operation (seq);
+CREATE INDEX operation_given_up ON operation (day) WHERE answer ->> '$.code' = 'tombstoned';
 
 -- Answers that are kept in the journal alone: the first half of SHA-256 over terminal, newline, key; and the entry.
 CREATE TABLE operation_past (
@@ -374,6 +375,8 @@ CREATE TABLE leg (
     points    INTEGER NOT NULL CHECK (points >= 0),
     face_fen  INTEGER NOT NULL CHECK (face_fen >= 0),
     fen       INTEGER NOT NULL CHECK (fen BETWEEN 0 AND face_fen),
+    -- What of the rules it is for, as JSON; none for points.
+    rule      TEXT,
     PRIMARY KEY (seq, n)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX leg_by_day ON leg (day, payer, acceptor);

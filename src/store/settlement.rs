@@ -6,14 +6,16 @@ use super::facts::parse;
 use super::reader::tills::Scope;
 use super::tables::{json, name, one};
 use super::word::Word;
-use super::{Store, office, tills, totals};
+use super::{Store, mismatch, office, tills, totals};
 use crate::domain::benefit::UNFUNDED;
 use crate::domain::decide::Facts;
-use crate::domain::event::{BusinessDay, Fen, GrantId, JournalHead, LaneId, OpId, Points, Shop, StayId, TerminalId};
+use crate::domain::event::{
+    BusinessDay, Fen, GrantId, JournalHead, LaneId, OpId, Points, Shop, StayId, TerminalId, UtcMs,
+};
 use crate::domain::points::Lot;
 use crate::domain::settlement::{
-    ANSWERS_KEPT_DAYS, Closed, Closing, EXCEPTIONS_MAX, Exception, Leg, LegKind, Mismatch, Owed, Posting, Report,
-    StaySums, TillDay,
+    ANSWERS_KEPT_DAYS, Closed, Closing, Cost, EXCEPTIONS_MAX, Leg, LegKind, Owed, Posting, Report, Rule, StaySums,
+    TillDay,
 };
 
 /// A whole, in basis points.
@@ -112,8 +114,8 @@ fn write_leg(db: &Connection, (seq, n): (u64, u32), day: BusinessDay, leg: &Leg,
     };
     let rate = lot.settle_bps.map_or(WHOLE_BPS, |bps| i64::from(bps).min(WHOLE_BPS));
     let fen = i64::try_from(i128::from(*face) * i128::from(rate) / i128::from(WHOLE_BPS))?;
-    let sql = "INSERT INTO leg (seq, n, day, what, op, stay, payer, acceptor, lot, points, face_fen, fen)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    let sql = "INSERT INTO leg (seq, n, day, what, op, stay, payer, acceptor, lot, points, face_fen, fen, rule)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let values = params![
         seq,
         n,
@@ -126,7 +128,8 @@ fn write_leg(db: &Connection, (seq, n): (u64, u32), day: BusinessDay, leg: &Leg,
         lot.id,
         points,
         face,
-        fen
+        fen,
+        leg.rule.as_ref().map(json).transpose()?
     ];
     one(db, sql, values)
 }
@@ -155,18 +158,24 @@ pub(super) fn last_closed(db: &Connection) -> rusqlite::Result<Option<BusinessDa
         .query_row((), |row| Ok(row.get::<_, Option<i32>>(0)?.map(BusinessDay)))
 }
 
-/// Looks up what closing a day needs.
-pub(super) fn look_up(store: &Store, facts: &mut Facts, closing: &Closing) -> anyhow::Result<()> {
-    let last = store.closed_day;
+/// The oldest day after `last` that has anything in it.
+pub(super) fn oldest_open(db: &Connection, last: Option<BusinessDay>) -> rusqlite::Result<Option<BusinessDay>> {
     let sql = "SELECT min(day) FROM (SELECT min(day) AS day FROM till_book WHERE day > ?1
                UNION ALL SELECT min(day) FROM leg WHERE day > ?1
                UNION ALL SELECT min(day) FROM voucher_use WHERE day > ?1
+               UNION ALL SELECT min(day) FROM shift WHERE day > ?1
                UNION ALL SELECT min(day) FROM day_item WHERE day > ?1)";
     let after = last.map_or(i32::MIN, |last| last.0);
-    let oldest: Option<i32> = store.db.prepare_cached(sql)?.query_row([after], |row| row.get(0))?;
+    let oldest: Option<i32> = db.prepare_cached(sql)?.query_row([after], |row| row.get(0))?;
+    Ok(oldest.map(BusinessDay))
+}
+
+/// Looks up what closing a day needs.
+pub(super) fn look_up(store: &Store, facts: &mut Facts, closing: &Closing) -> anyhow::Result<()> {
+    let last = store.closed_day;
     let head = JournalHead { epoch: store.epoch, seq: facts.ids.seq.saturating_sub(1), head: hex::encode(store.head) };
     facts.tills.closing.last = last;
-    facts.tills.closing.oldest = oldest.map(BusinessDay);
+    facts.tills.closing.oldest = oldest_open(&store.db, last)?;
     let kept_from = closing.day.0.saturating_sub(ANSWERS_KEPT_DAYS);
     facts.tills.closing.forgets = tills::may_be_forgotten(&store.db, BusinessDay(kept_from), store.acknowledged)?;
     facts.tills.closing.report = Report { head, ..report(&store.db, closing.day)? };
@@ -176,26 +185,22 @@ pub(super) fn look_up(store: &Store, facts: &mut Facts, closing: &Closing) -> an
 /// What a day has come to. Of one that is not over it is what it has come to so far.
 pub(super) fn report(db: &Connection, day: BusinessDay) -> rusqlite::Result<Report> {
     let (tills, owed, stays) = (till_days(db, day)?, owed(db, day)?, stay_sums(db, day)?);
-    let mut exceptions = unfinished(&tills);
-    exceptions.extend(differences(db, day)?);
-    exceptions.extend(listed(db, day, STRANGERS, Mismatch::LaneOnly)?);
-    exceptions.extend(listed(db, day, UNMATCHED, Mismatch::LaneOnly)?);
-    exceptions.extend(listed(db, day, WAIVED, Mismatch::WrittenOff)?);
-    exceptions.extend(listed(db, day, LATE, Mismatch::TimeDiff)?);
-    exceptions.extend(listed(db, day, DUPLICATES, Mismatch::Duplicate)?);
-    exceptions.extend(listed(db, day, DISPUTED, Mismatch::Disputed)?);
-    let vouchers = office::vouchers_keyed(db, day)?;
-    let all = count(db, "SELECT count(*) FROM till_book WHERE day = ?1", day)?
-        + count(db, "SELECT count(*) FROM day_item WHERE day = ?1 AND kind = 'stay'", day)?;
-    let different = exceptions.iter().filter(|found| found.state == Mismatch::AmountDiff).count() as u64;
+    let costs = costs(db, day)?;
+    let (vouchers, matched) = (office::vouchers_keyed(db, day)?, mismatch::matched(db, day)?);
+    let mut exceptions = mismatch::listed(db, day, &tills)?;
     let more_exceptions = exceptions.len().saturating_sub(EXCEPTIONS_MAX) as u64;
     exceptions.truncate(EXCEPTIONS_MAX);
-    let matched = all.saturating_sub(different);
-    Ok(Report { tills, owed, stays, matched, exceptions, more_exceptions, vouchers, head: JournalHead::default() })
-}
-
-fn count(db: &Connection, sql: &str, day: BusinessDay) -> rusqlite::Result<u64> {
-    db.prepare_cached(sql)?.query_row([day.0], |row| row.get(0))
+    Ok(Report {
+        tills,
+        owed,
+        costs,
+        stays,
+        matched,
+        exceptions,
+        more_exceptions,
+        vouchers,
+        head: JournalHead::default(),
+    })
 }
 
 fn till_days(db: &Connection, day: BusinessDay) -> rusqlite::Result<Vec<TillDay>> {
@@ -231,6 +236,20 @@ fn owed(db: &Connection, day: BusinessDay) -> rusqlite::Result<Vec<Owed>> {
     db.prepare_cached(sql)?.query_map([day.0], owed)?.collect()
 }
 
+/// What each party paid for what.
+fn costs(db: &Connection, day: BusinessDay) -> rusqlite::Result<Vec<Cost>> {
+    let sql = "SELECT payer, rule ->> '$.benefit' AS benefit, rule ->> '$.campaign' AS campaign, count(*),
+               sum(face_fen * way), sum(fen * way)
+               FROM (SELECT *, CASE what WHEN 'undone' THEN -1 ELSE 1 END AS way FROM leg WHERE day = ?1)
+               GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
+    let cost = |row: &Row<'_>| {
+        let (face_fen, fen) = (Fen(row.get(4)?), Fen(row.get(5)?));
+        let (payer, benefit, campaign) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Cost { payer, benefit, campaign, count: row.get(3)?, face_fen, fen })
+    };
+    db.prepare_cached(sql)?.query_map([day.0], cost)?.collect()
+}
+
 fn stay_sums(db: &Connection, day: BusinessDay) -> rusqlite::Result<StaySums> {
     let sql = "SELECT count(*), coalesce(sum(fee_fen), 0), coalesce(sum(paid_fen), 0), coalesce(sum(waived_fen), 0),
                coalesce(sum(owed_fen), 0),
@@ -250,74 +269,6 @@ fn stay_sums(db: &Connection, day: BusinessDay) -> rusqlite::Result<StaySums> {
             benefit_fen: Fen(row.get(6)?),
         })
     })
-}
-
-/// What a till has not finished, and what it counted and never arrived.
-fn unfinished(tills: &[TillDay]) -> Vec<Exception> {
-    let found = |state, till: &TillDay, count| {
-        let about = till.terminal.0.clone();
-        (count > 0).then_some(Exception { state, about, fen: Fen(0), count })
-    };
-    let of = |till: &TillDay| {
-        let TillDay { totals, open_shifts, .. } = till;
-        [
-            found(Mismatch::TillOnly, till, totals.missing_numbers),
-            found(Mismatch::BoxOnly, till, totals.open_holds + open_shifts),
-        ]
-    };
-    tills.iter().flat_map(of).flatten().collect()
-}
-
-/// Stays whose money does not add up to their fee, entries whose lines of the books and legs differ, and spends whose
-/// legs are not what the points paid.
-fn differences(db: &Connection, day: BusinessDay) -> rusqlite::Result<Vec<Exception>> {
-    let mut found = listed(db, day, UNBALANCED_STAYS, Mismatch::AmountDiff)?;
-    found.extend(listed(db, day, UNBALANCED_LINES, Mismatch::AmountDiff)?);
-    found.extend(listed(db, day, UNBALANCED_SPENDS, Mismatch::AmountDiff)?);
-    Ok(found)
-}
-
-/// What a vehicle's stay was paid, let go and left owing, against its fee. More than the fee is not wrong: a fee may
-/// have become less after it was paid.
-const UNBALANCED_STAYS: &str = "SELECT stay, missing, 1 FROM (
-    SELECT stay.stay AS stay, coalesce(fee_fen, 0) - paid_fen - waived_fen - owed_fen
-        - coalesce((SELECT sum(spent.fen) FROM points_entry spent JOIN hold ON hold.op = spent.op
-                    WHERE spent.stay = stay.stay AND spent.kind = 'spent'), 0) AS missing
-    FROM day_item JOIN stay ON stay.stay = day_item.name WHERE day = ?1 AND kind = 'stay') WHERE missing > 0";
-/// What the tills' books say that points paid, against the legs of the same entry. What goes back is not looked at here:
-/// its money and its points are rounded each for itself.
-const UNBALANCED_LINES: &str = "SELECT op, booked - legs, 1 FROM (
-    SELECT op, sale_points_fen + parking_points_fen AS booked,
-        coalesce((SELECT sum(face_fen) FROM leg WHERE leg.seq = till_book.seq AND leg.what <> 'benefit'), 0) AS legs
-    FROM till_book WHERE day = ?1 AND what IN ('sale', 'capture')) WHERE booked <> legs";
-/// What the points' ledger says, against the legs.
-const UNBALANCED_SPENDS: &str = "SELECT op, paid - legs, 1 FROM (
-    SELECT leg.op AS op, sum(face_fen) AS legs, (SELECT fen FROM points_entry WHERE points_entry.op = leg.op) AS paid
-    FROM leg WHERE day = ?1 AND leg.op IS NOT NULL AND leg.what <> 'benefit' GROUP BY leg.op) WHERE paid IS NOT legs";
-const STRANGERS: &str =
-    "SELECT name, 0, count(*) FROM day_item WHERE day = ?1 AND kind = 'stranger' GROUP BY name ORDER BY name";
-const WAIVED: &str = "SELECT stay, waived_fen, 1 FROM day_item JOIN stay ON stay.stay = day_item.name
-    WHERE day = ?1 AND kind = 'stay' AND waived_fen > 0 ORDER BY stay";
-
-const LATE: &str =
-    "SELECT op, sale_fen, 1 FROM till_book WHERE day = ?1 AND line ->> '$.late_ms' IS NOT NULL ORDER BY seq";
-const DUPLICATES: &str =
-    "SELECT op, sale_fen, 1 FROM till_book WHERE day = ?1 AND line ->> '$.duplicate_of' IS NOT NULL ORDER BY seq";
-/// Paper that people took and no stay is known for, or whose stay came to nothing.
-const UNMATCHED: &str = "SELECT 'voucher ' || number, voucher_use.fen, 1 FROM voucher_use LEFT JOIN stay USING (stay)
-    WHERE day = ?1 AND (how = 'unmatched' OR how = 'given' AND state = 'void') ORDER BY number";
-/// Disputes about a day's entries that nobody has settled.
-const DISPUTED: &str = "SELECT note.op, coalesce(sum(leg.fen), 0), 1 FROM office_note AS note
-    JOIN leg ON leg.seq = CAST(note.subject AS INTEGER) AND note.note ->> '$.note.party' IN (leg.payer, leg.acceptor)
-    WHERE note.kind = 'dispute_opened' AND leg.day = ?1
-    AND note.op NOT IN (SELECT subject FROM office_note WHERE kind = 'dispute_settled') GROUP BY note.op ORDER BY note.op";
-
-fn listed(db: &Connection, day: BusinessDay, sql: &str, state: Mismatch) -> rusqlite::Result<Vec<Exception>> {
-    let exception = |row: &Row<'_>| {
-        let fen = Fen(row.get::<_, Option<i64>>(1)?.unwrap_or(0));
-        Ok(Exception { state, about: row.get(0)?, fen, count: row.get(2)? })
-    };
-    db.prepare_cached(sql)?.query_map([day.0], exception)?.collect()
 }
 
 /// A leg with what proves it.
@@ -351,6 +302,20 @@ pub struct Evidence {
     pub face_fen: Fen,
     /// What is owed for it.
     pub fen: Fen,
+    /// What of the rules it is for; none for points.
+    pub rule: Option<Rule>,
+    /// Whose shift it was at the till, where the cashier said.
+    pub operator: Option<String>,
+    /// Where and when the vehicle came in, by which its pictures are named.
+    pub came: Option<(String, UtcMs)>,
+    /// Where and when it left.
+    pub left: Option<(String, UtcMs)>,
+}
+
+/// A lane and a time beside it.
+fn place(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<(String, UtcMs)>> {
+    let (lane, ms): (Option<String>, Option<i64>) = (row.get(at)?, row.get(at + 1)?);
+    Ok(lane.zip(ms.map(UtcMs)))
 }
 
 /// The legs of a day in which a party pays or is paid, in the order of the journal.
@@ -359,12 +324,16 @@ pub(super) fn statement(db: &Connection, day: BusinessDay, party: &str) -> rusql
         "SELECT leg.seq, hex(journal.head), what, leg.op, leg.stay, book.receipt, book.terminal, lot, payer, acceptor,
                points, face_fen, fen, coalesce(book.shop, taken.shop,
                    (SELECT shop FROM validation WHERE validation.stay = leg.stay AND merchant = payer
-                    AND shop IS NOT NULL LIMIT 1))
+                    AND shop IS NOT NULL LIMIT 1)),
+               rule, (SELECT operator FROM shift WHERE shift.terminal = coalesce(book.terminal, taken.terminal)
+                      AND shift.shift = coalesce(book.shift, taken.shift)),
+               visit.entry_lane, visit.entry_ms, visit.exit_lane, visit.exit_ms
                FROM leg JOIN journal ON journal.entry = leg.seq
-               LEFT JOIN (SELECT seq, terminal, line ->> '$.receipt' AS receipt, line -> '$.shop' AS shop
+               LEFT JOIN (SELECT seq, terminal, shift, line ->> '$.receipt' AS receipt, line -> '$.shop' AS shop
                           FROM till_book WHERE day = ?1) book ON book.seq = leg.seq
-               LEFT JOIN (SELECT seq, line -> '$.shop' AS shop FROM coupon_use WHERE day = ?1) taken
+               LEFT JOIN (SELECT seq, terminal, shift, line -> '$.shop' AS shop FROM coupon_use WHERE day = ?1) taken
                           ON taken.seq = leg.seq
+               LEFT JOIN stay AS visit ON visit.stay = leg.stay
                WHERE day = ?1 AND (payer = ?2 OR acceptor = ?2) ORDER BY leg.seq, leg.n";
     let evidence = |row: &Row<'_>| {
         let Word(what) = row.get(2)?;
@@ -385,13 +354,17 @@ pub(super) fn statement(db: &Connection, day: BusinessDay, party: &str) -> rusql
             fen: Fen(way * row.get::<_, i64>(12)?),
             // What cannot be read any more is left out: the leg is what is owed.
             shop: row.get::<_, Option<String>>(13)?.and_then(|text| parse(&text).ok()),
+            rule: row.get::<_, Option<String>>(14)?.and_then(|text| parse(&text).ok()),
+            operator: row.get(15)?,
+            came: place(row, 16)?,
+            left: place(row, 18)?,
         })
     };
     db.prepare_cached(sql)?.query_map(params![day.0, party], evidence)?.collect()
 }
 
-/// Who closed a day, and what it came to, as JSON; none where it is not closed.
-pub(super) fn closed(db: &Connection, day: BusinessDay) -> rusqlite::Result<Option<(String, String)>> {
-    let sql = "SELECT closed_by, report FROM day_close WHERE day = ?1";
-    db.prepare_cached(sql)?.query_row([day.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+/// Who closed a day, what it came to, as JSON, and the entry that closed it; none where it is not closed.
+pub(super) fn closed(db: &Connection, day: BusinessDay) -> rusqlite::Result<Option<(String, String, u64)>> {
+    let sql = "SELECT closed_by, report, seq FROM day_close WHERE day = ?1";
+    db.prepare_cached(sql)?.query_row([day.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::benefits::CouponUseOf;
@@ -10,12 +11,12 @@ use super::journal::Entry;
 use super::reader::tills::Scope;
 use super::tables::{Movement, json, name, one, points_entry, put_into_grants, take_from_grants};
 use super::{Store, benefits, bonuses, codes, counts, escrow, passes, totals, ways};
-use crate::domain::benefit::SaleFacts;
+use crate::domain::benefit::{SaleFacts, asked_at_tills};
 use crate::domain::decide::{Facts, StoredOperation};
 use crate::domain::event::{
     Answered, Booking, BookingKind, BusinessDay, CloudNews, CouponMove, CouponWish, Fen, MemberId, OpId, PaymentVoid,
-    Points, Record, Sale, ShiftEnd, ShiftStart, StayId, TakenBack, TerminalId, TillAct, TillAnswer, TillDone, TillHold,
-    TillWish,
+    Points, Record, Sale, ShiftEnd, ShiftStart, Stated, StayId, TakenBack, TerminalId, TillAct, TillAnswer, TillDone,
+    TillHold, TillWish, Totals,
 };
 use crate::domain::points;
 use crate::domain::rules::Rules;
@@ -177,7 +178,8 @@ pub(super) fn sale_facts(db: &Connection, rules: &Rules, member: &MemberId) -> a
     let (campaigns, campaigns_as_of) = benefits::campaigns(db)?;
     let spent = bonuses::spent(db, rules)?;
     let tier_as_of = rules.benefits.tiers.max_age_hours.map_or(Ok(None), |_| benefits::heard(db))?;
-    Ok(SaleFacts { tier, tier_as_of, carried, campaigns, campaigns_as_of, spent, ..SaleFacts::default() })
+    let privileges = asked_at_tills(rules, benefits::standing_of(db, member)?.privileges);
+    Ok(SaleFacts { tier, tier_as_of, carried, campaigns, campaigns_as_of, spent, privileges, ..SaleFacts::default() })
 }
 
 /// A payment that is given back is paid no more; where nothing is paid any more, no grace runs from it.
@@ -218,7 +220,17 @@ fn begin_shift(
 fn close_shift(db: &Connection, seq: u64, end: &ShiftEnd) -> anyhow::Result<()> {
     begin_shift(db, seq, &end.terminal, end.shift, end.day.0, None)?;
     let sql = "UPDATE shift SET closed_seq = ?3, totals = ?4 WHERE terminal = ?1 AND shift = ?2 AND closed_seq IS NULL";
-    one(db, sql, params![end.terminal.as_str(), end.shift, seq, json(&end.totals)?])
+    let totals = ClosedTotals { totals: end.totals, stated: end.stated };
+    one(db, sql, params![end.terminal.as_str(), end.shift, seq, json(&totals)?])
+}
+
+/// What a closed shift came to, and beside it what its till says.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ClosedTotals {
+    #[serde(flatten)]
+    pub(super) totals: Totals,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) stated: Option<Stated>,
 }
 
 /// Looks up what deciding a till's request needs.
@@ -253,7 +265,7 @@ pub(super) fn look_up_act(store: &Store, facts: &mut Facts, act: &TillAct) -> an
             Ok(())
         }
         TillWish::OpenShift { .. } | TillWish::Report(_) => Ok(()),
-        TillWish::CloseShift { shift } => {
+        TillWish::CloseShift { shift, .. } => {
             facts.tills.totals = totals::of(&store.db, &Scope::Shift(act.terminal.clone(), *shift))?;
             Ok(())
         }

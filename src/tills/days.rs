@@ -12,42 +12,66 @@ use serde_json::{Value, json};
 
 use super::body::Body;
 use super::problem::Problem;
+use super::slip::{DaySlip, Wanted, day_slip};
 use super::staff::{Answer, Given};
-use super::{Tills, date, day_of};
-use crate::domain::event::{BusinessDay, Fen, Input, JournalHead};
-use crate::domain::settlement::{Closing, LegKind, Report};
+use super::{Tills, date, day_of, local_time};
+use crate::domain::event::{BusinessDay, Fen, Input, JournalHead, UtcMs};
+use crate::domain::settlement::{Closing, LegKind, Report, Rule};
 use crate::store::reader::journal::Head;
 use crate::store::reader::settlement::Evidence;
 
 /// Longest name of a party.
 const MOST_PARTY_CHARS: usize = 64;
 /// The first line of a statement as CSV.
-const COLUMNS: &str = "entry,head,what,op,stay,terminal,receipt,lot,payer,acceptor,points,face_fen,fen,floor,format";
+const COLUMNS: &str = "entry,head,what,op,stay,terminal,receipt,lot,payer,acceptor,points,face_fen,fen,floor,format,\
+                       benefit,campaign,instance,operator,came_lane,came_at,left_lane,left_at";
 
 /// How a statement is wanted.
 #[derive(Debug, Deserialize)]
-pub(super) struct Wanted {
+pub(super) struct Form {
     format: Option<String>,
 }
 
-/// `GET /staff/business-days/{day}`.
-pub(super) async fn look(State(tills): State<Arc<Tills>>, Path(day): Path<String>, headers: HeaderMap) -> Answer {
+/// How a day is wanted: as data where no format is named, else as a slip.
+#[derive(Debug, Deserialize)]
+pub(super) struct Printed {
+    format: Option<String>,
+    columns: Option<u64>,
+    lang: Option<String>,
+}
+
+/// `GET /staff/business-days/{day}`: as data, or as a slip of paper.
+pub(super) async fn look(
+    State(tills): State<Arc<Tills>>,
+    Path(day): Path<String>,
+    Query(printed): Query<Printed>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     tills.operator_in(&headers)?;
     let day = parse_day(&day)?;
     let look = tills.settings.reader.look(move |view| {
-        let closed = view.closed_day(day)?;
-        let by = closed.as_ref().map(|closed| closed.by.clone());
-        let report = match closed {
-            Some(closed) => closed.report,
+        let now = view.head()?;
+        Ok(match view.closed_day(day)? {
+            Some((closed, head)) => (Some(closed.by), closed.report, head),
             None => {
-                let Head { epoch, seq, head, .. } = view.head()?;
-                Report { head: JournalHead { epoch, seq, head }, ..view.day_so_far(day)? }
+                let Head { epoch, seq, head, .. } = now.clone();
+                (None, Report { head: JournalHead { epoch, seq, head }, ..view.day_so_far(day)? }, now)
             }
-        };
-        Ok((by, report))
+        })
     });
-    let (by, report) = look.await?;
-    Ok(Json(to_json(day, by, &report)))
+    let (by, report, after) = look.await?;
+    let Printed { format, columns, lang } = printed;
+    if format.is_none() {
+        return Ok(Json(to_json(day, by, &report, &after)).into_response());
+    }
+    let wanted = Wanted::of_query(format, columns, lang)?;
+    let (box_id, head) = (after.box_id, format!("{}/{}/{}", after.epoch, after.seq, after.head));
+    let slip = DaySlip { day: date(day), by, report, box_id, head };
+    let site = &tills.settings.site;
+    Ok(match wanted.bytes_of(std::iter::once(|lang| day_slip(&slip, site, lang))) {
+        Some(bytes) => ([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response(),
+        None => Json(wanted.answer(|lang| day_slip(&slip, site, lang))).into_response(),
+    })
 }
 
 /// `POST /staff/business-days/{day}/close`.
@@ -63,7 +87,7 @@ pub(super) async fn close(State(tills): State<Arc<Tills>>, Path(day): Path<Strin
 pub(super) async fn statement(
     State(tills): State<Arc<Tills>>,
     Path((day, party)): Path<(String, String)>,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<Form>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     tills.operator_in(&headers)?;
@@ -81,9 +105,9 @@ pub(super) async fn statement(
                 (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
                 (header::CONTENT_DISPOSITION, HeaderValue::try_from(file).expect("a date is plain ASCII")),
             ];
-            Ok((headers, csv(&legs)).into_response())
+            Ok((headers, csv(&legs, &tills.settings.zone)).into_response())
         }
-        Some("html") => Ok(page(day, is_closed, &party, &legs).into_response()),
+        Some("html") => Ok(page(day, is_closed, &party, &legs, &tills.settings.zone).into_response()),
         Some(other) => Err(Problem::field("format", format!("{other:?}; csv and html are allowed"))),
     }
 }
@@ -92,19 +116,22 @@ fn parse_day(text: &str) -> Result<BusinessDay, Problem> {
     day_of(text).ok_or_else(|| Problem::field("day", "a date such as 2026-03-01 is allowed"))
 }
 
-fn to_json(day: BusinessDay, by: Option<String>, report: &Report) -> Value {
-    let Report { tills, owed, stays, matched, exceptions, more_exceptions, vouchers, head } = report;
+fn to_json(day: BusinessDay, by: Option<String>, report: &Report, after: &Head) -> Value {
+    let Report { tills, owed, costs, stays, matched, exceptions, more_exceptions, vouchers, head } = report;
     json!({
         "business_date": date(day),
         "closed_by": by,
         "tills": tills,
         "owed": owed,
+        "costs": costs,
         "stays": stays,
         "matched": matched,
         "exceptions": exceptions,
         "more_exceptions": more_exceptions,
         "vouchers": {"count": vouchers.0, "fen": vouchers.1},
         "journal": head,
+        // After the entry that closed it, or now: what the slip shows as a code.
+        "journal_after": {"epoch": after.epoch, "seq": after.seq, "head": after.head},
     })
 }
 
@@ -117,10 +144,14 @@ fn word(what: LegKind) -> &'static str {
 }
 
 /// RFC 4180, with the mark that tells a spreadsheet that it is UTF-8.
-fn csv(legs: &[Evidence]) -> String {
+fn csv(legs: &[Evidence], zone: &jiff::tz::TimeZone) -> String {
     let mut text = format!("\u{feff}{COLUMNS}\r\n");
     for leg in legs {
         let or_none = |text: &Option<String>| cell(text.as_deref().unwrap_or_default());
+        let rule = |part: fn(&Rule) -> Option<&str>| cell(leg.rule.as_ref().and_then(part).unwrap_or_default());
+        let lane = |place: &Option<(String, UtcMs)>| cell(place.as_ref().map_or("", |(lane, _)| lane));
+        let time =
+            |place: &Option<(String, UtcMs)>| place.as_ref().map_or(String::new(), |(_, at)| local_time(*at, zone));
         let cells = [
             leg.entry.to_string(),
             leg.head.clone(),
@@ -137,6 +168,14 @@ fn csv(legs: &[Evidence]) -> String {
             leg.fen.0.to_string(),
             cell(leg.shop.as_ref().map_or("", |shop| &shop.floor)),
             cell(leg.shop.as_ref().map_or("", |shop| &shop.format)),
+            rule(|rule| Some(&rule.benefit)),
+            rule(|rule| rule.campaign.as_deref()),
+            rule(|rule| rule.instance.as_deref()),
+            or_none(&leg.operator),
+            lane(&leg.came),
+            time(&leg.came),
+            lane(&leg.left),
+            time(&leg.left),
         ];
         text.push_str(&cells.join(","));
         text.push_str("\r\n");
@@ -157,7 +196,7 @@ fn balance(party: &str, legs: &[Evidence]) -> i64 {
     legs.iter().map(|leg| way(leg) * leg.fen.0).sum()
 }
 
-fn page(day: BusinessDay, is_closed: bool, party: &str, legs: &[Evidence]) -> maud::Markup {
+fn page(day: BusinessDay, is_closed: bool, party: &str, legs: &[Evidence], zone: &jiff::tz::TimeZone) -> maud::Markup {
     let state = if is_closed { "已日结 / closed" } else { "未日结 / not closed yet" };
     html! {
         (DOCTYPE)
@@ -178,10 +217,18 @@ fn page(day: BusinessDay, is_closed: bool, party: &str, legs: &[Evidence]) -> ma
                     @for leg in legs {
                         tr {
                             td { (leg.entry) " " code { (leg.head.get(..12).unwrap_or_default()) } }
-                            td { (word(leg.what)) }
+                            td {
+                                (word(leg.what))
+                                @if let Some(rule) = &leg.rule {
+                                    " " (rule.benefit)
+                                    @if let Some(campaign) = &rule.campaign { " / " (campaign) }
+                                }
+                            }
                             td {
                                 (leg.receipt.as_deref().or(leg.stay.as_deref()).unwrap_or_default())
                                 @if let Some(shop) = &leg.shop { " " (shop.floor) " " (shop.format) }
+                                @if let Some(operator) = &leg.operator { " · " (operator) }
+                                @if let Some((lane, at)) = &leg.left { " · " (lane) " " (local_time(*at, zone)) }
                             }
                             td { (leg.payer) } td { (leg.acceptor) }
                             td { (leg.points.0) } td { (yuan(leg.face_fen)) } td { (yuan(leg.fen)) }

@@ -3,6 +3,7 @@
 mod access;
 mod body;
 mod care;
+mod closing;
 mod days;
 mod holds;
 mod http;
@@ -54,6 +55,7 @@ use crate::store::reader::Reader;
 use crate::store::reader::news::News;
 
 pub use access::{Operator, Secret, Terminal};
+pub use closing::OpenFrom;
 pub use merchants::Merchant;
 pub use problem::{Code, Problem};
 pub use scanners::Scanner;
@@ -123,6 +125,8 @@ pub struct Settings {
     pub ticket_key: Secret,
     /// The cloud ledger's keys, by which members' phones are known.
     pub code_keys: member_code::Keys,
+    /// The first business day that the box does not close by itself yet; none: staff alone close days.
+    pub open_from: Option<OpenFrom>,
     /// How long a till waits for the loop, [`ANSWER_TIMEOUT`] at a site.
     pub answer_timeout: Duration,
     /// How many requests a second each till may make, [`MOST_REQUESTS_PER_S`] at a site.
@@ -211,7 +215,10 @@ pub fn router(settings: Settings) -> Router {
 
 /// The same, with the tills on other lines than HTTP, and with the clock that ends what they forget. Needs a runtime.
 pub fn open(settings: Settings, lines: Vec<TillLine>) -> Router {
-    let Settings { reader, handle, pricing, .. } = settings.clone();
+    let Settings { reader, handle, pricing, open_from, .. } = settings.clone();
+    if let Some(open_from) = open_from {
+        tokio::spawn(closing::keep(reader.clone(), handle.clone(), open_from));
+    }
     tokio::spawn(holds::keep(reader, handle, pricing.now));
     let tills = Tills::new(settings);
     tokio::spawn(news::keep(Arc::clone(&tills)));

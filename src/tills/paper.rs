@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::access::Secret;
 use super::body::Body;
@@ -95,12 +95,7 @@ pub(super) async fn print(
         let day = date((tills.settings.pricing.today)());
         return Ok(sheet(&day, &vouchers, &(tills.settings.pricing.sheet)()).into_response());
     }
-    let mut fields = Map::new();
-    for (name, value) in [("format", format.map(Value::from)), ("lang", lang.map(Value::from))] {
-        fields.extend(value.map(|value| (name.to_owned(), value)));
-    }
-    fields.extend(columns.map(|columns| ("columns".to_owned(), Value::from(columns))));
-    let wanted = slip::Wanted::read(&Body::of(Value::Object(fields), "query", &["format", "columns", "lang"])?)?;
+    let wanted = slip::Wanted::of_query(format, columns, lang)?;
     let site = &tills.settings.site;
     match wanted.bytes_of(vouchers.iter().map(|voucher| move |lang| slip::voucher(voucher, site, lang))) {
         Some(bytes) => Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response()),

@@ -76,6 +76,7 @@ impl Rig {
             zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(8)),
             cloud_is_up: cloud_is_up.clone(),
             reject: Arc::new(move |code| told.lock().expect("the list").push(code.to_owned())),
+            open_from: None,
             answer_timeout,
             most_requests_per_s: 100_000,
             read_rules: Arc::new(|| Ok("[bundle]".to_owned())),

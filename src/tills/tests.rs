@@ -468,11 +468,14 @@ async fn the_status_tells_the_cashier_what_still_works() {
     let rig = Rig::new().await;
     let offline = rig.till(rig.client.get(rig.url("status"))).expect(200).await;
     assert_eq!((&offline["mode"], &offline["unacknowledged_entries"]), (&json!("degraded"), &json!(3)));
+    assert_eq!(offline["class"], "degraded");
+    assert!(offline["receipt_text"]["zh"].as_str().is_some_and(|text| !text.is_empty()), "{offline}");
     assert!(offline["staff_text"]["zh"].as_str().expect("a text").contains("离线"));
     rig.cloud_is_up.store(true, Ordering::Relaxed);
     assert_eq!(rig.till(rig.client.get(rig.url("status"))).expect(200).await["mode"], "online");
     rig.sample(|sample| sample.run("INSERT INTO fact VALUES ('quarantined', 'rewound')", []));
-    assert_eq!(rig.till(rig.client.get(rig.url("status"))).expect(200).await["mode"], "quarantined");
+    let stopped = rig.till(rig.client.get(rig.url("status"))).expect(200).await;
+    assert_eq!((&stopped["mode"], &stopped["class"]), (&json!("quarantined"), &json!("earn_only")));
 }
 
 #[tokio::test]

@@ -255,7 +255,12 @@ fn a_stopped_campaign_gives_nothing_from_the_next_car_on() {
 }
 
 pub fn story() -> Story {
-    Story::with(format!("{}{BENEFITS}", include_str!("../../systemd/rules.toml")))
+    Story::with(rules())
+}
+
+/// The rules of [`story`].
+pub fn rules() -> String {
+    format!("{}{BENEFITS}", include_str!("../../systemd/rules.toml"))
 }
 
 fn coupon(story: &mut Story, id: &str, kind: &str, state: CouponState, next: u64) {

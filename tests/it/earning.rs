@@ -1,7 +1,7 @@
 //! What sales earn beside the plain points: what is carried, bonuses, points that wait, points for the tier; and what
 //! of it goes back with the goods, however a return is cut.
 
-use gatepost::domain::benefit::CouponState;
+use gatepost::domain::benefit::{CouponState, MonthDay, PaidPlan};
 use gatepost::domain::event::{
     CloudNews, CouponWish, FeedChange, Fen, Input, IssuedCoupon, OpId, TillAnswer, TillCommit, TillDone, TillMark,
     TillWish, UtcMs,
@@ -115,6 +115,70 @@ fn bonuses_come_in_lots_of_their_own_and_some_wait() {
     story.feed(gatepost::domain::event::Input::TillHoldDue { hold: OpId::from(newest_hold(&story).as_str()) });
     story.minutes(7 * 24 * 60);
     assert!(held(&mut story, "h-3", 112), "a week later all of them are there");
+}
+
+/// Bonuses for whom the cloud ledger says something of, and one of a single shop.
+const ASKING: &str = r#"
+[[benefits.bonus]]
+id = "asleep"
+when = { tags = ["asleep"] }
+points = 1
+
+[[benefits.bonus]]
+id = "paid"
+when = { plans = ["vip88"] }
+points = 10
+
+[[benefits.bonus]]
+id = "birthday"
+when = { birthday = "day" }
+points = 100
+
+[[benefits.bonus]]
+id = "of.the.cafe"
+merchants = ["cafe"]
+points = 1000
+
+[[golden_sale]]
+name = "a birthday at the cafe"
+sale_fen = 1000
+at = "2026-03-03T12:00:00"
+merchant = "cafe"
+birthday = "03-03"
+points = 1101
+bonuses = { "birthday" = 100, "of.the.cafe" = 1000 }
+status_points = 2
+"#;
+
+#[test]
+fn a_bonus_asks_for_tag_plan_birthday_and_shop_and_a_return_by_the_same() {
+    let mut story = Story::with(rules() + ASKING);
+    story.member("M1", &["粤B12345"]);
+    story.enter("in", "粤B12345");
+    // A Tuesday, the third of March.
+    story.minutes(24 * 60);
+    let earned = |story: &mut Story, key: &str, shop: Option<&str>| {
+        let mark = TillMark { merchant: shop.map(str::to_owned), ..TillMark::default() };
+        bought(&story.commit(TillCommit { mark, ..sale(key, 1_000, 1_000, 0) }).1)
+    };
+    assert_eq!(earned(&mut story, "k-1", None).1, 1, "nothing is known of the member");
+    assert_eq!(earned(&mut story, "k-2", Some("cafe")).1, 1_001);
+    let until_ms = UtcMs(story.now().0 + 60 * MINUTE);
+    let mut member = story.member_of("M1", &["粤B12345"]);
+    let of = |id: &str| PaidPlan { id: id.to_owned(), until_ms };
+    member.privileges.plans = vec![of("vip88"), of("nobody-asks")];
+    member.privileges.tags = vec!["asleep".to_owned(), "nobody-asks".to_owned()];
+    member.privileges.birthday = Some(MonthDay { month: 3, day: 3 });
+    story.feed(Input::Cloud(CloudNews::Fed { changes: vec![FeedChange::Member { member }], next: 2 }));
+    let (transaction, points) = earned(&mut story, "k-3", Some("bakery"));
+    assert_eq!(points, 112, "tag, plan and birthday, at another shop");
+    let kept = story.rows("SELECT line ->> '$.how.sale.privileges' FROM till_book ORDER BY seq DESC LIMIT 1");
+    assert!(kept[0].contains("vip88") && kept[0].contains("asleep") && !kept[0].contains("nobody-asks"), "{kept:?}");
+    story.minutes(24 * 60);
+    assert_eq!(earned(&mut story, "k-4", None).1, 2, "the plan has run out, and the birthday was yesterday");
+    let back = story.ask_from("till-1", "b-1", Some("bakery"), TillWish::Refund { transaction, fen: Fen(1_000) });
+    let TillAnswer::Done { done: TillDone::GivenBack(back), .. } = &back else { panic!("{back:?}") };
+    assert_eq!(back.taken.0 + back.owed.0, 112, "all of it, whatever is true today");
 }
 
 #[test]

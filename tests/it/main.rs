@@ -48,6 +48,7 @@ mod random;
 mod record;
 mod recovery;
 mod scanners;
+mod secured;
 mod settlement;
 mod signs;
 mod source;

@@ -119,6 +119,8 @@ fn a_days_match_tells_duplicates_late_sales_and_disputes() {
         .map(|found| (found.state, found.fen.0))
         .collect();
     assert_eq!(states, [(Mismatch::TimeDiff, 700), (Mismatch::Duplicate, 5_000), (Mismatch::Disputed, 1_000)]);
+    let lines: u64 = story.rows("SELECT CAST(count(*) AS TEXT) FROM till_book")[0].parse().unwrap();
+    assert_eq!((report.matched, lines), (1, 4), "the late one, the second of two and the disputed one match nothing");
     let settled = |of: &str| Note::DisputeSettled { of: OpId::from(of), outcome: "explained".into() };
     act(&mut story, "s-1", None, settled(&op)).unwrap();
     assert_eq!(act(&mut story, "s-2", None, settled(&op)).unwrap_err(), "dispute", "once");

@@ -1,15 +1,16 @@
 //! The day's accounts: who owes whom for every spend and gift, and a day that is closed once and never edited.
 
+use std::time::Instant;
+
 use gatepost::domain::event::{
     BusinessDay, CloudNews, Correction, Fen, Gift, Given, GrantId, Input, MemberId, OpId, Points, Reply, StaffRefusal,
-    StaffWish, TerminalId, TillAnswer, TillCommit, TillMark, TillWish, UtcMs, Wrong,
+    StaffWish, Stated, TerminalId, TillAnswer, TillCommit, TillDone, TillMark, TillWish, UtcMs, Wrong,
 };
 use gatepost::domain::points::Lot;
 use gatepost::domain::settlement::{Closing, Mismatch, Report};
-
 use serde_json::{Value, json};
 
-use crate::boxed::{Site, request};
+use crate::boxed::{PATIENCE, Site, request, run};
 use crate::story::{MINUTE, Story};
 
 const PLATE: &str = "粤B12345";
@@ -63,6 +64,9 @@ fn a_shops_gift_is_the_shops_debt_once_the_car_has_left() {
     assert_eq!(legs(&story), ["benefit Noodle bar parking - 0 500 500"]);
     let report = close(&mut story);
     assert_eq!((report.stays.count, report.stays.benefit_fen, differences(&report)), (1, Fen(500), 0));
+    let costs: Vec<_> =
+        report.costs.iter().map(|cost| (cost.payer.as_str(), cost.benefit.as_deref(), cost.fen.0)).collect();
+    assert_eq!(costs, [("Noodle bar", Some("lunch"), 500)], "what the owner of the budget paid it for");
 }
 
 #[test]
@@ -172,6 +176,127 @@ fn what_till_lane_and_journal_do_not_say_the_same_of_is_listed() {
         (Mismatch::WrittenOff, stay[0].as_str(), 500, 1),
     ];
     assert_eq!(listed, expect);
+}
+
+#[test]
+fn what_a_till_counts_otherwise_than_the_box_is_told_with_its_z_slip_and_listed() {
+    let mut story = shopper();
+    applied(story.commit(TillCommit { points_cover: Fen(300), cash: Fen(400), ..sale("k-1", 700) }).1);
+    let stated = Stated {
+        sales: Some(2),
+        sale_fen: Some(Fen(700)),
+        money_fen: Some(Fen(350)),
+        cash_fen: Some(Fen(400)),
+        wallet_fen: Some(Fen(-50)),
+        ..Stated::default()
+    };
+    let answer = story.ask("z-1", TillWish::CloseShift { shift: 1, stated: Some(stated) });
+    let TillAnswer::Done { done: TillDone::ShiftClosed { totals, stated: said, .. }, .. } = &answer else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(said.as_ref().unwrap().differences(totals), [("sales", 1), ("money_fen", -50), ("wallet_fen", -50)]);
+    story.ask("z-2", TillWish::CloseShift { shift: 2, stated: None });
+    let report = close(&mut story);
+    let listed: Vec<_> = report.exceptions.iter().map(|e| (e.state, e.about.as_str(), e.fen.0, e.count)).collect();
+    let expect = [
+        (Mismatch::AmountDiff, "till-1 shift 1 sales", 0, 1),
+        (Mismatch::AmountDiff, "till-1 shift 1 money_fen", -50, 1),
+        (Mismatch::AmountDiff, "till-1 shift 1 wallet_fen", -50, 1),
+    ];
+    assert_eq!(listed, expect, "what it does not say, and what is the same, is not listed");
+    story.restart();
+}
+
+#[test]
+fn what_is_still_set_aside_or_was_given_up_is_listed_by_the_close() {
+    let mut story = shopper();
+    applied(story.commit(sale("k-1", 100)).1);
+    let hold = TillWish::Hold { member: MemberId::from("M1"), points: Points(20), ttl_ms: 300_000, shown: None };
+    let TillAnswer::Done { done: TillDone::Held { hold, .. }, .. } = story.ask("h-1", hold) else { panic!("no hold") };
+    story.ask("r-1", TillWish::Reverse { original_key: "never-came".to_owned() });
+    story.ask("z-1", TillWish::CloseShift { shift: 1, stated: None });
+    let report = close(&mut story);
+    let listed: Vec<_> = report.exceptions.iter().map(|e| (e.state, e.about.clone(), e.fen.0, e.count)).collect();
+    let given_up = (Mismatch::TillOnly, "till-1 never-came".to_owned(), 0, 1);
+    assert_eq!(listed, [given_up, (Mismatch::BoxOnly, format!("till-1 {hold}"), 200, 1)]);
+    assert_eq!(report.matched, 1, "the sale itself is said by both");
+}
+
+#[test]
+fn the_box_closes_a_day_by_itself_and_prints_what_proves_it() {
+    let mut story = shopper();
+    applied(story.commit(sale("k-1", 700)).1);
+    let day = today(&story);
+    story.stop();
+    let settings = format!("[site]\ntimezone = \"UTC\"\nday_closes = \"04:00\"\n{}", crate::till_lines::LANE);
+    let mut site = Site::start_by(&settings, |file, folder| {
+        std::fs::copy(story.path(), folder.join("ledger.db")).unwrap();
+        run(file)
+    });
+    let guard = [("Gatepost-Operator", "guard"), ("Gatepost-Pin", "4711")];
+    let date = jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(day.0)).unwrap();
+    let look = |query: &str| {
+        let path = format!("/api/v1/staff/business-days/{date}{query}");
+        let answer = request(site.address, "GET", &path, &guard, "").unwrap();
+        serde_json::from_str::<Value>(&answer.body).unwrap()
+    };
+    let until = Instant::now() + PATIENCE;
+    while look("")["closed_by"] != "box" {
+        assert!(Instant::now() < until, "nobody closed {date}: {}", look(""));
+        std::thread::yield_now();
+    }
+    let slip = look("?format=lines&columns=32&lang=en");
+    let lines = slip["lines"]["en"].as_array().unwrap().iter().map(|line| line.as_str().unwrap());
+    let solid: String = lines.flat_map(str::split_whitespace).collect();
+    assert!(solid.contains("Closedbybox") && solid.contains("M017>cafe￥4.00"), "{slip}");
+    let after = &look("")["journal_after"];
+    let head = after["head"].as_str().unwrap().to_owned();
+    assert!(solid.contains(&format!("GPH1:box-1/{}/{}/{head}", after["epoch"], after["seq"])), "{slip}");
+    site.daemon.kill();
+    let db = rusqlite::Connection::open(site.folder.path().join("ledger.db")).unwrap();
+    let sql = "SELECT CAST(body AS TEXT) LIKE '%\"day_closed\"%' FROM journal WHERE lower(hex(head)) = ?1";
+    assert!(db.query_row(sql, [&head], |row| row.get::<_, bool>(0)).unwrap(), "the entry that closed the day");
+    site.verify().unwrap();
+}
+
+#[test]
+fn a_statement_names_rule_cashier_lane_and_time_of_each_leg() {
+    let (mut story, _) = lunch_at_the_exit();
+    story.drive_through("out");
+    let mut day = today(&story);
+    let parking = rows_of(&story, &crate::benefits::rules(), day, "Noodle bar");
+    let (came, left) = (&parking[0][20..21], &parking[0][22..23]);
+    assert_eq!((parking[0][15].as_str(), parking[0][19].as_str(), parking[0][21].as_str()), ("lunch", "in", "out"));
+    assert!(came[0] < left[0] && left[0].ends_with("+08:00"), "{parking:?}");
+    story = shopper();
+    story.ask_as("o-1", cafe(), TillWish::OpenShift { operator: Some("chen".to_owned()) });
+    applied(story.commit(sale("k-1", 700)).1);
+    day = today(&story);
+    let spends = rows_of(&story, include_str!("../../systemd/rules.toml"), day, "M017");
+    assert_eq!((spends[0][15].as_str(), spends[0][18].as_str(), spends[0][19].as_str()), ("", "chen", ""));
+}
+
+/// The statement of a party as a box over this story's ledger gives it: a row of cells for each leg.
+fn rows_of(story: &Story, rules: &str, day: BusinessDay, party: &str) -> Vec<Vec<String>> {
+    let site = Site::start_by(crate::till_lines::LANE, |file, folder| {
+        let copy = folder.join("ledger.db").display().to_string();
+        rusqlite::Connection::open(story.path()).unwrap().execute("VACUUM INTO ?1", [copy]).unwrap();
+        std::fs::write(folder.join("rules.toml"), rules).unwrap();
+        run(file)
+    });
+    let guard = [("Gatepost-Operator", "guard"), ("Gatepost-Pin", "4711")];
+    let date = jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(day.0)).unwrap();
+    let path = format!("/api/v1/staff/business-days/{date}/statements/{}", party.replace(' ', "%20"));
+    let csv = request(site.address, "GET", &path, &guard, "").unwrap().body;
+    let rows: Vec<Vec<String>> = csv.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect();
+    let names = ["benefit", "campaign", "instance", "operator", "came_lane", "came_at", "left_lane", "left_at"];
+    assert_eq!(rows[0][15..], names, "{csv}");
+    assert!(rows.len() > 1 && rows.iter().all(|row| row.len() == rows[0].len()), "{csv}");
+    rows[1..].to_vec()
+}
+
+fn cafe() -> TillMark {
+    TillMark { merchant: Some("cafe".to_owned()), ..TillMark::default() }
 }
 
 #[test]

@@ -230,16 +230,20 @@ fn the_z_slip_says_what_the_shift_did_and_the_shift_is_over() {
     applied(&story.commit(TillCommit { mark: mark(1, 3), ..sale("k-3", 1_000, 1_000, 0) }).1);
     story.ask_as("v-1", mark(1, 6), TillWish::Void { transaction: first });
     assert_eq!(story.alarms(), ["till_numbers_missing"], "one is missing still");
-    let totals = closed(&story.ask("z-1", TillWish::CloseShift { shift: 1 }));
+    let totals = closed(&story.ask("z-1", TillWish::CloseShift { shift: 1, stated: None }));
     assert_eq!((totals.sales.count, totals.voids.count, totals.missing_numbers), (3, 1, 1), "the request 4 is missing");
     assert_eq!((totals.cash().0, totals.sales.sale_points_fen.0), (5_000, 3_000));
-    assert_eq!(code(&story.ask("z-2", TillWish::CloseShift { shift: 1 })), "shift-closed");
+    assert_eq!(code(&story.ask("z-2", TillWish::CloseShift { shift: 1, stated: None })), "shift-closed");
     let commit = TillCommit { mark: mark(1, 7), ..sale("k-4", 1_000, 1_000, 0) };
     assert_eq!(code(&story.commit(commit).1), "shift-closed", "the till must know that it is another shift");
     applied(&story.commit(sale("k-5", 1_000, 1_000, 0)).1);
-    let totals = closed(&story.ask("z-3", TillWish::CloseShift { shift: 2 }));
+    let totals = closed(&story.ask("z-3", TillWish::CloseShift { shift: 2, stated: None }));
     assert_eq!((totals.sales.count, totals.cash().0), (1, 1_000));
-    assert_eq!(closed(&story.ask("z-1", TillWish::CloseShift { shift: 1 })).sales.count, 3, "the stored slip");
+    assert_eq!(
+        closed(&story.ask("z-1", TillWish::CloseShift { shift: 1, stated: None })).sales.count,
+        3,
+        "the stored slip"
+    );
 }
 
 #[test]
@@ -259,7 +263,7 @@ fn money_is_told_by_its_kinds_and_goes_back_the_way_it_came() {
     assert_eq!(more.money, [wallet(250), paid(MoneyKind::Card, 450, None)]);
     let void = given_back(&story.ask("v-1", TillWish::Void { transaction: second }));
     assert_eq!(void.money, [paid(MoneyKind::Card, 700, None)]);
-    let totals = closed(&story.ask("z-1", TillWish::CloseShift { shift: 1 }));
+    let totals = closed(&story.ask("z-1", TillWish::CloseShift { shift: 1, stated: None }));
     let NotCash { card, wallet, other } = totals.not_cash;
     assert_eq!((card.0, wallet.0, other.0), (550, 0, 0));
     assert_eq!((totals.money().0, totals.cash().0), (5_100 - 1_750 - 700 - 700, 1_400));

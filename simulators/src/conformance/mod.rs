@@ -9,6 +9,7 @@ mod steps;
 mod suite;
 mod survivor;
 mod text;
+mod till;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::suite::{SALE_FEN, Till, sale};
+use super::till::{SALE_FEN, Till, sale};
 use super::{Cut, Verb};
 
 /// How many points a hold sets aside; 50 of them are captured for [`CAPTURED_FEN`].

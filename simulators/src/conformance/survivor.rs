@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::steps::DAY;
-use super::suite::Till;
+use super::till::Till;
 use super::{Cut, Heard, Options, wire, wire_over};
 
 /// A till that asks, hears nothing, and asks again later.
@@ -24,7 +24,11 @@ impl Survivor {
 
     /// At the end of a line that `options` names.
     pub fn new(options: &Options, base: &str, terminal: &str, token: &str) -> Result<Self> {
-        Ok(Self { till: Till::begin(wire(options, base, terminal, token)?, options)?, asked: (0, Value::Null), code: None })
+        Ok(Self {
+            till: Till::begin(wire(options, base, terminal, token)?, options)?,
+            asked: (0, Value::Null),
+            code: None,
+        })
     }
 
     /// At the till's end of a pseudo-terminal.

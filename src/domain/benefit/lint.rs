@@ -15,6 +15,10 @@ pub struct Finding {
     pub text: String,
 }
 
+/// Where points come from: those of boxes, those that the ledger gives unless it is told otherwise, and the words that a
+/// member programme has for the rest.
+const SOURCES: [&str; 8] = ["earned", "promo", "goodwill", "backfill", "credit", "purchase", "referral", "community"];
+
 /// Everything doubtful, in the order of the names.
 pub fn lint(table: &Table) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -107,6 +111,9 @@ fn unreachable(table: &Table, found: &mut Vec<Finding>) {
         if [limit.max_uses, limit.max_fen, limit.max_minutes].contains(&Some(0)) {
             tell(&limit.id, "it allows nothing, so that what it counts is never given");
         }
+        if let Some(source) = limit.lot_sources.iter().find(|source| !SOURCES.contains(&source.as_str())) {
+            tell(&limit.id, &format!("no points have the source {source:?}; known are {}", SOURCES.join(", ")));
+        }
         if limit.window == Window::Visit && !limit.lot_sources.is_empty() {
             tell(&limit.id, "points of one visit are one payment; a limit on lots needs a day or longer");
         }
@@ -123,6 +130,11 @@ fn unreachable(table: &Table, found: &mut Vec<Finding>) {
         }
         if coupon.automatic {
             tell(&coupon.id, "it multiplies what a sale earns, and `automatic` is for stays: a till names the coupon");
+        }
+    }
+    for bonus in &table.bonuses {
+        if bonus.when.min_fee_fen.is_some() || !bonus.when.places.is_empty() {
+            tell(&bonus.id, "it is for sales, and its conditions are a stay's: a sale has no parking fee and no zone");
         }
     }
     for pass in &table.passes {

@@ -40,8 +40,8 @@ pub use privileges::{IssuedPass, MonthDay, PaidPlan, Privileges};
 pub use quote::{Known, Moment, RestsOn, answer, civil, greeting, quote, rate};
 pub use reason::{Denied, NotUsed};
 pub use sale::{
-    Basket, SaleCoupon, SaleEarns, SaleFacts, campaign_of, points_cost, price_level, promise, sale_coupon, sale_earns,
-    terms_of,
+    Basket, SaleCoupon, SaleEarns, SaleFacts, asked_at_tills, campaign_of, points_cost, price_level, promise,
+    sale_coupon, sale_earns, terms_of,
 };
 pub use table::{
     Beyond, Birthday, Bonus, Campaign, CouponKind, Dimension, Entitlement, Give, Limit, LotPolicy, Order, PassKind,

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::budget_left;
 use super::facts::{CampaignNews, Count, CountKey, Counters, Facts, HeldCoupon, MemberFacts, Use};
+use super::privileges::Privileges;
 use super::quote::{Known, civil};
 use super::reason::NotUsed;
-use super::table::{Bonus, CouponKind, Dimension, Give};
+use super::table::{Bonus, CouponKind, Dimension, Give, When};
 use super::{Moment, eligible};
 use crate::domain::event::{Fen, MemberId, Points, UtcMs};
 use crate::domain::points::{Lot, POINTS_MAX};
@@ -43,6 +44,26 @@ pub struct SaleFacts {
     /// The coupon that multiplies what it earns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coupon: Option<SaleCoupon>,
+    /// The plans, tags and the birthday of the member that some condition of the rules asks for; nothing else is kept.
+    #[serde(default, skip_serializing_if = "Privileges::is_empty")]
+    pub privileges: Privileges,
+    /// The shop of the till, or the till where it stands in none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merchant: Option<String>,
+}
+
+/// What of a member's privileges the conditions of bonuses and multiplying coupons ask for.
+pub fn asked_at_tills(rules: &Rules, known: Privileges) -> Privileges {
+    let table = &rules.benefits;
+    let multiplies = |kind: &&CouponKind| matches!(kind.give, Give::MultiplyBps(_));
+    let of_coupons = table.coupons.iter().filter(multiplies).map(|kind| &kind.when);
+    let whens: Vec<&When> = table.bonuses.iter().map(|bonus| &bonus.when).chain(of_coupons).collect();
+    Privileges {
+        plans: known.plans.into_iter().filter(|plan| whens.iter().any(|when| when.plans.contains(&plan.id))).collect(),
+        tags: known.tags.into_iter().filter(|tag| whens.iter().any(|when| when.tags.contains(tag))).collect(),
+        birthday: known.birthday.filter(|_| whens.iter().any(|when| when.birthday.is_some())),
+        passes: Vec::new(),
+    }
 }
 
 /// A coupon that multiplies what one sale earns, as its kind said when it was used.
@@ -124,7 +145,7 @@ pub fn sale_earns(rules: &Rules, member: &MemberId, fen: Fen, sale: &SaleFacts) 
     let own = own.expect("no more than the most that points may be");
     let facts = facts(rules, member, sale);
     let mut budgets = Budgets { rules, facts: &facts, given: BTreeMap::new() };
-    let mut extra = extra(rules, &facts, fen, own, &mut budgets);
+    let mut extra = extra(rules, &facts, (fen, own), sale.merchant.as_deref(), &mut budgets);
     if let Some(coupon) = &sale.coupon
         && let Some((kind, points)) = coupon.adds(fen, own, &extra)
     {
@@ -183,8 +204,17 @@ pub fn campaign_of<'a>(rules: &'a Rules, bonus: &str, sale: &'a SaleFacts) -> Op
     of_bonus.unwrap_or_else(of_coupon)
 }
 
-fn extra(rules: &Rules, facts: &Facts, fen: Fen, own: i64, budgets: &mut Budgets<'_>) -> Vec<(String, Points)> {
-    let runs = |bonus: &&Bonus| eligible::bonus_runs(&rules.benefits, facts, bonus, fen);
+fn extra(
+    rules: &Rules,
+    facts: &Facts,
+    (fen, own): (Fen, i64),
+    merchant: Option<&str>,
+    budgets: &mut Budgets<'_>,
+) -> Vec<(String, Points)> {
+    let is_here = |bonus: &Bonus| {
+        bonus.merchants.is_empty() || merchant.is_some_and(|here| bonus.merchants.iter().any(|shop| shop == here))
+    };
+    let runs = |bonus: &&Bonus| is_here(bonus) && eligible::bonus_runs(&rules.benefits, facts, bonus, fen);
     let running: Vec<&Bonus> = rules.benefits.bonuses.iter().filter(runs).collect();
     let best = running.iter().map(|bonus| bonus.multiply_bps).max().unwrap_or(10_000);
     let mut multiplied = false;
@@ -313,9 +343,9 @@ fn facts(rules: &Rules, member: &MemberId, sale: &SaleFacts) -> Facts {
             consent: true,
             tier: sale.tier.clone(),
             tier_age_ms: sale.tier_as_of.map(|as_of| sale.at.0.saturating_sub(as_of.0).max(0)),
-            plans: BTreeMap::new(),
-            tags: BTreeSet::new(),
-            birthday: None,
+            plans: sale.privileges.running_until(|until| civil(rules, until)),
+            tags: sale.privileges.tags.iter().cloned().collect(),
+            birthday: sale.privileges.birthday.map(|birthday| (birthday.month, birthday.day)),
             has_earlier_vehicle: false,
         }),
         blocked: None,

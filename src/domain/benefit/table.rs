@@ -360,6 +360,9 @@ pub struct Bonus {
     /// Whom and when.
     #[serde(default)]
     pub when: When,
+    /// At which merchants' tills; none: at all of them. A till that stands in no shop is named by its own id.
+    #[serde(default)]
+    pub merchants: Vec<String>,
     /// Points on top.
     #[serde(default)]
     pub points: i64,

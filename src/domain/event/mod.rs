@@ -15,6 +15,7 @@ mod money;
 mod office;
 mod record;
 mod share;
+mod shift;
 mod shown;
 mod till;
 mod totals;
@@ -40,10 +41,11 @@ pub use money::{Money, MoneyKind, NotCash};
 pub use office::{GivenFor, MerchantTold, Note, OfficeAct, OfficeNote, Shop};
 pub use record::Record;
 pub use share::{Share, ShareTaken, Shared};
+pub use shift::{ShiftEnd, ShiftStart, Stated};
 pub use shown::{CodeUse, MemberShown, Shown, ShownAt};
 pub use till::{
     Answered, Booking, BookingKind, BusinessDay, EarnedHow, ExtraPoints, GivenBack, HoldEnd, Pairing, PaymentVoid,
-    PointsDebt, Reversal, Sale, ShiftEnd, ShiftStart, TakenBack, TillAct, TillDone, TillHold, TillMark, TillWish,
+    PointsDebt, Reversal, Sale, TakenBack, TillAct, TillDone, TillHold, TillMark, TillWish,
 };
 pub use totals::{HourTotals, Tally, Totals};
 pub use voucher::{VoucherGives, VoucherHow, VoucherUse};

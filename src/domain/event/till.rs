@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::totals::{HourTotals, Totals};
 use super::{
-    CouponMove, CouponWish, Fen, MemberId, Money, OpId, Points, Shop, Shown, StayId, TerminalId, TillAnswer, UtcMs,
+    CouponMove, CouponWish, Fen, MemberId, Money, OpId, Points, Shop, Shown, Stated, StayId, TerminalId, TillAnswer,
+    UtcMs,
 };
 use crate::domain::benefit::SaleFacts;
 use crate::domain::points::Part;
@@ -108,6 +109,9 @@ pub enum TillWish {
     CloseShift {
         /// Which.
         shift: u32,
+        /// What the till has counted itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stated: Option<Stated>,
     },
 }
 
@@ -183,6 +187,9 @@ pub enum TillDone {
         day: BusinessDay,
         /// What it did.
         totals: Totals,
+        /// What the till says that it did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stated: Option<Box<Stated>>,
     },
 }
 
@@ -473,33 +480,6 @@ pub struct PointsDebt {
     pub member: MemberId,
     /// How many.
     pub points: Points,
-}
-
-/// A cashier begins.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShiftStart {
-    /// At which terminal.
-    pub terminal: TerminalId,
-    /// Which of its shifts.
-    pub shift: u32,
-    /// On which business day.
-    pub day: BusinessDay,
-    /// Who, where the till says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operator: Option<String>,
-}
-
-/// A shift is over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShiftEnd {
-    /// At which terminal.
-    pub terminal: TerminalId,
-    /// Which of its shifts.
-    pub shift: u32,
-    /// On which business day.
-    pub day: BusinessDay,
-    /// What it did.
-    pub totals: Totals,
 }
 
 /// A till is let in, or shut out.

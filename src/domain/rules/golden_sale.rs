@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{BadRules, Rules};
-use crate::domain::benefit::{SaleCoupon, SaleFacts, sale_earns};
+use crate::domain::benefit::{MonthDay, PaidPlan, Privileges, SaleCoupon, SaleFacts, sale_earns};
 use crate::domain::event::{Fen, MemberId, UtcMs};
 use crate::domain::tariff::calendar::moment;
 use crate::domain::tariff::terms::Price;
@@ -22,6 +22,18 @@ pub struct GoldenSale {
     at: String,
     #[serde(default)]
     tier: String,
+    /// The shop.
+    #[serde(default)]
+    merchant: Option<String>,
+    /// Tags of the member.
+    #[serde(default)]
+    tags: Vec<String>,
+    /// Month and day of the member's birthday, such as `03-02`.
+    #[serde(default)]
+    birthday: Option<MonthDay>,
+    /// Paid plans that run then.
+    #[serde(default)]
+    plans: Vec<String>,
     /// What is carried to it, in parts of a point.
     #[serde(default)]
     carried: i64,
@@ -58,7 +70,13 @@ pub(super) fn prove(rules: &Rules, cases: &[Spanned<GoldenSale>], text: &str) ->
         let at = moment(&golden.at, &rules.tariffs.calendar.zone);
         let at = at.ok_or_else(|| wrong(format!("{:?} is no moment", golden.at), "such as 2026-03-02T12:00:00"))?;
         let (tier, carried) = (golden.tier.clone(), golden.carried);
-        let mut sale = SaleFacts { tier, carried, at: UtcMs(at * 1000), trusted: true, ..SaleFacts::default() };
+        let at = UtcMs(at * 1000);
+        let plans =
+            golden.plans.iter().map(|id| PaidPlan { id: id.clone(), until_ms: UtcMs(i64::from(u32::MAX) * 1000) });
+        let (plans, tags, birthday) = (plans.collect(), golden.tags.clone(), golden.birthday);
+        let (privileges, merchant) =
+            (Privileges { plans, tags, birthday, ..Privileges::default() }, golden.merchant.clone());
+        let mut sale = SaleFacts { tier, carried, at, trusted: true, privileges, merchant, ..SaleFacts::default() };
         if let Some(name) = &golden.coupon {
             let kind = rules.benefits.coupons.iter().find(|kind| kind.id == *name);
             sale.coupon = kind.and_then(|kind| SaleCoupon::of(kind, name, None));

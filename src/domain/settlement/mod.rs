@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::benefit::Split;
+use super::benefit::{Split, Use};
 use super::event::{BusinessDay, Fen, GrantId, JournalHead, LaneId, OpId, Points, StayId, TerminalId, Totals};
 
 pub(super) use close::close;
@@ -71,6 +71,29 @@ pub struct Leg {
     pub points: Points,
     /// What they paid, or what the benefit took off, before the lot's rate.
     pub fen: Fen,
+    /// What of the rules it is for; none for points, whose lot says where they came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+}
+
+/// What of the rules a party pays for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Rule {
+    /// The benefit's id in the rules.
+    pub benefit: String,
+    /// The campaign whose budget it uses up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<String>,
+    /// The coupon's, pass's or validation's own number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+}
+
+impl Rule {
+    fn of(used: &Use) -> Self {
+        let Use { benefit, campaign, instance, .. } = used.clone();
+        Self { benefit, campaign, instance }
+    }
 }
 
 /// Staff close a business day.
@@ -119,6 +142,9 @@ pub struct Report {
     pub tills: Vec<TillDay>,
     /// Who owes whom, in all.
     pub owed: Vec<Owed>,
+    /// What each party paid for what, less what went back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub costs: Vec<Cost>,
     /// What the vehicles that left came to.
     pub stays: StaySums,
     /// What till, lane and journal say the same of: lines of the tills' books and stays.
@@ -159,6 +185,25 @@ pub struct Owed {
     /// For how many points.
     pub points: Points,
     /// What they and the benefits were worth to the customer.
+    pub face_fen: Fen,
+    /// What is owed for it, after each lot's rate.
+    pub fen: Fen,
+}
+
+/// What the owner of a budget paid for one benefit, or for points.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Who pays.
+    pub payer: String,
+    /// The benefit's id in the rules; none: points.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub benefit: Option<String>,
+    /// The campaign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<String>,
+    /// How many legs.
+    pub count: u64,
+    /// What they were worth to the customer.
     pub face_fen: Fen,
     /// What is owed for it, after each lot's rate.
     pub fen: Fen,

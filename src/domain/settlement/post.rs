@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Leg, LegKind, Posting};
+use super::{Leg, LegKind, Posting, Rule};
 use crate::domain::benefit::{self, ACCEPTOR, UNFUNDED};
 use crate::domain::decide::Facts;
 use crate::domain::event::{Corrected, CouponMove, Decision, Fen, OpId, Points, Record, StayId, VoucherUse};
 use crate::domain::points::Part;
+
+/// What stands for the rule of a paper voucher, which is worth what it says.
+const PAPER: &str = "voucher";
 
 /// Adds to a decision what of it belongs to the day's accounts. No decision goes without.
 pub(in crate::domain) fn post(decision: &mut Decision, facts: &Facts) {
@@ -78,6 +81,7 @@ fn of_part(what: LegKind, op: &OpId, stay: &Option<StayId>, acceptor: Option<Str
         grant: Some(part.grant.clone()),
         points: part.points,
         fen,
+        rule: None,
     }
 }
 
@@ -90,8 +94,8 @@ fn of_benefits(records: &[Record], facts: &Facts, stay: &StayId) -> Vec<Leg> {
         (of == stay).then_some(uses)
     });
     let uses = now.unwrap_or(&known.benefits.held).iter();
-    let payers = uses.flat_map(|used| benefit::payers(&known.rules.benefits, used));
-    let leg = |(payer, fen)| Leg {
+    let of_use = |used| benefit::payers(&known.rules.benefits, used).into_iter().map(|paid| (Rule::of(used), paid));
+    let leg = |(rule, (payer, fen)): (Rule, (String, Fen))| Leg {
         what: LegKind::Benefit,
         op: None,
         of: None,
@@ -101,8 +105,9 @@ fn of_benefits(records: &[Record], facts: &Facts, stay: &StayId) -> Vec<Leg> {
         grant: None,
         points: Points(0),
         fen,
+        rule: Some(rule),
     };
-    payers.map(leg).collect()
+    uses.flat_map(of_use).map(leg).collect()
 }
 
 /// What benefits take off a stay more or less than before it was put right, for each who pays them.
@@ -111,13 +116,15 @@ fn of_correction(corrected: &Corrected, facts: &Facts) -> Vec<Leg> {
     // Two stays that are one visit go by the rules of the first.
     let first = facts.first.as_ref().filter(|first| first.stay.rules == corrected.stay.rules);
     let rules = if before.stay.rules == corrected.stay.rules { before } else { first.unwrap_or(before) };
-    let mut owed: BTreeMap<String, i64> = BTreeMap::new();
+    let mut owed: BTreeMap<(String, Rule), i64> = BTreeMap::new();
     for (stay, uses, way) in [(before, &before.benefits.held, -1), (rules, uses, 1)] {
-        for (payer, fen) in uses.iter().flat_map(|used| benefit::payers(&stay.rules.benefits, used)) {
-            *owed.entry(payer).or_default() += way * fen.0;
+        for used in uses {
+            for (payer, fen) in benefit::payers(&stay.rules.benefits, used) {
+                *owed.entry((payer, Rule::of(used))).or_default() += way * fen.0;
+            }
         }
     }
-    let leg = |(payer, fen): (String, i64)| Leg {
+    let leg = |((payer, rule), fen): ((String, Rule), i64)| Leg {
         what: if fen > 0 { LegKind::Benefit } else { LegKind::Undone },
         op: None,
         of: None,
@@ -127,6 +134,7 @@ fn of_correction(corrected: &Corrected, facts: &Facts) -> Vec<Leg> {
         grant: None,
         points: Points(0),
         fen: Fen(fen.abs()),
+        rule: Some(rule),
     };
     owed.into_iter().filter(|(_, fen)| *fen != 0).map(leg).collect()
 }
@@ -147,6 +155,7 @@ fn of_coupon(moved: &CouponMove) -> Vec<Leg> {
         grant: None,
         points: Points(0),
         fen: *fen,
+        rule: Some(Rule::of(&of.used)),
     };
     of.payers.iter().map(leg).collect()
 }
@@ -163,6 +172,7 @@ fn of_voucher(op: &OpId, used: &VoucherUse) -> Vec<Leg> {
         grant: None,
         points: Points(0),
         fen: *fen,
+        rule: Some(Rule { benefit: PAPER.to_owned(), campaign: None, instance: None }),
     };
     used.payers.iter().map(leg).collect()
 }

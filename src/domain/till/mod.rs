@@ -8,7 +8,7 @@ mod shown;
 
 use super::decide::{Facts, StoredOperation};
 use super::event::{
-    Answered, Decision, HourTotals, MemberId, Now, OpId, Pairing, Points, Record, Reply, ShiftEnd, ShiftStart,
+    Answered, Decision, HourTotals, MemberId, Now, OpId, Pairing, Points, Record, Reply, ShiftEnd, ShiftStart, Stated,
     TerminalId, TillAct, TillAnswer, TillDone, TillMark, TillWish,
 };
 use super::points::{self, Part, Pocket, Purse};
@@ -65,7 +65,7 @@ fn wish(decision: &mut Decision, act: &TillAct, facts: &Facts, now: Now) -> Resu
         TillWish::Coupon(wish) => coupon::ask(decision, act, wish, facts, now),
         TillWish::Report(hour) => report(hour, now),
         TillWish::OpenShift { operator } => open_shift(decision, &act.terminal, operator.clone(), facts),
-        TillWish::CloseShift { shift } => close_shift(decision, &act.terminal, *shift, facts),
+        TillWish::CloseShift { shift, stated } => close_shift(decision, &act.terminal, *shift, *stated, facts),
     }
 }
 
@@ -162,14 +162,20 @@ fn open_shift(
     Ok(TillDone::ShiftOpened { shift, day })
 }
 
-fn close_shift(decision: &mut Decision, terminal: &TerminalId, shift: u32, facts: &Facts) -> Result<TillDone, Refused> {
+fn close_shift(
+    decision: &mut Decision,
+    terminal: &TerminalId,
+    shift: u32,
+    stated: Option<Stated>,
+    facts: &Facts,
+) -> Result<TillDone, Refused> {
     if shift != facts.tills.shift {
         let detail = format!("shift {shift} is not open; the open one is {}", facts.tills.shift);
         return Err(("shift-closed", detail));
     }
     let (terminal, day, totals) = (terminal.clone(), facts.day, facts.tills.totals);
-    decision.records.push(Record::ShiftClosed(ShiftEnd { terminal, shift, day, totals }));
-    Ok(TillDone::ShiftClosed { shift, day, totals })
+    decision.records.push(Record::ShiftClosed(ShiftEnd { terminal, shift, day, totals, stated }));
+    Ok(TillDone::ShiftClosed { shift, day, totals, stated: stated.map(Box::new) })
 }
 
 /// A purse with points in it that are free again.

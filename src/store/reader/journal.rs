@@ -1,6 +1,7 @@
 //! The journal as others need it: its head, its tail for the upload, what the cloud already holds, stored answers.
 
 use rusqlite::OptionalExtension;
+use serde::Deserialize;
 
 use super::super::journal::genesis;
 use super::{ReadError, View, from_json, from_word, unsigned};
@@ -174,6 +175,19 @@ impl View<'_> {
     /// How many entries the cloud ledger does not hold yet.
     pub fn unacknowledged(&self) -> Result<u64, ReadError> {
         Ok(self.newest_entry()?.saturating_sub(self.acknowledged()?))
+    }
+
+    /// When the oldest entry was decided that the cloud does not hold; none where it holds all.
+    pub fn oldest_unacknowledged_at(&self) -> Result<Option<UtcMs>, ReadError> {
+        #[derive(Deserialize)]
+        struct Decided {
+            at_ms: UtcMs,
+        }
+        let sql = "SELECT body FROM journal WHERE entry > ?1 ORDER BY entry LIMIT 1";
+        let body = self.tx.prepare_cached(sql)?.query_row([self.acknowledged()?], |row| row.get::<_, Vec<u8>>(0));
+        let Some(body) = body.optional()? else { return Ok(None) };
+        let decided: Decided = from_json("journal.body", &String::from_utf8_lossy(&body))?;
+        Ok(Some(decided.at_ms))
     }
 
     pub(crate) fn newest_entry(&self) -> Result<u64, ReadError> {

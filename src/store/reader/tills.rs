@@ -4,11 +4,12 @@ use super::benefits::unreadable;
 use super::journal::Head;
 use super::{ReadError, View, from_json};
 use crate::domain::event::{
-    Booking, BusinessDay, Fen, OpId, Pairing, Points, Record, TerminalId, TillAnswer, TillDone, Totals, UtcMs,
+    Booking, BusinessDay, Fen, OpId, Pairing, Points, Record, Stated, TerminalId, TillAnswer, TillDone, Totals, UtcMs,
     VoucherHow,
 };
 use crate::domain::office::Voucher;
 use crate::store::journal::Entry;
+use crate::store::tills::ClosedTotals;
 use crate::store::word::Word;
 use crate::store::{office, tills, totals};
 use rusqlite::OptionalExtension;
@@ -45,6 +46,8 @@ pub struct ClosedShift {
     pub day: BusinessDay,
     /// What it did.
     pub totals: Totals,
+    /// What its till says that it did.
+    pub stated: Option<Stated>,
     /// When it was closed.
     pub at: UtcMs,
     /// Where the journal stood after it.
@@ -94,7 +97,8 @@ impl View<'_> {
         });
         let Some((day, totals, entry)) = row.optional()? else { return Ok(None) };
         let (body, head) = self.entry_of(entry)?;
-        Ok(Some(ClosedShift { day, totals: from_json("shift.totals", &totals)?, at: body.at_ms, head }))
+        let ClosedTotals { totals, stated } = from_json("shift.totals", &totals)?;
+        Ok(Some(ClosedShift { day, totals, stated, at: body.at_ms, head }))
     }
 
     /// An entry of the journal, and where the journal stood after it.

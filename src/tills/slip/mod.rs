@@ -1,5 +1,6 @@
 //! What a till prints: rows of text that fit 32, 42 or 48 columns, in Chinese and English, and the bytes of a printer.
 
+mod day;
 mod escpos;
 mod receipt;
 mod totals;
@@ -7,12 +8,13 @@ mod voucher;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::body::Body;
 use super::problem::Problem;
 use crate::domain::event::{Fen, UtcMs};
 
+pub(super) use day::{DaySlip, day_slip};
 pub(super) use receipt::{Printed, receipt};
 pub(super) use totals::{ShiftSlip, shift_slip};
 pub(super) use voucher::{VoucherSlip, voucher};
@@ -68,6 +70,20 @@ impl Wanted {
             Some(other) => return Err(Problem::field("lang", format!("{other:?}; zh and en are allowed"))),
         };
         Ok(Self { columns, is_escpos, lang })
+    }
+
+    /// The same from a query of an address.
+    pub(super) fn of_query(
+        format: Option<String>,
+        columns: Option<u64>,
+        lang: Option<String>,
+    ) -> Result<Self, Problem> {
+        let mut fields = Map::new();
+        for (name, value) in [("format", format.map(Value::from)), ("lang", lang.map(Value::from))] {
+            fields.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        fields.extend(columns.map(|columns| ("columns".to_owned(), Value::from(columns))));
+        Self::read(&Body::of(Value::Object(fields), "query", &["format", "columns", "lang"])?)
     }
 
     /// Several slips one after the other for a printer, each cut off; none where lines are wanted.

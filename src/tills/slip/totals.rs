@@ -2,7 +2,7 @@
 
 use super::receipt::name;
 use super::{Lang, Slip, on_paper, yuan};
-use crate::domain::event::{Fen, MoneyKind, NotCash, Tally, TerminalId, Totals, UtcMs};
+use crate::domain::event::{Fen, MoneyKind, NotCash, Stated, Tally, TerminalId, Totals, UtcMs};
 
 /// A shift and where the journal stood.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub(in crate::tills) struct ShiftSlip {
     pub(in crate::tills) is_closed: bool,
     /// What it did.
     pub(in crate::tills) totals: Totals,
+    /// What the till says that it did.
+    pub(in crate::tills) stated: Option<Stated>,
     /// When it was closed, or when the slip was asked for.
     pub(in crate::tills) at: UtcMs,
     /// The box.
@@ -53,6 +55,10 @@ pub(in crate::tills) fn shift_slip(of: &ShiftSlip, site: &str, zone: &jiff::tz::
     let kinds = [(MoneyKind::Card, card), (MoneyKind::Wallet, wallet), (MoneyKind::Other, other)];
     for (kind, fen) in [(MoneyKind::Cash, totals.cash())].into_iter().chain(kinds).filter(|(_, fen)| fen.0 != 0) {
         slip.pair(&format!("  {}", name(kind, lang)), &yuan(fen));
+    }
+    for (name, by) in of.stated.iter().flat_map(|stated| stated.differences(totals)) {
+        let words = format!("{} {name}", lang.pick("收银机多报", "Till says more:"));
+        slip.pair(&words, &if name == "sales" { by.to_string() } else { yuan(Fen(by)) });
     }
     slip.pair(lang.pick("未结预留", "Open holds"), &totals.open_holds.to_string());
     slip.pair(lang.pick("缺失序号", "Missing numbers"), &totals.missing_numbers.to_string());
@@ -97,6 +103,7 @@ mod tests {
                 missing_numbers: 2,
                 ..Totals::default()
             },
+            stated: Some(Stated { cash_fen: Some(Fen(750)), wallet_fen: Some(Fen(12_000)), ..Stated::default() }),
             at: UtcMs(1_772_337_600_000),
             box_id: "box-1".to_owned(),
             head: format!("1/9/{}", "0c".repeat(32)),
@@ -108,6 +115,10 @@ mod tests {
         ] {
             let lines = shift_slip(&of, "万象", &zone, lang).lines(32).join("\n");
             assert!(words.iter().all(|word| lines.contains(word)), "{lines}");
+            assert!(
+                lines.contains("cash_fen") && lines.contains("-￥0.50") && !lines.contains("wallet_fen"),
+                "{lines}"
+            );
             let solid: String = lines.split_whitespace().collect();
             assert!(solid.contains(&format!("GPH1:box-1/1/9/{}", "0c".repeat(32))), "{lines}");
         }

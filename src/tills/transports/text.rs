@@ -10,7 +10,12 @@ use crate::tills::problem::{Code, Problem};
 use crate::tills::verbs::{Answer, Request, Verb};
 
 /// Fields that are whole numbers.
-const NUMBERS: [&str; 8] = ["points", "ttl_s", "fen", "sale_fen", "spend_fen", "shift", "columns", "count"];
+#[rustfmt::skip]
+const NUMBERS: [&str; 14] = [
+    "points", "ttl_s", "fen", "sale_fen", "spend_fen", "shift", "columns", "count",
+    // What a till states of its shift.
+    "sales", "money_fen", "cash_fen", "card_fen", "wallet_fen", "other_fen",
+];
 /// What a commit pays with, in the flat form: a field for each tender.
 const TENDERS: [(&str, &str); 5] = [
     ("cash_fen", "cash"),

@@ -97,7 +97,7 @@ const ROWS: [Row; 21] = [
     row(Verb::Reverse, "REVERSE", 11, true, &["original_key"]),
     row(Verb::Query, "QUERY", 12, false, &["key"]),
     row(Verb::Totals, "TOTALS_X", 13, false, &["shift", "day", "scope"]),
-    row(Verb::Close, "TOTALS_Z", 14, true, &["shift"]),
+    row(Verb::Close, "TOTALS_Z", 14, true, &["shift", "sales", "sale_fen", "money_fen", "cash_fen", "card_fen", "wallet_fen", "other_fen"]),
     row(Verb::Validate, "VALIDATE_PARKING", 15, true, &["stay", "kind", "receipt_no", "spend_fen"]),
     row(Verb::Coupon, "COUPON_USE", 16, true, &["stay", "coupon", "receipt_no", "sale_fen"]),
     row(Verb::CouponCheck, "COUPON_CHECK", 17, false, &["coupon", "sale_fen"]),

@@ -48,13 +48,13 @@ impl Tills {
             let shift = shift.unwrap_or(open);
             let closed = view.closed_shift(&terminal, shift)?;
             let is_closed = closed.is_some();
-            let (day, totals, at, head) = match closed {
-                Some(closed) => (closed.day, closed.totals, closed.at, closed.head),
-                None => (today, view.till_totals(&Scope::Shift(terminal.clone(), shift))?, now, view.head()?),
+            let (day, totals, stated, at, head) = match closed {
+                Some(closed) => (closed.day, closed.totals, closed.stated, closed.at, closed.head),
+                None => (today, view.till_totals(&Scope::Shift(terminal.clone(), shift))?, None, now, view.head()?),
             };
             let (day, box_id) = (date(day), head.box_id);
             let head = format!("{}/{}/{}", head.epoch, head.seq, head.head);
-            Ok((shift > open, ShiftSlip { terminal, shift, day, is_closed, totals, at, box_id, head }))
+            Ok((shift > open, ShiftSlip { terminal, shift, day, is_closed, totals, stated, at, box_id, head }))
         });
         let (has_not_begun, slip) = look.await?;
         if has_not_begun {

@@ -3,8 +3,8 @@
 use super::Verb;
 use super::quote::MOST_STAY_CHARS;
 use crate::domain::event::{
-    CouponWish, Fen, Gift, HourTotals, Input, MemberId, Money, MoneyKind, OpId, Shown, StayId, TillAct, TillCommit,
-    TillMark, TillWish,
+    CouponWish, Fen, Gift, HourTotals, Input, MemberId, Money, MoneyKind, OpId, Shown, Stated, StayId, TillAct,
+    TillCommit, TillMark, TillWish,
 };
 use crate::tills::access::{Terminal, check_key};
 use crate::tills::body::{Body, MOST_FEN};
@@ -33,6 +33,9 @@ const MOST_POINTS: i64 = 1_000_000_000;
 const MOST_SALES_AN_HOUR: i64 = 100_000;
 /// The most that they may come to.
 const MOST_FEN_AN_HOUR: i64 = 100 * MOST_FEN;
+
+/// The most that a till states of one shift, in fen or sales; what went back may be more than what was sold.
+const MOST_STATED: i64 = 100 * MOST_FEN;
 
 /// What a verb that changes something asks of the loop.
 pub(super) fn input(
@@ -176,7 +179,8 @@ fn wish(verb: Verb, body: &Body, member: Option<(MemberId, Shown)>) -> Result<Ti
         Verb::Close => {
             let shift = body.whole("shift", 1, i64::from(u32::MAX))?;
             let shift = shift.ok_or_else(|| Problem::field("shift", "missing; GET /status says which is open"))?;
-            TillWish::CloseShift { shift: u32::try_from(shift).expect("the limit above is what fits") }
+            let stated = Stated::read(|name| body.whole(name, -MOST_STATED, MOST_STATED))?;
+            TillWish::CloseShift { shift: u32::try_from(shift).expect("the limit above is what fits"), stated }
         }
         Verb::Coupon => TillWish::Coupon(CouponWish::Use {
             code: body.needed_text("coupon", MOST_OP_CHARS)?.to_owned(),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::lookup::{member_gone, resolve};
 use super::parse::MOST_OP_CHARS;
-use crate::domain::benefit::{Basket, HeldCoupon, Known, NotUsed, SaleEarns};
+use crate::domain::benefit::{Basket, HeldCoupon, Known, NotUsed, SaleEarns, SaleFacts};
 use crate::domain::event::{Fen, MemberId, Points, Shown, StayId};
 use crate::domain::plate::Plate;
 use crate::domain::stay::StayState;
@@ -114,10 +114,11 @@ impl Tills {
         let (points, facts, coupon, member, shown) = look.await?.ok_or_else(member_gone)?;
         let earns_nothing = shop.is_some_and(|shop| shop.earns_nothing);
         let fen = if earns_nothing { Fen(0) } else { Fen(sale.0 - by_points.0) };
+        let merchant = terminal.merchant.as_deref().unwrap_or(terminal.id.as_str());
+        let facts = SaleFacts { merchant: Some(merchant.to_owned()), ..facts };
         let plain = Basket { member: &member, fen, sale: &facts, coupon: None };
         let (without, price_level) = (pricing.earned)(&plain);
         let without = without.map_err(|_| Problem::new(Code::Internal, "a sale without a coupon has no coupon"))?;
-        let merchant = terminal.merchant.as_deref().unwrap_or(terminal.id.as_str());
         let (earns, told) = match (code, coupon) {
             (Some(code), Some(found)) => self.with_coupon(&plain, code, found, merchant, &without)?,
             (Some(_) | None, None) | (None, Some(_)) => (without, None),

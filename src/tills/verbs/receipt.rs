@@ -144,8 +144,12 @@ pub(super) fn done(done: &TillDone, zone: &jiff::tz::TimeZone, place: &Place<'_>
             json!({"hour": local_time(told.hour, zone), "count": told.count, "sale_fen": told.sale_fen})
         }
         TillDone::ShiftOpened { shift, day } => json!({"shift": shift, "business_date": date(*day)}),
-        TillDone::ShiftClosed { shift, day, totals: closed } => {
+        TillDone::ShiftClosed { shift, day, totals: closed, stated } => {
             let mut answer = totals(closed);
+            if let Some(stated) = stated {
+                let differs = stated.differences(closed).into_iter().map(|(name, by)| (name.to_owned(), json!(by)));
+                answer["differs"] = Value::Object(differs.collect());
+            }
             answer["shift"] = json!(shift);
             answer["business_date"] = json!(date(*day));
             answer["closed"] = json!(true);

@@ -29,6 +29,24 @@ impl Mode {
         }
     }
 
+    /// What may be done, by the four classes that tills know; `down` is what a till says of a box that it does not reach.
+    fn class(self) -> &'static str {
+        match self {
+            Mode::Online => "online",
+            Mode::Degraded => "degraded",
+            Mode::Quarantined => "earn_only",
+        }
+    }
+
+    /// What the customer's receipt says of it; nothing where all is well.
+    fn receipt_text(self) -> (&'static str, &'static str) {
+        match self {
+            Mode::Online => ("", ""),
+            Mode::Degraded => ("积分余额以联网后为准", "Points are as this box knows them now"),
+            Mode::Quarantined => ("积分已累计,暂不可使用", "Points are earned; they cannot be spent here now"),
+        }
+    }
+
     fn staff_text(self) -> (&'static str, &'static str) {
         match self {
             Mode::Online => ("一切正常", "All is well"),
@@ -72,19 +90,26 @@ impl Tills {
         let look = self.settings.reader.look(move |view| {
             let mode = mode(view, cloud_is_up)?;
             let shift = view.current_shift(&till)?;
-            Ok((mode, view.head()?, view.unacknowledged()?, view.fact("rules_version")?, shift))
+            let upload = (view.unacknowledged()?, view.oldest_unacknowledged_at()?);
+            Ok((mode, view.head()?, upload, view.fact("rules_version")?, shift))
         });
-        let (mode, head, unacknowledged, rules, shift) = look.await?;
-        let (zh, en) = mode.staff_text();
+        let (mode, head, (unacknowledged, oldest), rules, shift) = look.await?;
+        let ((zh, en), (receipt_zh, receipt_en)) = (mode.staff_text(), mode.receipt_text());
+        let now = (self.settings.pricing.now)();
+        let lag_s = oldest.map_or(0, |at| (now.0 - at.0).max(0) / 1000);
         Ok(json!({
             "mode": mode.word(),
+            "class": mode.class(),
             "unacknowledged_entries": unacknowledged,
+            "upload_lag_s": lag_s,
             "staff_text": {"zh": zh, "en": en},
+            "receipt_text": {"zh": receipt_zh, "en": receipt_en},
+            "requests_per_s": self.settings.most_requests_per_s,
             "box": head.box_id,
             "rules_version": rules.and_then(|text| text.parse::<u32>().ok()),
             "shift": shift,
             "business_date": date(self.today()),
-            "time": local_time((self.settings.pricing.now)(), &self.settings.zone),
+            "time": local_time(now, &self.settings.zone),
             "journal": {"epoch": head.epoch, "seq": head.seq, "head": head.head},
         }))
     }

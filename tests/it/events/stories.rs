@@ -108,7 +108,7 @@ fn sales() -> Vec<Told> {
     let hour = UtcMs(story.now().0 - story.now().0 % (60 * MINUTE));
     let told = HourTotals { hour, count: 17, sale_fen: Fen(150_000) };
     story.ask_as("hour", mark.clone(), TillWish::Report(told));
-    story.ask_as("z-1", mark, TillWish::CloseShift { shift: 1 });
+    story.ask_as("z-1", mark, TillWish::CloseShift { shift: 1, stated: None });
     let day = BusinessDay(story.rows("SELECT CAST(max(day) AS TEXT) FROM till_book")[0].parse().unwrap());
     story.minutes(24 * 60);
     let reply = story.feed(Input::DayClosing(Closing { day, by: "guard-1".to_owned() })).1;

@@ -43,7 +43,9 @@ impl Day {
                 TillWish::Reverse { original_key: format!("{kind}{}", newest.saturating_sub(1)) }
             }
             11 => TillWish::OpenShift { operator: None },
-            12 => TillWish::CloseShift { shift: self.model.tills.shift() + u32::from(self.dice.one_in(4)) },
+            12 => {
+                TillWish::CloseShift { shift: self.model.tills.shift() + u32::from(self.dice.one_in(4)), stated: None }
+            }
             _ => {
                 let input = match self.dice.one_in(4) {
                     true => Input::TerminalChanged(pairing(self.dice.one_in(2))),
