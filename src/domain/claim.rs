@@ -41,6 +41,8 @@ pub struct CouponNow {
     pub is_used_elsewhere: bool,
     /// The turn at which this box said that it wants it.
     pub said_wanted: Option<u64>,
+    /// The turn at which it said that it has it.
+    pub said_taken: Option<u64>,
     /// The use that this box told.
     pub said_used: Option<String>,
 }
@@ -123,6 +125,9 @@ fn words(coupon: &CouponNow, look: &CouponsLook, facts: &Facts, now: Now) -> Vec
         let claimed = coupon.holder == Holder::Here && !facts.quarantined;
         let used = coupon.used.clone();
         words.extend(used.map(|(by, fen)| word(CouponSays::Used { by, fen, claimed })));
+    }
+    if coupon.holder == Holder::Here && coupon.said_taken != Some(coupon.turn) && !facts.quarantined {
+        words.push(word(CouponSays::Taken));
     }
     if used_by.is_none() && !facts.quarantined {
         if is_free(coupon) && is_done_with(coupon, look) {

@@ -33,6 +33,11 @@ pub(super) fn told(db: &Connection, word: &CouponWord) -> anyhow::Result<()> {
                        ON CONFLICT (coupon) DO UPDATE SET wanted_turn = excluded.wanted_turn";
             one(db, sql, params![coupon, turn])
         }
+        CouponSays::Taken => {
+            let sql = "INSERT INTO coupon_word (coupon, taken_turn) VALUES (?1, ?2)
+                       ON CONFLICT (coupon) DO UPDATE SET taken_turn = excluded.taken_turn";
+            one(db, sql, params![coupon, turn])
+        }
         CouponSays::Returned => {
             let sql = "INSERT INTO coupon_word (coupon, returned_turn) VALUES (?1, ?2)
                        ON CONFLICT (coupon) DO UPDATE SET returned_turn = excluded.returned_turn";
@@ -52,8 +57,8 @@ pub(super) fn told(db: &Connection, word: &CouponWord) -> anyhow::Result<()> {
 
 /// In a new epoch this box has nothing alone, and has asked for nothing.
 pub(super) fn epoch_began(db: &Connection) -> anyhow::Result<()> {
-    let sql = "UPDATE coupon_word SET wanted_turn = NULL, returned_turn = NULL
-               WHERE wanted_turn IS NOT NULL OR returned_turn IS NOT NULL";
+    let sql = "UPDATE coupon_word SET wanted_turn = NULL, taken_turn = NULL, returned_turn = NULL
+               WHERE wanted_turn IS NOT NULL OR taken_turn IS NOT NULL OR returned_turn IS NOT NULL";
     db.prepare_cached(sql)?.execute(())?;
     Ok(())
 }
@@ -162,7 +167,7 @@ fn names(db: &Connection, sql: &str, values: impl rusqlite::Params) -> anyhow::R
 }
 
 fn now(db: &Connection, coupon: &str, visit_changed: bool) -> anyhow::Result<Option<CouponNow>> {
-    let sql = "SELECT c.kind, c.member, c.until_ms, c.state = 'issued', w.wanted_turn, w.used_by,
+    let sql = "SELECT c.kind, c.member, c.until_ms, c.state = 'issued', w.wanted_turn, w.used_by, w.taken_turn,
                       EXISTS (SELECT 1 FROM stay s WHERE s.member = c.member
                               AND s.state IN ('pending_entry', 'open', 'pending_exit'))
                FROM cloud_coupon c LEFT JOIN coupon_word w ON w.coupon = c.coupon WHERE c.coupon = ?1";
@@ -178,7 +183,8 @@ fn now(db: &Connection, coupon: &str, visit_changed: bool) -> anyhow::Result<Opt
             is_issued: row.get(3)?,
             said_wanted: row.get(4)?,
             said_used: row.get(5)?,
-            member_inside: row.get(6)?,
+            said_taken: row.get(6)?,
+            member_inside: row.get(7)?,
             turn: told.turn,
             holder: told.holder,
             is_wanted: told.is_wanted,

@@ -273,12 +273,14 @@ CREATE INDEX coupon_use_by_day ON coupon_use (day);
 CREATE TABLE coupon_word (
     coupon         TEXT PRIMARY KEY,
     wanted_turn    INTEGER,
+    taken_turn     INTEGER,
     returned_turn  INTEGER,
     used_by        TEXT,
     was_used       INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX coupon_word_by_use ON coupon_word (used_by) WHERE used_by IS NOT NULL;
-CREATE INDEX coupon_word_of_now ON coupon_word (coupon) WHERE wanted_turn IS NOT NULL OR returned_turn IS NOT NULL;
+CREATE INDEX coupon_word_of_now ON coupon_word (coupon)
+    WHERE wanted_turn IS NOT NULL OR taken_turn IS NOT NULL OR returned_turn IS NOT NULL;
 
 CREATE TABLE sale (
     op        TEXT PRIMARY KEY,

@@ -43,6 +43,8 @@ pub struct CouponWord {
 pub enum CouponSays {
     /// Its holder is here: this box wants it alone.
     Wanted,
+    /// This box has heard that it has it alone; a ledger that was made again learns it from this.
+    Taken,
     /// This box had it alone, has not used it, and never will by that turn.
     Returned,
     /// It was used here.
