@@ -4,7 +4,7 @@ use cloud_ledger::Ledger;
 use cloud_ledger::ledger::{Hello, Upload};
 use cloud_ledger::members::Profile;
 use gatepost::domain::event::{
-    CloudNews, CouponWish, EpochReason, FeedChange, Fen, Input, StaffWish, TillAnswer, TillMark, TillWish,
+    CloudNews, CouponWish, EpochReason, FeedChange, Fen, Gift, Input, StaffWish, TillAnswer, TillMark, TillWish,
 };
 use serde_json::{Value, json};
 
@@ -124,6 +124,35 @@ fn a_till_gets_a_coupon_of_nobody_and_gives_it_up_to_another() {
     assert_eq!(cloud.claim("B-1")["box"], "box-b");
     refused(&take(&mut a, "k-1", "B-1"), "coupon-state");
     used(&take(&mut b, "k-2", "B-1"));
+}
+
+#[test]
+fn what_is_set_aside_for_a_vehicle_is_not_given_up() {
+    let (cloud, mut a, mut b) = two();
+    cloud.issue("Q-1", "parking", None);
+    for story in [&mut a, &mut b] {
+        cloud.tell(story);
+        story.enter("in", "粤A00001");
+    }
+    let show = || Gift::Coupon { code: "Q-1".to_owned() };
+    let (here, there) = (a.stay_of("粤A00001"), b.stay_of("粤A00001"));
+    a.give("k-1", &here, show());
+    exchange(&cloud, &mut a);
+    a.minutes(25);
+    a.arrival("out", true);
+    a.read("out", "粤A00001");
+    b.give("k-1", &there, show());
+    for _ in 0..2 {
+        exchange(&cloud, &mut b);
+        exchange(&cloud, &mut a);
+    }
+    let claim = cloud.claim("Q-1");
+    assert_eq!((&claim["box"], &claim["wanted"]), (&json!("box-a"), &json!(true)), "{claim}");
+    a.staff("out", StaffWish::Settle { fen: Fen(200) });
+    a.drive_through("out");
+    assert_eq!(a.stays()[0], "粤A00001 closed 200 200 0");
+    exchange(&cloud, &mut a);
+    assert_eq!(cloud.claim("Q-1")["used"], json!(["box-a"]));
 }
 
 #[test]
