@@ -273,7 +273,9 @@ fn a_coupon_that_must_be_claimed_is_never_used_twice() {
                     if let TillAnswer::Done { .. } = give_back(story, &format!("b-{n}"), coupon) {
                         let place = standing.iter().rposition(|used| *used == (at, coupon));
                         // A journal that was put back may hold a use that had been taken back after the copy.
-                        place.map(|place| standing.remove(place));
+                        if let Some(place) = place {
+                            standing.remove(place);
+                        }
                         back += 1;
                     }
                 }
