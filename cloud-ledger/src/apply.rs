@@ -103,7 +103,8 @@ impl<'a> Book<'a> {
             Fact::PointsSpent(movement) => self.release(seq, record, movement, Way::Spent),
             Fact::PointsReturned(movement) => self.release(seq, record, movement, Way::Returned),
             Fact::PointsReversed { of, movement } => self.reverse(seq, record, of, movement),
-            Fact::DebtBooked(_) | Fact::DebtPaid { .. } | Fact::ShareTaken { .. } => {}
+            Fact::DebtBooked(_) | Fact::DebtPaid { .. } => {}
+            Fact::ShareTaken { .. } | Fact::CouponTold { .. } => {}
         }
     }
 

@@ -129,7 +129,8 @@ pub(crate) fn take(
         | Fact::PointsEarned { .. }
         | Fact::PointsReturned(_)
         | Fact::PointsReversed { .. }
-        | Fact::ShareTaken { .. } => {}
+        | Fact::ShareTaken { .. }
+        | Fact::CouponTold { .. } => {}
     }
     Ok(())
 }

@@ -130,6 +130,15 @@ pub enum Fact {
         /// What it has cost there.
         spent_fen: i64,
     },
+    /// The box's word about a coupon that one box has alone.
+    CouponTold {
+        /// The coupon.
+        coupon: String,
+        /// Which turn of the ledger the box follows.
+        turn: i64,
+        /// What it says.
+        says: CouponSays,
+    },
     /// A vehicle left owing money.
     DebtBooked(Box<Debt>),
     /// Some of a debt was paid.
@@ -142,6 +151,31 @@ pub enum Fact {
         fen: i64,
         /// By the box's clock, where it says.
         at_ms: Option<i64>,
+    },
+}
+
+/// What a box says of a coupon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CouponSays {
+    /// It wants it alone.
+    Wanted,
+    /// It has heard that it has it alone.
+    Taken,
+    /// It had it alone, has not used it, and never will by that turn.
+    Returned,
+    /// It has used it.
+    Used {
+        /// For which stay, or with which effect at a till.
+        purpose: String,
+        /// What it took off.
+        fen: i64,
+        /// Whether the box had it alone.
+        claimed: bool,
+    },
+    /// A use came to nothing.
+    Unused {
+        /// Which.
+        purpose: String,
     },
 }
 
@@ -257,6 +291,11 @@ impl Reader<'_> {
                 share_fen: self.whole("share_fen", BUDGET_FEN_MAX)?,
                 spent_fen: self.whole("spent_fen", BUDGET_FEN_MAX)?,
             },
+            "coupon_told" => Fact::CouponTold {
+                coupon: self.text("coupon")?,
+                turn: self.whole("turn", i64::MAX)?,
+                says: self.coupon_says()?,
+            },
             "debt_booked" => Fact::DebtBooked(Box::new(Debt {
                 debt: self.text("debt")?,
                 fen: self.fen()?,
@@ -275,6 +314,25 @@ impl Reader<'_> {
             }
         };
         Ok(Some(fact))
+    }
+
+    fn coupon_says(&self) -> Result<CouponSays, BodyFault> {
+        Ok(match self.text("says")?.as_str() {
+            "wanted" => CouponSays::Wanted,
+            "taken" => CouponSays::Taken,
+            "returned" => CouponSays::Returned,
+            "used" => CouponSays::Used {
+                purpose: self.text("by")?,
+                fen: self.fen()?,
+                claimed: self.fields.get("claimed").and_then(Value::as_bool).unwrap_or(false),
+            },
+            "unused" => CouponSays::Unused { purpose: self.text("by")? },
+            other => {
+                let other: String = other.chars().take(KIND_CHARS_SHOWN).collect();
+                let wrong = format!("is '{other}'; allowed are wanted, taken, returned, used and unused");
+                return Err(malformed(format!("{}.says", self.path), wrong));
+            }
+        })
     }
 
     fn movement(&self) -> Result<Movement, BodyFault> {
@@ -353,7 +411,7 @@ mod tests {
         for kind in KEPT_KINDS {
             assert!(kinds.contains(&kind), "{kind} is not on the page");
         }
-        assert_eq!(kinds.len(), KEPT_KINDS.len() + 9, "nine kinds are applied: {kinds:?}");
+        assert_eq!(kinds.len(), KEPT_KINDS.len() + 10, "ten kinds are applied: {kinds:?}");
         assert!(KEPT_KINDS.is_sorted(), "a kind is found by halving");
     }
 

@@ -115,6 +115,17 @@ pub enum Refusal {
     /// No such grant.
     #[error("there is no grant '{0}'")]
     GrantUnknown(String),
+    /// No such coupon.
+    #[error("there is no coupon '{0}'")]
+    CouponUnknown(String),
+    /// A box has the coupon alone, or has used it.
+    #[error("the coupon '{coupon}' {why}")]
+    CouponTaken {
+        /// The coupon.
+        coupon: String,
+        /// What stands against it.
+        why: String,
+    },
     /// No such campaign.
     #[error("there is no campaign '{0}'")]
     CampaignUnknown(String),
@@ -122,7 +133,7 @@ pub enum Refusal {
     #[error("there is no spend '{0}' of this member")]
     SpendUnknown(String),
     /// A grant that a box may still spend from.
-    #[error("the grant '{grant}' is {state}; only a frozen one can be released")]
+    #[error("'{grant}' is {state}; only what is frozen can be released")]
     NotFrozen {
         /// The grant.
         grant: String,

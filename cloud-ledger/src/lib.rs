@@ -5,7 +5,7 @@
 //! - [`db`]: PostgreSQL or one SQLite file, the tables and their checks;
 //! - [`ledger`]: the ledger itself. `boxes`: handshake, enrolment, epochs; `upload` and `apply`: what a box's entries
 //!   do to the accounts; [`grants`] and [`escrow`]: what boxes hold; [`restore`]: what they get back;
-//! - [`members`], [`privileges`], [`offers`], [`campaigns`], [`points`], [`debts`], [`statement`]: what the administrator does and reads, and the feed;
+//! - [`members`], [`privileges`], [`offers`], [`claims`], [`campaigns`], [`points`], [`debts`], [`statement`]: what the administrator does and reads, and the feed;
 //! - [`import`] and [`rebuild`]: members from a table, a ledger from journals; [`transfer`]: every movement of points; [`verify`]: everything computed again from what is stored;
 //! - [`http`]: the interface of `docs/cloud-api.md` in front of it all.
 //!
@@ -28,6 +28,7 @@ mod apply;
 mod boxes;
 pub mod campaigns;
 mod chain;
+pub mod claims;
 pub mod clock;
 pub mod db;
 pub mod debts;

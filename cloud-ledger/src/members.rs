@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::campaigns::Shared;
+use crate::claims::FeedClaim;
 use crate::db::{Row, Tx, Value};
 use crate::ledger::{Ledger, Refusal, check_limit, check_name};
 use crate::merchants::FeedMerchant;
@@ -134,6 +135,8 @@ pub enum What {
         /// The coupon.
         coupon: FeedCoupon,
     },
+    /// Which box has a coupon alone.
+    CouponClaim(FeedClaim),
     /// A merchant as it now is.
     Merchant {
         /// The merchant.

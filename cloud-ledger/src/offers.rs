@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::claims;
 use crate::ledger::{Ledger, Refusal, check_name};
 use crate::members::{What, put_what};
 
@@ -50,7 +51,7 @@ pub struct FeedCoupon {
 }
 
 impl Ledger {
-    /// Tells every box of a coupon.
+    /// Tells every box of a coupon. One that a box has alone, or has used, cannot be used elsewhere.
     pub fn put_coupon(&self, id: &str, coupon: &Coupon) -> Result<(), Refusal> {
         check_name("id", id)?;
         check_name("kind", &coupon.kind)?;
@@ -60,7 +61,13 @@ impl Ledger {
         if coupon.from_ms.zip(coupon.until_ms).is_some_and(|(from, until)| from >= until) {
             return Err(Refusal::BadRequest("until_ms: must come after from_ms".to_owned()));
         }
-        let coupon = FeedCoupon { id: id.to_owned(), coupon: coupon.clone() };
-        self.database.write(|tx| put_what(tx, &What::Coupon { coupon: coupon.clone() }))
+        // A refusal inside is committed: a coupon that a box has is asked back.
+        self.database.write(|tx| {
+            if let Err(taken) = claims::stated(tx, id, coupon)? {
+                return Ok(Err(taken));
+            }
+            put_what(tx, &What::Coupon { coupon: FeedCoupon { id: id.to_owned(), coupon: coupon.clone() } })?;
+            Ok(Ok(()))
+        })?
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::apply::{Book, Pot, Taken};
 use crate::boxes::{self, held_cursor, lines};
 use crate::campaigns;
+use crate::claims;
 use crate::db::{Ask, Row, Tx, Value};
 use crate::debts;
 use crate::journal::{self, BodyFault, ChainFault, Cursor, Entry, Fact, Head, Linked, Movement};
@@ -153,6 +154,7 @@ impl Desk<'_, '_> {
                 }
                 debts::take(self.tx, &mut book, box_name, epoch, entry.seq, self.now_ms, fact)?;
                 campaigns::take(self.tx, &mut book, box_name, epoch, entry.seq, fact)?;
+                claims::take(self.tx, &mut book, (box_name, epoch, entry.seq), self.now_ms, fact)?;
             }
         }
         self.write(&mut book, &earners(read, &firsts), cursor)
@@ -173,7 +175,7 @@ impl Desk<'_, '_> {
                 Fact::PointsEarned { op, .. } if firsts.contains(&place) => Some(format!("born:{op}")),
                 Fact::PointsEarned { .. } | Fact::GrantAccepted { .. } | Fact::DebtBooked(_) => None,
                 Fact::PointsSpent(_) | Fact::PointsReturned(_) | Fact::PointsReversed { .. } => None,
-                Fact::DebtPaid { .. } | Fact::ShareTaken { .. } => None,
+                Fact::DebtPaid { .. } | Fact::ShareTaken { .. } | Fact::CouponTold { .. } => None,
             })
             .collect();
         // A pocket that is neither stored nor born here may be a member's name for all pockets.
@@ -375,7 +377,7 @@ impl Names {
                     undone.insert(of.clone());
                 }
                 Fact::PointsEarned { .. } | Fact::DebtBooked(_) => {}
-                Fact::DebtPaid { .. } | Fact::ShareTaken { .. } => {}
+                Fact::DebtPaid { .. } | Fact::ShareTaken { .. } | Fact::CouponTold { .. } => {}
             }
         }
         Self { pots, undone }
@@ -460,7 +462,8 @@ pub(crate) fn op_of(fact: &Fact) -> Option<&str> {
         Fact::PointsSpent(movement) | Fact::PointsReturned(movement) | Fact::PointsReversed { movement, .. } => {
             Some(&movement.op)
         }
-        Fact::GrantAccepted { .. } | Fact::DebtBooked(_) | Fact::DebtPaid { .. } | Fact::ShareTaken { .. } => None,
+        Fact::GrantAccepted { .. } | Fact::DebtBooked(_) | Fact::DebtPaid { .. } => None,
+        Fact::ShareTaken { .. } | Fact::CouponTold { .. } => None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Everything computed again from what is stored: each chain from its genesis, what each record, credit and request
 //! must have moved, and each balance from the movements. It shares no arithmetic with the postings that it checks.
 
+mod coupons;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -45,6 +47,7 @@ impl Ledger {
             books.compare_demands();
             books.compare_lots(tx)?;
             books.compare_escrow(tx)?;
+            books.coupons.clone().compare(tx, &mut books)?;
             let members = tx.only("SELECT count(*) FROM account", &[])?.int(0);
             let faults = std::mem::take(&mut books.faults);
             let members = usize::try_from(members).unwrap_or(usize::MAX);
@@ -67,6 +70,7 @@ struct Books {
     lots: BTreeMap<String, Pile>,
     pots: BTreeMap<String, Pot>,
     accounts: BTreeMap<String, i64>,
+    coupons: coupons::Said,
     faults: Vec<String>,
 }
 
@@ -160,6 +164,7 @@ impl Books {
 
     /// Notes what a record must have moved; whether it is the one that its op had its effect with.
     fn record(&mut self, place: &Place, number: usize, fact: &Fact) -> bool {
+        self.coupons.hear(place, fact);
         let Some(op) = op_of(fact) else { return false };
         match self.winners.get(op) {
             None => {
@@ -174,7 +179,8 @@ impl Books {
             Fact::PointsSpent(movement) => self.demand_parts("spent", place, movement),
             Fact::PointsReturned(movement) => self.demand_parts("returned", place, movement),
             Fact::PointsReversed { movement, .. } => self.demand_parts("reversed", place, movement),
-            Fact::GrantAccepted { .. } | Fact::DebtBooked(_) | Fact::DebtPaid { .. } | Fact::ShareTaken { .. } => {}
+            Fact::GrantAccepted { .. } | Fact::DebtBooked(_) | Fact::DebtPaid { .. } => {}
+            Fact::ShareTaken { .. } | Fact::CouponTold { .. } => {}
         }
         true
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::admission::Right;
 use super::benefit::{HeldCoupon, Known};
 use super::capacity::Counts;
+use super::claim::CouponNow;
 use super::emergency::Called;
 use super::event::{
     Action, BusinessDay, Decision, EpochReason, Fen, GrantId, Ids, Input, JournalHead, LaneId, MemberId, Now, OpId,
@@ -25,7 +26,8 @@ use super::tariff::PriorVisit;
 use super::till::facts::TillFacts;
 pub(super) use super::work::Work;
 use super::{
-    access, arrival, card, corrections, detectors, emergency, escrow, gear, passage, sale, settlement, tailgate, till,
+    access, arrival, card, claim, corrections, detectors, emergency, escrow, gear, passage, sale, settlement, tailgate,
+    till,
 };
 
 /// What the store looked up for one input, before anything is decided.
@@ -138,6 +140,8 @@ pub struct EscrowFacts {
     pub spends: Vec<SpendFacts>,
     /// What this box has of the campaigns that the feed shares out.
     pub shares: BTreeMap<String, ShareNow>,
+    /// The coupons that the input is about.
+    pub coupons: Vec<CouponNow>,
 }
 
 impl Facts {
@@ -258,10 +262,12 @@ pub struct StoredOperation {
     pub answer: super::event::TillAnswer,
 }
 
-/// Decides one input. What of it belongs to the day's accounts is posted with it.
+/// Decides one input. What of it belongs to the day's accounts is posted with it, and coupons that it touches are looked
+/// at.
 pub fn decide(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
     let mut decision = dispatch(input, facts, lanes, now);
     settlement::post(&mut decision, facts);
+    claim::post(&mut decision, facts);
     decision
 }
 

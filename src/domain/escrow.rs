@@ -1,5 +1,6 @@
 //! Points that the cloud ledger lends to this box: grants, recalls, leave to spend, doubt, and a new epoch's beginning.
 
+use super::claim;
 use super::decide::{EscrowFacts, Facts, Hold, Place};
 use super::event::{
     Action, CloudNews, Decision, EpochReason, Given, HoldEnd, Input, JournalHead, MemberId, Now, OpId, Points, Record,
@@ -62,6 +63,7 @@ pub(super) fn cloud(news: &CloudNews, facts: &Facts, now: Now) -> Decision {
             }
         }
         CloudNews::HomesLooked { .. } => top_up(&mut decision, facts),
+        CloudNews::CouponsLooked(look) => decision.records.extend(claim::looked(look, facts, now)),
     }
     decision
 }
@@ -229,6 +231,7 @@ fn close_epoch(decision: &mut Decision, facts: &Facts, news: &CloudNews, epoch: 
         for (member, purse) in &facts.escrow.purses {
             decision.records.push(returned(op(), member, points::all(purse)));
         }
+        decision.records.extend(claim::last_words(facts));
     }
     let then = if why.is_whole() && facts.escrow.has_more_purses {
         news.clone()

@@ -7,6 +7,7 @@ pub mod benefit;
 mod cables;
 pub mod capacity;
 mod card;
+pub mod claim;
 mod corrections;
 pub mod decide;
 mod detectors;

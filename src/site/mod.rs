@@ -465,6 +465,7 @@ fn log(record: &Record) {
         | Record::DayPosted(_)
         | Record::CouponShown { .. }
         | Record::CouponMoved(_)
+        | Record::CouponTold(_)
         | Record::HoldPlaced { .. }
         | Record::HoldVoided { .. }
         | Record::PointsReturned { .. }

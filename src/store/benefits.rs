@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::claims;
 use super::tables::name;
 use crate::domain::benefit::{
     CampaignNews, Count, CountKey, Counters, CouponState, Dimension, HeldCoupon, Known, Privileges, Table, Use,
@@ -278,7 +279,10 @@ fn state_here(db: &Connection, held: HeldCoupon, word: &str, stay: Option<&StayI
     let state = match here.as_deref() {
         Some("used") => CouponState::Used,
         Some(_) => CouponState::Held,
-        None => serde_json::from_value(word.into()).with_context(|| format!("read the state {word} of a coupon"))?,
+        None => match serde_json::from_value(word.into()) {
+            Ok(CouponState::Issued) => claims::state(db, &held.id)?,
+            word_of_issuer => word_of_issuer.with_context(|| format!("read the state {word} of a coupon"))?,
+        },
     };
     Ok(HeldCoupon { state, ..held })
 }

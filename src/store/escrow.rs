@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, params};
 use super::Store;
 use super::facts::{hold_of, look_up_member, parse, pocket_of, purse, remember};
 use crate::domain::decide::{Facts, Hold, Place, SpendFacts};
-use crate::domain::event::{CloudNews, Fen, GrantId, MemberId, OpId, Points, StayId, Undo};
+use crate::domain::event::{CloudNews, CouponsLook, Fen, GrantId, MemberId, OpId, Points, StayId, Undo};
 use crate::domain::points::{self, Part, Purse};
 
 /// Members whose points one entry gives back when an epoch ends: some 100 KB of journal.
@@ -29,7 +29,9 @@ pub(super) fn look_up_news(store: &Store, facts: &mut Facts, news: &CloudNews) -
             facts.escrow.has_more_purses = purses.len() > PURSES_OF_AN_ENTRY;
             purses.truncate(PURSES_OF_AN_ENTRY);
             facts.escrow.purses = purses;
+            facts.escrow.coupons = super::claims::look_up(store, &CouponsLook::default())?;
         }
+        CloudNews::CouponsLooked(look) => facts.escrow.coupons = super::claims::look_up(store, look)?,
         CloudNews::EpochBegins { epoch, .. } => {
             if *epoch > store.epoch {
                 (facts.ids.epoch, facts.ids.seq) = (*epoch, 1);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::tables::one;
-use super::{Store, benefits, passes};
+use super::{Store, benefits, claims, passes};
 use crate::domain::event::{FeedChange, Fen, ShareTaken};
 use crate::domain::share::ShareNow;
 
@@ -15,6 +15,7 @@ pub(super) fn fed(db: &Connection, change: &FeedChange) -> anyhow::Result<()> {
         FeedChange::Member { member } => &member.id,
         FeedChange::MemberRemoved { id } => id,
         FeedChange::Coupon { coupon } => return benefits::fed_coupon(db, coupon),
+        FeedChange::CouponClaim(claim) => return claims::fed(db, claim),
         FeedChange::Merchant { merchant } => {
             let sql = "INSERT OR REPLACE INTO cloud_merchant (merchant, told) VALUES (?1, ?2)";
             return one(db, sql, params![merchant.id, serde_json::to_string(merchant)?]);

@@ -11,7 +11,7 @@ pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 
 /// Marks the file as a Gatepost ledger (`GATE` in ASCII).
 const APPLICATION_ID: i32 = 0x4741_5445;
-const SCHEMA_VERSION: i32 = 5;
+const SCHEMA_VERSION: i32 = 6;
 
 /// The first SQLite without the WAL-reset corruption bug, and one later release that was withdrawn.
 const SQLITE_LEAST: i32 = 3_051_003;

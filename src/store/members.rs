@@ -49,7 +49,10 @@ impl MembersNow {
             let id = match change {
                 FeedChange::Member { member } => &member.id,
                 FeedChange::MemberRemoved { id } => id,
-                FeedChange::Coupon { .. } | FeedChange::Campaign { .. } | FeedChange::Merchant { .. } => continue,
+                FeedChange::Coupon { .. }
+                | FeedChange::CouponClaim(_)
+                | FeedChange::Campaign { .. }
+                | FeedChange::Merchant { .. } => continue,
             };
             let mut rows = statement.query([id.as_str()])?;
             while let Some(row) = rows.next()? {

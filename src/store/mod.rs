@@ -2,6 +2,7 @@
 
 mod benefits;
 mod bonuses;
+mod claims;
 mod codes;
 pub mod copy;
 mod counts;

@@ -18,7 +18,8 @@ const SMALL: [&str; 11] = [
     "terminal",
 ];
 /// Indexes that hold only what is going on now.
-const OF_NOW: [&str; 9] = [
+const OF_NOW: [&str; 10] = [
+    "coupon_word_of_now",
     "stay_inside_by_plate",
     "stay_inside_by_member",
     "stay_inside_by_change",
@@ -35,6 +36,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("passes.rs", include_str!("passes.rs")),
     ("bonuses.rs", include_str!("bonuses.rs")),
     ("benefits.rs", include_str!("benefits.rs")),
+    ("claims.rs", include_str!("claims.rs")),
     ("mod.rs", include_str!("mod.rs")),
     ("office.rs", include_str!("office.rs")),
     ("stays.rs", include_str!("stays.rs")),

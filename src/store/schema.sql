@@ -269,6 +269,19 @@ CREATE INDEX coupon_use_by_coupon ON coupon_use (coupon, seq);
 CREATE INDEX coupon_use_by_shift ON coupon_use (terminal, shift);
 CREATE INDEX coupon_use_by_day ON coupon_use (day);
 
+-- What this box said of coupons that one box has alone, in the epoch that runs; its uses it remembers for ever.
+CREATE TABLE coupon_word (
+    coupon         TEXT PRIMARY KEY,
+    wanted_turn    INTEGER,
+    taken_turn     INTEGER,
+    returned_turn  INTEGER,
+    used_by        TEXT,
+    was_used       INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX coupon_word_by_use ON coupon_word (used_by) WHERE used_by IS NOT NULL;
+CREATE INDEX coupon_word_of_now ON coupon_word (coupon)
+    WHERE wanted_turn IS NOT NULL OR taken_turn IS NOT NULL OR returned_turn IS NOT NULL;
+
 CREATE TABLE sale (
     op        TEXT PRIMARY KEY,
     terminal  TEXT NOT NULL,
@@ -496,6 +509,17 @@ CREATE TABLE cloud_coupon (
     state     TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX cloud_coupon_by_member ON cloud_coupon (member) WHERE member IS NOT NULL;
+
+-- Which box has a coupon alone, as the ledger told of it last; `used` names the boxes that used it, as JSON.
+CREATE TABLE cloud_claim (
+    coupon    TEXT PRIMARY KEY,
+    turn      INTEGER NOT NULL,
+    box       TEXT,
+    epoch     INTEGER NOT NULL,
+    wanted    INTEGER NOT NULL,
+    used      TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX cloud_claim_by_box ON cloud_claim (box) WHERE box IS NOT NULL;
 
 CREATE TABLE cloud_campaign (
     campaign             TEXT PRIMARY KEY,

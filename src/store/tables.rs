@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::{benefits, codes, feed, office, settlement, stays, tills};
+use super::{benefits, claims, codes, feed, office, settlement, stays, tills};
 use crate::domain::event::{
     EmergencySource, Fen, GrantId, LaneId, Matched, MemberId, OpId, PlateRead, Points, Record, StayId, Tender, UtcMs,
 };
@@ -12,7 +12,7 @@ use crate::domain::points::{self, Lot, Part};
 use crate::domain::stay::{Reread, Stay};
 
 /// The tables that follow from the journal alone.
-pub(super) const CONSEQUENCES: [&str; 43] = [
+pub(super) const CONSEQUENCES: [&str; 44] = [
     "box",
     "epoch",
     "fact",
@@ -36,6 +36,7 @@ pub(super) const CONSEQUENCES: [&str; 43] = [
     "approval",
     "campaign_share",
     "coupon_use",
+    "coupon_word",
     "sale",
     "operation",
     "operation_past",
@@ -214,6 +215,7 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
             ] {
                 db.prepare_cached(sql)?.execute(())?;
             }
+            claims::epoch_began(db)?;
         }
         Record::WitnessSeen { .. } => {}
         Record::LeaseLapsed { until_ms } => set_fact(db, "lease_lapsed", &until_ms.0.to_string())?,
@@ -281,6 +283,7 @@ pub(super) fn apply(db: &Connection, seq: u64, n: u32, record: &Record) -> anyho
         }
         Record::LimitApproved(approval) => benefits::approved(db, approval)?,
         Record::CampaignShareTaken(word) => feed::share_taken(db, word)?,
+        Record::CouponTold(word) => claims::told(db, word)?,
         Record::Fed { changes, next, heard } => {
             for change in changes {
                 feed::fed(db, change)?;

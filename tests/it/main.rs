@@ -8,6 +8,7 @@ mod benefits;
 mod boxed;
 mod cables;
 mod cards;
+mod claims;
 mod corrections;
 mod coupons;
 mod crowd;

@@ -208,6 +208,7 @@ impl Model {
             | Record::StayCorrected(_)
             | Record::LimitApproved(_)
             | Record::CampaignShareTaken(_)
+            | Record::CouponTold(_)
             | Record::DayReported { .. } => panic!("random stories do not tell of {record:?}"),
             Record::StayVoided { stay, .. } => {
                 let from = [StayState::PendingEntry, StayState::Open, StayState::PendingExit];

@@ -20,7 +20,7 @@ pub use value::{Row, Value};
 use crate::Refusal;
 
 /// The version of the tables.
-pub const SCHEMA_VERSION: i64 = 3;
+pub const SCHEMA_VERSION: i64 = 4;
 
 /// How often a transaction is tried that met another one; each loser has let a winner through, so this is far away.
 const TRIES: u32 = 12;

@@ -259,6 +259,33 @@ CREATE TABLE campaign_share (
     PRIMARY KEY (campaign, box)
 );
 
+-- What the administrator said of a coupon last, or null where only boxes have spoken of it; and which box has it alone.
+-- `turn` goes up whenever another one, or none, has it. Who wants it next is a box and its epoch, or nobody.
+CREATE TABLE coupon (
+    id           {id} PRIMARY KEY,
+    content      TEXT,
+    turn         BIGINT NOT NULL DEFAULT 0 CHECK (turn >= 0),
+    box          TEXT,
+    epoch        BIGINT NOT NULL DEFAULT 0,
+    wanted       BIGINT NOT NULL DEFAULT 0 CHECK (wanted IN (0, 1)),
+    wanted_box   TEXT,
+    wanted_epoch BIGINT NOT NULL DEFAULT 0
+);
+
+-- What a box said of a use last, and in which entry: an old journal that comes late changes nothing that is newer.
+CREATE TABLE coupon_use (
+    coupon  {id} NOT NULL,
+    box     TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    epoch   BIGINT NOT NULL,
+    seq     BIGINT NOT NULL,
+    stands  BIGINT NOT NULL CHECK (stands IN (0, 1)),
+    fen     BIGINT NOT NULL CHECK (fen >= 0),
+    claimed BIGINT NOT NULL CHECK (claimed IN (0, 1)),
+    at_ms   BIGINT NOT NULL,
+    PRIMARY KEY (coupon, box, purpose)
+);
+
 -- The same words about the same entry are one alarm, however often a box repeats itself.
 CREATE TABLE alarm (
     {number},

@@ -2,6 +2,7 @@
 
 mod auth;
 mod books;
+mod coupons;
 mod problem;
 
 use std::future::Future;
@@ -30,7 +31,6 @@ use crate::grants::GRANTS_MAX;
 use crate::ledger::{BoxView, Enrolment, EpochEnd, Grant, GrantAsk, Hello, Ledger, Refusal, Upload, Welcome};
 use crate::members::{Feed, MEMBERS_MAX, MemberView, Members, Profile};
 use crate::merchants::Merchant;
-use crate::offers::Coupon;
 use crate::phones::{PhoneAsk, PhoneToken};
 use crate::points::{Credit, Done, Lots, Spend};
 use crate::restore::{BranchPage, Epochs, JournalPage};
@@ -131,7 +131,8 @@ fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/members/{id}/credits", post(credit))
         .route("/v1/members/{id}/spends", post(spend))
         .route("/v1/members/{id}/spends/{op}/reverse", post(reverse))
-        .route("/v1/coupons/{id}", put(put_coupon))
+        .route("/v1/coupons/{id}", get(coupons::show).put(coupons::put))
+        .route("/v1/coupons/{id}/release", post(coupons::release))
         .route("/v1/merchants/{id}", put(put_merchant))
         .route("/v1/campaigns/{id}", get(show_campaign).put(put_campaign))
         .route("/v1/debts", get(list_debts))
@@ -316,15 +317,6 @@ async fn put_member(
 
 async fn remove_member(State(desk): State<Arc<Desk>>, _: Admin, Path(id): Path<String>) -> Answer<Value> {
     desk.run(move |ledger| ledger.remove_member(&id).map(|()| json!({ "removed": id }))).await
-}
-
-async fn put_coupon(
-    State(desk): State<Arc<Desk>>,
-    _: Admin,
-    Path(id): Path<String>,
-    Body(coupon): Body<Coupon>,
-) -> Answer<Value> {
-    desk.run(move |ledger| ledger.put_coupon(&id, &coupon).map(|()| json!({ "told": id }))).await
 }
 
 async fn put_merchant(

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FeedChange, GrantId, MemberId, OpId, Points, UtcMs};
+use super::{CouponsLook, FeedChange, GrantId, MemberId, OpId, Points, UtcMs};
 use crate::domain::points::Lot;
 
 /// Where a journal stands.
@@ -135,6 +135,8 @@ pub enum CloudNews {
         /// Whom to look at, at most a few hundred at once.
         members: Vec<MemberId>,
     },
+    /// Something may have changed about coupons that one box has alone.
+    CouponsLooked(CouponsLook),
 }
 
 /// Somebody outside remembers a head of this box's journal.

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CardNumber, CloudNews, CommandId, Correction, DeviceId, Fen, LaneId, MemberId, MemberShown, MerchantTold, Money,
-    OfficeAct, OpId, Pairing, Shared, Shown, StayId, TerminalId, TillAct, TillMark, Undo, UtcMs, Witnessed,
+    CardNumber, CloudNews, CommandId, Correction, CouponClaim, DeviceId, Fen, LaneId, MemberId, MemberShown,
+    MerchantTold, Money, OfficeAct, OpId, Pairing, Shared, Shown, StayId, TerminalId, TillAct, TillMark, Undo, UtcMs,
+    Witnessed,
 };
 use crate::domain::admission::table::NoEntry;
 use crate::domain::benefit::{CouponState, Privileges};
@@ -273,6 +274,8 @@ pub enum FeedChange {
         /// The coupon.
         coupon: IssuedCoupon,
     },
+    /// Which box has a coupon alone.
+    CouponClaim(CouponClaim),
     /// A campaign as it now is.
     Campaign {
         /// Its name in the bundle.
@@ -314,7 +317,7 @@ pub struct IssuedCoupon {
     pub from_ms: Option<UtcMs>,
     /// Not good from then on.
     pub until_ms: Option<UtcMs>,
-    /// Where it is in its life: `issued`, `claimed_here`, `claimed_elsewhere`, `used` or `revoked`.
+    /// Where it is in its life by its issuer's word: `issued`, `used` or `revoked`; who has it alone is told apart.
     pub state: CouponState,
 }
 

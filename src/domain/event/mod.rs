@@ -3,6 +3,7 @@
 mod alarm;
 mod card;
 mod cause;
+mod claim;
 mod correction;
 mod coupon;
 mod decision;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use alarm::answer_within_h;
 pub use card::{CardNumber, ShownCard};
 pub use cause::{Evidence, MatchedBy, RaiseCause, ReadOutcome, Tender};
+pub use claim::{CouponClaim, CouponSays, CouponWord, CouponsLook};
 pub use correction::{Approval, Corrected, Correction, Wrong};
 pub use coupon::{CouponMove, CouponUse, CouponWish};
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};

@@ -10,7 +10,6 @@ use super::{
 };
 use crate::domain::benefit::{Denied, RestsOn, Use, Validation};
 use crate::domain::lane::Lane;
-use crate::domain::losses::DayReport;
 use crate::domain::plate::Plate;
 use crate::domain::points::{Lot, Part};
 use crate::domain::settlement::{Closed, Posting};
@@ -76,8 +75,7 @@ pub enum Record {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         denied: Vec<Denied>,
     },
-    /// The camera read a vehicle better after its barrier was raised at the entry; only what its stay is known by
-    /// changes.
+    /// The camera read a vehicle better after its raise at the entry; only what its stay is known by changes.
     StayReread(Box<Reread>),
     /// At the exit the driver has shown the code of a member's phone: the stay is that member's.
     StayMemberShown {
@@ -192,7 +190,7 @@ pub enum Record {
     /// What was lost on a business day.
     DayReported {
         /// The report.
-        report: DayReport,
+        report: crate::domain::losses::DayReport,
     },
     /// Money was taken for a stay.
     PaymentTaken {
@@ -240,6 +238,8 @@ pub enum Record {
     },
     /// A coupon was used for goods, or is good again.
     CouponMoved(super::CouponMove),
+    /// This box's word about a coupon that one box has alone.
+    CouponTold(super::CouponWord),
     /// Points are set aside; they are spent when the vehicle has passed.
     HoldPlaced {
         /// The hold, later the spend.

@@ -7,7 +7,9 @@ use tokio::time::Instant;
 
 use super::status::mode;
 use crate::domain::benefit::Basket;
-use crate::domain::event::{Fen, Input, MemberId, MemberShown, Reply, Shown, ShownAt, StaffRefusal, TillAnswer};
+use crate::domain::event::{
+    CloudNews, CouponsLook, Fen, Input, MemberId, MemberShown, Reply, Shown, ShownAt, StaffRefusal, TillAnswer,
+};
 use crate::domain::plate::Plate;
 use crate::member_code;
 use crate::store::reader::members::MemberRow;
@@ -63,6 +65,11 @@ impl Tills {
         if needs_consent && !member.consent_plates {
             let detail = "the member has not agreed to plates being matched; a member code is allowed";
             return Err(Problem::new(Code::ConsentMissing, detail));
+        }
+        if cloud_is_up {
+            // Nobody waits for it: its coupons are asked for while the member stands here.
+            let look = CouponsLook { members: vec![member.id.clone()], asked: true, ..CouponsLook::default() };
+            let _ = self.settings.handle.try_submit(Input::Cloud(CloudNews::CouponsLooked(look)));
         }
         if let Shown::Code { .. } = shown {
             let at = ShownAt::Till { terminal: terminal.id.clone() };

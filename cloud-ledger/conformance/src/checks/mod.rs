@@ -61,5 +61,6 @@ pub fn all() -> Vec<Check> {
         "debts are listed until they are paid": lots::debts,
         "what a member has beside the tier reaches the boxes": offers::privileges,
         "boxes are never promised more of a budget than there is": offers::shares,
+        "a coupon is had by one box at a time, and goes on by that box's word alone": offers::claims,
     ]
 }

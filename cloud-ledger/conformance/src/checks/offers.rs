@@ -79,6 +79,108 @@ fn sum(list: &Value, field: &str) -> i64 {
     list.as_array().into_iter().flatten().filter_map(|one| one[field].as_i64()).sum()
 }
 
+/// A coupon is had by one box at a time, and goes on by that box's word alone.
+pub async fn claims(office: &Office) -> Result<(), Broken> {
+    let (mut first, mut second) = (office.site(0).await?, office.site(1).await?);
+    let coupon = office.name("coupon");
+    let path = format!("/v1/coupons/{coupon}");
+    let issued = json!({"kind": "test", "state": "issued"});
+    ok("a coupon", office.ask("PUT", &path, &issued).await?)?;
+    let unknown = office.ask("GET", &format!("/v1/coupons/{}", office.name("none")), &Value::Null).await?;
+    refused("an unknown one", unknown, 404, "coupon-unknown")?;
+    let after = end_of_feed(&first).await?;
+    say(&mut first, &coupon, 0, "wanted").await?;
+    let told = newest_claim(&second, after).await?;
+    same("who asks first has it", had_by(&told), Some((first.name.as_str(), first.epoch)))?;
+    let turn = told["turn"].as_i64().ok_or("a claim: turn must be a number")?;
+    say(&mut second, &coupon, turn, "wanted").await?;
+    let told = newest_claim(&second, after).await?;
+    same(
+        "a second one waits",
+        (had_by(&told), &told["wanted"]),
+        (Some((first.name.as_str(), first.epoch)), &json!(true)),
+    )?;
+    say(&mut second, &coupon, turn, "returned").await?;
+    say(&mut first, &coupon, turn - 1, "returned").await?;
+    let held = ok("a coupon", office.ask("GET", &path, &Value::Null).await?)?;
+    same(
+        "by another's word, or an old one, it goes nowhere",
+        had_by(&held["claim"]),
+        Some((first.name.as_str(), first.epoch)),
+    )?;
+    let elsewhere = json!({"kind": "test", "state": "used"});
+    refused("a use beside the boxes", office.ask("PUT", &path, &elsewhere).await?, 409, "coupon-taken")?;
+    say(&mut first, &coupon, turn, "taken").await?;
+    say(&mut first, &coupon, turn, "returned").await?;
+    let told = newest_claim(&first, after).await?;
+    same("it goes to who waits", had_by(&told), Some((second.name.as_str(), second.epoch)))?;
+    let next = told["turn"].as_i64().ok_or("a claim: turn must be a number")?;
+    holds("its turn has come", next > turn, &told)?;
+    use_it(&mut second, &coupon, next, true).await?;
+    let told = newest_claim(&first, after).await?;
+    same("who has used it", &told["used"], &json!([second.name]))?;
+    refused("a use beside the boxes", office.ask("PUT", &path, &elsewhere).await?, 409, "coupon-taken")?;
+    let before = office.alarms(&first, "coupon-used-twice").await?;
+    use_it(&mut first, &coupon, turn, false).await?;
+    same("a second use is told", office.alarms(&first, "coupon-used-twice").await?, before + 1)?;
+    first.write(&json!([{"kind": "coupon_told", "coupon": coupon, "turn": turn, "says": "unused", "by": "op-false"}]));
+    first.upload_all().await?;
+    let view = ok("a coupon", office.ask("GET", &path, &Value::Null).await?)?;
+    same("what was taken back stands no more", &view["claim"]["used"], &json!([second.name]))?;
+    frozen_claims(office, &mut first, &mut second).await
+}
+
+/// What a box had in an epoch that ended goes back by the journal of that epoch, or by a person.
+async fn frozen_claims(office: &Office, first: &mut Site<'_>, second: &mut Site<'_>) -> Result<(), Broken> {
+    let coupon = office.name("frozen");
+    let path = format!("/v1/coupons/{coupon}");
+    ok("a coupon", office.ask("PUT", &path, &json!({"kind": "test", "state": "issued"})).await?)?;
+    let after = end_of_feed(first).await?;
+    say(first, &coupon, 0, "wanted").await?;
+    let turn = newest_claim(first, after).await?["turn"].as_i64().ok_or("a claim: turn must be a number")?;
+    let release = format!("{path}/release");
+    let reason = json!({"reason": "burned"});
+    refused("what a box may use", office.ask("POST", &release, &reason).await?, 409, "not-frozen")?;
+    let fenced = office.ask("POST", &format!("/v1/boxes/{}/fence", first.name), &json!({"epoch": first.epoch})).await?;
+    ok("a fence", fenced)?;
+    say(second, &coupon, turn, "wanted").await?;
+    // The next epoch of the box has not what the last one had, and cannot say what that one did with it.
+    let mut again = office.site(0).await?;
+    say(&mut again, &coupon, turn, "returned").await?;
+    let held = ok("a coupon", office.ask("GET", &path, &Value::Null).await?)?;
+    same("it is frozen", (&held["state"], &held["claim"]["box"]), (&json!("frozen"), &json!(first.name)))?;
+    let released = ok("a release", office.ask("POST", &release, &reason).await?)?;
+    same("it goes to who waits", &released["claim"]["box"], &json!(second.name))?;
+    same("the loss is booked", office.alarms(first, "claim-released").await? > 0, true)?;
+    say(first, &coupon, turn, "returned").await?;
+    let held = ok("a coupon", office.ask("GET", &path, &Value::Null).await?)?;
+    same("late words change nothing", &held["claim"]["box"], &json!(second.name))
+}
+
+async fn say(site: &mut Site<'_>, coupon: &str, turn: i64, says: &str) -> Result<(), Broken> {
+    site.write(&json!([{"kind": "coupon_told", "coupon": coupon, "turn": turn, "says": says}]));
+    site.upload_all().await
+}
+
+async fn use_it(site: &mut Site<'_>, coupon: &str, turn: i64, claimed: bool) -> Result<(), Broken> {
+    let by = format!("op-{claimed}");
+    site.write(&json!([{"kind": "coupon_told", "coupon": coupon, "turn": turn, "says": "used", "by": by, "fen": 300,
+        "claimed": claimed}]));
+    site.upload_all().await
+}
+
+/// The newest statement about who has a coupon.
+async fn newest_claim(site: &Site<'_>, after: i64) -> Result<Value, Broken> {
+    let page = ok("the feed", site.read(&format!("/v1/feed?after={after}&limit=1000")).await?)?;
+    let mut changes = page["changes"].as_array().into_iter().flatten().rev();
+    let newest = changes.find(|change| change["kind"] == "coupon_claim");
+    newest.cloned().ok_or_else(|| format!("the feed: there is no coupon_claim in {page}"))
+}
+
+fn had_by(claim: &Value) -> Option<(&str, u32)> {
+    Some((claim["box"].as_str()?, u32::try_from(claim["epoch"].as_u64()?).ok()?))
+}
+
 async fn end_of_feed(site: &Site<'_>) -> Result<i64, Broken> {
     let mut after = 0;
     loop {
