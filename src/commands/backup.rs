@@ -21,6 +21,6 @@ pub struct Backup {
 /// Copies.
 pub fn run(options: &Backup) -> anyhow::Result<ExitCode> {
     let entries = copy::backup(&options.ledger, &options.file)?;
-    say(&format!("{} holds {entries} entries", options.file.display()));
+    say(format!("{} holds {entries} entries", options.file.display()));
     Ok(ExitCode::SUCCESS)
 }

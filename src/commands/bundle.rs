@@ -99,7 +99,7 @@ pub struct Running {
 pub fn run(what: &What) -> anyhow::Result<ExitCode> {
     match what {
         What::Test { file } => Ok(read(file).map_or_else(refused, |rules| {
-            say(&format!("{} is right: version {}, its golden cases hold", file.display(), rules.version));
+            say(format!("{} is right: version {}, its golden cases hold", file.display(), rules.version));
             ExitCode::SUCCESS
         })),
         What::Lint { file, json } => Ok(read(file).map_or_else(refused, |rules| tell_lint(&rules, *json))),
@@ -149,7 +149,7 @@ fn ask(box_: &Running, verb: &str, more: serde_json::Value) -> anyhow::Result<Ex
     })?;
     let text = |name: &str| answer.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     if answer.get("done").is_some() {
-        say(&text("text"));
+        say(text("text"));
         return Ok(ExitCode::SUCCESS);
     }
     complain(&format!("{}: {}", text("title"), text("detail")));
@@ -173,12 +173,12 @@ fn tell_lint(rules: &Rules, as_json: bool) -> ExitCode {
             .iter()
             .map(|found| json!({"code": found.code, "tariff": found.tariff, "text": found.text}))
             .collect();
-        say(&json!(list).to_string());
+        say(json!(list).to_string());
     } else {
         for found in &findings {
-            say(&format!("{}: tariff {}: {}", found.code, found.tariff, found.text));
+            say(format!("{}: tariff {}: {}", found.code, found.tariff, found.text));
         }
-        say(&format!("{} findings", findings.len()));
+        say(format!("{} findings", findings.len()));
     }
     if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -215,7 +215,7 @@ fn diff(old: &Rules, new: &Rules) -> ExitCode {
             }
         }
     }
-    say(&format!("{differing} of {} typical stays cost something else", ENTRIES.len() * LENGTHS.len()));
+    say(format!("{differing} of {} typical stays cost something else", ENTRIES.len() * LENGTHS.len()));
     ExitCode::SUCCESS
 }
 
@@ -228,7 +228,7 @@ fn keygen(path: &Path) -> anyhow::Result<ExitCode> {
             .open(path)
             .with_context(|| format!("make {}", path.display()))?;
     std::io::Write::write_all(&mut file, format!("{}\n", hex::encode(seed)).as_bytes()).context("write the key")?;
-    say(&Key::from_seed(seed).public());
+    say(Key::from_seed(seed).public());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -241,6 +241,6 @@ fn sign(file: &Path, key: &Path) -> anyhow::Result<ExitCode> {
     let bundle = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
     let place = bundle::signature_path(file);
     std::fs::write(&place, Key::from_seed(seed).sign(&bundle)).with_context(|| format!("write {}", place.display()))?;
-    say(&format!("wrote {}", place.display()));
+    say(format!("wrote {}", place.display()));
     Ok(ExitCode::SUCCESS)
 }

@@ -38,7 +38,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         }
     };
     let (file, lanes) = (options.config.display(), settings.lanes.len());
-    say(&format!("{file} is right: box {}, {lanes} lanes", settings.box_id));
+    say(format!("{file} is right: box {}, {lanes} lanes", settings.box_id));
     if options.settings_only {
         return Ok(ExitCode::SUCCESS);
     }
@@ -54,9 +54,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let clock = Clock::new(settings.clock);
         talk(settings.devices, Arc::new(move || clock.utc()), Duration::from_secs(options.wait)).await
     });
-    found.iter().for_each(|finding| say(&finding.to_string()));
+    found.iter().for_each(|finding| say(finding.to_string()));
     let count = |verdict| found.iter().filter(|finding| finding.verdict == verdict).count();
     let (well, quiet, faults) = (count(Verdict::Well), count(Verdict::Quiet), count(Verdict::Fault));
-    say(&format!("{} devices: {well} well, {quiet} quiet, {faults} with a fault; no barrier was moved", found.len()));
+    say(format!("{} devices: {well} well, {quiet} quiet, {faults} with a fault; no barrier was moved", found.len()));
     Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

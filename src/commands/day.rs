@@ -36,7 +36,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if options.json {
         say(&serde_json::to_string_pretty(&report).context("write the report")?);
     } else {
-        lines(&report).iter().for_each(|line| say(line));
+        lines(&report).iter().for_each(say);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -111,7 +111,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let question = question(options, &rules)?;
     let outcome = reckon(options, &rules, &question);
     if options.json {
-        say(&as_json(&outcome).to_string());
+        say(as_json(&outcome).to_string());
     } else {
         tell(&outcome.fee, options.explain);
         tell_rest(&outcome);
@@ -251,23 +251,23 @@ fn as_json(outcome: &Outcome) -> serde_json::Value {
 /// What points would pay, and what was looked at and not used.
 fn tell_rest(outcome: &Outcome) {
     if let Some((zh, en)) = outcome.points_words() {
-        say(&format!("  {zh}  {en}"));
+        say(format!("  {zh}  {en}"));
     }
     for reason in &outcome.not_used {
-        say(&format!("  not used: {}  {}  {}", reason.benefit, reason.zh, reason.en));
+        say(format!("  not used: {}  {}  {}", reason.benefit, reason.zh, reason.en));
     }
 }
 
 fn tell(fee: &Fee, explain: bool) {
-    say(&format!("¥{}", yuan(fee.total.0)));
+    say(format!("¥{}", yuan(fee.total.0)));
     for line in &fee.lines {
-        say(&format!("  {:>10}  {}  {}", yuan(line.fen.0), line.zh, line.en));
+        say(format!("  {:>10}  {}  {}", yuan(line.fen.0), line.zh, line.en));
         if explain {
-            say(&format!("              rule {}", line.rule));
+            say(format!("              rule {}", line.rule));
         }
     }
     for reading in fee.readings.iter().filter(|_| explain) {
-        say(&format!("  read as: {} = {}", reading.switch, reading.reading));
+        say(format!("  read as: {} = {}", reading.switch, reading.reading));
     }
 }
 
@@ -275,12 +275,12 @@ fn tell(fee: &Fee, explain: bool) {
 fn again(ledger: &Path, stay: Option<&str>) -> anyhow::Result<ExitCode> {
     let found = recompute::fees(ledger, stay)?;
     for fault in &found.faults {
-        say(&format!("DIFFERS: {fault}"));
+        say(format!("DIFFERS: {fault}"));
     }
     if let (Some(_), Some(fee)) = (stay, &found.last) {
         tell(fee, true);
     }
-    say(&format!("{} fees computed again, {} differ", found.fees, found.faults.len()));
+    say(format!("{} fees computed again, {} differ", found.fees, found.faults.len()));
     anyhow::ensure!(found.fees > 0, "no such stay was priced");
     Ok(if found.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

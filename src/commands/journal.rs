@@ -71,12 +71,12 @@ pub fn run(what: &What) -> anyhow::Result<ExitCode> {
 
 fn verify(ledger: &Path, photos: Option<&Path>) -> anyhow::Result<ExitCode> {
     let verdict = journal::verify(ledger)?;
-    say(&format!("{} entries in {} epochs, head {}", verdict.entries, verdict.epochs, verdict.head));
+    say(format!("{} entries in {} epochs, head {}", verdict.entries, verdict.epochs, verdict.head));
     if verdict.passed_over > 0 {
         let count = verdict.passed_over;
-        say(&format!("{count} records follow from a branch that is not here, as the journal itself says"));
+        say(format!("{count} records follow from a branch that is not here, as the journal itself says"));
     }
-    verdict.faults.iter().for_each(|fault| say(&format!("FAULT: {fault}")));
+    verdict.faults.iter().for_each(|fault| say(format!("FAULT: {fault}")));
     let mut is_whole = verdict.faults.is_empty();
     if is_whole {
         say("the chain is whole and every table follows from it");
@@ -92,14 +92,14 @@ fn verify_photos(ledger: &Path, directory: &Path) -> anyhow::Result<bool> {
     let mut checker = Checker::new(directory);
     journal::each_read_with_photos(ledger, |seq, read| Ok(checker.look(seq, read)?))?;
     let tally = checker.tally();
-    say(&format!("{} pictures are what the journal says, {} are gone", tally.matching, tally.gone));
-    tally.altered.iter().for_each(|which| say(&format!("FAULT: {which} is not what the camera sent")));
+    say(format!("{} pictures are what the journal says, {} are gone", tally.matching, tally.gone));
+    tally.altered.iter().for_each(|which| say(format!("FAULT: {which} is not what the camera sent")));
     Ok(tally.altered.is_empty())
 }
 
 fn head(ledger: &Path) -> anyhow::Result<ExitCode> {
     let head = look(ledger, |view| view.head())?;
-    say(&format!("{}/{}/{}", head.epoch, head.seq, head.head));
+    say(format!("{}/{}/{}", head.epoch, head.seq, head.head));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -117,7 +117,7 @@ fn tail(ledger: &Path, entries: u32) -> anyhow::Result<ExitCode> {
         Ok(found)
     })?;
     for entry in newest {
-        say(&format!("{}/{} {}", entry.epoch, entry.seq, entry.body));
+        say(format!("{}/{} {}", entry.epoch, entry.seq, entry.body));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -144,11 +144,11 @@ fn salvage(ledger: &Path, out: &Path, box_id: Option<&str>) -> anyhow::Result<Ex
     let mut file = std::io::BufWriter::new(file.with_context(|| format!("make {}", out.display()))?);
     let found = copy::salvage(ledger, box_id, |line| write_line(&mut file, line))?;
     file.into_inner().context("write the entries")?.sync_all().context("write the entries to the disk")?;
-    say(&format!("{} entries are proven from the first one on", found.proven));
+    say(format!("{} entries are proven from the first one on", found.proven));
     if found.loose > 0 {
-        say(&format!("{} more link to each other after a gap, and nobody can prove their place", found.loose));
+        say(format!("{} more link to each other after a gap, and nobody can prove their place", found.loose));
     }
-    found.lost.iter().for_each(|what| say(&format!("LOST: {what}")));
+    found.lost.iter().for_each(|what| say(format!("LOST: {what}")));
     Ok(if found.lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -51,10 +51,10 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let took = begun.elapsed();
     told["total_ms"] = json!(millis(took));
     if options.json {
-        say(&told.to_string());
+        say(told.to_string());
     } else {
         let seconds = took.as_secs();
-        say(&format!("done in {}:{:02} min; start the daemon", seconds / 60, seconds % 60));
+        say(format!("done in {}:{:02} min; start the daemon", seconds / 60, seconds % 60));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -99,7 +99,7 @@ fn from_cloud(settings: &Settings, is_quiet: bool) -> anyhow::Result<Value> {
         let at = begun.elapsed();
         timer.reached.insert(stage, (at, count));
         if !is_quiet {
-            say(&format!(
+            say(format!(
                 "{:>4}:{:02}.{} {}",
                 at.as_secs() / 60,
                 at.as_secs() % 60,
@@ -115,16 +115,16 @@ fn from_cloud(settings: &Settings, is_quiet: bool) -> anyhow::Result<Value> {
     if is_quiet {
         return Ok(told);
     }
-    say(&format!(
+    say(format!(
         "{} entries up to epoch {}; the box goes on in epoch {}",
         journal.entries, journal.epoch, restored.epoch
     ));
     if !journal.passed_over.is_empty() {
         let count = journal.passed_over.len();
-        say(&format!(
+        say(format!(
             "{count} records follow from a branch that the cloud ledger does not apply, and were passed over:"
         ));
-        journal.passed_over.iter().take(10).for_each(|why| say(&format!("  {why}")));
+        journal.passed_over.iter().take(10).for_each(|why| say(format!("  {why}")));
     }
     Ok(told)
 }
@@ -139,7 +139,7 @@ fn from_backup(file: &Path, settings: &Settings, is_quiet: bool) -> anyhow::Resu
     core.step(Input::Cloud(doubted), Clock::new(settings.clock).now())?;
     core.commit()?;
     if !is_quiet {
-        say(&format!("{entries} entries; no points are spent until the cloud ledger has given a new epoch"));
+        say(format!("{entries} entries; no points are spent until the cloud ledger has given a new epoch"));
     }
     Ok(json!({"entries": entries}))
 }

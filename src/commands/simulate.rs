@@ -22,7 +22,7 @@ pub fn run(draft: &Rules, ledger: &Path, as_json: bool) -> anyhow::Result<ExitCo
     let tried = simulate(ledger, DAYS, draft)?;
     let sums = Sums::of(&tried);
     if as_json {
-        say(&sums.json(&tried).to_string())
+        say(sums.json(&tried).to_string())
     } else {
         sums.tell(tried.len())
     }
@@ -110,21 +110,21 @@ impl Sums {
 
     fn tell(&self, stays: usize) {
         let (before, after) = (yuan(self.before), yuan(self.after));
-        say(&format!("{stays} stays of the last {DAYS} days: ¥{before} before, ¥{after} under the draft"));
-        say(&format!("{} pay less, ¥{} in all", self.all.less.0, yuan(self.all.less.1)));
-        say(&format!("{} pay more, ¥{} in all", self.all.more.0, yuan(self.all.more.1)));
+        say(format!("{stays} stays of the last {DAYS} days: ¥{before} before, ¥{after} under the draft"));
+        say(format!("{} pay less, ¥{} in all", self.all.less.0, yuan(self.all.less.1)));
+        say(format!("{} pay more, ¥{} in all", self.all.more.0, yuan(self.all.more.1)));
         for (tier, Change { stays, less, more }) in &self.tiers {
             let (gain, loss) = (yuan(less.1), yuan(more.1));
-            say(&format!("{tier}: {stays} stays, {} pay ¥{gain} less, {} pay ¥{loss} more", less.0, more.0));
+            say(format!("{tier}: {stays} stays, {} pay ¥{gain} less, {} pay ¥{loss} more", less.0, more.0));
         }
         for (payer, (before, after)) in &self.payers {
-            say(&format!("paid by {payer}: ¥{} before, ¥{} under the draft", yuan(*before), yuan(*after)));
+            say(format!("paid by {payer}: ¥{} before, ¥{} under the draft", yuan(*before), yuan(*after)));
         }
         for (id, (uses, fen)) in &self.benefits {
-            say(&format!("benefit {id}: {uses} uses, ¥{} in all", yuan(*fen)));
+            say(format!("benefit {id}: {uses} uses, ¥{} in all", yuan(*fen)));
         }
         for (one, stays) in &self.basis {
-            say(&format!("of {stays} stays {}", basis(*one).1));
+            say(format!("of {stays} stays {}", basis(*one).1));
         }
     }
 }
