@@ -6,13 +6,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use gatepost::bundle;
-use gatepost::domain::benefit::{
-    self, CouponState, HeldCoupon, HeldPass, Known, Moment, MonthDay, Outcome, PaidPlan, Privileges, Validation, civil,
-};
-use gatepost::domain::event::{Fen, GrantId, LaneId, MemberId, Points, StayId, UtcMs};
-use gatepost::domain::points::{Lot, POINTS_MAX, Pocket, Purse};
+use gatepost::domain::benefit::{Asked, MonthDay, Outcome, Validation};
+use gatepost::domain::event::{Fen, Points, UtcMs};
+use gatepost::domain::points::POINTS_MAX;
 use gatepost::domain::rules::Rules;
-use gatepost::domain::stay::{Stay, StayState, ZoneVisit};
 use gatepost::domain::tariff::calendar::moment;
 use gatepost::domain::tariff::{self, Fee, FreeTime, ORDINARY, PriorVisit, Question, ZonePart, yuan};
 use gatepost::store::recompute;
@@ -121,65 +118,17 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 /// The fee after what the person asked about has: a tier, plans, coupons, points.
 fn reckon(options: &Options, rules: &Rules, question: &Question) -> Outcome {
-    let has_more = !options.plan.is_empty() || !options.tag.is_empty() || !options.pass.is_empty();
-    let is_member = options.tier.is_some() || options.points > 0 || options.birthday.is_some() || has_more;
-    let stay = Stay {
-        id: StayId::from("asked"),
-        plate: None,
-        member: is_member.then(|| MemberId::from("asked")),
-        state: StayState::Open,
-        entry_lane: LaneId::from("asked"),
-        entry: question.entry,
-        rules: rules.version,
-        fee: None,
-        paid: Fen(0),
-        paid_at: None,
-        debts: Fen(0),
-        right: None,
-        assumed: None,
-        untrusted: false,
-        zones: question.zones.iter().map(visited).collect(),
-        entry_read: None,
-    };
-    let shown = options.coupon.iter().enumerate().map(|(n, kind)| HeldCoupon {
-        id: format!("{kind}/{}", n + 1),
-        kind: kind.clone(),
-        merchant: None,
-        from: None,
-        until: None,
-        state: CouponState::ClaimedHere,
-        shown: true,
-    });
-    let first_day = civil(rules, question.entry).date();
-    let held = options.pass.iter().enumerate().map(|(n, kind)| HeldPass {
-        id: format!("{kind}/{}", n + 1),
-        kind: kind.clone(),
-        first_day,
-        state: CouponState::ClaimedHere,
-    });
-    // A plan that runs now is still running when the stay ends.
-    let until_ms = UtcMs(question.exit.0.saturating_add(60_000));
-    let plans = options.plan.iter().map(|id| PaidPlan { id: id.clone(), until_ms }).collect();
-    let privileges = Privileges { plans, tags: options.tag.clone(), birthday: options.birthday, passes: Vec::new() };
-    let known = Known {
+    let asked = Asked {
         tier: options.tier.clone(),
-        coupons: shown.collect(),
-        passes: held.collect(),
+        plans: options.plan.clone(),
+        tags: options.tag.clone(),
+        birthday: options.birthday,
+        passes: options.pass.clone(),
+        coupons: options.coupon.clone(),
         validations: options.validation.clone(),
-        privileges,
-        ..Known::default()
+        points: Points(options.points),
     };
-    let mut purse = Purse::new();
-    if options.points > 0 {
-        let (grant, remaining, lot) = (GrantId::from("asked"), Points(options.points), Lot::default());
-        purse.add(Pocket { grant, remaining, lot, since: 1 });
-    }
-    let moment = Moment { at: question.exit, trusted: true };
-    benefit::answer(rules, question, &stay, &known, &purse, moment)
-}
-
-fn visited(part: &ZonePart) -> ZoneVisit {
-    ZoneVisit { zone: part.zone.clone(), from: part.from, to: Some(part.to) }
+    asked.reckon(rules, question)
 }
 
 fn month_day(text: &str) -> Result<MonthDay, String> {

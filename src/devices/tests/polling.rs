@@ -98,7 +98,7 @@ fn settings(camera: &Asked) -> Plan {
         id = "exit-1"
         direction = "exit"
         camera = "cam"
-        barrier = {{ device = "cam", output = 0, pulse_ms = 500 }}
+        barrier = {{ device = "cam", output = 0 }}
         "#,
         camera.address
     );

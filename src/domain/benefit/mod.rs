@@ -3,6 +3,7 @@
 //! Order of evaluation: eligibility, the fee before benefits, time, amounts, caps, points, budgets, cash, earnings,
 //! legs. Time and amounts are different things: free minutes are taken off before the fee is rounded to its units.
 
+mod asked;
 mod bounds;
 mod budget;
 mod check;
@@ -25,6 +26,7 @@ mod tests;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+pub use asked::Asked;
 pub use check::check;
 pub use earn::{EarnRate, Earned, earn};
 pub use eligible::{UNFUNDED, for_goods, pass_for_goods};

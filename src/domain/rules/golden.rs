@@ -4,10 +4,15 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{BadRules, Rules};
-use crate::domain::event::{Fen, UtcMs};
+use crate::domain::benefit::{Asked, MonthDay, Validation};
+use crate::domain::event::{Fen, Points, UtcMs};
+use crate::domain::points::POINTS_MAX;
 use crate::domain::tariff::calendar::moment;
 use crate::domain::tariff::terms::Price;
 use crate::domain::tariff::{Fee, FreeTime, ORDINARY, PriorVisit, Question, ZonePart};
+
+/// What a receipt's fen and a driver's points may be.
+const POINTS_ALLOWED: &str = "0 to 1000000000";
 
 /// A stay with its right fee, as the bundle's author computed it.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,9 +38,37 @@ pub struct Golden {
     /// Free minutes by benefits, in the order of use.
     #[serde(default)]
     free_minutes: Vec<i64>,
+    /// What its driver has; the fee is then the one after all benefits.
+    has: Option<Has>,
     fee_fen: Price,
+    /// What points would pay of it.
+    points_fen: Option<Price>,
     /// The lines, where they are part of the case.
     lines: Option<Vec<Line>>,
+}
+
+/// By their ids in the bundle; see [`Asked`].
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Has {
+    tier: Option<String>,
+    plans: Vec<String>,
+    tags: Vec<String>,
+    birthday: Option<MonthDay>,
+    passes: Vec<String>,
+    coupons: Vec<String>,
+    validations: Vec<Given>,
+    points: i64,
+}
+
+/// What a merchant gave for a receipt of so many fen.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    kind: String,
+    merchant: String,
+    #[serde(default)]
+    fen: i64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -85,14 +118,25 @@ pub(super) fn prove(rules: &Rules, cases: &[Spanned<Golden>], text: &str) -> Res
         };
         let wrong = |what: String, allowed: &str| BadRules::at(text, case.span(), format!("{name}: {what}"), allowed);
         let question = question(rules, golden).map_err(|what| wrong(what, "see docs/tariffs.md"))?;
-        let fee = rules.tariffs.fee(&question);
+        let (fee, by_points, not_used) = match &golden.has {
+            None => (rules.tariffs.fee(&question), Fen(0), String::new()),
+            Some(has) => {
+                let outcome = has.asked().map_err(|what| wrong(what, POINTS_ALLOWED))?.reckon(rules, &question);
+                let not_used = outcome.not_used.iter().map(|one| format!("; not used: {}, {}", one.benefit, one.en));
+                (outcome.fee.clone(), outcome.points.as_ref().map_or(Fen(0), |offer| offer.fen), not_used.collect())
+            }
+        };
         if fee.total.0 != golden.fee_fen.0 {
             let what = format!(
-                "must cost {} fen, but this box computes {} fen ({})",
+                "must cost {} fen, but this box computes {} fen ({}{not_used})",
                 golden.fee_fen.0,
                 fee.total.0,
                 told(&fee)
             );
+            return Err(wrong(what, "a bundle that this box computes as its author did"));
+        }
+        if let Some(expected) = golden.points_fen.as_ref().filter(|expected| expected.0 != by_points.0) {
+            let what = format!("points must pay {} fen, but this box lets them pay {}", expected.0, by_points.0);
             return Err(wrong(what, "a bundle that this box computes as its author did"));
         }
         let found: Vec<Line> = fee.lines.iter().map(|line| Line { rule: line.rule.clone(), fen: line.fen.0 }).collect();
@@ -101,6 +145,35 @@ pub(super) fn prove(rules: &Rules, cases: &[Spanned<Golden>], text: &str) -> Res
         }
     }
     Ok(())
+}
+
+impl Has {
+    fn asked(&self) -> Result<Asked, String> {
+        let allowed = 0..=POINTS_MAX;
+        if let Some(wrong) =
+            self.validations.iter().map(|given| given.fen).chain([self.points]).find(|n| !allowed.contains(n))
+        {
+            return Err(format!("{wrong} is out of range"));
+        }
+        let validations = self.validations.iter().map(|given| Validation {
+            id: format!("{}/{}", given.kind, given.merchant),
+            kind: given.kind.clone(),
+            merchant: given.merchant.clone(),
+            operator: None,
+            spend: Fen(given.fen),
+            gives: None,
+        });
+        Ok(Asked {
+            tier: self.tier.clone(),
+            plans: self.plans.clone(),
+            tags: self.tags.clone(),
+            birthday: self.birthday,
+            passes: self.passes.clone(),
+            coupons: self.coupons.clone(),
+            validations: validations.collect(),
+            points: Points(self.points),
+        })
+    }
 }
 
 fn told(fee: &Fee) -> String {

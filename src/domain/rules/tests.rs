@@ -120,6 +120,26 @@ fn an_overlay_sets_what_the_base_lets_it_set() {
     refused("\"tariffs.standard.free.minutes\" = 10", "must cost 0 fen, but this box computes 500 fen");
 }
 
+/// The demo's mall proves what it gives to a gold member and what its noodle bar gives.
+#[test]
+fn a_golden_stay_has_what_its_driver_has() {
+    let mall = DEMO.to_owned() + include_str!("../../demo/benefits.toml");
+    Rules::parse(&mall).expect("the demo's bundle is right");
+    for (from, to, says) in [
+        ("minutes = 16", "minutes = 15", "must cost 500 fen, but this box computes 1000 fen"),
+        ("give = { fen = 200 }", "give = { fen = 300 }", "must cost 800 fen, but this box computes 700 fen"),
+        ("points_fen = 800", "points_fen = 700", "points must pay 700 fen, but this box lets them pay 800"),
+        ("points = 300,", "points = 20,", "points must pay 800 fen, but this box lets them pay 200"),
+        ("{ tier = \"gold\" }", "{ tiers = \"gold\" }", "unknown field `tiers`"),
+        ("points = 300,", "points = -1,", "-1 is out of range; allowed: 0 to 1000000000"),
+        ("fen = 3000 }", "fen = 99 }", "computes 1000 fen (standard.unit 1000; not used: noodles"),
+    ] {
+        assert_eq!(mall.matches(from).count(), 1, "{from}");
+        let error = Rules::parse(&mall.replacen(from, to, 1)).expect_err(to).to_string();
+        assert!(error.contains(says), "{error}\nshould say\n{says}");
+    }
+}
+
 fn check(from: &str, to: &str, expect: &str) {
     assert!(DEMO.contains(from), "{from} is in the bundle");
     let error = Rules::parse(&DEMO.replacen(from, to, 1)).expect_err(to).to_string();
