@@ -11,7 +11,7 @@ use super::event::{
 use super::lane::{Direction, Phase, Raised, Visit, WaitReason, Waiting};
 use super::plate::Plate;
 use super::stay::StayState;
-use super::{arrival, emergency, entry, split, zones};
+use super::{arrival, dues, emergency, entry, split, zones};
 
 /// A person acts.
 pub(super) fn staff(work: &mut Work<'_>, act: &StaffAct) {
@@ -73,8 +73,8 @@ fn needs_no_second(work: &Work<'_>, plate: Option<&Plate>) -> Result<(), StaffRe
         Phase::Waiting(waiting) if waiting.visit.stay.is_some() && is_as_read(&waiting.visit) => {
             waiting.due.unwrap_or(Fen(0)).0 - work.facts.visit_stay.as_ref().map_or(0, |inside| inside.stay.debts.0)
         }
-        Phase::Waiting(waiting) => named.map_or(0, |inside| arrival::own_due(inside, waiting.visit.captured)),
-        Phase::Idle => named.map_or(0, |inside| arrival::own_due(inside, work.now.utc)),
+        Phase::Waiting(waiting) => named.map_or(0, |inside| dues::own_due(inside, waiting.visit.captured)),
+        Phase::Idle => named.map_or(0, |inside| dues::own_due(inside, work.now.utc)),
         Phase::Raised(_) => 0,
     };
     if limit.0 > 0 && due >= limit.0 { Err(StaffRefusal::SecondNeeded { fen: Fen(due) }) } else { Ok(()) }
@@ -150,7 +150,7 @@ fn visit_for_raise(work: &mut Work<'_>, waiting: Option<Waiting>, plate: Option<
         (Direction::Entry, Some(_)) | (Direction::Exit, None) => {}
         (Direction::Exit, Some(inside)) => match arrival::take_over(work) {
             Ok(()) => {
-                let due = arrival::charge(work, &inside, visit.captured);
+                let due = dues::charge(work, &inside, visit.captured);
                 visit.stay = Some(inside.stay.id);
                 return (visit, due);
             }

@@ -1,7 +1,6 @@
 //! A vehicle before the arm: whose read it is, whether it may go, and what it waits for.
 
 use super::admission::table::NoEntry;
-use super::benefit::{self, Moment, Outcome, RestsOn, Use};
 use super::decide::{StayFacts, Work};
 use super::event::{
     Action, Evidence, Fen, Input, LaneId, Matched, MatchedBy, PlateRead, RaiseCause, ReadOutcome, Record, StayId, UtcMs,
@@ -10,10 +9,9 @@ use super::lane::{Direction, Lane, Phase, PossibleStay, Raised, Unpaid, Visit, W
 use super::matching::answer::Verdict;
 use super::matching::are_alike;
 use super::plate::told::Stage;
-use super::points;
 use super::split::{self, Offered};
 use super::stay::StayState;
-use super::{cables, emergency, ends, entry, reread, zones};
+use super::{cables, dues, emergency, ends, entry, reread, zones};
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;
@@ -356,53 +354,15 @@ pub(super) fn take_over(work: &mut Work<'_>) -> Result<(), LaneId> {
     Ok(())
 }
 
-/// Computes and records what a stay owes at the exit, and sets aside the benefits that its fee rests on.
-pub(super) fn charge(work: &mut Work<'_>, inside: &StayFacts, at: UtcMs) -> Fen {
-    let outcome = reckon(work, inside, at);
-    hold_benefits(work, inside, outcome.uses_with(&inside.benefits, &[]));
-    outcome.due
-}
-
-/// Computes and records what a stay owes at the exit, and sets nothing aside.
-pub(super) fn reckon(work: &mut Work<'_>, inside: &StayFacts, at: UtcMs) -> Outcome {
-    let moment = Moment { at, trusted: work.now.trusted };
-    let purse = inside.purse.valid(&work.facts.till(work.now));
-    let outcome = benefit::quote(&inside.rules, &inside.stay, &inside.prior, &inside.benefits, &purse, moment);
-    work.records.push(Record::StayExiting {
-        stay: inside.stay.id.clone(),
-        lane: work.lane_id.clone(),
-        at,
-        fee: outcome.fee.clone(),
-        rests_on: RestsOn::of(&inside.rules, &inside.benefits, moment),
-        denied: outcome.denied(),
-    });
-    outcome
-}
-
-/// What is held for the stay is from now on this and nothing else.
-pub(super) fn hold_benefits(work: &mut Work<'_>, inside: &StayFacts, uses: Vec<Use>) {
-    if uses != inside.benefits.held {
-        work.records.push(Record::BenefitsHeld { stay: inside.stay.id.clone(), uses });
-    }
-}
-
-/// What a stay would owe at a moment, without the debts of earlier ones.
-pub(super) fn own_due(inside: &StayFacts, at: UtcMs) -> i64 {
-    let moment = Moment { at, trusted: true };
-    let outcome =
-        benefit::quote(&inside.rules, &inside.stay, &inside.prior, &inside.benefits, &points::Purse::new(), moment);
-    outcome.due.0 - inside.stay.debts.0
-}
-
 /// Lets a vehicle go if what it owes is nothing or covered by points; otherwise it waits for another tender.
 pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: UtcMs, asked_for_points: bool) {
-    let outcome = reckon(work, inside, at);
-    tell_flags(work, inside, &outcome);
+    let outcome = dues::reckon(work, inside, at);
+    dues::tell_flags(work, inside, &outcome);
     let due = outcome.due;
     let visit = Visit { greeting: outcome.rights.greeting.clone(), ..visit };
     let uses = outcome.uses_with(&inside.benefits, &[]);
     if due.0 == 0 {
-        hold_benefits(work, inside, uses);
+        dues::hold_benefits(work, inside, uses);
         let cause = if inside.stay.paid.0 > 0 { RaiseCause::Paid } else { RaiseCause::NothingDue };
         return raise(work, visit, cause, Fen(0));
     }
@@ -411,7 +371,7 @@ pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: 
     let with_points = offered.as_ref().and_then(|offered| offered.rest(due));
     if let Some(Offered { member, most, lacking }) = offered {
         if let Some(by_points) = most.filter(|most| most.offer.fen == due) {
-            hold_benefits(work, inside, outcome.uses_with(&inside.benefits, &by_points.uses));
+            dues::hold_benefits(work, inside, outcome.uses_with(&inside.benefits, &by_points.uses));
             let (op, stay, offer) = (work.op(), inside.stay.id.clone(), by_points.offer);
             let (points, parts) = (offer.points, offer.parts());
             work.records.push(Record::HoldPlaced { op, stay, member, points, fen: due, parts });
@@ -422,25 +382,13 @@ pub(super) fn settle(work: &mut Work<'_>, inside: &StayFacts, visit: Visit, at: 
             asked = true;
         }
     }
-    hold_benefits(work, inside, uses);
+    dues::hold_benefits(work, inside, uses);
     if work.settings.unpaid == Unpaid::Debt && visit.plate.is_some() {
         return raise(work, visit, RaiseCause::Debt, Fen(0));
     }
     wait(work, visit, Some(due), WaitReason::FeeDue);
     if let Phase::Waiting(waiting) = &mut work.lane.phase {
         (waiting.asked_for_points, waiting.with_points) = (asked, with_points);
-    }
-}
-
-/// Staff hear once of each limit that the rules let a stay go beyond: when its vehicle comes to the exit.
-fn tell_flags(work: &mut Work<'_>, inside: &StayFacts, outcome: &Outcome) {
-    if inside.stay.state != StayState::Open {
-        return;
-    }
-    for limit in &outcome.flags {
-        let (lane, stay) = (work.lane_id.clone(), inside.stay.id.clone());
-        let text = format!("{stay} goes beyond the limit {limit}, which lets it go and tells you");
-        work.records.push(Record::alarm("limit_exceeded", text, Some(lane), Some(stay)));
     }
 }
 

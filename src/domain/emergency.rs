@@ -3,6 +3,7 @@
 use super::arrival;
 use super::decide::{Facts, Work};
 use super::detectors;
+use super::dues;
 use super::event::{
     Action, CommandAnswer, CommandId, Decision, EmergencySource, Evidence, Input, PlateRead, RaiseCause, ReadOutcome,
     Record, Reply,
@@ -140,7 +141,7 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
     if work.settings.direction == Direction::Entry || !is_inside {
         return;
     }
-    let due = arrival::reckon(work, &inside, read.captured).due;
+    let due = dues::reckon(work, &inside, read.captured).due;
     passage::let_go(work, &inside, due);
     if let Some(member) = inside.stay.member.filter(|_| !inside.member_has_another) {
         work.return_points(&member, &inside.purse, inside.keep);

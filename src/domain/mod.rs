@@ -11,6 +11,7 @@ pub mod claim;
 mod corrections;
 pub mod decide;
 mod detectors;
+mod dues;
 mod earning;
 pub mod emergency;
 mod ends;

@@ -6,7 +6,7 @@ use super::event::{Fen, MemberId, Points, RaiseCause, Record, StaffRefusal, Tend
 use super::lane::{Visit, Waiting};
 use super::matching::answer::Thresholds;
 use super::points;
-use super::{access, arrival};
+use super::{access, arrival, dues};
 
 /// What the member of a vehicle at an exit pays with points.
 pub(super) struct Offered {
@@ -68,7 +68,7 @@ pub(super) fn pay(
         return Err(refused);
     };
     let stay = inside.stay.id.clone();
-    arrival::hold_benefits(work, &inside, outcome.uses_with(&inside.benefits, &uses));
+    dues::hold_benefits(work, &inside, outcome.uses_with(&inside.benefits, &uses));
     access::take_payment(work, &stay, fen, Tender::Guard { operator: operator.to_owned() });
     let (op, parts) = (work.op(), offer.parts());
     let (points, by_points) = (offer.points, offer.fen);

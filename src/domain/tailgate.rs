@@ -8,7 +8,7 @@ use super::lane::{Direction, Phase, Waiting};
 use super::plate::Plate;
 use super::reread::entry_read;
 use super::stay::{EntryRead, StayState};
-use super::{arrival, ends, entry, passage};
+use super::{arrival, dues, ends, entry, passage};
 
 /// The camera or the barrier says that a second vehicle followed. Which one it was is known where its plate was read.
 pub(super) fn told(work: &mut Work<'_>) {
@@ -91,7 +91,7 @@ fn went_out(work: &mut Work<'_>, inside: Option<StayFacts>, plate: Option<Plate>
         Escaped::Report if is_here => work.records.push(Record::StayResumed { stay: inside.stay.id }),
         Escaped::Report => {}
         Escaped::Debt => {
-            let due = arrival::charge(work, &inside, at);
+            let due = dues::charge(work, &inside, at);
             passage::escaped(work, &inside, due, evidence);
             if let Some(member) = inside.stay.member.filter(|_| !inside.member_has_another) {
                 work.return_points(&member, &inside.purse, inside.keep);

@@ -267,7 +267,7 @@ params = { name = "exit-1" }
 id = "in"
 direction = "entry"
 camera = "camera"
-barrier = { device = "camera", output = 0, pulse_ms = 500 }
+barrier = { device = "camera", output = 0 }
 "#;
 
 fn journal_of(site: &Site) -> String {

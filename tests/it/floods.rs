@@ -134,7 +134,9 @@ fn an_endless_post_and_slow_ones_are_ended_and_another_camera_is_answered() {
         // Hung up at once, or when its time is over.
         drop(stream.read_to_end(&mut rest));
     }
-    assert_eq!(rejected(&site, "body-too-slow"), 8);
+    // Two are read at a time; who waited for that as long as a post may take is sent away unread.
+    let (read, unread) = (rejected(&site, "body-too-slow"), rejected(&site, "too-many-bodies"));
+    assert!(read >= 2 && read + unread == 8, "{read} were too slow, {unread} not read");
     let more = site.daemon.peak_kib().saturating_sub(before);
     assert!(more < MORE_KIB, "{more} KiB more than before");
     site.daemon.kill();
