@@ -282,8 +282,14 @@ impl Camera {
         match &self.mouth {
             Mouth::Broker(_) => self.say(&Said::Gate(status)).await.map(|_| ()),
             Mouth::Posts(_) | Mouth::Stream => {
-                self.report_input(CameraInput::LowerLimit, status == GateStatus::Down).await?;
-                self.report_input(CameraInput::UpperLimit, status == GateStatus::Up).await
+                let mut limits =
+                    [(CameraInput::LowerLimit, GateStatus::Down), (CameraInput::UpperLimit, GateStatus::Up)];
+                // An arm leaves one switch before it reaches the other.
+                limits.sort_by_key(|(_, at)| *at == status);
+                for (input, at) in limits {
+                    self.report_input(input, at == status).await?;
+                }
+                Ok(())
             }
         }
     }
