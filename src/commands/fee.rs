@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use gatepost::bundle;
-use gatepost::domain::benefit::{Asked, MonthDay, Outcome, Validation};
+use gatepost::domain::benefit::{Asked, Given, MonthDay, Outcome};
 use gatepost::domain::event::{Fen, Points, UtcMs};
 use gatepost::domain::points::POINTS_MAX;
 use gatepost::domain::rules::Rules;
@@ -59,7 +59,7 @@ pub struct Options {
     pass: Vec<String>,
     /// What a merchant gave: KIND,MERCHANT,FEN of the receipt.
     #[arg(long, value_name = "KIND,MERCHANT,FEN", value_parser = validation)]
-    validation: Vec<Validation>,
+    validation: Vec<Given>,
     /// A coupon that is shown, by the id of its kind in the bundle.
     #[arg(long, value_name = "KIND")]
     coupon: Vec<String>,
@@ -135,12 +135,11 @@ fn month_day(text: &str) -> Result<MonthDay, String> {
     MonthDay::try_from(text.to_owned())
 }
 
-fn validation(text: &str) -> Result<Validation, String> {
+fn validation(text: &str) -> Result<Given, String> {
     let wrong = || format!("{text:?} is not understood; allowed is KIND,MERCHANT,FEN");
     let [kind, merchant, fen] = text.split(',').collect::<Vec<_>>()[..] else { return Err(wrong()) };
-    let spend = Fen(fen.parse().ok().filter(|fen| (0..=POINTS_MAX).contains(fen)).ok_or_else(wrong)?);
-    let (kind, merchant) = (kind.to_owned(), merchant.to_owned());
-    Ok(Validation { id: format!("{kind}/{merchant}"), kind, merchant, operator: None, spend, gives: None })
+    let fen = Fen(fen.parse().ok().filter(|fen| (0..=POINTS_MAX).contains(fen)).ok_or_else(wrong)?);
+    Ok(Given { kind: kind.to_owned(), merchant: merchant.to_owned(), fen })
 }
 
 fn question(options: &Options, rules: &Rules) -> anyhow::Result<Question> {

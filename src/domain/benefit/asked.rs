@@ -1,6 +1,8 @@
 //! A fee that somebody asks about before there is a stay: a person at a desk, or the author of a bundle in its golden cases.
 
 use super::Outcome;
+use serde::Deserialize;
+
 use super::facts::{CouponState, HeldCoupon, HeldPass, Validation};
 use super::privileges::{MonthDay, PaidPlan, Privileges};
 use super::quote::{Known, Moment, answer, civil};
@@ -11,7 +13,8 @@ use crate::domain::stay::{Stay, StayState, ZoneVisit};
 use crate::domain::tariff::Question;
 
 /// What the driver has; nothing at all is a stranger.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Asked {
     /// The member's tier.
     pub tier: Option<String>,
@@ -26,9 +29,22 @@ pub struct Asked {
     /// Coupons that are shown, by the ids of their kinds.
     pub coupons: Vec<String>,
     /// What merchants gave.
-    pub validations: Vec<Validation>,
+    pub validations: Vec<Given>,
     /// Points that the member could spend.
     pub points: Points,
+}
+
+/// What a merchant gave.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    /// The id of its kind.
+    pub kind: String,
+    /// Who gave it.
+    pub merchant: String,
+    /// What the receipt came to, in fen.
+    #[serde(default)]
+    pub fen: Fen,
 }
 
 impl Asked {
@@ -90,6 +106,14 @@ impl Asked {
             first_day,
             state: CouponState::ClaimedHere,
         });
+        let validations = self.validations.iter().map(|given| Validation {
+            id: format!("{}/{}", given.kind, given.merchant),
+            kind: given.kind.clone(),
+            merchant: given.merchant.clone(),
+            operator: None,
+            spend: given.fen,
+            gives: None,
+        });
         // A plan that runs now is still running when the stay ends.
         let until_ms = UtcMs(question.exit.0.saturating_add(60_000));
         let plans = self.plans.iter().map(|id| PaidPlan { id: id.clone(), until_ms });
@@ -98,7 +122,7 @@ impl Asked {
             tier: self.tier.clone(),
             coupons: coupons.collect(),
             passes: passes.collect(),
-            validations: self.validations.clone(),
+            validations: validations.collect(),
             privileges: Privileges { plans: plans.collect(), tags, birthday, passes: Vec::new() },
             ..Known::default()
         }

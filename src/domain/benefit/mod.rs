@@ -26,7 +26,7 @@ mod tests;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-pub use asked::Asked;
+pub use asked::{Asked, Given};
 pub use check::check;
 pub use earn::{EarnRate, Earned, earn};
 pub use eligible::{UNFUNDED, for_goods, pass_for_goods};

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{BadRules, Rules};
-use crate::domain::benefit::{Asked, MonthDay, Validation};
-use crate::domain::event::{Fen, Points, UtcMs};
+use crate::domain::benefit::Asked;
+use crate::domain::event::{Fen, UtcMs};
 use crate::domain::points::POINTS_MAX;
 use crate::domain::tariff::calendar::moment;
 use crate::domain::tariff::terms::Price;
@@ -39,36 +39,12 @@ pub struct Golden {
     #[serde(default)]
     free_minutes: Vec<i64>,
     /// What its driver has; the fee is then the one after all benefits.
-    has: Option<Has>,
+    has: Option<Asked>,
     fee_fen: Price,
     /// What points would pay of it.
     points_fen: Option<Price>,
     /// The lines, where they are part of the case.
     lines: Option<Vec<Line>>,
-}
-
-/// By their ids in the bundle; see [`Asked`].
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Has {
-    tier: Option<String>,
-    plans: Vec<String>,
-    tags: Vec<String>,
-    birthday: Option<MonthDay>,
-    passes: Vec<String>,
-    coupons: Vec<String>,
-    validations: Vec<Given>,
-    points: i64,
-}
-
-/// What a merchant gave for a receipt of so many fen.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Given {
-    kind: String,
-    merchant: String,
-    #[serde(default)]
-    fen: i64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -121,7 +97,8 @@ pub(super) fn prove(rules: &Rules, cases: &[Spanned<Golden>], text: &str) -> Res
         let (fee, by_points, not_used) = match &golden.has {
             None => (rules.tariffs.fee(&question), Fen(0), String::new()),
             Some(has) => {
-                let outcome = has.asked().map_err(|what| wrong(what, POINTS_ALLOWED))?.reckon(rules, &question);
+                amounts_are_right(has).map_err(|what| wrong(what, POINTS_ALLOWED))?;
+                let outcome = has.reckon(rules, &question);
                 let not_used = outcome.not_used.iter().map(|one| format!("; not used: {}, {}", one.benefit, one.en));
                 (outcome.fee.clone(), outcome.points.as_ref().map_or(Fen(0), |offer| offer.fen), not_used.collect())
             }
@@ -147,33 +124,10 @@ pub(super) fn prove(rules: &Rules, cases: &[Spanned<Golden>], text: &str) -> Res
     Ok(())
 }
 
-impl Has {
-    fn asked(&self) -> Result<Asked, String> {
-        let allowed = 0..=POINTS_MAX;
-        if let Some(wrong) =
-            self.validations.iter().map(|given| given.fen).chain([self.points]).find(|n| !allowed.contains(n))
-        {
-            return Err(format!("{wrong} is out of range"));
-        }
-        let validations = self.validations.iter().map(|given| Validation {
-            id: format!("{}/{}", given.kind, given.merchant),
-            kind: given.kind.clone(),
-            merchant: given.merchant.clone(),
-            operator: None,
-            spend: Fen(given.fen),
-            gives: None,
-        });
-        Ok(Asked {
-            tier: self.tier.clone(),
-            plans: self.plans.clone(),
-            tags: self.tags.clone(),
-            birthday: self.birthday,
-            passes: self.passes.clone(),
-            coupons: self.coupons.clone(),
-            validations: validations.collect(),
-            points: Points(self.points),
-        })
-    }
+fn amounts_are_right(has: &Asked) -> Result<(), String> {
+    let mut amounts = has.validations.iter().map(|given| given.fen.0).chain([has.points.0]);
+    let wrong = amounts.find(|amount| !(0..=POINTS_MAX).contains(amount));
+    wrong.map_or(Ok(()), |wrong| Err(format!("{wrong} is out of range")))
 }
 
 fn told(fee: &Fee) -> String {
