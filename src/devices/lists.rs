@@ -38,8 +38,11 @@ const VALID_MS: i64 = 30 * DAY_MS;
 /// How long before its end a plate is sent again.
 const RENEW_MS: i64 = 10 * DAY_MS;
 /// A camera that confirms nothing is told everything so often: each answer that carries an order may be lost, and a plate
-/// that lost its right must not stay in it for one lost answer.
-const UNCONFIRMED_TIMES: u8 = 3;
+/// that lost its right must not stay in it for one lost answer. One that refuses to give a plate up is told as often: it
+/// may not have it, because it was exchanged.
+const TIMES: u8 = 3;
+/// The first pause of a plate that its camera refuses, and the longest; the others of its list go on.
+const REFUSED_PAUSE: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(24 * 3600));
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// Who stands on the list.
@@ -91,6 +94,7 @@ pub(super) async fn keep(plans: Vec<ListPlan>, settings: Settings, teller: Telle
             settings,
             file,
             held,
+            resting: Resting::default(),
             teller: teller.clone(),
             now: Arc::clone(&now),
             metrics: Arc::clone(&metrics),
@@ -110,7 +114,7 @@ struct Held {
     /// Each plate with the end of its time there; 0 where it is not known whether the camera took it.
     #[serde(default)]
     plates: BTreeMap<String, i64>,
-    /// What it was told and did not confirm.
+    /// What it was told and did not confirm, or would not give up.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     unconfirmed: BTreeMap<String, Said>,
 }
@@ -124,23 +128,37 @@ struct Said {
 }
 
 impl Held {
-    /// A file that cannot be read is begun anew: everything is sent again.
+    /// A file that cannot be read is put aside and begun anew: everything is sent again, but what is to go is not known.
     fn read(file: &Path) -> Self {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        toml::from_str(&text).unwrap_or_default()
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Self::default(),
+            Err(error) => return Self::lost(file, &error),
+        };
+        toml::from_str(&text).unwrap_or_else(|error| Self::lost(file, &error))
     }
 
-    /// Whole or not at all.
+    fn lost(file: &Path, error: &dyn std::fmt::Display) -> Self {
+        let beside = file.with_extension("broken");
+        let kept = std::fs::rename(file, &beside).map_or_else(|error| error.to_string(), |()| beside.display().to_string());
+        tracing::error!(
+            file = %file.display(), %error, kept,
+            "what may be in the camera cannot be read: wipe its list on its own page, or plates whose right has ended may stay in it"
+        );
+        Self::default()
+    }
+
+    /// Whole or not at all, and there after a power cut.
     fn write(&self, file: &Path) -> std::io::Result<()> {
         let text = toml::to_string(self).map_err(std::io::Error::other)?;
-        if let Some(folder) = file.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
+        let folder = file.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
         let beside = file.with_extension("new");
         let mut new = std::fs::File::create(&beside)?;
         new.write_all(text.as_bytes())?;
         new.sync_all()?;
-        std::fs::rename(&beside, file)
+        std::fs::rename(&beside, file)?;
+        std::fs::File::open(folder)?.sync_all()
     }
 
     /// What is to be told, the most pressing first: who is to go, who is to come, whose time runs out.
@@ -165,15 +183,18 @@ impl Held {
         said.map_or(0, |said| said.times)
     }
 
-    /// What came back for an order; false where the camera did not take it. What nothing confirms is told again.
-    fn told(&mut self, step: &Step, outcome: &Outcome, until: i64) -> bool {
+    /// What came back for an order. What nothing confirms is told again.
+    fn told(&mut self, step: &Step, outcome: &Outcome, until: i64) -> Told {
         let plate = step.plate().to_owned();
         let times = self.said(step) + 1;
+        let is_refused = matches!(outcome, Outcome::Refused(_));
         match outcome {
-            Outcome::Unconfirmed(_) if times < UNCONFIRMED_TIMES => {
+            Outcome::Silent(_) | Outcome::NotSent(_) => return Told::Away,
+            Outcome::Refused(_) if step.is_add() => return Told::Refused,
+            Outcome::Unconfirmed(_) | Outcome::Refused(_) if times < TIMES => {
                 self.unconfirmed.insert(plate, Said { to_add: step.is_add(), times });
             }
-            Outcome::Taken | Outcome::Unconfirmed(_) => {
+            Outcome::Taken | Outcome::Unconfirmed(_) | Outcome::Refused(_) => {
                 self.unconfirmed.remove(&plate);
                 if step.is_add() {
                     self.plates.insert(plate, until);
@@ -181,9 +202,40 @@ impl Held {
                     self.plates.remove(&plate);
                 }
             }
-            Outcome::Refused(_) | Outcome::Silent(_) | Outcome::NotSent(_) => return false,
         }
-        true
+        if is_refused { Told::Refused } else { Told::Taken }
+    }
+}
+
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// The camera took it, or says nothing of it.
+    Taken,
+    /// The camera is there and does not want this plate.
+    Refused,
+    /// The camera is not there.
+    Away,
+}
+
+/// The plates that a camera refused, each with the pause before it is told again.
+#[derive(Default)]
+struct Resting(BTreeMap<String, (Backoff, Instant)>);
+
+impl Resting {
+    /// It was refused; true where it is the first time.
+    fn put(&mut self, plate: &str, now: Instant) -> bool {
+        let is_new = !self.0.contains_key(plate);
+        let (backoff, until) =
+            self.0.entry(plate.to_owned()).or_insert_with(|| (Backoff::new(REFUSED_PAUSE), now));
+        *until = now + backoff.pause();
+        is_new
+    }
+
+    /// The steps whose pause is over.
+    fn due(&mut self, steps: Vec<Step>, now: Instant) -> Vec<Step> {
+        self.0.retain(|plate, _| steps.iter().any(|step| step.plate() == plate));
+        steps.into_iter().filter(|step| self.0.get(step.plate()).is_none_or(|(_, until)| *until <= now)).collect()
     }
 }
 
@@ -212,6 +264,7 @@ struct Copied {
     settings: Settings,
     file: PathBuf,
     held: Held,
+    resting: Resting,
     teller: Teller,
     now: Clock,
     metrics: Arc<Metrics>,
@@ -233,7 +286,12 @@ impl Copied {
                 self.remember();
                 self.tell_health(0);
                 sleep_until(again).await;
-            } else if self.batch(&steps[..steps.len().min(BATCH)]).await {
+                continue;
+            }
+            let due = self.resting.due(steps, Instant::now());
+            if due.is_empty() {
+                sleep_until(again).await;
+            } else if self.batch(&due[..due.len().min(BATCH)]).await {
                 backoff.worked();
             } else {
                 sleep(backoff.pause()).await;
@@ -270,7 +328,7 @@ impl Copied {
         Some(wanted.into_iter().collect())
     }
 
-    /// Some orders, one after the other; false where the camera did not take one.
+    /// Some orders, one after the other; false where the camera is not there.
     async fn batch(&mut self, steps: &[Step]) -> bool {
         for step in steps {
             if let Step::Add(plate) = step {
@@ -280,18 +338,18 @@ impl Copied {
         if !self.remember() {
             return false;
         }
-        let mut is_taken = true;
+        let mut is_there = true;
         for step in steps {
-            is_taken = self.order(step).await;
-            if !is_taken {
+            is_there = self.order(step).await != Told::Away;
+            if !is_there {
                 break;
             }
             sleep(ORDER_PAUSE).await;
         }
-        self.remember() && is_taken
+        self.remember() && is_there
     }
 
-    async fn order(&mut self, step: &Step) -> bool {
+    async fn order(&mut self, step: &Step) -> Told {
         let now = (self.now)();
         let (command, values, until) = match step {
             Step::Add(plate) => {
@@ -302,12 +360,30 @@ impl Copied {
         };
         let values: Values = values.into_iter().map(|(name, value)| (name.to_owned(), Value::Text(value))).collect();
         match self.teller.tell(self.plan.device.as_str(), command, values).await {
-            Ok(outcome) => self.held.told(step, &outcome, until),
+            Ok(outcome) => {
+                let told = self.held.told(step, &outcome, until);
+                if told == Told::Refused {
+                    self.refused(step, &outcome);
+                }
+                told
+            }
             Err(error) => {
                 self.metrics.rejected("devices", "list-not-allowed");
                 tracing::warn!(device = %self.plan.device, %error, "the camera's list cannot be told");
-                false
+                Told::Away
             }
+        }
+    }
+
+    /// One plate that a camera does not want holds up no other; it is told again much later.
+    fn refused(&mut self, step: &Step, outcome: &Outcome) {
+        self.metrics.rejected("devices", "list-refused");
+        if self.resting.put(step.plate(), Instant::now()) {
+            let order = if step.is_add() { WHITELIST_ADD } else { WHITELIST_DELETE };
+            tracing::warn!(
+                device = %self.plan.device, order, ?outcome,
+                "the camera refuses a plate of its list; the others go on"
+            );
         }
     }
 
@@ -383,19 +459,58 @@ mod tests {
         let mut held = Held { plates: [("A".to_owned(), until)].into(), ..Held::default() };
         let (gone, come) = (Step::Delete("A".to_owned()), Step::Add("B".to_owned()));
         let wanted: BTreeSet<String> = ["B".to_owned()].into();
-        for time in 0..UNCONFIRMED_TIMES {
+        for time in 0..TIMES {
             assert_eq!(held.missing(&wanted, now), [gone.clone(), come.clone()], "time {time}");
-            assert!(held.told(&gone, &unconfirmed, 0) && held.told(&come, &unconfirmed, until));
+            assert_eq!([held.told(&gone, &unconfirmed, 0), held.told(&come, &unconfirmed, until)], [Told::Taken; 2]);
         }
         assert_eq!(held.missing(&wanted, now), []);
         assert_eq!(held.plates, [("B".to_owned(), until)].into());
         assert_eq!(held.unconfirmed, [].into());
         // What was begun for the other end does not count, and a camera that answers is told once.
-        assert!(held.told(&Step::Delete("B".to_owned()), &unconfirmed, 0));
+        assert_eq!(held.told(&Step::Delete("B".to_owned()), &unconfirmed, 0), Told::Taken);
         assert_eq!(held.said(&come), 0);
-        assert!(held.told(&Step::Delete("B".to_owned()), &Outcome::Taken, 0));
+        assert_eq!(held.told(&Step::Delete("B".to_owned()), &Outcome::Taken, 0), Told::Taken);
         assert_eq!(held, Held::default());
-        assert!(!held.told(&come, &Outcome::silent("no answer in time"), until));
+        assert_eq!(held.told(&come, &Outcome::silent("no answer in time"), until), Told::Away);
+    }
+
+    /// It was exchanged, and has none of the plates that are to go.
+    #[test]
+    fn what_a_camera_will_not_give_up_three_times_it_does_not_have() {
+        let refused = Outcome::Refused("no such plate".to_owned());
+        let mut held = Held { plates: [("A".to_owned(), 1)].into(), ..Held::default() };
+        let (gone, come) = (Step::Delete("A".to_owned()), Step::Add("B".to_owned()));
+        for _ in 1..TIMES {
+            assert_eq!(held.told(&gone, &refused, 0), Told::Refused);
+            assert!(held.plates.contains_key("A"), "it may have refused for another reason");
+        }
+        assert_eq!(held.told(&gone, &refused, 0), Told::Refused);
+        assert_eq!(held, Held::default());
+        assert_eq!([held.told(&come, &refused, 7), held.told(&come, &refused, 7)], [Told::Refused; 2]);
+        assert_eq!(held, Held::default(), "what it will not take it does not have, however often");
+    }
+
+    #[test]
+    fn one_refused_plate_rests_and_the_others_go_on() {
+        let (add, now) = (|plate: &str| Step::Add(plate.to_owned()), Instant::now());
+        let all = || vec![add("A"), add("B")];
+        let mut resting = Resting::default();
+        assert!(resting.put("A", now), "the first time is told");
+        assert_eq!(resting.due(all(), now + REFUSED_PAUSE.0 / 2), [add("B")]);
+        assert_eq!(resting.due(all(), now + REFUSED_PAUSE.0), all());
+        assert!(!resting.put("A", now));
+        assert_eq!(resting.due(all(), now + REFUSED_PAUSE.0), [add("B")], "longer each time");
+        assert_eq!(resting.due(vec![add("B")], now), [add("B")], "nobody wants it any more");
+        assert_eq!(resting.due(all(), now), all(), "and then it is new");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_put_aside() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("cam.toml");
+        std::fs::write(&file, "as_of_ms = 7\n[plates]\n\"粤B1").expect("written");
+        assert_eq!(Held::read(&file), Held::default());
+        assert!(!file.exists() && folder.path().join("cam.broken").exists());
     }
 
     #[test]

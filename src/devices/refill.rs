@@ -57,6 +57,13 @@ impl Questions {
             self.waiting.insert(open.gap.device.clone(), Open { tries: open.tries + 1, ..open });
         }
     }
+
+    /// So many of them were asked for; a device says only so many at once, and the rest is asked for after its pause.
+    fn asked_for(&mut self, gap: &Gap, count: u64) {
+        if let Some(count) = gap.count.checked_sub(count).filter(|rest| *rest > 0) {
+            self.add(&Gap { device: gap.device.clone(), from: gap.from + (gap.count - count), count });
+        }
+    }
 }
 
 /// Looks for gaps in the devices' numbers until the loop is gone.
@@ -66,22 +73,25 @@ pub(super) async fn watch(teller: Teller, metrics: Arc<Metrics>) {
         tokio::time::sleep(LOOK).await;
         metrics.health.take_gaps().iter().for_each(|gap| questions.add(gap));
         for open in questions.due(Instant::now()) {
-            if !ask(&teller, &open.gap).await {
-                questions.again(open);
+            match ask(&teller, &open.gap).await {
+                Some(count) => questions.asked_for(&open.gap, count),
+                None => questions.again(open),
             }
         }
     }
 }
 
-/// False where the question did not reach the line. A device that cannot say it again is left alone: the gap is counted.
-async fn ask(teller: &Teller, gap: &Gap) -> bool {
-    let Some((_, profile)) = teller.device(&DeviceId(gap.device.clone())) else { return true };
-    let Some(args) = profile.args(REFILL) else { return true };
-    let most = args.get("count").and_then(|arg| arg.max).unwrap_or(i64::MAX);
+/// How many were asked for; `None` where the question did not reach the line. A device that cannot say it again is left
+/// alone: the gap is counted.
+async fn ask(teller: &Teller, gap: &Gap) -> Option<u64> {
+    let Some((_, profile)) = teller.device(&DeviceId(gap.device.clone())) else { return Some(gap.count) };
+    let Some(args) = profile.args(REFILL) else { return Some(gap.count) };
+    let most = args.get("count").and_then(|arg| arg.max).and_then(|most| u64::try_from(most).ok());
+    let count = gap.count.min(most.unwrap_or(u64::MAX));
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let all = [
         ("from", number(gap.from)),
-        ("count", number(gap.count).min(most)),
+        ("count", number(count)),
         // Some go on behind the last one that was heard.
         ("after", number(gap.from.saturating_sub(1))),
     ];
@@ -92,15 +102,21 @@ async fn ask(teller: &Teller, gap: &Gap) -> bool {
             tracing::info!(
                 device = gap.device,
                 from = gap.from,
-                count = gap.count,
+                count,
+                of = gap.count,
                 outcome = outcome.word(),
                 "asked for what was never heard"
             );
-            !matches!(outcome, Outcome::NotSent(_))
+            match outcome {
+                Outcome::NotSent(_) => None,
+                Outcome::Taken | Outcome::Unconfirmed(_) => Some(count),
+                // It would refuse the rest too, and one that is away is asked when it is back and numbers on.
+                Outcome::Refused(_) | Outcome::Silent(_) => Some(gap.count),
+            }
         }
         Err(error) => {
             tracing::warn!(device = gap.device, %error, "what was never heard cannot be asked for");
-            true
+            Some(gap.count)
         }
     }
 }
@@ -132,6 +148,18 @@ mod tests {
             now += PAUSE;
         }
         assert_eq!(times, TRIES_MAX + 1);
+    }
+
+    #[test]
+    fn what_a_device_does_not_say_at_once_is_asked_for_afterwards() {
+        let (mut questions, now) = (Questions::default(), Instant::now());
+        questions.add(&gap(7, 299));
+        for (turn, due) in (0..).zip([(7, 299), (107, 199), (207, 99)]) {
+            let open = questions.due(now + PAUSE * turn).pop().expect("the rest is asked for");
+            assert_eq!((open.gap.from, open.gap.count), due);
+            questions.asked_for(&open.gap, open.gap.count.min(100));
+        }
+        assert_eq!(asked(&questions.due(now + PAUSE * 3)), []);
     }
 
     fn gap(from: u64, count: u64) -> Gap {
