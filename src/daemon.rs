@@ -136,7 +136,10 @@ async fn serve(path: PathBuf, settings: Settings, store: Store, clock: Clock) ->
     let (timer_clock, timer_handle) = (rooms.clock.clone(), rooms.handle.clone());
     tokio::spawn(async move { deadlines.keep(&timer_clock, &timer_handle).await });
     let (handle, metrics) = (rooms.handle.clone(), Arc::clone(&rooms.metrics));
+    let numbers = settings.ledger.with_extension("numbers");
+    devices::numbers::recall(&metrics, &numbers);
     let mut running = devices::start(settings.devices.clone(), handle, now, metrics, Some(&intake), raises);
+    running.keep_numbers(numbers);
     drop(intake);
     running.show_signs(rooms.signs(&settings, &signs_book));
     running.keep_lists(rooms.lists(&settings, &signs_book));

@@ -1,17 +1,18 @@
 //! A dry talk to every device of the settings: whether it is there and understands, what to do where it does not, and
 //! never a barrier.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::planning::Plan;
 use super::settings::LinkKind;
-use super::{CannotTell, Clock, Outcome};
+use super::{CannotTell, Clock, Outcome, Teller};
 use crate::domain::event::DeviceId;
 use crate::metrics::{DeviceHealth, Metrics, Trouble};
 use crate::profile::Profile;
@@ -21,6 +22,8 @@ use crate::site::{Envelope, Handle};
 
 /// How often it is looked whether all is known.
 const LOOK: Duration = Duration::from_millis(20);
+/// How far a device's clock may be off: a minute is on a receipt.
+const CLOCK_OFF_MS: u64 = 60_000;
 /// What may wait for the one who looks; nobody decides anything about it.
 const INPUTS_MAX: usize = 256;
 
@@ -84,12 +87,23 @@ pub async fn talk(plan: Plan, now: Clock, wait: Duration) -> Vec<Finding> {
     let look = async {
         let until = Instant::now() + wait;
         let mut told = Told::new();
+        let (mut asked, mut answers) = (BTreeSet::new(), JoinSet::new());
         loop {
             for (device, (link, profile)) in watch.devices.iter() {
-                let may_ask = !told.contains_key(device) && watch.metrics.is_link_up(&watch.line_of(device, link));
+                let may_ask = !asked.contains(device) && watch.metrics.is_link_up(&watch.line_of(device, link));
                 if let Some(question) = profile.head().check.as_ref().filter(|_| may_ask) {
-                    told.insert(device.clone(), teller.tell(device.as_str(), question.get_ref(), Values::new()).await);
+                    asked.insert(device.clone());
+                    // All at once: one that does not answer takes no time from the others.
+                    answers.spawn(answer_of(teller.clone(), device.clone(), question.get_ref().clone()));
                 }
+            }
+            while let Some(Ok((device, answer))) = answers.try_join_next() {
+                told.insert(device, answer);
+            }
+            if Instant::now() >= until {
+                let silent = |device: &DeviceId| (device.clone(), Ok(Outcome::silent("no answer in time")));
+                let open: Told = asked.iter().filter(|device| !told.contains_key(*device)).map(silent).collect();
+                told.extend(open);
             }
             let found = watch.findings(&told, wait);
             if found.iter().all(|finding| finding.verdict == Verdict::Well) || Instant::now() >= until {
@@ -106,6 +120,11 @@ pub async fn talk(plan: Plan, now: Clock, wait: Duration) -> Vec<Finding> {
     };
     running.stop().await;
     found
+}
+
+async fn answer_of(teller: Teller, device: DeviceId, question: String) -> (DeviceId, Result<Outcome, CannotTell>) {
+    let answer = teller.tell(device.as_str(), &question, Values::new()).await;
+    (device, answer)
 }
 
 impl Watch {
@@ -171,11 +190,15 @@ impl Looked<'_> {
             Some((_, Some(trouble), _)) => (Verdict::Fault, words(trouble).to_owned(), self.advice(trouble)),
             Some((Some(heard), None, health)) => {
                 let mut seen = format!("heard {} ms ago", heard.as_millis());
-                if let Some(offset_ms) = health.clock_offset_ms {
-                    let (off, side) = (offset_ms.unsigned_abs(), if offset_ms < 0 { "behind" } else { "ahead" });
-                    seen.push_str(&format!(", its clock is {off} ms {side}"));
+                let Some(offset_ms) = health.clock_offset_ms else { return (Verdict::Well, seen, String::new()) };
+                let (off, side) = (offset_ms.unsigned_abs(), if offset_ms < 0 { "behind" } else { "ahead" });
+                seen.push_str(&format!(", its clock is {off} ms {side}"));
+                if off <= CLOCK_OFF_MS {
+                    return (Verdict::Well, seen, String::new());
                 }
-                (Verdict::Well, seen, String::new())
+                let advice =
+                    "its time, time zone and time server on its own page; the box goes by its own clock until then";
+                (Verdict::Fault, seen, advice.to_owned())
             }
             _ if self.profile.is_heard_always() || self.told.is_some() => {
                 let seen = format!("nothing was heard of it in {} s", wait.as_secs());
@@ -213,6 +236,9 @@ impl Looked<'_> {
             }
             (Link::Mqtt, Trouble::Silent) => {
                 "in the device: the broker's address and port, and that it is switched on; in the settings: its name in params"
+            }
+            (Link::Http, Trouble::Silent) if self.told.is_some() => {
+                "its power and cable, and its address in the settings"
             }
             (Link::Http, Trouble::Silent) => {
                 "in the device: the box's address, port and path; in the settings: its address and its name in params"

@@ -140,7 +140,8 @@ impl Held {
 
     fn lost(file: &Path, error: &dyn std::fmt::Display) -> Self {
         let beside = file.with_extension("broken");
-        let kept = std::fs::rename(file, &beside).map_or_else(|error| error.to_string(), |()| beside.display().to_string());
+        let kept =
+            std::fs::rename(file, &beside).map_or_else(|error| error.to_string(), |()| beside.display().to_string());
         tracing::error!(
             file = %file.display(), %error, kept,
             "what may be in the camera cannot be read: wipe its list on its own page, or plates whose right has ended may stay in it"
@@ -226,8 +227,7 @@ impl Resting {
     /// It was refused; true where it is the first time.
     fn put(&mut self, plate: &str, now: Instant) -> bool {
         let is_new = !self.0.contains_key(plate);
-        let (backoff, until) =
-            self.0.entry(plate.to_owned()).or_insert_with(|| (Backoff::new(REFUSED_PAUSE), now));
+        let (backoff, until) = self.0.entry(plate.to_owned()).or_insert_with(|| (Backoff::new(REFUSED_PAUSE), now));
         *until = now + backoff.pause();
         is_new
     }

@@ -12,6 +12,7 @@ pub mod hatch;
 mod line;
 pub mod lists;
 mod mqtt;
+pub mod numbers;
 mod order;
 mod places;
 pub mod planning;
@@ -36,6 +37,7 @@ pub use order::Outcome;
 pub use telling::{CannotTell, Teller};
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -262,6 +264,11 @@ impl Devices {
             let (teller, now, metrics) = (self.teller.clone(), Arc::clone(&self.now), Arc::clone(&self.metrics));
             self.tasks.spawn(lists::keep(lists, settings, teller, now, metrics));
         }
+    }
+
+    /// Writes down the numbers of the devices' events, so that after a restart it is known what was missed.
+    pub fn keep_numbers(&mut self, file: PathBuf) {
+        self.tasks.spawn(numbers::keep(Arc::clone(&self.metrics), file));
     }
 
     /// Ends every link and waits until its ports are closed.

@@ -33,6 +33,8 @@ pub struct Health {
     unlisted: Family<OfDevice, Gauge<i64, AtomicI64>>,
     list_as_of: Family<OfDevice, Gauge<i64, AtomicI64>>,
     gaps: Mutex<Vec<Gap>>,
+    /// The numbers of before the start, until their devices are expected.
+    recalled: Mutex<BTreeMap<String, u64>>,
 }
 
 /// Numbers of a device that were never heard.
@@ -139,7 +141,8 @@ impl Health {
 
     /// The settings name this device; it has not spoken yet.
     pub fn expect(&self, device: &str) {
-        self.devices().entry(device.to_owned()).or_default();
+        let last_number = self.recalled.lock().unwrap_or_else(PoisonError::into_inner).remove(device);
+        self.devices().entry(device.to_owned()).or_insert(State { last_number, ..State::default() });
         self.up.get_or_create(&of(device)).set(0);
     }
 
@@ -196,7 +199,16 @@ impl Health {
             self.refilled.get_or_create(&of(device)).inc();
             return None;
         }
-        let missing = number.checked_sub(last?)?.checked_sub(1).filter(|missing| (1..GAP_MAX).contains(missing))?;
+        let missing = number.checked_sub(last?)?.checked_sub(1).filter(|missing| *missing > 0)?;
+        if missing >= GAP_MAX {
+            tracing::warn!(
+                device,
+                number,
+                last,
+                "the device's numbers made a long jump: it counts anew, or was long unheard"
+            );
+            return None;
+        }
         state.missing = state.missing.saturating_add(missing);
         let from = number - missing;
         state.never_heard.extend(from..number);
@@ -210,6 +222,17 @@ impl Health {
             gaps.push(Gap { device: device.to_owned(), from, count: missing });
         }
         Some(missing)
+    }
+
+    /// The number that each device gave to its newest event.
+    pub fn last_numbers(&self) -> BTreeMap<String, u64> {
+        let number = |(device, state): (&String, &State)| Some((device.clone(), state.last_number?));
+        self.devices().iter().filter_map(number).collect()
+    }
+
+    /// Devices that are then expected go on from these numbers.
+    pub fn continue_from(&self, numbers: BTreeMap<String, u64>) {
+        *self.recalled.lock().unwrap_or_else(PoisonError::into_inner) = numbers;
     }
 
     /// The gaps that were noticed since somebody asked.

@@ -18,7 +18,7 @@ use crate::store::Store;
 
 mod rules;
 
-pub use rules::{RulesBook, activate as activate_rules};
+pub use rules::{Past, RulesBook, activate as activate_rules, may_start};
 
 /// How many inputs may wait. A full queue makes the links stop reading and the tills hear `busy`; nothing is dropped.
 pub const QUEUE_INPUTS: usize = 1024;

@@ -52,32 +52,77 @@ impl RulesBook {
     }
 }
 
+/// What was in force before, for one version that is to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// The version in force; 0 where there is none yet.
+    pub in_force: u32,
+    /// The newest that ever was.
+    pub newest: u32,
+    /// What this version held when it was in force, as its hash.
+    pub same: Option<String>,
+}
+
+impl Past {
+    fn of(store: &Store, version: u32) -> anyhow::Result<Self> {
+        let newest = store.rules().keys().next_back().copied().unwrap_or(0);
+        Ok(Self { in_force: store.rules_version(), newest, same: store.rules_hash(version)? })
+    }
+}
+
+/// What the rules of the settings come to at a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AtStart {
+    /// They are in force.
+    Hold,
+    /// They come into force.
+    Come,
+    /// Their time has not come.
+    Wait,
+    /// Somebody put others in force after them.
+    RolledBack,
+}
+
 /// Puts the rules of the settings in force at the start, where they are new. A version stands for one text for ever,
 /// because stays pin it; one that was rolled back stays out of force until it is asked for again.
 pub fn activate(store: &mut Store, text: &str, clock: &Clock) -> anyhow::Result<()> {
     let rules = Rules::parse(text)?;
-    let in_force = store.rules_version();
-    if let Some(from) = rules.effective_from.filter(|from| !is_time(*from, clock.now())) {
-        anyhow::ensure!(in_force > 0, "these rules hold only from {} ms on, and no others are in force", from.0);
-        info!(version = rules.version, from_ms = from.0, "new rules wait for their time");
-        return Ok(());
+    let past = Past::of(store, rules.version)?;
+    let version = rules.version;
+    match at_start(text, &rules, &past, clock.now())? {
+        AtStart::Hold => {}
+        AtStart::Wait => info!(version, "new rules wait for their time"),
+        AtStart::RolledBack => {
+            warn!(version, past.in_force, "these rules were rolled back; reload to put them in force again");
+        }
+        AtStart::Come => {
+            put_in_force(store, version, text, None, clock.now())?;
+            store.commit().context("put the rules in force")?;
+        }
     }
-    match check(store, text, &rules)? {
-        Stand::InForce => Ok(()),
-        Stand::Known if rules.version > in_force => {
-            warn!(version = rules.version, in_force, "these rules were rolled back; reload to put them in force again");
-            Ok(())
-        }
-        Stand::Known => {
-            anyhow::bail!(
-                "version {} of the rules is older than the one in force, {in_force}; give the old content a new version",
-                rules.version
-            )
-        }
-        Stand::New => {
-            put_in_force(store, rules.version, text, None, clock.now())?;
-            store.commit().context("put the rules in force")
-        }
+    Ok(())
+}
+
+/// Whether a daemon would start with the rules of the settings; fails as it would.
+pub fn may_start(text: &str, past: impl FnOnce(u32) -> anyhow::Result<Past>, now: Now) -> anyhow::Result<()> {
+    let rules = Rules::parse(text)?;
+    at_start(text, &rules, &past(rules.version)?, now).map(drop)
+}
+
+fn at_start(text: &str, rules: &Rules, past: &Past, now: Now) -> anyhow::Result<AtStart> {
+    if let Some(from) = rules.effective_from.filter(|from| !is_time(*from, now)) {
+        anyhow::ensure!(past.in_force > 0, "these rules hold only from {} ms on, and no others are in force", from.0);
+        return Ok(AtStart::Wait);
+    }
+    match check(past, text, rules)? {
+        Stand::InForce => Ok(AtStart::Hold),
+        Stand::New => Ok(AtStart::Come),
+        Stand::Known if rules.version > past.in_force => Ok(AtStart::RolledBack),
+        Stand::Known => anyhow::bail!(
+            "version {} of the rules is older than the one in force, {}; give the old content a new version",
+            rules.version,
+            past.in_force
+        ),
     }
 }
 
@@ -106,7 +151,7 @@ pub(super) fn offered(
             if rules.effective_from.is_some_and(|from| !is_time(from, now)) {
                 return refuse(format!("version {} waits for its time", rules.version));
             }
-            match check(store, text, &rules) {
+            match check(&Past::of(store, rules.version)?, text, &rules) {
                 Ok(Stand::New | Stand::Known) => (rules.version, text.clone()),
                 Ok(Stand::InForce) => {
                     return Ok((Reply::Staff(Ok(format!("version {in_force} is in force"))), Vec::new()));
@@ -129,19 +174,19 @@ enum Stand {
     New,
 }
 
-fn check(store: &Store, text: &str, rules: &Rules) -> anyhow::Result<Stand> {
+fn check(past: &Past, text: &str, rules: &Rules) -> anyhow::Result<Stand> {
     anyhow::ensure!(
         text.len() <= RULES_BYTES_MAX,
         "the rules have {} bytes; allowed are {RULES_BYTES_MAX}, because they go into the journal whole",
         text.len()
     );
-    let (version, newest) = (rules.version, store.rules().keys().next_back().copied().unwrap_or(0));
-    if let Some(stored) = store.rules_hash(version)? {
+    let (version, newest) = (rules.version, past.newest);
+    if let Some(stored) = &past.same {
         anyhow::ensure!(
-            stored == hash(text),
+            *stored == hash(text),
             "version {version} of the rules was in force with another content; raise [bundle] version"
         );
-        return Ok(if version == store.rules_version() { Stand::InForce } else { Stand::Known });
+        return Ok(if version == past.in_force { Stand::InForce } else { Stand::Known });
     }
     anyhow::ensure!(version > newest, "version {version} of the rules is older than the newest known here, {newest}");
     Ok(Stand::New)

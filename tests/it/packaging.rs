@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::boxed::{gatepost, root};
+use crate::boxed::{Site, gatepost, root};
 
 /// Settings that a site must not have, with the reason.
 const NOT_FOR_SITES: [(&str, &str); 1] = [("clock", "a faster clock is for demos and testers")];
@@ -19,6 +19,21 @@ fn the_default_settings_are_right() {
 fn the_default_settings_are_right_with_everything_switched_on() {
     let (is_right, said) = check_text(&switched_on());
     assert!(is_right, "{said}");
+}
+
+/// The settings' own first lines say: check, then restart. A daemon that then does not start is a mall that stands still.
+#[test]
+fn rules_that_a_daemon_would_not_start_with_are_told_before() {
+    let mut site = Site::start("");
+    site.daemon.kill();
+    let settings = site.folder.path().join("gatepost.toml");
+    let (is_right, said) = check(&settings);
+    assert!(is_right, "{said}");
+    let rules = site.folder.path().join("rules.toml");
+    let text = std::fs::read_to_string(&rules).unwrap();
+    std::fs::write(&rules, format!("{text}\n# changed")).unwrap();
+    let (is_right, said) = check(&settings);
+    assert!(!is_right && said.contains("version 1 of the rules was in force with another content"), "{said}");
 }
 
 /// The daemon itself tells which names it allows in each table.

@@ -30,6 +30,9 @@ const CODE_AGAIN: Duration = Duration::from_secs(110);
 /// The first pause after a display that did not take something, and the longest.
 const AWAY_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
+/// How often it is looked whether the device was away: what it showed may be gone with its power.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// What one device is to show and say now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
@@ -84,6 +87,7 @@ pub(super) struct Sign {
     metrics: Arc<Metrics>,
     tracks: [Track; 3],
     away: Duration,
+    was_lost: bool,
     shows_code: bool,
 }
 
@@ -99,12 +103,13 @@ impl Sign {
         let orders = orders.into_iter().filter_map(|order| Some((order, profile.args(order)?.clone()))).collect();
         let track = |pause| Track { told: None, fades: None, not_before: Instant::now(), pause };
         let tracks = [track(SCREEN_PAUSE), track(BAYS_PAUSE), track(VOICE_PAUSE)];
-        Self { device, orders, teller, turn, metrics, tracks, away: AWAY_PAUSE.0, shows_code: false }
+        Self { device, orders, teller, turn, metrics, tracks, away: AWAY_PAUSE.0, was_lost: false, shows_code: false }
     }
 
     /// Until nothing is wanted of it any more.
     pub async fn run(mut self, mut wanted: watch::Receiver<Wanted>) {
         loop {
+            self.look_whether_it_is_back();
             // Only the newest is told: what others of the link were told meanwhile may have taken its time.
             let turn = Arc::clone(&self.turn).lock_owned().await;
             let contents = self.contents(&wanted.borrow_and_update().clone());
@@ -133,16 +138,21 @@ impl Sign {
             if is_told {
                 continue;
             }
-            let wake = async {
-                match next {
-                    Some(next) => sleep_until(next).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let look = Instant::now() + LOOK;
+            let wake = sleep_until(next.map_or(look, |next| next.min(look)));
             tokio::select! {
                 changed = wanted.changed() => if changed.is_err() { return },
                 () = wake => {}
             }
+        }
+    }
+
+    /// One that was away shows nothing any more; a sentence was for those who stood there then.
+    fn look_whether_it_is_back(&mut self) {
+        let is_lost = self.metrics.health.of(self.device.as_str()).is_some_and(|health| health.trouble.is_some());
+        if std::mem::replace(&mut self.was_lost, is_lost) && !is_lost {
+            let [screen, bays, _] = &mut self.tracks;
+            (screen.told, bays.told, self.shows_code) = (None, None, false);
         }
     }
 
@@ -272,7 +282,7 @@ mod tests {
     /// Whatever is wanted in between: a display that is told more often than it can draw shows nothing at all.
     #[tokio::test]
     async fn a_screen_that_changes_all_the_time_is_told_twice_a_second_and_only_the_newest() {
-        let (wanted, mut orders, sign) = open();
+        let (wanted, mut orders, sign, _) = open();
         let mut told: Vec<(Instant, i64)> = Vec::new();
         let mut newest = 0;
         while told.len() < ORDERS {
@@ -293,7 +303,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_sentence_is_said_once_for_what_it_is_about() {
-        let (wanted, mut orders, sign) = open();
+        let (wanted, mut orders, sign, _) = open();
         for _ in 0..3 {
             let about = ("in".into(), Word::Welcome, None, None);
             let voice = Some(Voice { about, text: "欢迎光临".to_owned() });
@@ -307,8 +317,24 @@ mod tests {
         sign.abort();
     }
 
+    /// Its screen went dark with its power, and nobody changes what it is to show.
+    #[tokio::test]
+    async fn a_screen_that_was_away_shows_it_again() {
+        let (wanted, mut orders, sign, metrics) = open();
+        wanted.send_replace(Wanted { screen: Some(of(1)), ..Wanted::default() });
+        taken(orders.recv().await.expect("it is shown"));
+        let unchanged = tokio::time::timeout(LOOK * 3, orders.recv()).await;
+        assert!(unchanged.is_err(), "what it shows it is not told again");
+        metrics.health.is_gone("card");
+        assert!(tokio::time::timeout(LOOK * 3, orders.recv()).await.is_err(), "it is away");
+        metrics.health.heard("card");
+        let again = orders.recv().await.expect("it is shown again");
+        assert_eq!(shown(&again), 1);
+        sign.abort();
+    }
+
     /// A card as a sign, and what its link is told.
-    fn open() -> (watch::Sender<Wanted>, mpsc::Receiver<Order>, JoinHandle<()>) {
+    fn open() -> (watch::Sender<Wanted>, mpsc::Receiver<Order>, JoinHandle<()>, Arc<Metrics>) {
         let catalogue = Catalogue::load(None).expect("the shipped profiles");
         let profile = catalogue.profile("kf/dc199").expect("it is shipped").clone();
         let device = DeviceId::from("card");
@@ -317,8 +343,9 @@ mod tests {
         let (queue, orders) = mpsc::channel(8);
         teller.connect(BTreeMap::from([("line".to_owned(), queue)]));
         let (wanted, newest) = watch::channel(Wanted::default());
-        let sign = Sign::new(device, &profile, teller, Arc::default(), Arc::default());
-        (wanted, orders, tokio::spawn(sign.run(newest)))
+        let metrics = Arc::new(Metrics::default());
+        let sign = Sign::new(device, &profile, teller, Arc::default(), Arc::clone(&metrics));
+        (wanted, orders, tokio::spawn(sign.run(newest)), metrics)
     }
 
     fn of(number: i64) -> Screen {

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_serial::{SerialPort, SerialStream};
 
-use super::super::check::{Finding, Verdict, talk};
+use super::super::check::{Finding, Verdict, Watch, talk};
 use super::broker::{Camera, Mosquitto, SN};
 use super::*;
 
@@ -95,6 +95,58 @@ async fn a_talk_with_a_camera_takes_nothing_from_the_daemon() {
     daemon.until(|metrics| metrics.is_link_up("broker")).await;
     daemon.until(|metrics| metrics.health.of("cam").is_some_and(|health| health.heard.is_some())).await;
     assert!(daemon.inputs.try_recv().is_err(), "a sign of life is no input");
+}
+
+/// Forty cameras behind a switch that is off must not make an installer wait for each of them in turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_are_asked_together() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let both = Arc::new(tokio::sync::Barrier::new(2));
+    let _ends = ["one", "two"].map(|name| {
+        let (mut line, other_end) = SerialStream::pair().expect("a pseudo-terminal");
+        std::os::unix::fs::symlink(other_end.name().expect("a named end"), directory.path().join(name))
+            .expect("linked");
+        let both = Arc::clone(&both);
+        tokio::spawn(async move {
+            let mut question = [0; 3];
+            line.read_exact(&mut question).await.expect("it is asked");
+            // Neither says that there is paper before the other was asked too.
+            both.wait().await;
+            line.write_all(&[0x12]).await.expect("it answers");
+            std::future::pending::<()>().await;
+        });
+        other_end
+    });
+    let [one, two] = ["one", "two"].map(|name| directory.path().join(name).display().to_string());
+    let text = format!(
+        r#"
+        links = [{{ id = "one", kind = "serial", path = "{one}" }}, {{ id = "two", kind = "serial", path = "{two}" }}]
+        devices = [
+          {{ id = "a", profile = "escpos/printer", link = "one" }},
+          {{ id = "b", profile = "escpos/printer", link = "two" }},
+        ]
+        "#
+    );
+    let now: Clock = Arc::new(|| UtcMs(1_772_294_400_000));
+    let found = talk(plan(&text).expect("right settings"), now, Duration::from_secs(20)).await;
+    told(&found, "a", Verdict::Well, "heard", "");
+    told(&found, "b", Verdict::Well, "heard", "");
+}
+
+/// A clock that is hours off puts wrong times on record wherever the box believes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_far_off_is_a_fault() {
+    let metrics = Arc::new(Metrics::default());
+    let catalogue = Catalogue::load(None).expect("the shipped profiles");
+    let profile = catalogue.profile("vzenith/r-mqtt").expect("it is shipped").clone();
+    let devices = BTreeMap::from([("cam".into(), ("broker".to_owned(), profile))]);
+    let watch = Watch::new(devices, BTreeMap::new(), Arc::clone(&metrics));
+    metrics.link_up("broker", true);
+    metrics.health.heard("cam");
+    metrics.health.clock("cam", -59_000);
+    told(&watch.now(Duration::ZERO), "cam", Verdict::Well, "59000 ms behind", "");
+    metrics.health.clock("cam", 28_800_000);
+    told(&watch.now(Duration::ZERO), "cam", Verdict::Fault, "28800000 ms ahead", "time zone");
 }
 
 pub(super) fn told(found: &[Finding], device: &str, verdict: Verdict, seen: &str, advice: &str) {

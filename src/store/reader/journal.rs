@@ -304,6 +304,16 @@ impl View<'_> {
         Ok((latest > 0).then(|| UtcMs(i64::try_from(latest).unwrap_or(i64::MAX))))
     }
 
+    /// The version of the rules in force, the newest that ever was, and the hash of this one where it was.
+    pub fn rules_known(&self, version: u32) -> Result<(u32, u32, Option<String>), ReadError> {
+        let foreign =
+            |e: std::num::ParseIntError| ReadError::Foreign { what: "fact.rules_version", why: e.to_string() };
+        let in_force = self.fact("rules_version")?.map_or(Ok(0), |text| text.parse().map_err(foreign))?;
+        let newest = self.tx.query_row("SELECT coalesce(max(version), 0) FROM rules", [], |row| row.get(0))?;
+        let sql = "SELECT hash FROM rules WHERE version = ?1";
+        Ok((in_force, newest, self.tx.query_row(sql, [version], |row| row.get(0)).optional()?))
+    }
+
     /// The rules file of a version, as it was activated.
     pub fn rules_text(&self, version: u32) -> Result<Option<String>, ReadError> {
         let sql = "SELECT text FROM rules WHERE version = ?1";
