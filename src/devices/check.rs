@@ -86,26 +86,13 @@ pub async fn talk(plan: Plan, now: Clock, wait: Duration) -> Vec<Finding> {
     let (teller, watch) = (running.teller(), running.watch());
     let look = async {
         let until = Instant::now() + wait;
-        let mut told = Told::new();
-        let (mut asked, mut answers) = (BTreeSet::new(), JoinSet::new());
+        let mut asking = Asking::default();
         loop {
-            for (device, (link, profile)) in watch.devices.iter() {
-                let may_ask = !asked.contains(device) && watch.metrics.is_link_up(&watch.line_of(device, link));
-                if let Some(question) = profile.head().check.as_ref().filter(|_| may_ask) {
-                    asked.insert(device.clone());
-                    // All at once: one that does not answer takes no time from the others.
-                    answers.spawn(answer_of(teller.clone(), device.clone(), question.get_ref().clone()));
-                }
-            }
-            while let Some(Ok((device, answer))) = answers.try_join_next() {
-                told.insert(device, answer);
-            }
+            asking.ask(&watch, &teller);
             if Instant::now() >= until {
-                let silent = |device: &DeviceId| (device.clone(), Ok(Outcome::silent("no answer in time")));
-                let open: Told = asked.iter().filter(|device| !told.contains_key(*device)).map(silent).collect();
-                told.extend(open);
+                asking.give_up();
             }
-            let found = watch.findings(&told, wait);
+            let found = watch.findings(&asking.told, wait);
             if found.iter().all(|finding| finding.verdict == Verdict::Well) || Instant::now() >= until {
                 return found;
             }
@@ -122,9 +109,39 @@ pub async fn talk(plan: Plan, now: Clock, wait: Duration) -> Vec<Finding> {
     found
 }
 
-async fn answer_of(teller: Teller, device: DeviceId, question: String) -> (DeviceId, Result<Outcome, CannotTell>) {
-    let answer = teller.tell(device.as_str(), &question, Values::new()).await;
-    (device, answer)
+/// The devices that are asked, and their answers so far.
+#[derive(Default)]
+pub(super) struct Asking {
+    asked: BTreeSet<DeviceId>,
+    answers: JoinSet<(DeviceId, Result<Outcome, CannotTell>)>,
+    told: Told,
+}
+
+impl Asking {
+    /// Asks those whose links are there now, all at once: one that does not answer takes no time from the others.
+    pub fn ask(&mut self, watch: &Watch, teller: &Teller) {
+        for (device, (link, profile)) in watch.devices.iter() {
+            let may_ask = !self.asked.contains(device) && watch.metrics.is_link_up(&watch.line_of(device, link));
+            if let Some(question) = profile.head().check.as_ref().filter(|_| may_ask) {
+                self.asked.insert(device.clone());
+                let (teller, device, question) = (teller.clone(), device.clone(), question.get_ref().clone());
+                self.answers.spawn(async move {
+                    let answer = teller.tell(device.as_str(), &question, Values::new()).await;
+                    (device, answer)
+                });
+            }
+        }
+        while let Some(Ok((device, answer))) = self.answers.try_join_next() {
+            self.told.insert(device, answer);
+        }
+    }
+
+    /// Who has not answered by now does not.
+    fn give_up(&mut self) {
+        for device in &self.asked {
+            self.told.entry(device.clone()).or_insert_with(|| Ok(Outcome::silent("no answer in time")));
+        }
+    }
 }
 
 impl Watch {

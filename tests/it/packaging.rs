@@ -21,10 +21,28 @@ fn the_default_settings_are_right_with_everything_switched_on() {
     assert!(is_right, "{said}");
 }
 
+const ONE_LANE: &str = r#"
+[[links]]
+id = "posts"
+kind = "http-push"
+listen = "127.0.0.1:0"
+[[devices]]
+id = "cam"
+profile = "hikvision/isapi"
+link = "posts"
+params = { name = "cam" }
+address = "127.0.0.1:9"
+[[lanes]]
+id = "entry-1"
+direction = "entry"
+camera = "cam"
+barrier = { device = "cam", output = 1 }
+"#;
+
 /// The settings' own first lines say: check, then restart. A daemon that then does not start is a mall that stands still.
 #[test]
 fn rules_that_a_daemon_would_not_start_with_are_told_before() {
-    let mut site = Site::start("");
+    let mut site = Site::start(ONE_LANE);
     site.daemon.kill();
     let settings = site.folder.path().join("gatepost.toml");
     let (is_right, said) = check(&settings);

@@ -328,7 +328,7 @@ mod tests {
         metrics.health.is_gone("card");
         assert!(tokio::time::timeout(LOOK * 3, orders.recv()).await.is_err(), "it is away");
         metrics.health.heard("card");
-        let again = orders.recv().await.expect("it is shown again");
+        let again = tokio::time::timeout(LOOK * 30, orders.recv()).await.expect("in time").expect("it is shown again");
         assert_eq!(shown(&again), 1);
         sign.abort();
     }

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_serial::{SerialPort, SerialStream};
 
-use super::super::check::{Finding, Verdict, Watch, talk};
+use super::super::check::{Asking, Finding, Verdict, Watch, talk};
 use super::broker::{Camera, Mosquitto, SN};
 use super::*;
 
@@ -98,39 +98,26 @@ async fn a_talk_with_a_camera_takes_nothing_from_the_daemon() {
 }
 
 /// Forty cameras behind a switch that is off must not make an installer wait for each of them in turn.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn devices_are_asked_together() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let both = Arc::new(tokio::sync::Barrier::new(2));
-    let _ends = ["one", "two"].map(|name| {
-        let (mut line, other_end) = SerialStream::pair().expect("a pseudo-terminal");
-        std::os::unix::fs::symlink(other_end.name().expect("a named end"), directory.path().join(name))
-            .expect("linked");
-        let both = Arc::clone(&both);
-        tokio::spawn(async move {
-            let mut question = [0; 3];
-            line.read_exact(&mut question).await.expect("it is asked");
-            // Neither says that there is paper before the other was asked too.
-            both.wait().await;
-            line.write_all(&[0x12]).await.expect("it answers");
-            std::future::pending::<()>().await;
-        });
-        other_end
-    });
-    let [one, two] = ["one", "two"].map(|name| directory.path().join(name).display().to_string());
-    let text = format!(
-        r#"
-        links = [{{ id = "one", kind = "serial", path = "{one}" }}, {{ id = "two", kind = "serial", path = "{two}" }}]
-        devices = [
-          {{ id = "a", profile = "escpos/printer", link = "one" }},
-          {{ id = "b", profile = "escpos/printer", link = "two" }},
-        ]
-        "#
-    );
-    let now: Clock = Arc::new(|| UtcMs(1_772_294_400_000));
-    let found = talk(plan(&text).expect("right settings"), now, Duration::from_secs(20)).await;
-    told(&found, "a", Verdict::Well, "heard", "");
-    told(&found, "b", Verdict::Well, "heard", "");
+    let profile =
+        Catalogue::load(None).expect("the shipped profiles").profile("escpos/printer").expect("shipped").clone();
+    let devices =
+        ["one", "two"].map(|link| (crate::domain::event::DeviceId::from(link), (link.to_owned(), profile.clone())));
+    let devices = BTreeMap::from(devices);
+    let metrics = Arc::new(Metrics::default());
+    metrics.link_up("one", true);
+    metrics.link_up("two", true);
+    let watch = Watch::new(devices.clone(), BTreeMap::new(), metrics);
+    let teller = Teller::new(devices, Allowance::remembered_in(None), Arc::new(|| UtcMs(0)));
+    let ((queue_one, mut one), (queue_two, mut two)) = (mpsc::channel(8), mpsc::channel(8));
+    teller.connect(BTreeMap::from([("one".to_owned(), queue_one), ("two".to_owned(), queue_two)]));
+    let mut asking = Asking::default();
+    asking.ask(&watch, &teller);
+    // Neither is answered before both were asked.
+    let orders = async { (one.recv().await.expect("asked"), two.recv().await.expect("asked")) };
+    let (one, two) = timeout(PATIENCE, orders).await.expect("both are asked");
+    assert_eq!([one.command, two.command], ["paper_state", "paper_state"]);
 }
 
 /// A clock that is hours off puts wrong times on record wherever the box believes it.
