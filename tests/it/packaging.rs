@@ -36,7 +36,7 @@ address = "127.0.0.1:9"
 id = "entry-1"
 direction = "entry"
 camera = "cam"
-barrier = { device = "cam", output = 1 }
+barrier = { device = "cam", output = 0 }
 "#;
 
 /// The settings' own first lines say: check, then restart. A daemon that then does not start is a mall that stands still.
