@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
+use simulators::barrier::BACKS_OUT;
 use simulators::camera::{Dialect, LOGIN};
 use simulators::clock::VirtualClock;
 use simulators::gear::{Device, Hangs, LaneGear};
@@ -231,8 +232,10 @@ barrier = {{ device = "{moves}-{lane}", output = {output}{pulse} }}
 arrival_loop = {{ device = "{loops}", input = 0 }}
 passage_loop = {{ device = "{loops}", input = 1 }}
 {contacts}{zone}{signs}pass_timeout_ms = 6000
-back_out_ms = 700
-"#
+back_out_ms = {back_out_ms}
+"#,
+        // Nobody drives up before the vehicle that went back is out of the way.
+        back_out_ms = BACKS_OUT.as_millis() * 7 / 10,
     )
 }
 

@@ -64,7 +64,7 @@ pub struct Options {
     /// the last exit.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     devices: Vec<Device>,
-    /// What goes wrong with them: lost, late, duplicated, reordered, corrupted, clock, reboot, dead-relay, swapped,
+    /// What goes wrong with them: lost, late, duplicated, reordered, corrupted, clock, reboot, dead-relay, stuck-arm, slow-arm, torn-arm, swapped,
     /// swapped-relays, swapped-loops, or all.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = faults)]
     faults: Vec<Wrong>,
