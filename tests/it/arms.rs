@@ -134,6 +134,7 @@ fn an_arm_that_hangs_is_told_once_nothing_raises_it_again_and_its_end_is_told() 
 #[test]
 fn an_arm_that_hung_at_a_power_cut_is_told_once_over_both_lives() {
     let mut story = at_rest();
+    story.seconds(100);
     switch(&mut story, Limit::Lower, false);
     story.seconds(5);
     story.restart();
