@@ -1,6 +1,7 @@
 //! One lane as a driver meets it: a camera that looks, loops in the road, and an arm that goes up and comes down.
 
 mod arm;
+mod rear;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::cables::{Cables, Swap, the_other};
-use crate::camera::{Camera, CameraInput, Capture, GateStatus, OutputCommand, Reported};
+use crate::camera::{Camera, CameraInput, Capture, GateStatus, OutputCommand};
 use crate::faults::{Fault, Faults};
 use crate::led_card::{Heard, LedLine};
 use crate::relay_board::{BoardReport, Effect, RelayBoard};
 use arm::Arm;
+pub use rear::{Both, Rear};
 
 /// How long a vehicle needs from one loop to the next in fast time.
 const VEHICLE_MOVES: Duration = Duration::from_millis(15);
@@ -42,6 +44,8 @@ const BOARD_LOWERS: u8 = 1;
 pub struct Wiring {
     /// What looks at plates.
     pub camera: Arc<Camera>,
+    /// A second one that looks at them from behind.
+    pub rear: Option<Rear>,
     /// Where the loops and the limit switches are.
     pub contacts: Contacts,
     /// What moves the arm.
@@ -109,6 +113,7 @@ pub enum ArmPosition {
 /// A lane. Only one vehicle is in front of it at a time.
 pub struct Barrier {
     gear: Gear,
+    rear: Option<Rear>,
     /// Whether a vehicle stands on the arrival loop that is told only after its plate.
     is_held_back: AtomicBool,
     raises: mpsc::Receiver<Instant>,
@@ -147,13 +152,19 @@ pub fn build(
         };
         let has_eyes = !matches!(wiring.relays, Relays::Board(_));
         let wires = tokio::spawn(wires.carry(wiring.relays));
-        lanes.insert(lane, Barrier::new(gear, has_eyes, pulses, wires));
+        lanes.insert(lane, Barrier::new(gear, has_eyes, wiring.rear, pulses, wires));
     }
     lanes
 }
 
 impl Barrier {
-    fn new(gear: Gear, has_eyes: bool, pulses: mpsc::Receiver<Pulse>, wires: JoinHandle<()>) -> Self {
+    fn new(
+        gear: Gear,
+        has_eyes: bool,
+        rear: Option<Rear>,
+        pulses: mpsc::Receiver<Pulse>,
+        wires: JoinHandle<()>,
+    ) -> Self {
         let (raised, raises) = mpsc::channel(RAISES_QUEUED);
         let (cleared, clearings) = mpsc::channel(1);
         let (frees, freed) = mpsc::channel(1);
@@ -162,7 +173,7 @@ impl Barrier {
         let moves_of_arm = Arc::clone(&moves);
         let arm = Arm { gear: gear.clone(), has_eyes, pulses, clearings, freed, raised, moved, moves: moves_of_arm };
         let tasks = [wires, tokio::spawn(arm.work())];
-        Self { gear, is_held_back: AtomicBool::new(false), raises, cleared, frees, position, moves, tasks }
+        Self { gear, rear, is_held_back: AtomicBool::new(false), raises, cleared, frees, position, moves, tasks }
     }
 
     /// Whether the box takes its own time there instead of the camera's.
@@ -214,11 +225,15 @@ impl Barrier {
         Ok(())
     }
 
-    /// The camera reads a vehicle.
-    pub async fn read(&self, capture: &Capture) -> Result<Reported> {
-        let reported = self.gear.own.camera.report(capture).await?;
+    /// The camera reads a vehicle, and where there is one behind it too, that one reads the plate `behind` of it.
+    pub async fn read(&self, capture: &Capture, behind: &str) -> Result<Both> {
+        let front = &self.gear.own.camera;
+        let both = match &self.rear {
+            Some(rear) => rear.read_too(front, capture, behind).await?,
+            None => Both { reported: front.report(capture).await?, otherwise: None },
+        };
         self.say_what_was_held_back().await?;
-        Ok(reported)
+        Ok(both)
     }
 
     /// The vehicle comes onto a loop or leaves it, and stays so until the box can know.

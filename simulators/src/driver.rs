@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::sync::MutexGuard;
 
-use crate::barrier::{Barrier, Loop};
+use crate::barrier::{Barrier, Both, Loop};
 use crate::camera::{Capture, Trigger};
 use crate::clock::rfc3339;
 use crate::outcome::{Passage, Payment, Sale, Visit};
@@ -334,13 +334,18 @@ impl<'a> Trip<'a> {
         passage.captures_ms.push(at_ms);
         let capture = Capture { plate: plate.to_owned(), at_ms, confidence: 97, trigger: Trigger::VirtualLoop };
         let times_failed = lane.times_failed();
-        let mut reported = lane.read(&capture).await?;
-        while !reported.is_said {
+        let behind = if self.plan.is_unreadable { NO_PLATE } else { self.plan.plate.as_str() };
+        let mut both = lane.read(&capture, behind).await?;
+        while !both.reported.is_said {
             // Nothing happens, and the driver rolls back a little.
             tokio::time::sleep(PAYERS_PATIENCE).await;
             let at_ms = self.mall.clock.now_ms();
             passage.captures_ms.push(at_ms);
-            reported = lane.read(&Capture { at_ms, ..capture.clone() }).await?;
+            both = lane.read(&Capture { at_ms, ..capture.clone() }, behind).await?;
+        }
+        let Both { reported, otherwise } = both;
+        if let Some(otherwise) = otherwise {
+            self.mall.tell(&format!("{plate} is read as {otherwise} from behind at {}", lane.name()), |_| {});
         }
         passage.is_by_the_box = lane.leaves_time_to_the_box();
         let is_first_at_exit =

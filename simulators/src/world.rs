@@ -35,6 +35,8 @@ pub const CAMERAS: [(&str, &str); 5] = [
     (INNER_LANES[1], "5e1f0a05-e0000005"),
     ("exit-2", "5e1f0a03-e0000003"),
 ];
+/// The lane that a second camera looks at from behind, and that camera's serial number.
+pub const REAR_CAMERA: (&str, &str) = ("exit-1", "5e1f0a06-e0000006");
 /// The relay board's address on its line.
 pub const BOARD_ADDRESS: u8 = 1;
 /// The lanes that have a display with a voice, and its address on their line.
