@@ -1,5 +1,8 @@
 //! One lane as a driver meets it: a camera that looks, loops in the road, and an arm that goes up and comes down.
 
+mod arm;
+mod rear;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,17 +13,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::cables::{Cables, Swap, the_other};
-use crate::camera::{Camera, CameraInput, Capture, GateStatus, OutputCommand, Reported};
+use crate::camera::{Camera, CameraInput, Capture, GateStatus, OutputCommand};
 use crate::faults::{Fault, Faults};
 use crate::led_card::{Heard, LedLine};
 use crate::relay_board::{BoardReport, Effect, RelayBoard};
+use arm::Arm;
+pub use rear::{Both, Rear};
 
-/// How long the arm moves; real ones need seconds, and the box does not wait for them.
-const ARM_TRAVELS: Duration = Duration::from_millis(15);
-/// How long the arm stays up for a vehicle that does not come.
-const ARM_WAITS: Duration = Duration::from_secs(3);
 /// How long a vehicle needs from one loop to the next in fast time.
 const VEHICLE_MOVES: Duration = Duration::from_millis(15);
+/// How long a vehicle that goes back is in the way of the next one, in real time: longer than a box's `back_out_ms` may be,
+/// for it has no other sign that an unread vehicle is another one.
+pub const BACKS_OUT: Duration = Duration::from_millis(1000);
 /// Raises waiting for a driver; more means that the box raises without end.
 const RAISES_QUEUED: usize = 64;
 
@@ -40,6 +44,8 @@ const BOARD_LOWERS: u8 = 1;
 pub struct Wiring {
     /// What looks at plates.
     pub camera: Arc<Camera>,
+    /// A second one that looks at them from behind.
+    pub rear: Option<Rear>,
     /// Where the loops and the limit switches are.
     pub contacts: Contacts,
     /// What moves the arm.
@@ -87,8 +93,10 @@ pub struct Moves {
     lowered: AtomicUsize,
     /// Vehicles that it was let down on.
     hits: AtomicUsize,
-    /// Times that it did not move although its relay was closed.
-    dead: AtomicUsize,
+    /// Times that it did not go up as it should although its relay was closed.
+    failed: AtomicUsize,
+    /// Whether it hangs halfway.
+    hangs: AtomicBool,
 }
 
 /// Where the arm is.
@@ -105,10 +113,12 @@ pub enum ArmPosition {
 /// A lane. Only one vehicle is in front of it at a time.
 pub struct Barrier {
     gear: Gear,
+    rear: Option<Rear>,
     /// Whether a vehicle stands on the arrival loop that is told only after its plate.
     is_held_back: AtomicBool,
     raises: mpsc::Receiver<Instant>,
     cleared: mpsc::Sender<()>,
+    frees: mpsc::Sender<()>,
     position: watch::Receiver<ArmPosition>,
     moves: Arc<Moves>,
     tasks: [JoinHandle<()>; 2],
@@ -142,20 +152,28 @@ pub fn build(
         };
         let has_eyes = !matches!(wiring.relays, Relays::Board(_));
         let wires = tokio::spawn(wires.carry(wiring.relays));
-        lanes.insert(lane, Barrier::new(gear, has_eyes, pulses, wires));
+        lanes.insert(lane, Barrier::new(gear, has_eyes, wiring.rear, pulses, wires));
     }
     lanes
 }
 
 impl Barrier {
-    fn new(gear: Gear, has_eyes: bool, pulses: mpsc::Receiver<Pulse>, wires: JoinHandle<()>) -> Self {
+    fn new(
+        gear: Gear,
+        has_eyes: bool,
+        rear: Option<Rear>,
+        pulses: mpsc::Receiver<Pulse>,
+        wires: JoinHandle<()>,
+    ) -> Self {
         let (raised, raises) = mpsc::channel(RAISES_QUEUED);
         let (cleared, clearings) = mpsc::channel(1);
+        let (frees, freed) = mpsc::channel(1);
         let (moved, position) = watch::channel(ArmPosition::Down);
         let moves = Arc::<Moves>::default();
-        let arm = Arm { gear: gear.clone(), has_eyes, pulses, clearings, raised, moved, moves: Arc::clone(&moves) };
+        let moves_of_arm = Arc::clone(&moves);
+        let arm = Arm { gear: gear.clone(), has_eyes, pulses, clearings, freed, raised, moved, moves: moves_of_arm };
         let tasks = [wires, tokio::spawn(arm.work())];
-        Self { gear, is_held_back: AtomicBool::new(false), raises, cleared, position, moves, tasks }
+        Self { gear, rear, is_held_back: AtomicBool::new(false), raises, cleared, frees, position, moves, tasks }
     }
 
     /// Whether the box takes its own time there instead of the camera's.
@@ -163,9 +181,25 @@ impl Barrier {
         self.gear.own.camera.leaves_time_to_the_box()
     }
 
-    /// How often the arm did not move although its relay was closed.
-    pub fn times_dead(&self) -> usize {
-        self.moves.dead.load(Ordering::SeqCst)
+    /// How often the arm did not go up as it should although its relay was closed.
+    pub fn times_failed(&self) -> usize {
+        self.moves.failed.load(Ordering::SeqCst)
+    }
+
+    /// Whether the arm hangs halfway up.
+    pub fn hangs(&self) -> bool {
+        self.moves.hangs.load(Ordering::SeqCst)
+    }
+
+    /// A guard frees the arm, and it goes on up.
+    pub fn free(&self) {
+        // One such word is enough.
+        let _ = self.frees.try_send(());
+    }
+
+    /// Whether the vehicle that now drives through the closed arm tears it off.
+    pub fn is_torn_off(&self) -> bool {
+        self.gear.faults.strikes(Fault::TornArm)
     }
 
     /// The lane's name in the box's settings.
@@ -191,11 +225,15 @@ impl Barrier {
         Ok(())
     }
 
-    /// The camera reads a vehicle.
-    pub async fn read(&self, capture: &Capture) -> Result<Reported> {
-        let reported = self.gear.own.camera.report(capture).await?;
+    /// The camera reads a vehicle, and where there is one behind it too, that one reads the plate `behind` of it.
+    pub async fn read(&self, capture: &Capture, behind: &str) -> Result<Both> {
+        let front = &self.gear.own.camera;
+        let both = match &self.rear {
+            Some(rear) => rear.read_too(front, capture, behind).await?,
+            None => Both { reported: front.report(capture).await?, otherwise: None },
+        };
         self.say_what_was_held_back().await?;
-        Ok(reported)
+        Ok(both)
     }
 
     /// The vehicle comes onto a loop or leaves it, and stays so until the box can know.
@@ -241,10 +279,11 @@ impl Barrier {
         Ok(())
     }
 
-    /// Goes back from the arrival loop.
+    /// Goes back from the arrival loop; the next vehicle cannot be there before this one is out of its way.
     pub async fn back_out(&self) -> Result<()> {
         self.step(Loop::Arrival, false).await?;
         self.clear();
+        tokio::time::sleep(BACKS_OUT).await;
         Ok(())
     }
 
@@ -413,74 +452,6 @@ impl Wires {
             let arm = if is_astray { &self.others } else { &self.own };
             if arm.send(pulse).await.is_err() {
                 return;
-            }
-        }
-    }
-}
-
-/// The arm, in its own task.
-struct Arm {
-    gear: Gear,
-    /// Whether it sees that its vehicle has gone, and comes down by itself; one on a board's relays waits for the box.
-    has_eyes: bool,
-    pulses: mpsc::Receiver<Pulse>,
-    clearings: mpsc::Receiver<()>,
-    raised: mpsc::Sender<Instant>,
-    moved: watch::Sender<ArmPosition>,
-    moves: Arc<Moves>,
-}
-
-impl Arm {
-    async fn work(mut self) {
-        while let Some(pulse) = self.pulses.recv().await {
-            // One that is down already has nowhere to go.
-            let Pulse::Up(at) = pulse else { continue };
-            if self.gear.faults.strikes(Fault::DeadRelay) {
-                self.moves.dead.fetch_add(1, Ordering::SeqCst);
-                continue;
-            }
-            while self.clearings.try_recv().is_ok() {}
-            self.travel(ArmPosition::Up).await;
-            let _ = self.raised.try_send(at);
-            let is_told = self.stay_up().await;
-            self.travel(ArmPosition::Down).await;
-            // Its own controller has eyes; an order from outside is obeyed blindly.
-            if is_told && self.moves.is_under.load(Ordering::SeqCst) {
-                self.moves.hits.fetch_add(1, Ordering::SeqCst);
-            }
-        }
-    }
-
-    /// Until the vehicle is gone or it is told to come down, or for a while; another raise begins the while again. True
-    /// where it was told.
-    async fn stay_up(&mut self) -> bool {
-        loop {
-            tokio::select! {
-                _ = self.clearings.recv(), if self.has_eyes => return false,
-                Some(pulse) = self.pulses.recv() => match pulse {
-                    Pulse::Up(at) => { let _ = self.raised.try_send(at); }
-                    Pulse::Down => {
-                        self.moves.lowered.fetch_add(1, Ordering::SeqCst);
-                        return true;
-                    }
-                },
-                () = tokio::time::sleep(ARM_WAITS) => {
-                    if !self.moves.is_under.load(Ordering::SeqCst) {
-                        return false;
-                    }
-                }
-            }
-        }
-    }
-
-    async fn travel(&self, to: ArmPosition) {
-        for position in [ArmPosition::Between, to] {
-            if let Err(error) = self.gear.report_arm(position).await {
-                tracing::warn!(%error, "the arm's position was not reported");
-            }
-            self.moved.send_replace(position);
-            if position == ArmPosition::Between {
-                tokio::time::sleep(ARM_TRAVELS).await;
             }
         }
     }

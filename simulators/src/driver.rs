@@ -1,5 +1,6 @@
 //! A driver's visit: in, lunch, perhaps the pay desk, out; and what people do when a barrier stays down.
 
+mod broken;
 mod inner;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::sync::MutexGuard;
 
-use crate::barrier::{Barrier, Loop};
+use crate::barrier::{Barrier, Both, Loop};
 use crate::camera::{Capture, Trigger};
 use crate::clock::rfc3339;
 use crate::outcome::{Passage, Payment, Sale, Visit};
@@ -146,7 +147,7 @@ impl<'a> Trip<'a> {
             }
             Err(error) => self.mall.tell(&format!("the kiosk gives no ticket yet: {error}"), |_| {}),
         }
-        Ok(lane.raised(PATIENCE).await.is_some())
+        Ok(self.goes_up(lane, PATIENCE).await.is_some())
     }
 
     async fn have_lunch(&mut self, lunch: Lunch) {
@@ -269,7 +270,7 @@ impl<'a> Trip<'a> {
         let plate = self.plan.plate.clone();
         let up = self.read_and_wait(lane, &mut passage, &plate, PATIENCE).await?;
         ensure!(!up, "was let out without paying");
-        lane.drive_through().await?;
+        self.drive_through_the_arm(lane).await?;
         passage.escaped = true;
         for _ in 0..READS_BEFORE_HELP {
             tokio::time::sleep(PATIENCE / 4).await;
@@ -289,7 +290,7 @@ impl<'a> Trip<'a> {
             self.mall.tell(&format!("the kiosk could not take the ticket: {error}"), |_| {});
             return false;
         }
-        lane.raised(self.patience()).await.is_some()
+        self.goes_up(lane, self.patience()).await.is_some()
     }
 
     /// Everything that people do in front of a closed exit; true when the arm is up.
@@ -332,14 +333,19 @@ impl<'a> Trip<'a> {
         let at_ms = self.mall.clock.now_ms();
         passage.captures_ms.push(at_ms);
         let capture = Capture { plate: plate.to_owned(), at_ms, confidence: 97, trigger: Trigger::VirtualLoop };
-        let times_dead = lane.times_dead();
-        let mut reported = lane.read(&capture).await?;
-        while !reported.is_said {
+        let times_failed = lane.times_failed();
+        let behind = if self.plan.is_unreadable { NO_PLATE } else { self.plan.plate.as_str() };
+        let mut both = lane.read(&capture, behind).await?;
+        while !both.reported.is_said {
             // Nothing happens, and the driver rolls back a little.
             tokio::time::sleep(PAYERS_PATIENCE).await;
             let at_ms = self.mall.clock.now_ms();
             passage.captures_ms.push(at_ms);
-            reported = lane.read(&Capture { at_ms, ..capture.clone() }).await?;
+            both = lane.read(&Capture { at_ms, ..capture.clone() }, behind).await?;
+        }
+        let Both { reported, otherwise } = both;
+        if let Some(otherwise) = otherwise {
+            self.mall.tell(&format!("{plate} is read as {otherwise} from behind at {}", lane.name()), |_| {});
         }
         passage.is_by_the_box = lane.leaves_time_to_the_box();
         let is_first_at_exit =
@@ -348,8 +354,8 @@ impl<'a> Trip<'a> {
         if kills {
             self.mall.kill_box();
         }
-        let raised = lane.raised(patience).await;
-        passage.is_failed |= lane.times_dead() > times_dead || reported.starts_anew;
+        let raised = self.goes_up(lane, patience).await;
+        passage.is_failed |= lane.times_failed() > times_failed || reported.starts_anew;
         if let Some(raised) = raised.filter(|_| passage.captures_ms.len() == 1 && !kills) {
             // A box may act on the quick result or on the full one.
             let acted_on = if raised < reported.full { reported.first } else { reported.full };
@@ -391,7 +397,7 @@ impl<'a> Trip<'a> {
                 self.note_payment(quote.due_fen, "guard");
             }
         }
-        lane.raised(PATIENCE).await.is_some()
+        self.goes_up(lane, PATIENCE).await.is_some()
     }
 
     /// A settlement whose answer was lost is refused when it is asked for again; the stay tells whether it was made.
@@ -412,7 +418,7 @@ impl<'a> Trip<'a> {
             return false;
         }
         self.mall.tell(&format!("the guard corrects a plate to {}", self.plan.plate), |_| {});
-        lane.raised(self.patience()).await.is_some()
+        self.goes_up(lane, self.patience()).await.is_some()
     }
 
     /// A guard who sees that the arm stays down raises once more.
@@ -433,7 +439,7 @@ impl<'a> Trip<'a> {
         passage.manual = true;
         let text = format!("the guard raises {} for {}: {reason}", lane.name(), self.plan.plate);
         self.mall.tell(&text, |counters| counters.manual += 1);
-        lane.raised(PATIENCE).await.is_some()
+        self.goes_up(lane, PATIENCE).await.is_some()
     }
 
     /// Commits until the outcome is known; with a lost answer, the first try hangs up before it hears one.

@@ -30,6 +30,12 @@ pub enum Fault {
     Reboot,
     /// The relay is acknowledged and the arm does not move.
     DeadRelay,
+    /// The arm stops halfway up and hangs there until somebody frees it.
+    StuckArm,
+    /// The arm needs seconds to go up.
+    SlowArm,
+    /// A vehicle that nobody let out tears the arm off.
+    TornArm,
     /// The limit switches of the two lanes of the inner lot are on each other's cables.
     Swapped,
     /// The relays of these lanes move each other's arms.
@@ -39,7 +45,7 @@ pub enum Fault {
 }
 
 /// All of them, by their names.
-pub const FAULTS: [(&str, Fault); 11] = [
+pub const FAULTS: [(&str, Fault); 14] = [
     ("lost", Fault::Lost),
     ("late", Fault::Late),
     ("duplicated", Fault::Duplicated),
@@ -48,6 +54,9 @@ pub const FAULTS: [(&str, Fault); 11] = [
     ("clock", Fault::Clock),
     ("reboot", Fault::Reboot),
     ("dead-relay", Fault::DeadRelay),
+    ("stuck-arm", Fault::StuckArm),
+    ("slow-arm", Fault::SlowArm),
+    ("torn-arm", Fault::TornArm),
     ("swapped", Fault::Swapped),
     ("swapped-relays", Fault::SwappedRelays),
     ("swapped-loops", Fault::SwappedLoops),
@@ -80,6 +89,9 @@ impl Fault {
             Self::Clock => "the camera's clock is three hours ahead",
             Self::Reboot => "the device starts anew",
             Self::DeadRelay => "the relay is acknowledged and the arm does not move",
+            Self::StuckArm => "the arm hangs halfway up",
+            Self::SlowArm => "the arm goes up slowly",
+            Self::TornArm => "a vehicle tears the arm off",
             Self::Swapped => "the limit switches are on each other's cables",
             Self::SwappedRelays => "the relays move each other's arms",
             Self::SwappedLoops => "the two loops are on each other's cables",
@@ -94,10 +106,13 @@ impl Fault {
             Self::Duplicated => (3, 0),
             Self::Reordered => (4, 2),
             Self::Corrupted => (6, 4),
-            Self::Clock | Self::Swapped | Self::SwappedRelays | Self::SwappedLoops => (1, 0),
+            Self::Clock | Self::TornArm | Self::Swapped | Self::SwappedRelays | Self::SwappedLoops => (1, 0),
             Self::Reboot => (13, 5),
             // A driver waits long before a dead arm, and then calls somebody.
             Self::DeadRelay => (23, 9),
+            // The box must wait long before it can tell, and so must the driver.
+            Self::StuckArm => (31, 13),
+            Self::SlowArm => (17, 5),
         }
     }
 }
@@ -222,7 +237,9 @@ mod tests {
         let told = "lightning".parse::<Fault>().unwrap_err();
         assert!(
             told.contains("\"lightning\"")
-                && told.contains("dead-relay, swapped, swapped-relays, swapped-loops, and all"),
+                && told.contains(
+                    "dead-relay, stuck-arm, slow-arm, torn-arm, swapped, swapped-relays, swapped-loops, and all"
+                ),
             "{told}"
         );
     }

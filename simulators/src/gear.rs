@@ -10,14 +10,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::sync::mpsc;
 
-use crate::barrier::{self, Barrier, Contacts, Relays, Wiring};
+use crate::barrier::{self, Barrier, Contacts, Rear, Relays, Wiring};
 use crate::cables::Cables;
 use crate::camera::{Camera, CameraLink, CameraSettings, Dialect, OutputCommand, Way};
 use crate::clock::VirtualClock;
 use crate::faults::{Fault, Faults};
 use crate::led_card::LedLine;
 use crate::relay_board::{self, BoardReport, BoardSettings, RelayBoard};
-use crate::world::{BOARD_ADDRESS, CAMERAS, ENTRY_LANE};
+use crate::world::{BOARD_ADDRESS, CAMERAS, ENTRY_LANE, REAR_CAMERA};
 
 /// How often a camera says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -138,6 +138,8 @@ pub struct LaneGear {
     pub camera: String,
     /// Where the camera is asked for its barrier, if that is how it is told.
     pub address: Option<SocketAddr>,
+    /// How a second one calls itself, which looks at the vehicles from behind.
+    pub rear: Option<String>,
     /// What moves its arm.
     pub device: Device,
     /// The serial device of its board or card, which also has its loops.
@@ -167,8 +169,10 @@ pub(crate) async fn open(place: &Place, cables: &Arc<Cables>) -> Result<(Lanes, 
             place.camera(lane, sn, device).await.with_context(|| format!("connect {lane}'s camera"))?;
         let (contacts, relays, line) = contacts(device, commands, &place.faults.at(lane))?;
         let (name, address) = (camera.sn().to_owned(), camera.address());
-        wirings.push((lane, Wiring { camera: Arc::new(camera), contacts, relays }));
-        gear.push(LaneGear { lane, camera: name, address, device, line });
+        let rear = place.rear_camera(lane).await.with_context(|| format!("connect {lane}'s rear camera"))?;
+        let behind = rear.as_ref().map(|camera| camera.sn().to_owned());
+        wirings.push((lane, Wiring { camera: Arc::new(camera), rear: rear.map(Rear::new), contacts, relays }));
+        gear.push(LaneGear { lane, camera: name, address, rear: behind, device, line });
     }
     let lanes = barrier::build(wirings, &place.faults, cables);
     Ok((lanes.into_iter().map(|(lane, barrier)| (lane, tokio::sync::Mutex::new(barrier))).collect(), gear))
@@ -208,6 +212,28 @@ impl Place {
             faults,
         };
         Camera::connect(settings, self.clock).await
+    }
+
+    /// The camera behind the vehicles, where the lane has one: at the broker, whatever the lane hangs on.
+    async fn rear_camera(&self, lane: &'static str) -> Result<Option<Camera>> {
+        let (of, sn) = REAR_CAMERA;
+        if lane != of {
+            return Ok(None);
+        }
+        let settings = CameraSettings {
+            dialect: Dialect::VzenithMqtt,
+            link: CameraLink::Broker { host: self.broker.0.clone(), port: self.broker.1 },
+            sn: sn.to_owned(),
+            keep_alive: KEEP_ALIVE,
+            quick_lead: None,
+            sends_pictures: true,
+            offline_after: None,
+            has_wrong_clock: false,
+            faults: self.faults.at(lane),
+        };
+        // Nobody tells it to raise anything.
+        let (camera, _) = Camera::connect(settings, self.clock).await?;
+        Ok(Some(camera))
     }
 }
 

@@ -53,14 +53,34 @@ impl Guard {
 
     /// Looks at the page until it shows one of these alarms, each of its lane, and says which; none where it never does.
     pub async fn told_of(&self, alarms: &[(&'static str, &'static str)]) -> Option<&'static str> {
+        self.told_since(0, alarms).await
+    }
+
+    /// The same, of alarms with a higher number.
+    pub async fn told_since(&self, number: u64, alarms: &[(&'static str, &'static str)]) -> Option<&'static str> {
+        let shown = |page: &str| {
+            let shown: Vec<Alarm<'_>> = alarms_on(page).into_iter().filter(|alarm| alarm.number > number).collect();
+            let is_shown = |(code, lane): &&(&str, &str)| {
+                shown.iter().any(|alarm| alarm.code == *code && alarm.about.contains(lane))
+            };
+            alarms.iter().find(is_shown).map(|(code, _)| *code)
+        };
+        self.look_until(shown).await
+    }
+
+    /// The number of the newest alarm.
+    pub async fn newest_alarm(&self) -> u64 {
+        let newest = |page: &str| Some(alarms_on(page).iter().map(|alarm| alarm.number).max().unwrap_or(0));
+        self.look_until(newest).await.unwrap_or(0)
+    }
+
+    async fn look_until<T>(&self, found: impl Fn(&str) -> Option<T>) -> Option<T> {
         let mut looks = 0;
         while looks < LOOKS {
             if let Some(page) = self.page().await {
                 looks += 1;
-                let shown = alarms_on(&page);
-                let is_shown = |(code, lane): &&(&str, &str)| shown.iter().any(|(c, l)| c == code && l.contains(lane));
-                if let Some((code, _)) = alarms.iter().find(is_shown) {
-                    return Some(*code);
+                if let Some(found) = found(&page) {
+                    return Some(found);
                 }
             }
             tokio::time::sleep(LOOKS_APART).await;
@@ -89,16 +109,22 @@ impl Guard {
     }
 }
 
-/// The alarms on the page, each by its code with what stands before it: the time, the lane, the stay.
-fn alarms_on(page: &str) -> Vec<(&str, Vec<&str>)> {
-    let mut before_numbers: Vec<&str> = page.split(" · #").collect();
-    // What stands behind the last number belongs to none.
-    before_numbers.pop();
-    fn of(text: &str) -> Option<(&str, Vec<&str>)> {
-        let mut words: Vec<&str> = text.rsplit('>').next()?.split(" · ").collect();
-        Some((words.pop()?, words))
+/// An alarm on the page: what stands before its code is the time, the lane, the stay.
+#[derive(Debug, PartialEq, Eq)]
+struct Alarm<'a> {
+    code: &'a str,
+    about: Vec<&'a str>,
+    number: u64,
+}
+
+fn alarms_on(page: &str) -> Vec<Alarm<'_>> {
+    let parts: Vec<&str> = page.split(" · #").collect();
+    fn of<'a>(before: &'a str, behind: &str) -> Option<Alarm<'a>> {
+        let mut about: Vec<&str> = before.rsplit('>').next()?.split(" · ").collect();
+        let digits = behind.split(|c: char| !c.is_ascii_digit()).next()?;
+        Some(Alarm { code: about.pop()?, about, number: digits.parse().ok()? })
     }
-    before_numbers.into_iter().filter_map(of).collect()
+    parts.windows(2).filter_map(|pair| of(pair[0], pair[1])).collect()
 }
 
 #[cfg(test)]
@@ -110,8 +136,9 @@ mod tests {
         let page = "<li><span>The barrier of vip-in went up</span><span class=\"quiet\">03-02 08:21 · vip-in · \
                     arm_up_unasked · #318</span></li><li><span>x</span><span class=\"quiet\">exit-1 · S1-4 · debt · #7</span>";
         let shown = alarms_on(page);
-        assert_eq!(shown[0], ("arm_up_unasked", vec!["03-02 08:21", "vip-in"]));
-        assert_eq!(shown[1], ("debt", vec!["exit-1", "S1-4"]));
+        let about = vec!["03-02 08:21", "vip-in"];
+        assert_eq!(shown[0], Alarm { code: "arm_up_unasked", about, number: 318 });
+        assert_eq!(shown[1], Alarm { code: "debt", about: vec!["exit-1", "S1-4"], number: 7 });
         assert_eq!(shown.len(), 2);
         assert_eq!(alarms_on("<p>Nothing needs your attention</p>"), []);
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::cables::Misled;
+use crate::faults::Fault;
 use crate::led_card::Shown;
 use crate::plan::Way;
 use crate::tariff::{Rights, Tariff, points_earned_by, points_for_fen};
@@ -40,6 +41,8 @@ pub struct Outcome {
     pub faults: BTreeMap<&'static str, u32>,
     /// What wrong cables did to vehicles, and what staff must have been told of it.
     pub misled: Vec<Misled>,
+    /// Arms that broke, and whether staff were told.
+    pub hurt: Vec<Hurt>,
     /// What each lane hangs on.
     pub devices: BTreeMap<&'static str, &'static str>,
     /// What displays and speakers were told.
@@ -52,6 +55,19 @@ pub struct Outcome {
     /// The price list.
     #[serde(skip)]
     pub tariff: Option<Tariff>,
+}
+
+/// An arm that broke at a vehicle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hurt {
+    /// How.
+    pub what: Fault,
+    /// The lane.
+    pub lane: &'static str,
+    /// What staff must be told.
+    pub alarm: &'static str,
+    /// Whether they were, or the box was off.
+    pub is_told: bool,
 }
 
 /// One car's visit.

@@ -52,6 +52,9 @@ pub struct Options {
     /// Go back instead of driving through (by the loops, or by event 66 without them).
     #[arg(long)]
     pub turn_back: bool,
+    /// Let the arm hang between its ends for so many seconds before it goes up.
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    pub arm_hangs: u64,
     /// Confidence of the read, 0 to 100.
     #[arg(long, default_value_t = 97, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub confidence: u8,
@@ -100,6 +103,10 @@ pub async fn run(options: Options, say: impl Fn(&str) + Copy) -> Result<()> {
     let raised = wait_for_raise(&mut commands, deadline, say).await;
     if raised {
         camera.report_gate(GateStatus::Between).await?;
+        if options.arm_hangs > 0 {
+            say(&format!("arm: hangs for {} s", options.arm_hangs));
+            tokio::time::sleep(Duration::from_secs(options.arm_hangs)).await;
+        }
         camera.report_gate(GateStatus::Up).await?;
         say("arm: up");
     }

@@ -19,7 +19,7 @@ use crate::faults::{Faults, Stroke};
 use crate::gear::{self, Device, LaneGear, Lanes, Place};
 use crate::guard::{Guard, GuardSettings};
 use crate::led_card::LedLine;
-use crate::outcome::{Outcome, Sale};
+use crate::outcome::{Hurt, Outcome, Sale};
 use crate::plan::Plan;
 use crate::till::{Till, TillSettings};
 
@@ -35,6 +35,8 @@ pub const CAMERAS: [(&str, &str); 5] = [
     (INNER_LANES[1], "5e1f0a05-e0000005"),
     ("exit-2", "5e1f0a03-e0000003"),
 ];
+/// The lane that a second camera looks at from behind, and that camera's serial number.
+pub const REAR_CAMERA: (&str, &str) = ("exit-1", "5e1f0a06-e0000006");
 /// The relay board's address on its line.
 pub const BOARD_ADDRESS: u8 = 1;
 /// The lanes that have a display with a voice, and its address on their line.
@@ -236,6 +238,7 @@ struct Account {
     troubles: Vec<String>,
     latency_us: Vec<u64>,
     misled: Vec<Misled>,
+    hurt: Vec<Hurt>,
 }
 
 /// How often the box had been killed when somebody looked, and whether it was off.
@@ -326,6 +329,11 @@ impl Mall {
         self.account().misled.push(misled);
     }
 
+    /// An arm broke, and staff must have been told.
+    pub(crate) fn note_hurt(&self, hurt: Hurt) {
+        self.account().hurt.push(hurt);
+    }
+
     pub(crate) fn raised_after(&self, read: Instant, raised: Instant) {
         let micros = raised.saturating_duration_since(read).as_micros();
         self.account().latency_us.push(u64::try_from(micros).unwrap_or(u64::MAX));
@@ -355,6 +363,7 @@ impl Mall {
             shown,
             faults: self.faults.struck(),
             misled: account.misled,
+            hurt: account.hurt,
             arms_lowered: arms.0,
             visits,
             manual: account.counters.manual,

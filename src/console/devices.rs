@@ -1,9 +1,10 @@
 //! How the devices are: one line each, with what is wrong, how far off its clock is, and what of it was never heard.
 
+use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
-use super::words::Lang;
-use crate::domain::event::DeviceId;
+use super::words::{Lang, time_of_day};
+use crate::domain::event::{ArmPosition, DeviceId};
 use crate::domain::lane::Lane;
 use crate::metrics::{DeviceHealth, Trouble};
 
@@ -32,6 +33,73 @@ pub(super) fn lost(lane: &Lane, lang: Lang) -> Markup {
         @if !names.is_empty() {
             p.uncertain { "▲ " (lang.pick("设备离线：", "Devices away: ")) (names.join(", ")) }
         }
+    }
+}
+
+/// Where a lane's arm is: the name of its picture, and words.
+pub(super) fn arm(lane: &Lane, lang: Lang) -> (&'static str, &'static str) {
+    let limits = &lane.limits;
+    match (lane.arm, limits.hangs_since()) {
+        (Some(ArmPosition::Up), _) => ("up", lang.pick("杆在上", "Arm up")),
+        (Some(ArmPosition::Down), _) => ("down", lang.pick("杆在下", "Arm down")),
+        (Some(ArmPosition::Between), Some(_)) => ("between", lang.pick("杆停在中间", "Arm hangs")),
+        // Where one end alone is seen, the arm is most likely at the other.
+        (Some(ArmPosition::Between), None) if limits.upper.is_some() && limits.lower.is_none() => {
+            ("between", lang.pick("杆未到上位", "Arm not up"))
+        }
+        (Some(ArmPosition::Between), None) if limits.lower.is_some() && limits.upper.is_none() => {
+            ("between", lang.pick("杆未到下位", "Arm not down"))
+        }
+        (Some(ArmPosition::Between), None) => ("between", lang.pick("杆在动", "Arm moving")),
+        (None, _) if limits.is_nowhere() => ("unknown", lang.pick("限位矛盾", "Arm at both ends")),
+        (None, _) => ("unknown", lang.pick("杆位未知", "Arm not seen")),
+    }
+}
+
+/// What is wrong with a lane's arm, and what staff must do about it.
+pub(super) fn broken(lane: &Lane, lang: Lang, zone: &TimeZone) -> Markup {
+    let limits = &lane.limits;
+    let mut wrong = Vec::new();
+    if let Some(since) = limits.hangs_since() {
+        let since = time_of_day(since, zone);
+        wrong.push(match lang {
+            Lang::Zh => format!("杆自 {since} 起停在中间：请到现场查看，系统不会再自动抬杆。"),
+            Lang::En => {
+                format!("The arm has hung between its ends since {since}: go there; nothing raises it by itself.")
+            }
+        });
+    }
+    if limits.is_nowhere() {
+        wrong.push(
+            lang.pick(
+                "两个限位同时闭合：请检查限位开关与接线。",
+                "Both limit switches are closed: look at them and their cables.",
+            )
+            .to_owned(),
+        );
+    }
+    if limits.stays_up {
+        wrong.push(
+            lang.pick("杆没有按指令落下：请看道闸。", "The arm did not come down when told: look at the barrier.")
+                .to_owned(),
+        );
+    }
+    if limits.is_early {
+        wrong.push(
+            lang.pick("杆在车通过前已落下：车还在杆前。", "The arm came down before its vehicle drove on.").to_owned(),
+        );
+    }
+    if limits.is_broken {
+        wrong.push(
+            lang.pick(
+                "杆在下时有车冲过：请看杆是否折断。",
+                "A vehicle drove through the closed arm: look whether it is broken off.",
+            )
+            .to_owned(),
+        );
+    }
+    html! {
+        @for words in wrong { p.uncertain { "▲ " (words) } }
     }
 }
 

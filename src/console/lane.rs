@@ -56,6 +56,7 @@ pub(super) fn now(number: usize, lane: &LanePicture, lang: Lang, zone: &TimeZone
         div.now #(now_id(number)) .(tone) aria-live="polite" {
             (title(lane, lang))
             (devices::lost(&lane.now, lang))
+            (devices::broken(&lane.now, lang, zone))
             p.phase { span.sign aria-hidden="true" { (sign) } span { (words) } }
             div.vehicle {
                 (plate_or_none(&lane.now, lang))
@@ -259,12 +260,7 @@ fn title(lane: &LanePicture, lang: Lang) -> Markup {
         Direction::Entry => ("↓", lang.pick("入口", "Entry")),
         Direction::Exit => ("↑", lang.pick("出口", "Exit")),
     };
-    let (class, arm) = match lane.now.arm {
-        Some(ArmPosition::Up) => ("up", lang.pick("杆在上", "Arm up")),
-        Some(ArmPosition::Down) => ("down", lang.pick("杆在下", "Arm down")),
-        Some(ArmPosition::Between) => ("between", lang.pick("杆在动", "Arm moving")),
-        None => ("unknown", lang.pick("杆位未知", "Arm not seen")),
-    };
+    let (class, arm) = devices::arm(&lane.now, lang);
     html! {
         div.title {
             span.arrow aria-hidden="true" { (arrow) }

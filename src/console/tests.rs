@@ -1,5 +1,7 @@
 //! The page and its stream through a real socket, over a small mall's ledger file.
 
+mod arms;
+
 use serde_json::Value;
 
 use super::rig::{Rig, Stream};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
+use simulators::barrier::BACKS_OUT;
 use simulators::camera::{Dialect, LOGIN};
 use simulators::clock::VirtualClock;
 use simulators::gear::{Device, Hangs, LaneGear};
@@ -206,6 +207,16 @@ fn camera_settings(gear: &LaneGear) -> String {
     )
 }
 
+/// The second camera, which sees the lane's vehicles from behind.
+fn rear_camera_settings(gear: &LaneGear) -> String {
+    let Some(sn) = &gear.rear else { return String::new() };
+    format!(
+        "[[devices]]\nid = \"camera-{}-rear\"\nprofile = \"vzenith/r-mqtt\"\nlink = \"broker\"\n\
+         params = {{ sn = \"{sn}\" }}\nclock_tolerance_s = 3600\n",
+        gear.lane
+    )
+}
+
 fn lane_settings(gear: &LaneGear) -> String {
     let lane = gear.lane;
     let direction = if lane == ENTRY_LANE || lane == INNER_LANES[0] { "entry" } else { "exit" };
@@ -213,7 +224,9 @@ fn lane_settings(gear: &LaneGear) -> String {
     let has_card = CARDS.iter().any(|(of, _)| *of == lane);
     let signs = format!("display = \"display-{lane}\"\nspeaker = \"display-{lane}\"\n");
     let signs = if has_card { signs } else { String::new() };
-    let (contacts, devices) = (more_contacts(gear), actor_settings(gear) + &camera_settings(gear));
+    let devices = actor_settings(gear) + &camera_settings(gear) + &rear_camera_settings(gear);
+    let contacts = more_contacts(gear);
+    let rear = if gear.rear.is_some() { format!("rear_camera = \"camera-{lane}-rear\"\n") } else { String::new() };
     let loops = format!("{}-{lane}", if gear.line.is_some() { "actor" } else { "camera" });
     let (moves, output, pulse) = match (gear.device.hangs(), gear.device) {
         // It times its pulse itself.
@@ -227,12 +240,14 @@ fn lane_settings(gear: &LaneGear) -> String {
 id = "{lane}"
 direction = "{direction}"
 camera = "camera-{lane}"
-barrier = {{ device = "{moves}-{lane}", output = {output}{pulse} }}
+{rear}barrier = {{ device = "{moves}-{lane}", output = {output}{pulse} }}
 arrival_loop = {{ device = "{loops}", input = 0 }}
 passage_loop = {{ device = "{loops}", input = 1 }}
 {contacts}{zone}{signs}pass_timeout_ms = 6000
-back_out_ms = 700
-"#
+back_out_ms = {back_out_ms}
+"#,
+        // Nobody drives up before the vehicle that went back is out of the way.
+        back_out_ms = BACKS_OUT.as_millis() * 7 / 10,
     )
 }
 

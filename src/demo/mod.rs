@@ -64,7 +64,7 @@ pub struct Options {
     /// the last exit.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     devices: Vec<Device>,
-    /// What goes wrong with them: lost, late, duplicated, reordered, corrupted, clock, reboot, dead-relay, swapped,
+    /// What goes wrong with them: lost, late, duplicated, reordered, corrupted, clock, reboot, dead-relay, stuck-arm, slow-arm, torn-arm, swapped,
     /// swapped-relays, swapped-loops, or all.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = faults)]
     faults: Vec<Wrong>,
@@ -207,7 +207,9 @@ fn greet(options: &Options, folder: &Folder, base: &str, is_quiet: bool) {
 
 /// What the lanes hang on, and what goes wrong there.
 fn made_of(gear: &[LaneGear], wrong: &[Wrong]) -> String {
-    let lanes: Vec<String> = gear.iter().map(|gear| format!("{} on {}", gear.lane, gear.device.name())).collect();
+    let behind = |gear: &LaneGear| if gear.rear.is_some() { " with a second camera behind" } else { "" };
+    let lane = |gear: &LaneGear| format!("{} on {}{}", gear.lane, gear.device.name(), behind(gear));
+    let lanes: Vec<String> = gear.iter().map(lane).collect();
     let faults: Vec<&str> = wrong.iter().flat_map(|wrong| &wrong.0).map(|fault| fault.name()).collect();
     let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(", ") };
     format!("Lanes: {}. Faults: {faults}; each is told with a ! where it strikes.", lanes.join(", "))

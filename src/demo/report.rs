@@ -7,7 +7,7 @@ use serde_json::Value;
 use simulators::books::compare;
 use simulators::cables::Misled;
 use simulators::led_card::Shown;
-use simulators::outcome::Outcome;
+use simulators::outcome::{Hurt, Outcome};
 
 use super::mall::Accounts;
 use crate::domain::losses::DayReport;
@@ -41,6 +41,8 @@ pub struct Report {
     faults: BTreeMap<&'static str, u32>,
     /// What wrong cables did to vehicles.
     misled: Vec<Misled>,
+    /// Arms that broke, and whether staff were told.
+    hurt: Vec<Hurt>,
     /// What staff were told, and how often.
     alarms: BTreeMap<String, u32>,
     /// What displays and speakers were told.
@@ -129,6 +131,12 @@ impl Report {
             differences.push("cables were swapped and nobody was told".to_owned());
         }
         differences.extend(outcome.misled.iter().filter_map(|misled| untold(misled, alarms)));
+        // As with cables: a box that believes a device away has nothing to tell of what hangs on it.
+        let untold_arms = outcome.hurt.iter().filter(|hurt| !hurt.is_told && !alarms.contains_key("device_lost"));
+        differences.extend(
+            untold_arms
+                .map(|hurt| format!("at {} {}, and nobody was told {}", hurt.lane, hurt.what.words(), hurt.alarm)),
+        );
         if cloud.verification["ok"] != true {
             differences.push(format!("cloud ledger: {}", cloud.verification));
         }
@@ -161,6 +169,7 @@ impl Report {
             devices: outcome.devices.clone(),
             faults: outcome.faults.clone(),
             misled: outcome.misled.clone(),
+            hurt: outcome.hurt.clone(),
             alarms: alarms.clone(),
             shown: outcome.shown,
             latency_ms: quantiles(latency_us.clone()),

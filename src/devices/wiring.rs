@@ -8,7 +8,7 @@ use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use tokio::sync::{mpsc, oneshot};
 
 use super::steady::Steady;
-use crate::domain::event::{ArmPosition, CardNumber, DeviceId, EmergencySource, Input, LaneId, PlateRead, UtcMs};
+use crate::domain::event::{CardNumber, DeviceId, EmergencySource, Input, LaneId, Limit, PlateRead, SwitchTold, UtcMs};
 use crate::domain::lane::LoopRole;
 use crate::domain::plate::told::{End, Told};
 use crate::profile::statement::{Heading, Level, SeenPlate, Statement};
@@ -52,10 +52,8 @@ pub struct Wiring {
 pub enum InputRole {
     /// A loop detector.
     Loop(LoopRole),
-    /// Closed while the arm is up.
-    UpperLimit,
-    /// Closed while the arm is down.
-    LowerLimit,
+    /// A limit switch of the arm.
+    Limit(Limit),
 }
 
 impl Wiring {
@@ -124,8 +122,8 @@ impl Wiring {
         match self.inputs.get(&number) {
             // What is under an arm is told before anything that may let it down.
             Some((_, InputRole::Loop(LoopRole::Safety))) => 0,
-            // Where the arm is, after the switch that only says where it is not.
-            Some((_, InputRole::UpperLimit | InputRole::LowerLimit)) if is_on => 2,
+            // The arm leaves one switch before it reaches the other.
+            Some((_, InputRole::Limit(_))) if is_on => 2,
             Some(_) | None => 1,
         }
     }
@@ -139,11 +137,7 @@ impl Wiring {
         let lane = lane.clone();
         Some(match (role, is_on) {
             (InputRole::Loop(role), occupied) => Input::LoopChanged { lane, role: *role, occupied },
-            (InputRole::UpperLimit, true) => Input::BarrierMoved { lane, position: ArmPosition::Up },
-            (InputRole::LowerLimit, true) => Input::BarrierMoved { lane, position: ArmPosition::Down },
-            (InputRole::UpperLimit | InputRole::LowerLimit, false) => {
-                Input::BarrierMoved { lane, position: ArmPosition::Between }
-            }
+            (InputRole::Limit(limit), closed) => Input::LimitSwitch(SwitchTold { lane, limit: *limit, closed }),
         })
     }
 
@@ -291,13 +285,13 @@ mod tests {
         let mut wiring = Wiring::new(DeviceId::from("board"), 5_000);
         let lane = LaneId::from("exit-1");
         wiring.inputs.insert(0, (lane.clone(), InputRole::Loop(LoopRole::Arrival)));
-        wiring.inputs.insert(1, (lane.clone(), InputRole::UpperLimit));
+        wiring.inputs.insert(1, (lane.clone(), InputRole::Limit(Limit::Upper)));
         let wired = wiring.clone();
         let on = |number, level| wired.inputs_of(Statement::Input { number, level }, UtcMs(0));
         let arrival = |occupied| Input::LoopChanged { lane: lane.clone(), role: LoopRole::Arrival, occupied };
         assert_eq!(on(0, Level::Pulse), [arrival(true), arrival(false)]);
-        assert_eq!(on(1, Level::On), [Input::BarrierMoved { lane: lane.clone(), position: ArmPosition::Up }]);
-        assert_eq!(on(1, Level::Off), [Input::BarrierMoved { lane: lane.clone(), position: ArmPosition::Between }]);
+        let upper = |closed| Input::LimitSwitch(SwitchTold { lane: lane.clone(), limit: Limit::Upper, closed });
+        assert_eq!((on(1, Level::On), on(1, Level::Off)), (vec![upper(true)], vec![upper(false)]));
         assert_eq!(on(9, Level::On), []);
         wiring.emergency = Some(9);
         let called = Input::Emergency { source: EmergencySource::Contact, active: true };
@@ -309,8 +303,8 @@ mod tests {
         let mut wiring = Wiring::new(DeviceId::from("board"), 5_000);
         let roles = [
             InputRole::Loop(LoopRole::Passage),
-            InputRole::UpperLimit,
-            InputRole::LowerLimit,
+            InputRole::Limit(Limit::Upper),
+            InputRole::Limit(Limit::Lower),
             InputRole::Loop(LoopRole::Safety),
         ];
         for (number, role) in (0..).zip(roles) {
@@ -319,10 +313,10 @@ mod tests {
         let told = wiring.inputs_of(Statement::Inputs { count: 4, on: [1, 3].into() }, UtcMs(0));
         let lane = LaneId::from("out");
         let turned = |role, occupied| Input::LoopChanged { lane: lane.clone(), role, occupied };
-        let at = |position| Input::BarrierMoved { lane: lane.clone(), position };
+        let switch = |limit, closed| Input::LimitSwitch(SwitchTold { lane: lane.clone(), limit, closed });
         let safety = turned(LoopRole::Safety, true);
         let passage = turned(LoopRole::Passage, false);
-        assert_eq!(told, [safety, passage, at(ArmPosition::Between), at(ArmPosition::Up)]);
+        assert_eq!(told, [safety, passage, switch(Limit::Lower, false), switch(Limit::Upper, true)]);
     }
 
     /// Berlin's clocks go back on 25 October 2026 at 01:00 UTC, and went ahead on 29 March at 01:00 UTC.

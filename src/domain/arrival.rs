@@ -11,7 +11,7 @@ use super::matching::are_alike;
 use super::plate::told::Stage;
 use super::split::{self, Offered};
 use super::stay::StayState;
-use super::{cables, dues, emergency, ends, entry, reread, zones};
+use super::{arm, cables, dues, emergency, ends, entry, reread, zones};
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;
@@ -210,7 +210,9 @@ fn still_there(work: &mut Work<'_>, mut raised: Raised) {
     if raised.on_passage {
         return;
     }
-    if raised.is_uncertain() || raised.is_not_sent() {
+    let may_be_down = raised.is_uncertain() || raised.is_not_sent() || work.lane.limits.is_early;
+    // One that hangs is nobody's to raise before somebody has looked.
+    if may_be_down && !arm::hangs(&work.lane) {
         return raise_again(work, raised);
     }
     if work.lane.arrival

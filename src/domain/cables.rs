@@ -78,7 +78,7 @@ pub(super) fn raised(work: &mut Work<'_>, command: &CommandId) {
     }
 }
 
-/// A limit switch speaks; called before the lane knows.
+/// The arm was seen; called before the lane knows.
 pub(super) fn arm_moved(work: &mut Work<'_>, position: ArmPosition) {
     if work.lane.arm == Some(position) {
         return;

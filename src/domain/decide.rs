@@ -26,8 +26,8 @@ use super::tariff::PriorVisit;
 use super::till::facts::TillFacts;
 pub(super) use super::work::Work;
 use super::{
-    access, arrival, card, claim, corrections, detectors, emergency, escrow, gear, passage, sale, settlement, tailgate,
-    till,
+    access, arm, arrival, card, claim, corrections, detectors, emergency, escrow, gear, passage, sale, settlement,
+    tailgate, till,
 };
 
 /// What the store looked up for one input, before anything is decided.
@@ -300,6 +300,7 @@ fn dispatch(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
             | Input::VehicleSeen { .. }
             | Input::BarrierAnswered { .. }
             | Input::BarrierMoved { .. }
+            | Input::LimitSwitch(_)
             | Input::CardRead { .. }
             | Input::LaneDue { .. }
             | Input::LaneReconsidered { .. }
@@ -321,7 +322,8 @@ fn dispatch(input: &Input, facts: &Facts, lanes: &Lanes, now: Now) -> Decision {
         Input::LoopChanged { role, occupied, .. } => passage::loop_changed(&mut work, *role, *occupied),
         Input::VehicleSeen { sign, .. } => passage::vehicle_seen(&mut work, *sign),
         Input::BarrierAnswered { command, answer, .. } => passage::answered(&mut work, command, answer),
-        Input::BarrierMoved { position, .. } => passage::arm_moved(&mut work, *position),
+        Input::BarrierMoved { position, .. } => arm::moved(&mut work, *position),
+        Input::LimitSwitch(told) => arm::switch_told(&mut work, told),
         Input::CardRead { device, card, .. } => card::read(&mut work, device, card),
         Input::MemberShown(shown) => card::member_shown(&mut work, shown),
         Input::LaneDue { .. } => passage::due(&mut work),

@@ -1,5 +1,6 @@
 //! What the loops do to a raised arm: hold it up, or let it down behind a vehicle, and never on something under it.
 
+use super::arm;
 use super::decide::Work;
 use super::event::{Action, ArmPosition, CommandAnswer, CommandId, LowerStep, RaiseCause, Record};
 use super::lane::{Covered, Detectors, LoopRole, Motion, Phase, Raised};
@@ -48,7 +49,7 @@ pub(super) fn consider(work: &mut Work<'_>) {
         up_again(work);
     }
     let follows = work.actions.iter().any(|action| matches!(action, Action::Then(_) | Action::Raise { .. }));
-    if work.lane.both_passed && !follows && may_lower(work) && is_clear(work) {
+    if work.lane.both_passed && !follows && may_lower(work) && is_clear(work) && !arm::hangs(&work.lane) {
         lower(work);
     }
 }
@@ -153,6 +154,7 @@ fn lower(work: &mut Work<'_>) {
     work.records.push(Record::BarrierLowered(LowerStep { lane: lane.clone(), command: command.clone(), answer: None }));
     work.actions.push(Action::Lower { lane, command: command.clone() });
     work.lane.both_passed = false;
+    arm::lowered(work, &command);
     work.lane.lowering = Some(Motion { command, since_ms: work.now.uptime_ms });
     work.wake_in(LOWERING_MS);
 }
@@ -212,7 +214,8 @@ fn hold(work: &mut Work<'_>) {
     // A vehicle before the arm holds it only until the one that it was raised for has passed.
     let is_before = is_let_through && work.lane.arrival && work.sees_arrivals();
     let is_under = work.lane.safety && !work.is_blind(LoopRole::Safety);
-    if is_uncertain || !(is_before || is_under || work.passage_is_covered()) {
+    // Nor is it moved again while it hangs.
+    if is_uncertain || arm::hangs(&work.lane) || !(is_before || is_under || work.passage_is_covered()) {
         work.lane.held = None;
         return;
     }

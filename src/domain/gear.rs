@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::arm;
 use super::decide::Work;
 use super::detectors;
 use super::event::{Action, Decision, DeviceChange, DeviceId, Input, Record};
@@ -64,6 +65,7 @@ pub(super) fn lane_told(work: &mut Work<'_>, device: &DeviceId, is_lost: bool) {
     let text = format!("{device} is away: {}", missing(work, device));
     work.alarm("device_lost", text);
     detectors::lost_sight(work);
+    arm::lost_sight(work);
     let is_waiting = matches!(work.lane.phase, Phase::Waiting(_));
     if is_waiting && !work.sees_arrivals() && work.settings.forget_ms > 0 {
         work.wake_in(work.settings.forget_ms);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::arm::Limits;
 use super::cables::Cables;
 use super::event::{
     ARRIVAL_READS_MAX, ArmPosition, ArrivalRead, CommandAnswer, CommandId, DeviceId, Fen, LaneId, PlateRead,
@@ -190,6 +191,9 @@ pub struct Lane {
     /// What was seen of the lane's wires.
     #[serde(default, skip_serializing_if = "Cables::is_unknown")]
     pub cables: Cables,
+    /// What its limit switches say, and what follows from it.
+    #[serde(default, skip_serializing_if = "Limits::is_unknown")]
+    pub limits: Limits,
 }
 
 /// A command that moves the arm, and when it was given.

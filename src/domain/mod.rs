@@ -2,6 +2,7 @@
 
 mod access;
 pub mod admission;
+pub mod arm;
 mod arrival;
 pub mod benefit;
 mod cables;

@@ -2,12 +2,11 @@
 
 use super::decide::{Facts, StayFacts, Work};
 use super::event::{
-    Action, ArmPosition, CommandAnswer, CommandId, Decision, Evidence, Fen, Input, LaneId, PlateRead, Record,
-    VehicleSign,
+    Action, CommandAnswer, CommandId, Decision, Evidence, Fen, Input, LaneId, PlateRead, Record, VehicleSign,
 };
 use super::lane::{Covered, Direction, Lane, LoopRole, PassedBy, Phase, Raised, Waiting};
 use super::stay::StayState;
-use super::{arrival, cables, detectors, emergency, ends, tailgate, zones};
+use super::{arm, arrival, cables, detectors, emergency, ends, tailgate, zones};
 
 /// A loop detector changed.
 pub(super) fn loop_changed(work: &mut Work<'_>, role: LoopRole, occupied: bool) {
@@ -65,6 +64,7 @@ fn passage_entered(work: &mut Work<'_>) {
             }
             work.records.push(Record::PassageSeen { lane: work.lane_id.clone(), command: None });
             work.alarm("passage_without_raise", format!("A vehicle passed {} without a raise", work.lane_id));
+            arm::driven_through(work);
         }
     }
 }
@@ -118,18 +118,6 @@ fn sees_no_passage(work: &Work<'_>) -> bool {
     work.settings.passed_by != PassedBy::PassageLoop || work.is_blind(LoopRole::Passage)
 }
 
-/// A limit switch changed.
-pub(super) fn arm_moved(work: &mut Work<'_>, position: ArmPosition) {
-    cables::arm_moved(work, position);
-    if position == ArmPosition::Down {
-        detectors::is_down(work);
-    }
-    if work.lane.arm != Some(position) {
-        work.lane.arm = Some(position);
-        work.records.push(Record::BarrierMoved { lane: work.lane_id.clone(), position });
-    }
-}
-
 /// What came back for a command. It never means that the arm moved.
 pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &CommandAnswer) {
     if work.lane.emergency.is_some() {
@@ -162,6 +150,7 @@ pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &Comman
 
 /// A deadline came. Which one is seen from the state: an early or late call does no harm.
 pub(super) fn due(work: &mut Work<'_>) {
+    arm::due(work);
     if work.lane.emergency.is_some() {
         return emergency::due(work);
     }
@@ -408,6 +397,7 @@ pub(super) fn started(work: &mut Work<'_>) {
     detectors::unknown(work);
     detectors::watched_anew(work);
     cables::started(work);
+    arm::started(work);
     if work.lane.emergency.is_some() {
         work.records.push(Record::Started { lane: work.lane_id.clone() });
         return emergency::hold(work);

@@ -6,7 +6,7 @@ use super::event::{
 };
 use super::lane::{Lane, LaneSettings, LoopRole};
 use super::points::{self, Purse};
-use super::{cables, detectors, escrow};
+use super::{arm, cables, detectors, escrow};
 
 /// A decision about one lane while it is being made.
 pub(super) struct Work<'a> {
@@ -54,6 +54,7 @@ impl<'a> Work<'a> {
         });
         self.actions.push(Action::Raise { lane: self.lane_id.clone(), command: command.clone() });
         self.wake_in(self.settings.pass_timeout_ms);
+        arm::raised(self);
         detectors::raised(self, &command);
         cables::raised(self, &command);
         command

@@ -140,6 +140,7 @@ pub(super) fn look_up(store: &Store, input: &Input) -> anyhow::Result<Facts> {
         | Input::LoopChanged { .. }
         | Input::BarrierAnswered { .. }
         | Input::BarrierMoved { .. }
+        | Input::LimitSwitch(_)
         | Input::Emergency { .. }
         | Input::LaneEmergency { .. }
         | Input::LaneDevice { .. }

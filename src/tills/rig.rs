@@ -252,6 +252,7 @@ fn answer(envelope: Envelope, decide: Decide, sample: &Sample) {
         | Input::VehicleSeen { .. }
         | Input::BarrierAnswered { .. }
         | Input::BarrierMoved { .. }
+        | Input::LimitSwitch(_)
         | Input::CardRead { .. }
         | Input::LaneDevice { .. }
         | Input::DeviceLost { .. }

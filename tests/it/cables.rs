@@ -1,7 +1,7 @@
 //! Cables that an electrician swapped, relays that act dead: the box notices by what contradicts itself, says so once with
 //! what to look at, and keeps quiet about everything that is right.
 
-use gatepost::domain::event::{ArmPosition, CommandAnswer, Input};
+use gatepost::domain::event::{ArmPosition, CommandAnswer, Input, Limit, SwitchTold};
 
 use crate::story::Story;
 
@@ -101,12 +101,13 @@ fn an_arm_that_its_own_controller_sends_up_again_or_a_guard_raised_went_up_for_s
 #[test]
 fn an_arm_with_an_upper_switch_alone_is_known_to_be_down_after_a_while() {
     let mut story = Story::new();
-    for position in [ArmPosition::Between, ArmPosition::Up, ArmPosition::Between] {
-        arm(&mut story, "in", position);
+    let upper = |closed| Input::LimitSwitch(SwitchTold { lane: "in".into(), limit: Limit::Upper, closed });
+    for closed in [false, true, false] {
+        story.feed(upper(closed));
     }
     assert_eq!(story.alarms(), Vec::<String>::new(), "where it was at the beginning nobody knows");
     story.seconds(11);
-    arm(&mut story, "in", ArmPosition::Up);
+    story.feed(upper(true));
     assert_eq!(story.alarms(), ["arm_up_unasked"]);
 }
 

@@ -34,6 +34,16 @@ fn a_headless_day_ends_with_books_that_match_the_world() {
         let told: i64 = ledger.query_row(sql, [kind], |row| row.get(0)).unwrap();
         assert!(told > 0, "the day tells of {kind}");
     }
+    // Two cameras look at one exit, and each vehicle there was one arrival, whichever spoke first and whatever it read.
+    let by_rear = |what: &str| -> i64 {
+        let sql = format!("SELECT count(*) FROM plate_read WHERE device = 'camera-exit-1-rear' AND {what}");
+        ledger.query_row(&sql, [], |row| row.get(0)).unwrap()
+    };
+    let otherwise = "captured_ms IN (SELECT f.captured_ms FROM plate_read f WHERE f.device = 'camera-exit-1' \
+                     AND f.plate <> plate_read.plate)";
+    for what in ["outcome = 'taken'", "outcome = 'same_vehicle'", otherwise] {
+        assert!(by_rear(what) > 0, "none of the rear camera with {what}");
+    }
     assert!(report["manual"].is_u64() && report["latency_ms"]["p50"].is_f64() && report["latency_ms"]["p99"].is_f64());
 
     let daemon_log = std::fs::read_to_string(keep.path().join("gatepost.log")).unwrap();

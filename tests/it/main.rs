@@ -3,6 +3,7 @@
 
 mod alone;
 mod answers;
+mod arms;
 mod arrivals;
 mod benefits;
 mod boxed;

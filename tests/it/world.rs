@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::boxed::gatepost;
 
 /// What strikes on every kind of device.
-const FAULTS: [&str; 11] = [
+const FAULTS: [&str; 14] = [
     "lost",
     "late",
     "duplicated",
@@ -18,6 +18,9 @@ const FAULTS: [&str; 11] = [
     "clock",
     "reboot",
     "dead-relay",
+    "stuck-arm",
+    "slow-arm",
+    "torn-arm",
     "swapped",
     "swapped-relays",
     "swapped-loops",
@@ -83,7 +86,10 @@ fn cameras_that_only_read_and_tell_no_time_with_every_fault_end_with_books_that_
 #[test]
 fn an_unknown_device_or_fault_is_told_with_the_list() {
     let devices = "vzenith-mqtt, vzenith-http, modbus, kf, native, hikvision, qianyi, hikvision-stream, axis, rekor";
-    for (option, list) in [("--devices", devices), ("--faults", "dead-relay, swapped, swapped-relays, swapped-loops")] {
+    for (option, list) in [
+        ("--devices", devices),
+        ("--faults", "dead-relay, stuck-arm, slow-arm, torn-arm, swapped, swapped-relays, swapped-loops"),
+    ] {
         let output = demo(&[option, "hikvsion"]);
         let words = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && words.contains("\"hikvsion\"") && words.contains(list), "{words}");
@@ -108,6 +114,13 @@ fn day(kinds: &str) -> Value {
     let misled = report["misled"].as_array().unwrap();
     let swaps: Vec<&str> = misled.iter().filter_map(|one| one["swap"].as_str()).collect();
     assert_eq!(swaps, ["switches", "relays", "loops"], "{report:#}");
+    let hurt = report["hurt"].as_array().unwrap();
+    for (what, alarm) in [("stuck-arm", "arm_stuck"), ("torn-arm", "arm_broken")] {
+        let is_told = |one: &Value| one["what"] == what && one["alarm"] == alarm && one["is_told"] == true;
+        assert!(hurt.iter().any(is_told), "{what}: {report:#}");
+        told(&report, alarm);
+    }
+    told(&report, "arm_free");
     report
 }
 

@@ -20,7 +20,7 @@ use super::settings::{DeviceConfig, DevicesConfig, LaneConfig, LinkKind};
 use super::signs::SignPlan;
 use super::waiting::RaisedBy;
 use super::wiring::{InputRole, Wiring};
-use crate::domain::event::{DeviceId, LaneId};
+use crate::domain::event::{DeviceId, LaneId, Limit};
 use crate::domain::lane::LoopRole;
 use crate::profile::http::HttpCodec;
 use crate::profile::language::{Emits, Link, TUNNEL};
@@ -310,8 +310,8 @@ impl DevicesConfig {
                 (&lane.arrival_loop, InputRole::Loop(LoopRole::Arrival)),
                 (&lane.passage_loop, InputRole::Loop(LoopRole::Passage)),
                 (&lane.safety_loop, InputRole::Loop(LoopRole::Safety)),
-                (&lane.upper_limit, InputRole::UpperLimit),
-                (&lane.lower_limit, InputRole::LowerLimit),
+                (&lane.upper_limit, InputRole::Limit(Limit::Upper)),
+                (&lane.lower_limit, InputRole::Limit(Limit::Lower)),
             ];
             for (contact, role) in contacts {
                 let Some(contact) = contact else { continue };

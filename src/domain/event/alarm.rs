@@ -5,8 +5,12 @@ use super::{LaneId, Record, StayId};
 /// Codes of alarms that wait for nobody: a person may be in danger, or this journal may exist twice.
 const WITHIN_1_H: [&str; 4] = ["emergency", "emergency_uncertain", "quarantined", "under_the_arm"];
 /// Codes of what works badly at this moment: a lane, a device, the line to the ledger, a till whose requests are lost.
-const WITHIN_2_H: [&str; 15] = [
+const WITHIN_2_H: [&str; 20] = [
+    "arm_broken",
+    "arm_down_early",
+    "arm_not_seen_down",
     "arm_not_seen_up",
+    "arm_stuck",
     "arm_up_unasked",
     "arrival_loop_silent",
     "cloud_refuses",
@@ -14,6 +18,7 @@ const WITHIN_2_H: [&str; 15] = [
     "grant_unusable",
     "lane_rebuilt",
     "lease_lapsed",
+    "limit_switches",
     "loops_swapped",
     "not_driving_on",
     "passage_without_raise",

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CardNumber, CloudNews, CommandId, Correction, CouponClaim, DeviceId, Fen, LaneId, MemberId, MemberShown,
-    MerchantTold, Money, OfficeAct, OpId, Pairing, Shared, Shown, StayId, TerminalId, TillAct, TillMark, Undo, UtcMs,
-    Witnessed,
+    ArmPosition, CardNumber, CloudNews, CommandId, Correction, CouponClaim, DeviceId, Fen, LaneId, MemberId,
+    MemberShown, MerchantTold, Money, OfficeAct, OpId, Pairing, Shared, Shown, StayId, SwitchTold, TerminalId, TillAct,
+    TillMark, Undo, UtcMs, Witnessed,
 };
 use crate::domain::admission::table::NoEntry;
 use crate::domain::benefit::{CouponState, Privileges};
@@ -117,18 +117,6 @@ pub enum CommandAnswer {
     Silent(String),
     /// It never left the box, for this reason: the arm did not move for it.
     NotSent(String),
-}
-
-/// Where the arm was seen to be, by its own limit switches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ArmPosition {
-    /// At the upper limit.
-    Up,
-    /// At the lower limit.
-    Down,
-    /// Between the limits.
-    Between,
 }
 
 /// What a person at the booth or the service desk asks for.
@@ -407,13 +395,15 @@ pub enum Input {
         /// What came back.
         answer: CommandAnswer,
     },
-    /// A limit switch changed.
+    /// A device says where the arm is.
     BarrierMoved {
         /// The lane.
         lane: LaneId,
         /// Where the arm is.
         position: ArmPosition,
     },
+    /// One of the arm's limit switches says what it is.
+    LimitSwitch(SwitchTold),
     /// A card was shown at a lane's reader.
     CardRead {
         /// The lane.

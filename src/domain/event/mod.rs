@@ -33,10 +33,10 @@ pub use correction::{Approval, Corrected, Correction, Wrong};
 pub use coupon::{CouponMove, CouponUse, CouponWish};
 pub use decision::{Action, Decision, Ids, Reply, StaffRefusal, TillAnswer};
 pub use escrow::{CloudNews, EpochReason, Given, JournalHead, Undo, Witnessed};
-pub use gear::{DeviceChange, LowerStep};
+pub use gear::{ArmPosition, DeviceChange, Limit, LowerStep, SwitchTold};
 pub use input::{
-    ARRIVAL_READS_MAX, ArmPosition, ArrivalRead, CommandAnswer, EmergencySource, FeedChange, Gift, Input, IssuedCoupon,
-    Member, PhotoHashes, PhotoKind, PlateRead, RulesOffer, StaffAct, StaffWish, TillCommit, VehicleSign,
+    ARRIVAL_READS_MAX, ArrivalRead, CommandAnswer, EmergencySource, FeedChange, Gift, Input, IssuedCoupon, Member,
+    PhotoHashes, PhotoKind, PlateRead, RulesOffer, StaffAct, StaffWish, TillCommit, VehicleSign,
 };
 pub use matched::Matched;
 pub use money::{Money, MoneyKind, NotCash};

@@ -8,6 +8,7 @@ impl Input {
         match self {
             Input::PlateRead(read) | Input::VehicleFollowed(read) => Some(&read.lane),
             Input::Staff(act) => Some(&act.lane),
+            Input::LimitSwitch(told) => Some(&told.lane),
             Input::Started { lane }
             | Input::LoopChanged { lane, .. }
             | Input::VehicleSeen { lane, .. }
