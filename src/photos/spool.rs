@@ -154,6 +154,12 @@ impl Spool {
         missing
     }
 
+    /// Whether nobody waits, because somebody has in vain.
+    #[cfg(test)]
+    pub fn is_behind(&self) -> bool {
+        self.shared.is_behind.load(Ordering::Relaxed)
+    }
+
     /// What an earlier run has left in the spool; each once.
     pub fn leftovers(&self) -> io::Result<Vec<PathBuf>> {
         let mut listed = self.shared.listed()?;

@@ -254,8 +254,7 @@ async fn pictures_go_to_their_folder_and_their_hashes_with_the_read() {
     for (reason, count) in [("photo-foreign", 1), ("photo-encoding", 1)] {
         assert_eq!(site.metrics.rejections("photos", reason), count, "{reason}");
     }
-    let shown = site.photos.of_arrival(&LaneId::from("entry-1"), "e-1");
-    assert!(shown.scene.is_some(), "the page finds it");
+    assert!(site.photos.of_arrival(&LaneId::from("entry-1"), "e-1").scene.is_some(), "the page finds it");
     for _ in 0..3 {
         broker.log("Received PUBACK from gatepost-mall-1").await;
     }
