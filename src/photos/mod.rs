@@ -23,11 +23,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::time::timeout;
 
 use crate::domain::event::{LaneId, PhotoHashes, PhotoKind, PlateRead, UtcMs};
 use crate::domain::plate::told::PlateBox;
@@ -50,6 +51,10 @@ pub const LINK_BYTES_MAX: usize = 16 * 1024 * 1024;
 const ARRIVALS_KNOWN: usize = 1024;
 /// Full pictures that are made at once; each takes tens of megabytes while it is made.
 const FULL_AT_ONCE: usize = 1;
+/// Small pictures that are read at once: a disk that hangs takes so many threads of those who look.
+const SMALL_AT_ONCE: usize = 4;
+/// How long who looks waits for such a place.
+const PLACE_WITHIN: Duration = Duration::from_secs(10);
 
 /// What is done to a stranger's picture before people see it: all of it, for those who throw harm at it. The first four
 /// bytes are where a plate is said to be.
@@ -91,7 +96,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     known: Mutex<Known>,
     changed: watch::Sender<u64>,
-    making: Semaphore,
+    making: Arc<Semaphore>,
+    reading: Arc<Semaphore>,
 }
 
 /// The pictures of one arrival that can be shown.
@@ -188,7 +194,8 @@ impl Photos {
             metrics,
             known: Mutex::default(),
             changed: watch::Sender::new(0),
-            making: Semaphore::new(FULL_AT_ONCE),
+            making: Arc::new(Semaphore::new(FULL_AT_ONCE)),
+            reading: Arc::new(Semaphore::new(SMALL_AT_ONCE)),
         });
         let (queue, jobs) = sync_channel(QUEUE_PHOTOS);
         worker::start(Arc::clone(&shared), spool.clone(), now, jobs)?;
@@ -228,15 +235,14 @@ impl Photos {
     /// The small picture as JPEG; `None` where there is none.
     pub async fn small(&self, id: PhotoId) -> std::io::Result<Option<Vec<u8>>> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || folder::small(&shared.settings.directory, &id)).await
+        blocking(&self.shared.reading, move || folder::small(&shared.settings.directory, &id)).await
     }
 
     /// The picture for a person as JPEG: whole, with lane and time below it and the driver's seat blurred where the
     /// settings ask for it. `None` where it is gone or is no picture. What the camera sent leaves the box never.
     pub async fn full(&self, id: PhotoId) -> std::io::Result<Option<Vec<u8>>> {
-        let Ok(_permit) = self.shared.making.acquire().await else { return Ok(None) };
         let shared = Arc::clone(&self.shared);
-        blocking(move || {
+        blocking(&self.shared.making, move || {
             let Some(bytes) = folder::original(&shared.settings.directory, &id)? else {
                 // A plate that the box has cut out of a scene is kept as it is shown.
                 let is_cut = id.kind() == PhotoKind::Plate;
@@ -287,8 +293,7 @@ impl Desk {
     /// Takes the pictures of a read: has them written, hashes them meanwhile and puts them in line. Never waits.
     pub fn take(&self, read: &PlateRead, brought: impl Into<Brought>) -> Taken {
         let Brought { pictures, plate_box } = brought.into();
-        let is_plate =
-            |(kind, bytes): &(PhotoKind, Bytes)| *kind == PhotoKind::Plate && picture::format(bytes).is_ok();
+        let is_plate = |(kind, bytes): &(PhotoKind, Bytes)| *kind == PhotoKind::Plate && picture::format(bytes).is_ok();
         let has_plate = pictures.iter().any(is_plate);
         let mut taken = Taken::default();
         for (kind, bytes) in pictures.into_iter().filter(|_| self.takes_any) {
@@ -384,6 +389,17 @@ impl Known {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> std::io::Result<T> {
+/// On a thread that may wait for a disk. Its place is the work's and not the asker's, who may go away meanwhile.
+async fn blocking<T: Send + 'static>(
+    places: &Arc<Semaphore>,
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    let place = timeout(PLACE_WITHIN, Arc::clone(places).acquire_owned()).await;
+    let place = place.map_err(std::io::Error::other)?.map_err(std::io::Error::other)?;
+    let work = move || {
+        let outcome = work();
+        drop(place);
+        outcome
+    };
     tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?
 }

@@ -1,9 +1,5 @@
 //! Pictures from a link to the disk and to those who may see them, and what happens to those that are none.
 
-use std::time::Duration;
-
-use tokio::time::timeout;
-
 use super::sample::{jpeg, open, open_with, read, settings};
 use super::*;
 
@@ -165,6 +161,27 @@ async fn what_is_too_old_is_gone_after_a_start() {
     let (_photos, _intake, _) = open(place.path());
     until_so(|| !days[0].exists()).await;
     assert!(days[1].exists());
+}
+
+/// A file that never ends stands for a disk that hangs.
+#[tokio::test]
+async fn who_looks_and_goes_away_gives_no_place_free_while_the_disk_hangs() {
+    let place = tempfile::tempdir().expect("a folder");
+    let (photos, _intake, _) = open(place.path());
+    let id = PhotoId::of(&read("exit-1", "e-1"), PhotoKind::Scene, &"0".repeat(64)).expect("a time of ours");
+    let stem = id.stem(place.path());
+    std::fs::create_dir_all(stem.parent().expect("a day")).expect("made");
+    let pipes = [".jpg", ".small.jpg"].map(|ending| format!("{}{ending}", stem.display()));
+    let made = std::process::Command::new("mkfifo").args(&pipes).status().expect("coreutils are installed");
+    assert!(made.success());
+    assert!(timeout(Duration::ZERO, photos.full(id.clone())).await.is_err());
+    assert!(timeout(Duration::ZERO, photos.small(id.clone())).await.is_err());
+    let free = || [photos.shared.making.available_permits(), photos.shared.reading.available_permits()];
+    assert_eq!(free(), [FULL_AT_ONCE - 1, SMALL_AT_ONCE - 1], "nobody asks any more, and they are at work still");
+    for pipe in &pipes {
+        std::fs::write(pipe, "the end").expect("somebody reads");
+    }
+    until_so(|| free() == [FULL_AT_ONCE, SMALL_AT_ONCE]).await;
 }
 
 /// A vehicle may have come in more arrivals ago than the page keeps in mind.

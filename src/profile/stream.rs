@@ -280,7 +280,8 @@ mod tests {
         let mut events = Events::new("multipart/mixed; boundary=b").expect("a stream");
         let head = "Content-Disposition: form-data; name=\"a\"; filename=\"b.jpg\"\r\nContent-Type: image/jpeg\r\n\r\n";
         let bytes = [&b"\xFF\xD8 --c \r\n\xFF\xD9 \n"[..], JPEG_END].concat();
-        let picture = Event { content_type: "image/jpeg".to_owned(), name: "b.jpg".to_owned(), body: bytes.clone().into() };
+        let picture =
+            Event { content_type: "image/jpeg".to_owned(), name: "b.jpg".to_owned(), body: bytes.clone().into() };
         assert!(events.take(format!("--b\r\n{head}").as_bytes()).is_empty());
         assert!(events.take(&bytes[..12]).is_empty());
         assert_eq!(events.settled(), None, "half a picture");

@@ -63,11 +63,11 @@ fn a_picture_in_a_post_is_kept_in_the_memory_in_which_it_came() {
     let Ok(Codec::Http(codec)) = catalogue.profile("hikvision/isapi").expect("shipped").bind(&params) else {
         panic!("it speaks HTTP")
     };
-    let event = "<EventNotificationAlert><eventType>ANPR</eventType><UUID>1</UUID><ANPR><licensePlate>粤B12345</licensePlate></ANPR>\
+    let event = "<EventNotificationAlert><eventType>ANPR</eventType><UUID>1</UUID>\
+                 <ANPR><licensePlate>粤B12345</licensePlate></ANPR>\
                  <dateTime>2026-02-28T23:59:59.638+08:00</dateTime></EventNotificationAlert>";
-    let part = |name: &str, bytes: &str| {
-        format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{bytes}\r\n")
-    };
+    let part =
+        |name: &str, bytes: &str| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{bytes}\r\n");
     let scene = part("detectionPicture.jpg", &"x".repeat(9000));
     let plate = part("licensePlatePicture.jpg", "y");
     let post = Bytes::from(format!("{}{scene}{plate}--b--\r\n", part("anpr.xml", event)));
