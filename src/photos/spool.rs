@@ -28,10 +28,13 @@ const WAITING_MAX: usize = 32;
 /// The spool's folder, beside those of the days.
 const FOLDER: &str = "spool";
 
-/// How bytes become a file, and how long a read waits for that. Tests have one that hangs.
+/// How bytes become a file.
+type Write = dyn Fn(&Path, &[u8]) -> io::Result<()> + Send + Sync;
+
+/// Where files are made, and how long a read waits for that. Tests have one that hangs.
 #[derive(Clone)]
 pub struct Disk {
-    pub write: Arc<dyn Fn(&Path, &[u8]) -> io::Result<()> + Send + Sync>,
+    pub write: Arc<Write>,
     pub wait_max: Duration,
 }
 
