@@ -33,6 +33,7 @@ pub struct Metrics {
     signs: Family<SignTold, Counter>,
     inputs: Counter,
     photos: Counter,
+    photos_late: Counter,
     photos_bytes: Gauge<i64, AtomicI64>,
     raise_seconds: Histogram,
     exposure: Gauge<i64, AtomicI64>,
@@ -103,6 +104,9 @@ impl Default for Metrics {
         registry.register("sign_orders", "What displays and speakers were told, by what came of it", signs.clone());
         let photos = Counter::default();
         registry.register("photos_kept", "Pictures of arrivals put on disk", photos.clone());
+        let photos_late = Counter::default();
+        let help = "Pictures whose vehicle was decided before they were on disk, because the disk was slow";
+        registry.register("photos_late", help, photos_late.clone());
         let photos_bytes = Gauge::default();
         registry.register("photos_bytes", "Bytes of all pictures on disk", photos_bytes.clone());
         let raise_seconds = Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]);
@@ -127,6 +131,7 @@ impl Default for Metrics {
             signs,
             inputs,
             photos,
+            photos_late,
             photos_bytes,
             raise_seconds,
             exposure,
@@ -214,6 +219,16 @@ impl Metrics {
     /// How many pictures were put on disk.
     pub fn photos_kept(&self) -> u64 {
         self.photos.get()
+    }
+
+    /// A picture was not on disk when its vehicle was to be decided.
+    pub fn photo_late(&self) {
+        self.photos_late.inc();
+    }
+
+    /// How many pictures were not on disk when their vehicles were to be decided.
+    pub fn photos_late(&self) -> u64 {
+        self.photos_late.get()
     }
 
     /// So many bytes of pictures are on disk.

@@ -197,7 +197,8 @@ impl Broker {
 
     async fn hear(&mut self, client: &AsyncClient, publish: Publish, read_at: Instant) -> bool {
         let receipt = Some(Receipt::new(client, &publish));
-        let delivery = Delivery { receipt, ..self.delivery_of(&publish, read_at).await };
+        let mut delivery = Delivery { receipt, ..self.delivery_of(&publish, read_at).await };
+        self.desk.spooled(&mut delivery.photos).await;
         self.deliveries.send(delivery).await.is_ok()
     }
 

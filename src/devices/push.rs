@@ -2,6 +2,7 @@
 //! carries commands where the device takes them that way.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -184,7 +185,7 @@ impl Shared {
             Ok(found) => found,
             Err(rejection) => return plain(StatusCode::BAD_REQUEST, rejection.name()),
         };
-        // The pictures are not needed any more, and the commit may take its time.
+        // Of it only pictures are needed any more, and the commit may take its time.
         drop(body);
         self.taken(device, heard, read_at).await
     }
@@ -205,8 +206,8 @@ impl Shared {
         let Ok(Some(_turn)) = timeout(BODY_TURN_WITHIN, place.reads()).await else {
             return fails("too-many-bodies", StatusCode::SERVICE_UNAVAILABLE);
         };
-        match timeout(BODY_WITHIN, Limited::new(request.into_body(), BODY_BYTES_MAX).collect()).await {
-            Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        match timeout(BODY_WITHIN, all_of(Limited::new(request.into_body(), BODY_BYTES_MAX), promised)).await {
+            Ok(Ok(whole)) => Ok(whole),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
             Ok(Err(_)) => fails("body-broken", StatusCode::BAD_REQUEST),
             Err(_) => fails("body-too-slow", StatusCode::REQUEST_TIMEOUT),
@@ -214,10 +215,10 @@ impl Shared {
     }
 
     /// The device that posts, and what it says. Several may post to one path; the post itself says which it is.
-    fn heard(&self, path: &str, content_type: &str, body: &[u8]) -> Result<(&Device, Heard), Rejection> {
+    fn heard(&self, path: &str, content_type: &str, body: &Bytes) -> Result<(&Device, Heard), Rejection> {
         let mut of_nobody = Rejection::UnknownTopic;
         for device in self.devices.iter().filter(|device| device.plan.codec.paths().any(|known| known == path)) {
-            match device.plan.codec.decode(path, content_type, body) {
+            match device.plan.codec.decode_whole(path, content_type, body) {
                 Ok(heard) => return Ok((device, heard)),
                 Err(rejection @ Rejection::NotForThis(_)) => of_nobody = rejection,
                 Err(rejection) => {
@@ -237,7 +238,8 @@ impl Shared {
         // A tenth of the deadline is the way back.
         let until = tokio::time::Instant::from_std(read_at) + within * 9 / 10;
         let received = (self.now)();
-        let (inputs, pictures) = self.inputs_of(device, &mut heard, received, read_at);
+        let (inputs, mut pictures) = self.inputs_of(device, &mut heard, received, read_at);
+        self.desk.spooled(&mut pictures).await;
         let carries =
             |by: RaisedBy| heard.reply.as_ref().is_some_and(|reply| device.plan.codec.may_carry(reply, by.command));
         let may_raise = inputs.iter().any(|input| matches!(input, Input::PlateRead(_)))
@@ -367,6 +369,17 @@ impl Shared {
             tracing::warn!(device, reason = rejection.name(), "a post was rejected: {rejection}");
         }
     }
+}
+
+/// In one piece of memory, into which it comes: it is held once. A promise is at most the longest body.
+async fn all_of(mut body: Limited<Incoming>, promised: usize) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
+    let mut whole = Vec::with_capacity(promised);
+    while let Some(frame) = body.frame().await {
+        if let Ok(piece) = frame?.into_data() {
+            whole.extend_from_slice(&piece);
+        }
+    }
+    Ok(whole.into())
 }
 
 fn header(request: &Request<Incoming>, name: hyper::header::HeaderName) -> String {

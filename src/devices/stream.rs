@@ -201,7 +201,8 @@ async fn follow(
         if ended.is_some() {
             told.extend(shared.complete(device, last.take()));
         }
-        for delivery in told.into_iter().filter(|delivery| !delivery.inputs.is_empty()) {
+        for mut delivery in told.into_iter().filter(|delivery| !delivery.inputs.is_empty()) {
+            shared.desk.spooled(&mut delivery.photos).await;
             if shared.deliveries.send(delivery).await.is_err() {
                 return "the box is stopping".to_owned();
             }

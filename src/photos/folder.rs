@@ -11,7 +11,7 @@ use image::ImageFormat;
 use super::naming::{PhotoId, Tag, day_and_time};
 use crate::domain::event::{LaneId, UtcMs};
 
-const MB: u64 = 1024 * 1024;
+pub const MB: u64 = 1024 * 1024;
 const DAY_MS: i64 = 24 * 3600 * 1000;
 /// What goes at once where room is needed, so that not every picture has to make room for itself: a twentieth.
 const ROOM_MADE: u64 = 20;
@@ -84,8 +84,18 @@ impl Folder {
 
     /// Writes a picture as the camera sent it.
     pub fn keep(&mut self, id: &PhotoId, bytes: &[u8], format: ImageFormat) -> Result<(), NotWritten> {
-        let ending = if format == ImageFormat::Png { ".png" } else { ".jpg" };
-        self.write(id, ending, bytes)
+        self.write(id, ending(format), bytes)
+    }
+
+    /// Gives a file of the spool, which holds a picture as the camera sent it, its place and its name. Where that fails,
+    /// the file is removed.
+    pub fn take_in(&mut self, id: &PhotoId, spooled: &Path, bytes: u64, format: ImageFormat) -> Result<(), NotWritten> {
+        let placed = self.place(id, ending(format), bytes, |file| fs::rename(spooled, file));
+        if placed.is_err() {
+            // Where even that fails, the next start finds it.
+            let _ = fs::remove_file(spooled);
+        }
+        placed
     }
 
     /// Writes the small picture beside it.
@@ -128,18 +138,31 @@ impl Folder {
     /// A temporary name first: a reader finds the whole picture or none. Nothing is synced: a power cut may cost the
     /// pictures of the last seconds, and the journal tells that they are gone.
     fn write(&mut self, id: &PhotoId, ending: &str, bytes: &[u8]) -> Result<(), NotWritten> {
-        self.make_room(bytes.len() as u64)?;
+        self.place(id, ending, bytes.len() as u64, |file| {
+            let unfinished = with_ending(file.to_owned(), UNFINISHED);
+            let outcome = create(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, file));
+            if outcome.is_err() {
+                // Where even that fails, the next start removes it.
+                let _ = fs::remove_file(&unfinished);
+            }
+            outcome
+        })
+    }
+
+    fn place(
+        &mut self,
+        id: &PhotoId,
+        ending: &str,
+        bytes: u64,
+        put: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<(), NotWritten> {
+        self.make_room(bytes)?;
         let file = with_ending(id.stem(&self.directory), ending);
         make(&self.directory.join(id.day()))?;
-        let unfinished = with_ending(file.clone(), UNFINISHED);
         let before = fs::metadata(&file).map_or(0, |there| there.len());
-        if let Err(error) = create(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &file)) {
-            // Where even that fails, the next start removes it.
-            let _ = fs::remove_file(&unfinished);
-            return Err(error.into());
-        }
+        put(&file)?;
         let of_day = self.days.entry(id.day().to_owned()).or_default();
-        *of_day = of_day.saturating_sub(before) + bytes.len() as u64;
+        *of_day = of_day.saturating_sub(before) + bytes;
         Ok(())
     }
 
@@ -194,6 +217,10 @@ impl Folder {
     }
 }
 
+fn ending(format: ImageFormat) -> &'static str {
+    if format == ImageFormat::Png { ".png" } else { ".jpg" }
+}
+
 /// A picture as the camera sent it; `None` where it is gone.
 pub fn original(directory: &Path, id: &PhotoId) -> io::Result<Option<Vec<u8>>> {
     for ending in [".jpg", ".png"] {
@@ -228,12 +255,13 @@ fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Nobody else on the box may look at them.
-fn make(directory: &Path) -> io::Result<()> {
+/// A folder with those above it. Nobody else on the box may look at what is in it.
+pub fn make(directory: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
-fn create(file: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Nothing is synced.
+pub fn create(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut open = fs::OpenOptions::new();
     open.write(true).create(true).truncate(true).mode(0o600).open(file)?.write_all(bytes)
 }
@@ -270,7 +298,8 @@ fn names(day: &Path) -> io::Result<Vec<String>> {
     Ok(found)
 }
 
-fn free_bytes(directory: &Path) -> io::Result<u64> {
+/// What is free on the disk of a folder.
+pub fn free_bytes(directory: &Path) -> io::Result<u64> {
     let disk = rustix::fs::statvfs(directory)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

@@ -1,14 +1,16 @@
 //! Pictures of arrivals: taken from the cameras' messages, kept beside the ledger, shown to those who may see them.
 //!
-//! Nothing here holds up a vehicle. What stands between a message and its decision is the hash of the picture, because
-//! the journal must hold it, and a place in a queue; where there is none, the picture is dropped and counted, and the
-//! read goes on. Writing, looking into the picture and making it small is the business of a thread of its own.
+//! Nothing here holds up a vehicle. A picture is put on disk (`spool`) while it is hashed, because the journal must hold
+//! the hash, and before its read is decided; where the disk takes longer than a few milliseconds, the read goes on and
+//! that is counted. Where there is no place in the queue, the picture is dropped and counted. Giving the file its name,
+//! looking into the picture and making it small is the business of a thread of its own, after the decision.
 
 mod checking;
 mod folder;
 mod font;
 mod naming;
 mod picture;
+mod spool;
 mod worker;
 
 #[cfg(test)]
@@ -21,10 +23,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use hyper::body::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::time::timeout;
 
 use crate::domain::event::{LaneId, PhotoHashes, PhotoKind, PlateRead, UtcMs};
 use crate::domain::plate::told::PlateBox;
@@ -36,7 +40,8 @@ pub use naming::{PhotoId, Tag};
 pub use picture::Area;
 
 use picture::Finish;
-use worker::Job;
+use spool::Spool;
+use worker::{Job, Left};
 
 /// Pictures that may wait for the disk: what twenty lanes bring in ten seconds of a rush.
 const QUEUE_PHOTOS: usize = 128;
@@ -46,6 +51,10 @@ pub const LINK_BYTES_MAX: usize = 16 * 1024 * 1024;
 const ARRIVALS_KNOWN: usize = 1024;
 /// Full pictures that are made at once; each takes tens of megabytes while it is made.
 const FULL_AT_ONCE: usize = 1;
+/// Small pictures that are read at once: a disk that hangs takes so many threads of those who look.
+const SMALL_AT_ONCE: usize = 4;
+/// How long who looks waits for such a place.
+const PLACE_WITHIN: Duration = Duration::from_secs(10);
 
 /// What is done to a stranger's picture before people see it: all of it, for those who throw harm at it. The first four
 /// bytes are where a plate is said to be.
@@ -87,7 +96,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     known: Mutex<Known>,
     changed: watch::Sender<u64>,
-    making: Semaphore,
+    making: Arc<Semaphore>,
+    reading: Arc<Semaphore>,
 }
 
 /// The pictures of one arrival that can be shown.
@@ -110,6 +120,7 @@ struct Known {
 #[derive(Clone)]
 pub struct Desk {
     queue: SyncSender<Job>,
+    spool: Spool,
     waiting_bytes: Arc<AtomicUsize>,
     takes_any: bool,
     metrics: Arc<Metrics>,
@@ -119,13 +130,14 @@ pub struct Desk {
 #[derive(Debug, Default)]
 pub struct Brought {
     /// Each with what it is of.
-    pub pictures: Vec<(PhotoKind, Vec<u8>)>,
+    pub pictures: Vec<(PhotoKind, Bytes)>,
     /// Where the plate is in the scene.
     pub plate_box: Option<PlateBox>,
 }
 
 impl From<Vec<(PhotoKind, Vec<u8>)>> for Brought {
     fn from(pictures: Vec<(PhotoKind, Vec<u8>)>) -> Self {
+        let pictures = pictures.into_iter().map(|(kind, bytes)| (kind, bytes.into())).collect();
         Self { pictures, plate_box: None }
     }
 }
@@ -142,7 +154,9 @@ pub struct Taken {
 /// A picture on its way to the disk.
 #[derive(Debug)]
 pub struct Pending {
-    /// Ends when the picture is on disk, or will never be.
+    /// Ends when its bytes are in the spool, or will never be; [`Desk::spooled`] waits for it.
+    spooled: Option<oneshot::Receiver<()>>,
+    /// Ends when the picture has its name, or will never have it.
     pub on_disk: oneshot::Receiver<()>,
     /// To be dropped when its vehicle is decided: the picture waits for that, though not for long.
     pub decided: Sender<()>,
@@ -162,19 +176,30 @@ impl Drop for Waiting {
 }
 
 impl Photos {
-    /// Starts the thread that keeps them. A folder that cannot be used stops nothing: the pictures are then counted as
+    /// Starts the threads that keep them. A folder that cannot be used stops nothing: the pictures are then counted as
     /// not written.
     pub fn open(settings: Settings, now: Clock, metrics: Arc<Metrics>) -> std::io::Result<(Self, Intake)> {
+        Self::open_on(spool::Disk::default(), settings, now, metrics)
+    }
+
+    fn open_on(
+        disk: spool::Disk,
+        settings: Settings,
+        now: Clock,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<(Self, Intake)> {
+        let spool = Spool::start(&settings.directory, settings.bounds, disk)?;
         let shared = Arc::new(Shared {
             settings,
             metrics,
             known: Mutex::default(),
             changed: watch::Sender::new(0),
-            making: Semaphore::new(FULL_AT_ONCE),
+            making: Arc::new(Semaphore::new(FULL_AT_ONCE)),
+            reading: Arc::new(Semaphore::new(SMALL_AT_ONCE)),
         });
         let (queue, jobs) = sync_channel(QUEUE_PHOTOS);
-        worker::start(Arc::clone(&shared), now, jobs)?;
-        let intake = Intake { queue, shared: Arc::clone(&shared) };
+        worker::start(Arc::clone(&shared), spool.clone(), now, jobs)?;
+        let intake = Intake { queue, spool, shared: Arc::clone(&shared) };
         Ok((Self { shared }, intake))
     }
 
@@ -210,15 +235,14 @@ impl Photos {
     /// The small picture as JPEG; `None` where there is none.
     pub async fn small(&self, id: PhotoId) -> std::io::Result<Option<Vec<u8>>> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || folder::small(&shared.settings.directory, &id)).await
+        blocking(&self.shared.reading, move || folder::small(&shared.settings.directory, &id)).await
     }
 
     /// The picture for a person as JPEG: whole, with lane and time below it and the driver's seat blurred where the
     /// settings ask for it. `None` where it is gone or is no picture. What the camera sent leaves the box never.
     pub async fn full(&self, id: PhotoId) -> std::io::Result<Option<Vec<u8>>> {
-        let Ok(_permit) = self.shared.making.acquire().await else { return Ok(None) };
         let shared = Arc::clone(&self.shared);
-        blocking(move || {
+        blocking(&self.shared.making, move || {
             let Some(bytes) = folder::original(&shared.settings.directory, &id)? else {
                 // A plate that the box has cut out of a scene is kept as it is shown.
                 let is_cut = id.kind() == PhotoKind::Plate;
@@ -234,6 +258,7 @@ impl Photos {
 #[derive(Clone)]
 pub struct Intake {
     queue: SyncSender<Job>,
+    spool: Spool,
     shared: Arc<Shared>,
 }
 
@@ -242,6 +267,7 @@ impl Intake {
     pub fn desk(&self) -> Desk {
         Desk {
             queue: self.queue.clone(),
+            spool: self.spool.clone(),
             waiting_bytes: Arc::default(),
             takes_any: self.shared.settings.bounds.keep_days > 0,
             metrics: Arc::clone(&self.shared.metrics),
@@ -253,14 +279,21 @@ impl Desk {
     /// Where no picture is taken.
     pub fn closed(metrics: Arc<Metrics>) -> Self {
         let (queue, _) = sync_channel(1);
-        Self { queue, waiting_bytes: Arc::default(), takes_any: false, metrics }
+        Self { queue, spool: Spool::closed(), waiting_bytes: Arc::default(), takes_any: false, metrics }
     }
 
-    /// Takes the pictures of a read: hashes them and puts them in line. Never waits.
+    /// Waits until the pictures of a message lie on disk, before its inputs go on, a few milliseconds at most. What is
+    /// not there then is counted, and gets there after the decision.
+    pub async fn spooled(&self, kept: &mut [Pending]) {
+        let pictures: Vec<_> = kept.iter_mut().filter_map(|pending| pending.spooled.take()).collect();
+        let missing = self.spool.wait(pictures).await;
+        (0..missing).for_each(|_| self.metrics.photo_late());
+    }
+
+    /// Takes the pictures of a read: has them written, hashes them meanwhile and puts them in line. Never waits.
     pub fn take(&self, read: &PlateRead, brought: impl Into<Brought>) -> Taken {
         let Brought { pictures, plate_box } = brought.into();
-        let is_plate =
-            |(kind, bytes): &(PhotoKind, Vec<u8>)| *kind == PhotoKind::Plate && picture::format(bytes).is_ok();
+        let is_plate = |(kind, bytes): &(PhotoKind, Bytes)| *kind == PhotoKind::Plate && picture::format(bytes).is_ok();
         let has_plate = pictures.iter().any(is_plate);
         let mut taken = Taken::default();
         for (kind, bytes) in pictures.into_iter().filter(|_| self.takes_any) {
@@ -284,19 +317,22 @@ impl Desk {
         &self,
         read: &PlateRead,
         kind: PhotoKind,
-        bytes: Vec<u8>,
+        bytes: Bytes,
         plate_box: Option<PlateBox>,
     ) -> Result<(String, Pending), &'static str> {
         let format = picture::format(&bytes).map_err(picture::NotAPicture::name)?;
         let waiting = self.room_for(bytes.len()).ok_or("photo-link-full")?;
+        let id = PhotoId::unhashed(read, kind, bytes.len()).ok_or("photo-undated")?;
+        // Written on another core, while this one hashes.
+        let (spooled, is_spooled) = self.spool.put(&id, bytes.clone());
         let sha256 = hex::encode(Sha256::digest(&bytes));
-        let id = PhotoId::of(read, kind, &sha256).ok_or("photo-undated")?;
+        let id = id.hashed(sha256.clone());
         let (keeping, on_disk) = oneshot::channel();
         let (decided, is_decided) = channel();
         let since = Instant::now();
-        let job = Job { id, format, bytes, plate_box, since, decided: is_decided, keeping, _waiting: waiting };
-        self.queue.try_send(job).map_err(|_| "photo-queue-full")?;
-        Ok((sha256, Pending { on_disk, decided }))
+        let left = Left { spooled, since, decided: is_decided, keeping, _waiting: waiting };
+        self.queue.try_send(Job { id, format, bytes, plate_box, left }).map_err(|_| "photo-queue-full")?;
+        Ok((sha256, Pending { spooled: Some(is_spooled), on_disk, decided }))
     }
 
     fn room_for(&self, bytes: usize) -> Option<Waiting> {
@@ -353,6 +389,17 @@ impl Known {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> std::io::Result<T> {
+/// On a thread that may wait for a disk. Its place is the work's and not the asker's, who may go away meanwhile.
+async fn blocking<T: Send + 'static>(
+    places: &Arc<Semaphore>,
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    let place = timeout(PLACE_WITHIN, Arc::clone(places).acquire_owned()).await;
+    let place = place.map_err(std::io::Error::other)?.map_err(std::io::Error::other)?;
+    let work = move || {
+        let outcome = work();
+        drop(place);
+        outcome
+    };
     tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?
 }

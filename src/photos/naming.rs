@@ -41,6 +41,21 @@ impl PhotoId {
         Some(Self { day, time, lane, tag, kind, sha256: sha256.to_owned() })
     }
 
+    /// The name in the spool, before the hash is known: the number of bytes stands in its place.
+    pub(super) fn unhashed(read: &PlateRead, kind: PhotoKind, bytes: usize) -> Option<Self> {
+        Self::of(read, kind, &format!("{bytes:064}"))
+    }
+
+    /// How many bytes a picture of the spool has where it is whole.
+    pub(super) fn bytes_of_unhashed(&self) -> Option<u64> {
+        self.sha256.parse().ok()
+    }
+
+    /// The same picture under its hash.
+    pub(super) fn hashed(self, sha256: String) -> Self {
+        Self { sha256, ..self }
+    }
+
     /// The lane.
     pub fn lane(&self) -> &LaneId {
         &self.lane

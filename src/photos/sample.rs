@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::spool::Disk;
 use super::{Bounds, Clock, Intake, Photos, Settings};
 use crate::domain::event::{DeviceId, LaneId, PlateRead, UtcMs};
 use crate::metrics::Metrics;
@@ -16,11 +18,16 @@ pub fn open(directory: &Path) -> (Photos, Intake, Arc<Metrics>) {
     open_with(settings(directory))
 }
 
-/// The same with other settings.
+/// The same with other settings. A test's machine may be slow: every read waits for its pictures.
 pub fn open_with(settings: Settings) -> (Photos, Intake, Arc<Metrics>) {
+    open_on(Disk { wait_max: Duration::from_secs(20), ..Disk::default() }, settings)
+}
+
+/// The same on a disk of the test's.
+pub(super) fn open_on(disk: Disk, settings: Settings) -> (Photos, Intake, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::default());
     let now: Clock = Arc::new(|| UtcMs(NOON_MS));
-    let (photos, intake) = Photos::open(settings, now, Arc::clone(&metrics)).expect("a thread");
+    let (photos, intake) = Photos::open_on(disk, settings, now, Arc::clone(&metrics)).expect("a thread");
     (photos, intake, metrics)
 }
 
@@ -48,6 +55,22 @@ pub fn read(lane: &str, event: &str) -> PlateRead {
         told: Default::default(),
         earlier: Vec::new(),
     }
+}
+
+/// Whether a file of the folder or its spool holds these bytes.
+pub fn is_on_disk(directory: &Path, bytes: &[u8]) -> bool {
+    files_below(directory).iter().any(|(_, found)| found == bytes)
+}
+
+/// Every file with its bytes.
+pub fn files_below(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let found = paths.flat_map(|path| match std::fs::read(&path) {
+        Ok(bytes) => vec![(path.to_string_lossy().into_owned(), bytes)],
+        Err(_) => files_below(&path),
+    });
+    found.collect()
 }
 
 /// A right JPEG.

@@ -1,11 +1,9 @@
 //! Pictures from a link to the disk and to those who may see them, and what happens to those that are none.
 
-use std::time::Duration;
-
-use tokio::time::timeout;
-
 use super::sample::{jpeg, open, open_with, read, settings};
 use super::*;
+
+mod spooling;
 
 /// Far beyond what any step takes, so that only a fault reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,7 +56,7 @@ async fn a_picture_takes_no_core_and_no_disk_while_its_vehicle_is_being_decided(
     let (_photos, intake, metrics) = open(place.path());
     let handed_in = Instant::now();
     let mut taken = intake.desk().take(&read("exit-1", "e-1"), vec![(PhotoKind::Scene, jpeg(120, 40))]);
-    let Some(Pending { on_disk, decided }) = taken.kept.pop() else { panic!("it was not taken") };
+    let Some(Pending { on_disk, decided, .. }) = taken.kept.pop() else { panic!("it was not taken") };
     timeout(PATIENCE, on_disk).await.expect("it waits for a decision, but not for ever").expect_err("dropped");
     assert!(handed_in.elapsed() >= worker::DECISION_MAX, "on disk before its vehicle was decided");
     assert_eq!(metrics.photos_kept(), 1);
@@ -90,7 +88,7 @@ async fn a_scene_alone_gives_a_plate_where_the_camera_tells_where_it_is() {
     let mut changes = photos.changes();
     let (desk, scene, lane) = (intake.desk(), jpeg(640, 360), LaneId::from("exit-1"));
     let plate_box = Some(PlateBox { left: 200, top: 100, right: 360, bottom: 140, of: None });
-    let brought = |pictures| Brought { pictures, plate_box };
+    let brought = |pictures: Vec<(PhotoKind, Vec<u8>)>| Brought { plate_box, ..pictures.into() };
     let taken = desk.take(&read("exit-1", "e-1"), brought(vec![(PhotoKind::Scene, scene.clone())]));
     let hashes = taken.hashes.expect("the scene was taken");
     assert_eq!(hashes.plate, None, "the journal holds what the camera sent, and nothing of ours");
@@ -163,6 +161,27 @@ async fn what_is_too_old_is_gone_after_a_start() {
     let (_photos, _intake, _) = open(place.path());
     until_so(|| !days[0].exists()).await;
     assert!(days[1].exists());
+}
+
+/// A file that never ends stands for a disk that hangs.
+#[tokio::test]
+async fn who_looks_and_goes_away_gives_no_place_free_while_the_disk_hangs() {
+    let place = tempfile::tempdir().expect("a folder");
+    let (photos, _intake, _) = open(place.path());
+    let id = PhotoId::of(&read("exit-1", "e-1"), PhotoKind::Scene, &"0".repeat(64)).expect("a time of ours");
+    let stem = id.stem(place.path());
+    std::fs::create_dir_all(stem.parent().expect("a day")).expect("made");
+    let pipes = [".jpg", ".small.jpg"].map(|ending| format!("{}{ending}", stem.display()));
+    let made = std::process::Command::new("mkfifo").args(&pipes).status().expect("coreutils are installed");
+    assert!(made.success());
+    assert!(timeout(Duration::ZERO, photos.full(id.clone())).await.is_err());
+    assert!(timeout(Duration::ZERO, photos.small(id.clone())).await.is_err());
+    let free = || [photos.shared.making.available_permits(), photos.shared.reading.available_permits()];
+    assert_eq!(free(), [FULL_AT_ONCE - 1, SMALL_AT_ONCE - 1], "nobody asks any more, and they are at work still");
+    for pipe in &pipes {
+        std::fs::write(pipe, "the end").expect("somebody reads");
+    }
+    until_so(|| free() == [FULL_AT_ONCE, SMALL_AT_ONCE]).await;
 }
 
 /// A vehicle may have come in more arrivals ago than the page keeps in mind.
@@ -238,7 +257,7 @@ async fn what_is_no_picture_costs_nothing_but_itself() {
 fn a_full_queue_drops_the_picture_and_says_so_at_once() {
     let metrics = Arc::new(Metrics::default());
     let (queue, jobs) = sync_channel(1);
-    let desk = Desk { queue, waiting_bytes: Arc::default(), takes_any: true, metrics: Arc::clone(&metrics) };
+    let desk = desk(queue, &metrics);
     let picture = || vec![(PhotoKind::Scene, jpeg(32, 32))];
     assert!(desk.take(&read("exit-1", "e-1"), picture()).hashes.is_some());
     let dropped = desk.take(&read("exit-1", "e-2"), picture());
@@ -254,7 +273,7 @@ fn a_full_queue_drops_the_picture_and_says_so_at_once() {
 fn a_link_has_a_share_of_the_memory_and_gives_it_back() {
     let metrics = Arc::new(Metrics::default());
     let (queue, jobs) = sync_channel(100);
-    let desk = Desk { queue, waiting_bytes: Arc::default(), takes_any: true, metrics: Arc::clone(&metrics) };
+    let desk = desk(queue, &metrics);
     let other = Desk { waiting_bytes: Arc::default(), ..desk.clone() };
     let mut large = jpeg(32, 32);
     large.resize(LINK_BYTES_MAX / 2, 0);
@@ -306,6 +325,11 @@ fn only_the_newest_arrivals_are_known() {
     assert_eq!((known.arrivals.len(), known.order.len()), (ARRIVALS_KNOWN, ARRIVALS_KNOWN));
     let there = |event| known.arrivals.contains_key(&(LaneId::from("exit-1"), Tag::of(event)));
     assert!(!there("e-2") && there("e-3"));
+}
+
+fn desk(queue: SyncSender<Job>, metrics: &Arc<Metrics>) -> Desk {
+    let (spool, metrics) = (Spool::closed(), Arc::clone(metrics));
+    Desk { queue, spool, waiting_bytes: Arc::default(), takes_any: true, metrics }
 }
 
 fn hex_tag(event: &str) -> String {

@@ -1,5 +1,6 @@
 //! A posted body as a tree of values, whatever it is written in: JSON, a form, XML, or several parts of which one is.
 
+use hyper::body::Bytes;
 use serde_json::{Map, Value};
 
 use super::json::{shortened, utf8_or_gbk};
@@ -25,6 +26,18 @@ pub struct PartOf<'b> {
     pub content_type: &'b str,
     /// Its bytes.
     pub bytes: &'b [u8],
+    /// The memory in which they lie, where they can be kept without a copy.
+    pub whole: Option<&'b Bytes>,
+}
+
+impl PartOf<'_> {
+    /// Its bytes, to be kept. A small part of a large whole is copied, because all of the whole would be kept with it.
+    pub fn kept(&self) -> Bytes {
+        match self.whole.filter(|whole| self.bytes.len() >= whole.len() / 2) {
+            Some(whole) => whole.slice_ref(self.bytes),
+            None => Bytes::copy_from_slice(self.bytes),
+        }
+    }
 }
 
 /// Parts of one body: a document and a handful of pictures.
@@ -118,7 +131,8 @@ fn part(bytes: &[u8]) -> Option<PartOf<'_>> {
     };
     let disposition = header("content-disposition").unwrap_or_default();
     let (name, filename) = (word(disposition, "name"), word(disposition, "filename"));
-    Some(PartOf { name, filename, content_type: header("content-type").unwrap_or_default(), bytes: body })
+    let content_type = header("content-type").unwrap_or_default();
+    Some(PartOf { name, filename, content_type, bytes: body, whole: None })
 }
 
 /// A word of a part's disposition; empty where it is not there.

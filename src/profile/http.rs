@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hyper::body::Bytes;
 use serde_json::Value as Json;
 
 use super::document::{self, Document, PartOf, type_of};
@@ -117,8 +118,24 @@ impl HttpCodec {
 
     /// What a post says. [`Rejection::NotForThis`] where it names another device.
     pub fn decode(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Heard, Rejection> {
+        self.decode_in(path, content_type, body, None)
+    }
+
+    /// The same of a post whose pictures, where they are parts of it, are kept without a copy.
+    pub fn decode_whole(&self, path: &str, content_type: &str, body: &Bytes) -> Result<Heard, Rejection> {
+        self.decode_in(path, content_type, body, Some(body))
+    }
+
+    fn decode_in(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: &[u8],
+        whole: Option<&Bytes>,
+    ) -> Result<Heard, Rejection> {
         let messages = self.routes.get(path).ok_or(Rejection::UnknownTopic)?;
-        let document = document::read(content_type, body)?;
+        let mut document = document::read(content_type, body)?;
+        document.parts.iter_mut().for_each(|part| part.whole = whole);
         self.is_ours(&document)?;
         self.said(messages.iter().map(|number| &self.words.messages[*number]), content_type, &document)
     }

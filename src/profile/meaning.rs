@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hyper::body::Bytes;
 use jiff::civil::{DateTime, date};
 
 use super::document::PartOf;
@@ -67,10 +68,10 @@ pub(super) fn pictures(message: &Message, body: Body, parts: &[PartOf]) -> Vec<P
         let (words, most) = (words.get_ref(), room.min(PICTURE_BYTES_MAX));
         let bytes = match &words.part {
             Some(name) => of_part(parts, name, most),
-            None => body.picture(words, most),
+            None => body.picture(words, most).map(|found| found.map(Bytes::from)),
         };
         if let Some(bytes) = bytes {
-            room -= bytes.as_ref().map_or(0, Vec::len);
+            room -= bytes.as_ref().map_or(0, Bytes::len);
             let plate_box = words.plate_box.as_ref().and_then(|words| body.plate_box(words));
             found.push(Picture { kind: *kind, bytes, plate_box });
         }
@@ -79,10 +80,10 @@ pub(super) fn pictures(message: &Message, body: Body, parts: &[PartOf]) -> Vec<P
 }
 
 /// Devices differ in which of the two names they give, and in its case.
-fn of_part(parts: &[PartOf], name: &str, most_bytes: usize) -> Option<Result<Vec<u8>, NoPicture>> {
+fn of_part(parts: &[PartOf], name: &str, most_bytes: usize) -> Option<Result<Bytes, NoPicture>> {
     let is_it = |part: &&PartOf| [part.filename, part.name].iter().any(|own| own.eq_ignore_ascii_case(name));
     let part = parts.iter().find(is_it).filter(|part| !part.bytes.is_empty())?;
-    Some(if part.bytes.len() > most_bytes { Err(NoPicture::PhotoTooLarge) } else { Ok(part.bytes.to_vec()) })
+    Some(if part.bytes.len() > most_bytes { Err(NoPicture::PhotoTooLarge) } else { Ok(part.kept()) })
 }
 
 fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<SeenPlate, Rejection> {

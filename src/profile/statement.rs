@@ -1,5 +1,6 @@
 //! What a device says once its profile has been applied, still in the device's own terms: input numbers, not loops.
 
+use hyper::body::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::layout::Fault;
@@ -181,7 +182,7 @@ pub struct Picture {
     /// Of what it is.
     pub kind: PhotoKind,
     /// Its bytes as the device made them; whether they are a picture is not known here.
-    pub bytes: Result<Vec<u8>, NoPicture>,
+    pub bytes: Result<Bytes, NoPicture>,
     /// Where the device says that the plate is in it.
     pub plate_box: Option<PlateBox>,
 }

@@ -1,5 +1,7 @@
 //! Events out of an HTTP answer that never ends: parts between boundaries, whatever lengths the device claims for them.
 
+use hyper::body::Bytes;
+
 use super::document::{self, PartOf};
 use super::layout::Fault;
 use super::statement::PICTURE_BYTES_MAX;
@@ -17,7 +19,7 @@ pub struct Event {
     /// The name of its part: that of its file, else that in a form; empty where the device gives none.
     pub name: String,
     /// Its bytes.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 impl Event {
@@ -28,7 +30,8 @@ impl Event {
 
     /// The same as a part of one body.
     pub fn as_part(&self) -> PartOf<'_> {
-        PartOf { name: &self.name, filename: &self.name, content_type: &self.content_type, bytes: &self.body }
+        let (name, whole) = (self.name.as_str(), Some(&self.body));
+        PartOf { name, filename: name, content_type: &self.content_type, bytes: &self.body, whole }
     }
 }
 
@@ -210,7 +213,7 @@ fn is_picture(content_type: &str) -> bool {
 fn event(content_type: String, name: String, mut body: Vec<u8>) -> Event {
     let end = if is_picture(&content_type) { without_line_end(&body).len() } else { body.trim_ascii_end().len() };
     body.truncate(end);
-    Event { content_type, name, body }
+    Event { content_type, name, body: body.into() }
 }
 
 fn without_line_end(bytes: &[u8]) -> &[u8] {
@@ -250,7 +253,7 @@ mod tests {
                 let expect = Event {
                     content_type: "application/xml; charset=\"UTF-8\"".to_owned(),
                     name: String::new(),
-                    body: XML.as_bytes().to_vec(),
+                    body: XML.into(),
                 };
                 assert_eq!(found, [Ok(expect.clone()), Ok(expect)], "{claim:?} {boundary} in pieces of {size}");
             }
@@ -266,10 +269,10 @@ mod tests {
         );
         assert_eq!(events.settled(), None, "half a document");
         assert!(events.take(second.as_bytes()).is_empty());
-        assert_eq!(events.settled().map(|event| event.body), Some(XML.as_bytes().to_vec()));
+        assert_eq!(events.settled().map(|event| event.body), Some(XML.into()));
         assert_eq!(events.settled(), None, "once");
         assert!(events.take(b"\r\n--b\r\n\r\n{\"a\":1}").is_empty());
-        assert_eq!(events.settled().map(|event| event.body), Some(b"{\"a\":1}".to_vec()), "without headers");
+        assert_eq!(events.settled().map(|event| event.body), Some("{\"a\":1}".into()), "without headers");
     }
 
     #[test]
@@ -277,7 +280,8 @@ mod tests {
         let mut events = Events::new("multipart/mixed; boundary=b").expect("a stream");
         let head = "Content-Disposition: form-data; name=\"a\"; filename=\"b.jpg\"\r\nContent-Type: image/jpeg\r\n\r\n";
         let bytes = [&b"\xFF\xD8 --c \r\n\xFF\xD9 \n"[..], JPEG_END].concat();
-        let picture = Event { content_type: "image/jpeg".to_owned(), name: "b.jpg".to_owned(), body: bytes.clone() };
+        let picture =
+            Event { content_type: "image/jpeg".to_owned(), name: "b.jpg".to_owned(), body: bytes.clone().into() };
         assert!(events.take(format!("--b\r\n{head}").as_bytes()).is_empty());
         assert!(events.take(&bytes[..12]).is_empty());
         assert_eq!(events.settled(), None, "half a picture");
@@ -298,7 +302,7 @@ mod tests {
         assert_eq!(events.take(&long), [Err(Fault::TooLong)]);
         assert!(events.take(b"\r\n--b\r\n").is_empty());
         assert_eq!(events.take(&long), [Err(Fault::TooLong)], "endless headers");
-        let event = Event { content_type: "text/xml".to_owned(), name: String::new(), body: b"<a/>".to_vec() };
+        let event = Event { content_type: "text/xml".to_owned(), name: String::new(), body: "<a/>".into() };
         assert_eq!(events.take(b"\r\n--b\r\nContent-type:text/xml\r\n\r\n<a/>\r\n--b--\r\n"), [Ok(event)]);
     }
 

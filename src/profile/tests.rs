@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
+use hyper::body::Bytes;
 use proptest::prelude::*;
 
 use super::layout::Fault;
 use super::mqtt::{Heard, Meaning};
-use super::statement::{BODY_BYTES_MAX, NoPicture, PICTURE_BYTES_MAX, PICTURES_BYTES_MAX, Rejection, Statement};
+use super::statement::{
+    BODY_BYTES_MAX, NoPicture, PICTURE_BYTES_MAX, PICTURES_BYTES_MAX, Picture, Rejection, Statement,
+};
 use super::*;
 
 mod refused;
@@ -50,6 +53,36 @@ fn what_a_board_tells_of_its_own_outputs_is_no_input() {
     };
     assert_eq!(board("r4d/r413d08"), (false, None, true));
     assert_eq!(board("waveshare/modbus-relay-8"), (true, Some(8), true));
+}
+
+/// A box holds such a post once.
+#[test]
+fn a_picture_in_a_post_is_kept_in_the_memory_in_which_it_came() {
+    let catalogue = Catalogue::load(None).expect("right");
+    let params = [("name".to_owned(), toml::Value::String("exit-1".to_owned()))].into();
+    let Ok(Codec::Http(codec)) = catalogue.profile("hikvision/isapi").expect("shipped").bind(&params) else {
+        panic!("it speaks HTTP")
+    };
+    let event = "<EventNotificationAlert><eventType>ANPR</eventType><UUID>1</UUID>\
+                 <ANPR><licensePlate>粤B12345</licensePlate></ANPR>\
+                 <dateTime>2026-02-28T23:59:59.638+08:00</dateTime></EventNotificationAlert>";
+    let part =
+        |name: &str, bytes: &str| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{bytes}\r\n");
+    let scene = part("detectionPicture.jpg", &"x".repeat(9000));
+    let plate = part("licensePlatePicture.jpg", "y");
+    let post = Bytes::from(format!("{}{scene}{plate}--b--\r\n", part("anpr.xml", event)));
+    let heard = codec.decode_whole("/hikvision/exit-1", "multipart/form-data; boundary=b", &post).expect("a plate");
+    let is_inside = |picture: Picture| {
+        let bytes = picture.bytes.expect("a picture");
+        (bytes.len(), post.as_ptr_range().contains(&bytes.as_ptr()))
+    };
+    let found: Vec<(usize, bool)> = heard.pictures.into_iter().map(is_inside).collect();
+    assert_eq!(found, [(9000, true), (1, false)], "a small part does not keep the whole post");
+
+    let mut events = stream::Events::new("multipart/mixed; boundary=b").expect("a stream");
+    let picture = "--b\r\nContent-Type: image/jpeg\r\n\r\nzzzz\r\n--b\r\n";
+    let Some(Ok(event)) = events.take(picture.as_bytes()).pop() else { panic!("a picture") };
+    assert_eq!(event.as_part().kept().as_ptr(), event.body.as_ptr(), "nor is it copied out of a stream");
 }
 
 #[test]

@@ -235,6 +235,7 @@ async fn pictures_go_to_their_folder_and_their_hashes_with_the_read() {
     camera.says("ivs_result", &with_pictures(&plate("粤B12345", 1), &scene, &crop)).await;
     let envelope = site.next().await;
     let Input::PlateRead(read) = &envelope.input else { panic!("a read") };
+    assert!([&scene, &crop].map(|picture| sample::is_on_disk(site.directory.path(), picture)) == [true; 2]);
     let hashes = read.photos.clone().expect("both pictures");
     let sha256 = |bytes: &[u8]| hex::encode(sha2::Sha256::digest(bytes));
     assert_eq!((hashes.scene, hashes.plate), (Some(sha256(&scene)), Some(sha256(&crop))));
@@ -253,8 +254,7 @@ async fn pictures_go_to_their_folder_and_their_hashes_with_the_read() {
     for (reason, count) in [("photo-foreign", 1), ("photo-encoding", 1)] {
         assert_eq!(site.metrics.rejections("photos", reason), count, "{reason}");
     }
-    let shown = site.photos.of_arrival(&LaneId::from("entry-1"), "e-1");
-    assert!(shown.scene.is_some(), "the page finds it");
+    assert!(site.photos.of_arrival(&LaneId::from("entry-1"), "e-1").scene.is_some(), "the page finds it");
     for _ in 0..3 {
         broker.log("Received PUBACK from gatepost-mall-1").await;
     }

@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::process::Stdio;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::Command;
@@ -163,6 +165,19 @@ async fn first_line(stream: &mut TcpStream) -> String {
     let mut bytes = vec![0; 200];
     let count = timeout(PATIENCE, stream.read(&mut bytes)).await.expect("in time").expect("read");
     String::from_utf8_lossy(&bytes[..count]).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_in_a_post_is_on_disk_before_its_vehicle_is_decided() {
+    let (mut site, address) = site().await;
+    let scene = sample::jpeg(64, 48);
+    let image = format!("\"imageFile\":\"{}\",\"license\"", STANDARD.encode(&scene));
+    let posting = curl(address, "/vzenith", &PLATE.replace("\"license\"", &image));
+    let envelope = site.next().await;
+    assert!(matches!(&envelope.input, Input::PlateRead(read) if read.photos.is_some()));
+    assert!(sample::is_on_disk(site.directory.path(), &scene));
+    let _ = envelope.reply.send(Reply::Done);
+    assert!(posting.await.expect("curl ran").ends_with(" 200"));
 }
 
 /// The answer's body and status, as a foreign client sees them.

@@ -144,6 +144,7 @@ async fn pictures_behind_an_event_are_told_of_when_all_are_there_and_hold_up_no_
         }
         let Input::PlateRead(again) = site.committed().await else { panic!("the same vehicle") };
         let hashes = again.photos.clone().expect("its pictures");
+        assert!(sample::is_on_disk(site.directory.path(), &crop), "before its news is decided");
         assert_eq!((hashes.plate.is_some(), hashes.scene.is_some()), (true, with_scene));
         assert_eq!(PlateRead { photos: None, ..again }, first);
         send(&mut stream, "\r\n").await;
