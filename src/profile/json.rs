@@ -19,6 +19,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT)
 /// The alphabet for addresses.
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
+/// Numbers are compared in these parts of one: what a device counts finer is no difference that matters.
+const PARTS: i64 = 1_000_000;
+
 /// A message body with the part of it that its fields start from.
 #[derive(Clone, Copy, Debug)]
 pub struct Body<'b> {
@@ -47,7 +50,12 @@ impl<'b> Body<'b> {
         let among = |values: &Vec<toml::Value>| {
             found.as_ref().is_some_and(|found| values.iter().any(|value| toml_scalar(value) == *found))
         };
-        condition.is.as_ref().is_none_or(among) && !condition.is_not.as_ref().is_some_and(among)
+        let is_above = |bound: i64| {
+            let number = found.as_ref().and_then(|found| decimal(found, PARTS));
+            number.zip(bound.checked_mul(PARTS)).is_some_and(|(number, bound)| number > bound)
+        };
+        let is_one = condition.is.as_ref().is_none_or(among) && !condition.is_not.as_ref().is_some_and(among);
+        is_one && condition.above.is_none_or(is_above)
     }
 
     /// The text of a field; `None` where it is absent and has no default, or is one of its null words.
