@@ -9,6 +9,7 @@ mod polling;
 mod pulse;
 mod push;
 mod readers;
+mod shared;
 mod steady;
 mod stream;
 mod telling;

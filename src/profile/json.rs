@@ -129,11 +129,21 @@ impl<'b> Body<'b> {
         (!text.is_empty()).then(|| picture(text, encoding, most_bytes))
     }
 
-    /// The rectangle at four paths; `None` where one of its edges is missing or is no whole number from 0 on.
+    /// The rectangle at its paths; `None` where one of its edges is missing or is no whole number from 0 on, where it is beyond
+    /// what the whole counts, or where it is none by its tests.
     pub fn plate_box(&self, words: &BoxWords) -> Option<PlateBox> {
-        let edge = |path: &str| self.at(path).and_then(scalar)?.parse().ok();
-        let (left, top) = (edge(&words.left)?, edge(&words.top)?);
-        Some(PlateBox { left, top, right: edge(&words.right)?, bottom: edge(&words.bottom)?, of: words.of })
+        let number = |path: &str| -> Option<u32> { self.at(path).and_then(scalar)?.parse().ok() };
+        let (left, top) = (number(&words.left)?, number(&words.top)?);
+        let other = |from: u32, edge: &Option<String>, size: &Option<String>| match (edge, size) {
+            (Some(edge), _) => number(edge),
+            (None, Some(size)) => from.checked_add(number(size)?),
+            (None, None) => None,
+        };
+        let right = other(left, &words.right, &words.width)?;
+        let bottom = other(top, &words.bottom, &words.height)?;
+        let is_within = words.of.is_none_or(|of| right <= of && bottom <= of);
+        let is_one = is_within && words.when.iter().all(|condition| self.fits(condition));
+        is_one.then_some(PlateBox { left, top, right, bottom, of: words.of })
     }
 
     fn raw(&self, field: &Field) -> Result<Option<String>, Rejection> {

@@ -273,12 +273,13 @@ impl Profile {
         }
     }
 
-    /// Whether the product is heard without anything happening at the lane: it says that it is there, or is asked again
-    /// and again.
+    /// Whether the product is heard without anything happening at the lane: it says that it is there, or is always asked
+    /// again and again.
     pub fn is_heard_always(&self) -> bool {
         match &self.words {
             Words::Mqtt(_) => self.emits(Emits::KeepAlive),
-            Words::Http(words) => self.emits(Emits::KeepAlive) || !words.polls.is_empty(),
+            // Only a device with an address is asked, and that it does not answer is a trouble of its own.
+            Words::Http(_) => self.emits(Emits::KeepAlive),
             Words::Serial(words) => !words.polls.is_empty(),
             Words::Modbus(words) => !words.polls.is_empty(),
             Words::Wiegand(_) => false,

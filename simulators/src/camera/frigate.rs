@@ -1,5 +1,5 @@
 //! What Frigate publishes of the plates in its tracked objects: several updates of one vehicle under one id, times in seconds.
-//! Each camera here has a Frigate of its own, with its name in the prefix of all topics.
+//! All cameras are of one Frigate and speak on its topics; each says its own part of how they are.
 
 use serde_json::json;
 
@@ -17,10 +17,16 @@ pub(super) fn message(said: &Said<'_>, name: &str) -> Option<Message> {
         "score": f64::from(capture.confidence) / 100.0, "camera": name, "timestamp": timestamp,
         "plate_box": [917, 487, 1029, 529],
     });
-    Some(Message::json(format!("frigate-{name}/tracked_object_update"), &body))
+    Some(Message::json("frigate/tracked_object_update".to_owned(), &body))
+}
+
+/// That its pictures come.
+pub(super) fn alive(name: &str) -> Message {
+    let camera = json!({"camera_fps": 5.1, "process_fps": 5.1, "skipped_fps": 0.0, "detection_fps": 0.3});
+    Message::json("frigate/stats".to_owned(), &json!({"cameras": {name: camera}, "camera_fps": 5.1}))
 }
 
 /// Where its detection is switched; nobody switches it here.
 pub(super) fn topics(name: &str) -> (String, String) {
-    (format!("frigate-{name}/{name}/detect/set"), format!("frigate-{name}/{name}/detect/state"))
+    (format!("frigate/{name}/detect/set"), format!("frigate/{name}/detect/state"))
 }

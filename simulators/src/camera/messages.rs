@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use super::dialect::{Message, Said};
+use super::offline::Offline;
 use super::{CameraInput, Capture, GateStatus, OutputCommand};
 use crate::clock::{WallTime, wall_time};
 use crate::photo::Pictures;
@@ -67,6 +68,35 @@ pub(super) fn topics(sn: &str) -> (String, String) {
     let commands = format!("device/{sn}/message/down/gpio_out");
     let replies = format!("{commands}/reply");
     (commands, replies)
+}
+
+/// Where the orders for its own list come, and where it answers them.
+pub(super) fn list_topics(sn: &str) -> (String, String) {
+    let orders = format!("device/{sn}/message/down/white_list_operator");
+    let replies = format!("{orders}/reply");
+    (orders, replies)
+}
+
+/// Does what an order says to the camera's own list; its answer, nothing for what is no such order.
+pub(super) fn listed(sn: &str, message: &[u8], list: &Offline, timestamp_s: i64) -> Option<Value> {
+    let order: Value = serde_json::from_slice(message).ok()?;
+    let (id, body) = (order["id"].as_str()?, &order["payload"]["body"]);
+    match body["operator_type"].as_str()? {
+        "update_or_add" => list.add(&body["dldb_rec"]),
+        "delete" => list.delete(body["plate"].as_str().unwrap_or_default()),
+        _ => return None,
+    }
+    Some(json!({
+        "code": 200, "id": id, "name": "white_list_operator", "payload": null, "sn": sn, "timestamp": timestamp_s,
+        "version": "1.0",
+    }))
+}
+
+/// A full result as it is said once the broker is there again.
+pub(super) fn stored(message: &Message) -> Message {
+    let mut document: Value = serde_json::from_slice(&message.body).unwrap_or_default();
+    document["name"] = json!("ivs_result_offline");
+    Message::json(message.to.replace("/up/ivs_result", "/up/ivs_result_offline"), &document)
 }
 
 fn up(name: &str, sender: &Sender<'_>, payload: Value) -> Message {

@@ -23,6 +23,7 @@ mod commands;
 mod frames;
 mod posts;
 mod readers;
+mod unused;
 
 pub use boards::modbus;
 pub use commands::{question, variants};
@@ -102,6 +103,7 @@ pub fn mqtt(source: &Source, words: &MqttWords) -> Vec<Mistake> {
     for command in &words.commands {
         mqtt_command(source, command, &words.params, &mut mistakes);
     }
+    unused::mqtt(source, words, &mut mistakes);
     mistakes
 }
 
@@ -269,9 +271,15 @@ fn pictures(source: &Source, message: &Message, mistakes: &mut Vec<Mistake>) {
             let allowed = "path and encoding, or over http the name of a part";
             mistakes.push(source.mistake(picture.span(), "nothing tells where the picture stands", allowed));
         }
-        if words.plate_box.as_ref().is_some_and(|plate| *kind != PhotoKind::Scene || plate.of == Some(0)) {
-            let allowed = "plate_box of a scene, with of = 1 or more where it counts no pixels";
+        let Some(plate) = &words.plate_box else { continue };
+        let has_size = plate.right.is_some() != plate.width.is_some() && plate.bottom.is_some() != plate.height.is_some();
+        if *kind != PhotoKind::Scene || plate.of == Some(0) || !has_size {
+            let allowed = "plate_box of a scene, with right or width, bottom or height, and of = 1 or more where it counts \
+                           no pixels";
             mistakes.push(source.mistake(picture.span(), "this is no place of a plate in a picture", allowed));
+        }
+        for condition in &plate.when {
+            tests_something(source, condition, mistakes);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::super::language::http::{HttpCommand, HttpPoll, HttpWords, InReply, Re
 use super::super::language::{Emits, LOWER, Link, RAISE};
 use super::super::mistake::{Mistake, Source, one_of};
 use super::{
-    REPLY_MS, belongs, check_named, fields, head, identity, is_json, names_known, placeholders, tests_something, within,
+    REPLY_MS, belongs, check_named, fields, head, identity, is_json, names_known, placeholders, tests_something, unused, within,
 };
 
 /// A stream that says nothing for longer is dead for a driver; shorter, a slow heartbeat would look like it.
@@ -51,6 +51,7 @@ pub fn http(source: &Source, words: &HttpWords) -> Vec<Mistake> {
     for command in &words.commands {
         self::command(source, words, command, &mut mistakes);
     }
+    unused::http(source, words, &mut mistakes);
     mistakes
 }
 
