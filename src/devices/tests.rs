@@ -136,8 +136,9 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
 fn what_is_asked_over_http_has_an_address_and_what_cannot_be_asked_otherwise_must_have_one() {
     let own = tempfile::tempdir().expect("a directory");
     let profile = include_str!("../../device-profiles/example/http-camera.toml");
-    let told = "[command.request]\nmethod = \"PUT\"\npath = \"/told\"\ntimeout_ms = 3000\n";
+    let told = "[command.request]\nmethod = \"PUT\"\npath = \"/told?text={text}\"\ntimeout_ms = 3000\n";
     let ours = profile.replace("name = \"trigger\"", "name = \"say\"\nargs.text = { type = \"text\", max = 40 }");
+    let ours = ours.replace("<look/>", "<look>{text}</look>");
     assert_ne!(ours, profile);
     std::fs::write(own.path().join("camera.toml"), ours).expect("written");
     let head = "[profile]\nid = \"own/display\"\nvendor = \"a\"\nproduct = \"b\"\nlink = \"http\"\n";

@@ -213,7 +213,8 @@ fn stored(site: &Site) -> Vec<&'static str> {
     let journal = gatepost().args(["journal", "tail", "--ledger"]).arg(ledger).output().unwrap();
     let journal = String::from_utf8(journal.stdout).unwrap();
     let lines = journal.lines().filter(|line| line.contains("\"stored_offline\":true"));
-    let plate = |line: &str| ["粤B11111", "粤B22222", "粤B33333", "粤B99999"].into_iter().find(|plate| line.contains(plate));
+    let plate =
+        |line: &str| ["粤B11111", "粤B22222", "粤B33333", "粤B99999"].into_iter().find(|plate| line.contains(plate));
     lines.map(|line| plate(line).unwrap()).collect()
 }
 

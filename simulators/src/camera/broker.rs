@@ -154,7 +154,8 @@ impl Ears {
             let (commands, _) = self.dialect.commands(&self.sn);
             // Of the list first: with the answer to the last request the camera listens.
             let of_list = self.offline.iter().map(|_| messages::list_topics(&self.sn).0);
-            let asked = of_list.chain([commands]).all(|topic| self.client.try_subscribe(topic, QoS::AtLeastOnce).is_ok());
+            let asked =
+                of_list.chain([commands]).all(|topic| self.client.try_subscribe(topic, QoS::AtLeastOnce).is_ok());
             if !asked {
                 tracing::warn!(sn = self.sn, "the camera could not ask for its commands");
             }

@@ -30,3 +30,28 @@ pub(super) fn alive(name: &str) -> Message {
 pub(super) fn topics(name: &str) -> (String, String) {
     (format!("frigate/{name}/detect/set"), format!("frigate/{name}/detect/state"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::camera::{Capture, Trigger};
+
+    #[test]
+    fn every_camera_speaks_on_the_topics_of_its_frigate_and_names_itself() {
+        let capture = Capture {
+            plate: NO_PLATE.to_owned(),
+            at_ms: 1_772_294_399_038,
+            confidence: 95,
+            trigger: Trigger::VirtualLoop,
+        };
+        let said = Said::Plate { capture: &capture, record: 7, is_quick: false, pictures: None };
+        let update = message(&said, "gate_in").expect("an update");
+        let body: serde_json::Value = serde_json::from_slice(&update.body).unwrap();
+        assert_eq!(update.to, "frigate/tracked_object_update");
+        assert_eq!((&body["type"], &body["camera"], &body["plate"]), (&json!("lpr"), &json!("gate_in"), &json!("")));
+        assert_eq!(body["timestamp"].to_string(), "1772294399.038", "seconds, to the thousandth");
+        let stats = alive("gate_in");
+        let body: serde_json::Value = serde_json::from_slice(&stats.body).unwrap();
+        assert_eq!((stats.to.as_str(), &body["cameras"]["gate_in"]["camera_fps"]), ("frigate/stats", &json!(5.1)));
+    }
+}

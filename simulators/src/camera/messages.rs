@@ -293,6 +293,50 @@ mod tests {
     }
 
     #[test]
+    fn an_order_changes_the_camera_s_own_list_and_is_answered_with_its_own_id() {
+        let list = Offline::new(std::time::Duration::from_secs(1));
+        let order = |body: Value| {
+            let order = json!({"id": "c1", "name": "white_list_operator", "payload": {"type": "white_list_operator", "body": body}});
+            listed("sn-1", order.to_string().as_bytes(), &list, 7)
+        };
+        let add = |plate: &str| {
+            let record = json!({"enable_time": "2026-01-01 00:00:00", "overdue_time": "2026-12-31 00:00:00", "enable": 1, "plate": plate});
+            order(json!({"operator_type": "update_or_add", "dldb_rec": record}))
+        };
+        let at_ms = 1_772_294_399_638;
+        let reply = add("粤B11111").expect("an answer");
+        check(&reply, &json!({"id": "c1", "code": 200, "name": "white_list_operator", "sn": "sn-1", "timestamp": 7}));
+        add("粤B22222");
+        assert!(list.lets_in("粤B11111", at_ms) && list.lets_in("粤B22222", at_ms) && !list.lets_in("粤B33333", at_ms));
+        order(json!({"operator_type": "delete", "plate": "粤B11111"}));
+        assert!(!list.lets_in("粤B11111", at_ms) && list.lets_in("粤B22222", at_ms));
+        order(json!({"operator_type": "delete", "plate": ""}));
+        assert!(!list.lets_in("粤B22222", at_ms), "the maker's camera empties its list then");
+        assert_eq!(order(json!({"operator_type": "query"})), None);
+    }
+
+    #[test]
+    fn what_was_kept_is_said_as_stored_on_a_topic_of_its_own() {
+        let (capture, list) = (
+            Capture { plate: "粤B12345".to_owned(), at_ms: 1, confidence: 98, trigger: Trigger::VirtualLoop },
+            Offline::new(std::time::Duration::from_secs(1)),
+        );
+        let said = Said::Plate { capture: &capture, record: 7, is_quick: false, pictures: None };
+        list.keep(7, &by_broker(&said, &Sender { sn: "sn-1", number: 1, now_s: 1 }));
+        let (record, kept) = list.next().expect("kept");
+        let message = stored(&kept);
+        let document: Value = serde_json::from_slice(&message.body).unwrap();
+        assert_eq!((record, message.to.as_str()), (7, "device/sn-1/message/up/ivs_result_offline"));
+        assert_eq!(document["name"], "ivs_result_offline");
+        check(
+            &document["payload"]["AlarmInfoPlate"]["result"]["PlateResult"],
+            &json!({"isoffline": 1, "plateid": 7, "license": "57KkQjEyMzQ1"}),
+        );
+        list.forget(7);
+        assert!(list.next().is_none());
+    }
+
+    #[test]
     fn a_post_says_the_same_as_the_message_and_its_answer_commands() {
         let capture = Capture {
             plate: "粤B12345".to_owned(),

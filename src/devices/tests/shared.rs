@@ -102,7 +102,10 @@ fn devices_that_nobody_could_tell_apart_are_refused_with_both_names() {
     let listen = "127.0.0.1:1".parse().expect("an address");
     for (one, other) in [("gate", "gate"), ("gate", "Gate")] {
         let found = planned_cameras(1, "frigate/lpr", "broker", [one, other]).expect_err("one name for two");
-        assert!(found.contains("out and in answer to the same name on one link; allowed: params of its own"), "{found}");
+        assert!(
+            found.contains("out and in answer to the same name on one link; allowed: params of its own"),
+            "{found}"
+        );
     }
     assert!(planned_agents(listen, "camera = 7", "camera = 8").is_ok());
     for (one, other) in [("camera = 7", "camera = 7"), ("camera = 7", ""), ("", "camera = 7"), ("", "")] {
@@ -195,7 +198,8 @@ fn agents(listen: std::net::SocketAddr, one: &str, other: &str) -> Plan {
 
 fn planned_agents(listen: std::net::SocketAddr, one: &str, other: &str) -> Result<Plan, String> {
     let links = format!("id = \"posts\"\nkind = \"http-push\"\nlisten = \"{listen}\"");
-    let named = |more: &str| if more.is_empty() { "name = \"agent\"".to_owned() } else { format!("name = \"agent\", {more}") };
+    let named =
+        |more: &str| if more.is_empty() { "name = \"agent\"".to_owned() } else { format!("name = \"agent\", {more}") };
     two(&links, "rekor/webhook", "posts", &named(one), &named(other))
 }
 

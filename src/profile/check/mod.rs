@@ -272,7 +272,8 @@ fn pictures(source: &Source, message: &Message, mistakes: &mut Vec<Mistake>) {
             mistakes.push(source.mistake(picture.span(), "nothing tells where the picture stands", allowed));
         }
         let Some(plate) = &words.plate_box else { continue };
-        let has_size = plate.right.is_some() != plate.width.is_some() && plate.bottom.is_some() != plate.height.is_some();
+        let has_size =
+            plate.right.is_some() != plate.width.is_some() && plate.bottom.is_some() != plate.height.is_some();
         if *kind != PhotoKind::Scene || plate.of == Some(0) || !has_size {
             let allowed = "plate_box of a scene, with right or width, bottom or height, and of = 1 or more where it counts \
                            no pixels";

@@ -4,7 +4,8 @@ use super::super::language::http::{HttpCommand, HttpPoll, HttpWords, InReply, Re
 use super::super::language::{Emits, LOWER, Link, RAISE};
 use super::super::mistake::{Mistake, Source, one_of};
 use super::{
-    REPLY_MS, belongs, check_named, fields, head, identity, is_json, names_known, placeholders, tests_something, unused, within,
+    REPLY_MS, belongs, check_named, fields, head, identity, is_json, names_known, placeholders, tests_something,
+    unused, within,
 };
 
 /// A stream that says nothing for longer is dead for a driver; shorter, a slow heartbeat would look like it.

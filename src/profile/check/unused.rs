@@ -134,19 +134,14 @@ fn args(source: &Source, told: &[Told], mistakes: &mut Vec<Mistake>) {
         let chooses = |arg: &Arg| arg.min.is_none() || arg.min != arg.max;
         for (name, _) in one.args.iter().filter(|(name, arg)| chooses(arg) && !is_used(name)) {
             let wrong = format!("the argument {name} of {} goes nowhere", one.name.get_ref());
-            let allowed = format!("{{{name}}} or a part {name} in what is sent, min and max the same, or no such argument");
+            let allowed =
+                format!("{{{name}}} or a part {name} in what is sent, min and max the same, or no such argument");
             mistakes.push(source.mistake(one.name.span(), wrong, allowed));
         }
     }
 }
 
-fn params(
-    source: &Source,
-    head: &Head,
-    params: &BTreeMap<String, Param>,
-    used: &Used,
-    mistakes: &mut Vec<Mistake>,
-) {
+fn params(source: &Source, head: &Head, params: &BTreeMap<String, Param>, used: &Used, mistakes: &mut Vec<Mistake>) {
     for name in params.keys().filter(|name| !used.contains(name.as_str()) && *name != DATA_LEN) {
         let at = source.text.find(&format!("[params.{name}]")).unwrap_or(head.id.span().start);
         let allowed = format!("{{{name}}} in a topic, a path or a command, a test, the identity, or no such parameter");

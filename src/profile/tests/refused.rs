@@ -83,9 +83,19 @@ fn what_no_device_can_be_or_must_be_told_is_refused() {
             "\"pulse_ms\":500}'\n\n[command.args]\noutput = { min = 0, max = 63 }",
             "the argument pulse_ms of raise goes nowhere; allowed: {pulse_ms} or a part pulse_ms in what is sent",
         ),
-        ("isapi", "output = { min = 0, max = 0 }", "output = { min = 0, max = 1 }", "the argument output of raise goes nowhere"),
+        (
+            "isapi",
+            "output = { min = 0, max = 0 }",
+            "output = { min = 0, max = 1 }",
+            "the argument output of raise goes nowhere",
+        ),
         ("r413d08", ", arg = \"output\"", "", "the argument output of"),
-        ("dc199.toml", "number = \"output\"", "number = \"exit\"", "the argument output of raise goes nowhere"),
+        (
+            "dc199.toml",
+            "number = \"pulse_ms\"",
+            "default = 5, number = \"seconds\"",
+            "the argument pulse_ms of raise goes",
+        ),
         (
             "webhook",
             "[identity]\nparam = \"camera\"",
@@ -96,7 +106,12 @@ fn what_no_device_can_be_or_must_be_told_is_refused() {
         ("lpr.toml", "param = \"camera\"", "param = \"cam\"", "there is no parameter \"cam\"; allowed: camera, prefix"),
         ("lpr.toml", "paths = [\"camera\"]", "paths = []", "the identity stands nowhere; allowed: paths = ["),
         ("lpr.toml", "cameras.{camera}.", "cameras.{camrea}.", "{camrea} is not known here; allowed: camera, prefix"),
-        ("lpr.toml", ", above = 0", "", "nothing is tested about cameras.{camera}.camera_fps; allowed: is = […], is_not"),
+        (
+            "lpr.toml",
+            ", above = 0",
+            "",
+            "nothing is tested about cameras.{camera}.camera_fps; allowed: is = […], is_not",
+        ),
         (
             "lpr.toml",
             "body = \"text\"\nwhen = [{ path = \"text\", is = [\"offline\", \"disabled\"] }]",
@@ -110,11 +125,26 @@ fn what_no_device_can_be_or_must_be_told_is_refused() {
             "plateRect.height\", bottom = \"x\", of = 1000",
             "this is no place of a plate in a picture; allowed: plate_box of a scene, with right or width, bottom or",
         ),
-        ("isapi", "is = [\"detectionPicture\"] }]", "}]", "nothing is tested about ANPR.pictureInfoList.pictureInfo.type"),
+        (
+            "isapi",
+            "is = [\"detectionPicture\"] }]",
+            "}]",
+            "nothing is tested about ANPR.pictureInfoList.pictureInfo.type",
+        ),
         // What is asked again and again moves nothing and needs nothing.
         ("isapi", "every_ms = 1000", "every_ms = 499", "every_ms is 499; allowed: 500 to 3600000"),
-        ("isapi", "command = \"device_status\"", "command = \"raise\"", "\"raise\" cannot be asked again and again; allowed: a"),
-        ("isapi", "command = \"device_status\"", "command = \"state\"", "\"state\" cannot be asked again and again; allowed: a"),
+        (
+            "isapi",
+            "command = \"device_status\"",
+            "command = \"raise\"",
+            "\"raise\" cannot be asked again and again; allowed: a",
+        ),
+        (
+            "isapi",
+            "command = \"device_status\"",
+            "command = \"state\"",
+            "\"state\" cannot be asked again and again; allowed: a",
+        ),
         (
             "isapi",
             "command = \"device_status\"",
@@ -122,7 +152,6 @@ fn what_no_device_can_be_or_must_be_told_is_refused() {
             "cannot be asked again and again; allowed: a GET request without arguments: barrier_status, device_status",
         ),
     ];
-    let mut untold = Vec::new();    ];
     let mut untold = Vec::new();
     for (product, right, wrong, expect) in table {
         let shipped = shipped::SHIPPED.iter().find(|one| one.file.contains(product) && one.text.contains(right));
