@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::tz::TimeZone;
 use toml::Spanned;
 
 use super::links::{broker, push, wire};
 use super::{BAUD, Device};
+use crate::devices::hours::Hours;
 use crate::devices::serial::Wire;
 use crate::devices::settings::{BarrierConfig, ContactConfig, DeviceConfig, LinkConfig, LinkKind};
 use crate::devices::wiring::InputRole;
@@ -15,6 +17,9 @@ use crate::profile::language::{Arg, Emits, RAISE, TUNNEL, WHITELIST_ADD};
 use crate::profile::mistake::{Mistake, Source, one_of};
 use crate::profile::modbus::Framing;
 use crate::profile::{Codec, Profile};
+
+/// Shorter, a busy camera is away all the time; longer than an hour nobody waits.
+const SILENT_MS: std::ops::RangeInclusive<u64> = 500..=3_600_000;
 
 /// What is looked up and what was found wrong.
 pub(super) struct Check<'s> {
@@ -145,6 +150,22 @@ impl Check<'_> {
     pub fn lacks_address(&mut self, config: &DeviceConfig, at: &Spanned<String>) {
         let wrong = format!("{} lacks its address: it is asked over HTTP", config.id.get_ref());
         self.wrong(at, wrong, "address = \"192.168.1.64\", with username and password".to_owned());
+    }
+
+    /// How long a device may be silent, and when that counts.
+    pub fn silence(&mut self, config: &DeviceConfig, profile: &Profile, zone: &TimeZone) {
+        if let Some(silent_ms) = config.silent_ms.as_ref().filter(|ms| !SILENT_MS.contains(ms.get_ref())) {
+            self.wrong(silent_ms, format!("silent_ms is {}", silent_ms.get_ref()), "500 to 3600000".to_owned());
+        }
+        let Some(hours) = &config.silent_hours else { return };
+        if Hours::read(hours.get_ref(), zone).is_none() {
+            let allowed = "two times of the day, such as [\"08:00\", \"22:00\"]".to_owned();
+            self.wrong(hours, "silent_hours are no hours".to_owned(), allowed);
+        }
+        if config.silent_ms.is_none() && profile.head().silent_ms.is_none() {
+            let wrong = format!("{} may be silent as long as it likes", config.id.get_ref());
+            self.wrong(hours, wrong, "silent_hours with silent_ms".to_owned());
+        }
     }
 
     /// A direction counts only where the device tells one.
