@@ -45,12 +45,7 @@ struct Pulse {
 }
 
 /// Looks after every device until the loop is gone.
-pub(super) async fn watch(
-    plans: BTreeMap<DeviceId, PulsePlan>,
-    handle: Handle,
-    clock: Clock,
-    metrics: Arc<Metrics>,
-) {
+pub(super) async fn watch(plans: BTreeMap<DeviceId, PulsePlan>, handle: Handle, clock: Clock, metrics: Arc<Metrics>) {
     let began = Instant::now();
     let pulse = |(device, plan)| Pulse { device, plan, wrong: None, is_away: false, patience: AWAY, since: began };
     let mut pulses: Vec<Pulse> = plans.into_iter().map(pulse).collect();

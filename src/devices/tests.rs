@@ -126,7 +126,10 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
     );
     let hours = |text: &str| format!("params = {{ sn = \"a1\" }}\nsilent_hours = {text}");
     for (hours, expect) in [
-        (hours("[\"08:00\", \"8 pm\"]"), "silent_hours are no hours; allowed: two times of the day, such as [\"08:00\""),
+        (
+            hours("[\"08:00\", \"8 pm\"]"),
+            "silent_hours are no hours; allowed: two times of the day, such as [\"08:00\"",
+        ),
         (hours("[\"08:00\", \"08:00\"]"), "silent_hours are no hours; allowed"),
     ] {
         mistake("params = { sn = \"a1\" }", &hours, expect);
