@@ -100,7 +100,7 @@ async fn an_agent_s_cameras_post_to_one_path_and_its_sign_of_life_is_of_all_of_t
 #[test]
 fn devices_that_nobody_could_tell_apart_are_refused_with_both_names() {
     let listen = "127.0.0.1:1".parse().expect("an address");
-    for (one, other) in [("gate", "gate"), ("gate", "Gate")] {
+    for (one, other) in [("ramp", "ramp"), ("ramp", "Ramp")] {
         let found = planned_cameras(1, "frigate/lpr", "broker", [one, other]).map(drop).expect_err("one name for two");
         assert!(
             found.contains("out and in answer to the same name on one link; allowed: params of its own"),
