@@ -15,11 +15,11 @@ use crate::metrics::Trouble;
 #[tokio::test(flavor = "multi_thread")]
 async fn two_cameras_of_one_frigate_share_a_link_and_each_plate_reaches_its_lane() {
     let mut broker = Mosquitto::start().await;
-    let mut site = Site::start(cameras(broker.port, "frigate/lpr", "broker", ["gate_in", "gate_out"]));
+    let mut site = Site::start(cameras(broker.port, "frigate/lpr", "broker", ["ramp_in", "ramp_out"]));
     broker.is_subscribed().await;
     site.until(|metrics| metrics.is_link_up("broker")).await;
     let mut frigate = Frigate::connect(broker.port).await;
-    for (camera, event, lane) in [("gate_out", "e1", "exit-1"), ("gate_in", "e2", "entry-1")] {
+    for (camera, event, lane) in [("ramp_out", "e1", "exit-1"), ("ramp_in", "e2", "entry-1")] {
         frigate.says("tracked_object_update", &plate(Some(camera), event)).await;
         let Input::PlateRead(read) = site.committed().await else { panic!("a plate of {camera}") };
         assert_eq!((read.lane.as_str(), read.event.as_str()), (lane, event), "{camera}");
@@ -28,7 +28,7 @@ async fn two_cameras_of_one_frigate_share_a_link_and_each_plate_reaches_its_lane
     frigate.says("tracked_object_update", &plate(Some("lobby"), "e4")).await;
     frigate.says("tracked_object_update", &plate(None, "e5")).await;
     frigate.says("tracked_object_update", "{").await;
-    frigate.says("tracked_object_update", &plate(Some("gate_in"), "e6")).await;
+    frigate.says("tracked_object_update", &plate(Some("ramp_in"), "e6")).await;
     let Input::PlateRead(read) = site.committed().await else { panic!("a plate") };
     assert_eq!(read.event, "e6", "nothing came of the others");
     for reason in ["another-device", "unknown-message", "malformed"] {
@@ -48,18 +48,18 @@ async fn a_camera_whose_cable_is_cut_is_lost_alone_and_all_are_with_their_frigat
     let mut broker = Mosquitto::start().await;
     let mut frigate = Frigate::connect(broker.port).await;
     frigate.keeps("available", "online").await;
-    let mut site = Site::watched(cameras(broker.port, "frigate/lpr", "broker", ["gate_in", "gate_out"]));
+    let mut site = Site::watched(cameras(broker.port, "frigate/lpr", "broker", ["ramp_in", "ramp_out"]));
     broker.is_subscribed().await;
     for device in ["in", "out"] {
         site.until(|metrics| metrics.health.of(device).is_some_and(|health| health.heard.is_some())).await;
     }
     frigate.says("stats", &stats(5.1, 0.0)).await;
     assert_eq!(lost(&mut site).await, "out");
-    // It has said of gate_in, too, that it is there; and a word about nobody brings none back.
+    // It has said of ramp_in, too, that it is there; and a word about nobody brings none back.
     assert_eq!(site.metrics.health.of("in").expect("known").trouble, None);
     frigate.says("tracked_object_update", r#"{"type":"description","id":"x","description":"a car"}"#).await;
-    frigate.says("gate_out/status/detect", "online").await;
-    frigate.says("gate_in/status/detect", "offline").await;
+    frigate.says("ramp_out/status/detect", "online").await;
+    frigate.says("ramp_in/status/detect", "offline").await;
     assert_eq!(lost(&mut site).await, "in", "earlier than the minute");
     assert_eq!(site.metrics.health.of("out").expect("known").trouble, Some(Trouble::Gone), "a try is no picture");
     frigate.says("stats", &stats(5.1, 0.2)).await;
@@ -68,7 +68,7 @@ async fn a_camera_whose_cable_is_cut_is_lost_alone_and_all_are_with_their_frigat
 
     // A box that starts now finds in the broker that all of it is gone.
     frigate.keeps("available", "offline").await;
-    let mut site = Site::watched(cameras(broker.port, "frigate/lpr", "broker", ["gate_in", "gate_out"]));
+    let mut site = Site::watched(cameras(broker.port, "frigate/lpr", "broker", ["ramp_in", "ramp_out"]));
     assert_eq!([lost(&mut site).await, lost(&mut site).await], ["in", "out"]);
 }
 
@@ -120,9 +120,9 @@ fn plate(camera: Option<&str>, event: &str) -> String {
     .to_string()
 }
 
-fn stats(gate_in: f64, gate_out: f64) -> String {
+fn stats(ramp_in: f64, ramp_out: f64) -> String {
     let camera = |fps: f64| json!({"camera_fps": fps, "process_fps": fps, "pid": 372});
-    json!({"cameras": {"gate_in": camera(gate_in), "gate_out": camera(gate_out), "lobby": camera(5.0)}}).to_string()
+    json!({"cameras": {"ramp_in": camera(ramp_in), "ramp_out": camera(ramp_out), "lobby": camera(5.0)}}).to_string()
 }
 
 fn group(camera: Value) -> String {
