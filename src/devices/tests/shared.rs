@@ -72,6 +72,34 @@ async fn a_camera_whose_cable_is_cut_is_lost_alone_and_all_are_with_their_frigat
     assert_eq!([lost(&mut site).await, lost(&mut site).await], ["in", "out"]);
 }
 
+/// A profile that does not ask for the name: one camera alone is meant, of two nobody knows which.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plate_of_no_camera_is_taken_from_one_alone_and_from_none_of_two() {
+    let own = tempfile::tempdir().expect("a directory");
+    let profile = include_str!("../../../device-profiles/frigate/lpr.toml");
+    let lenient = profile.replace(", { path = \"camera\", is_param = \"camera\" }", "");
+    assert_ne!(profile, lenient);
+    std::fs::write(own.path().join("own.toml"), lenient).expect("written");
+    let catalogue = Catalogue::load(Some(own.path())).expect("right");
+    let mut broker = Mosquitto::start().await;
+    let link = format!("id = \"broker\"\nkind = \"mqtt\"\nport = {}", broker.port);
+    let alone = settings(&link, "frigate/lpr", "broker", "camera = \"a\"", "camera = \"b\", prefix = \"other\"");
+    let both = settings(&link, "frigate/lpr", "broker", "camera = \"a\"", "camera = \"b\"");
+    let mut frigate = Frigate::connect(broker.port).await;
+    for (text, is_taken) in [(alone, true), (both, false)] {
+        let mut site = broker.site_of(planned(&text, &catalogue).expect("right settings")).await;
+        frigate.says("tracked_object_update", &plate(None, "e1")).await;
+        frigate.says("tracked_object_update", &plate(Some("a"), "e2")).await;
+        let Input::PlateRead(read) = site.committed().await else { panic!("a plate") };
+        assert_eq!(read.event, if is_taken { "e1" } else { "e2" });
+        assert_eq!(site.metrics.rejections("devices", "missing-field"), u64::from(!is_taken));
+        if is_taken {
+            site.committed().await;
+        }
+        site.devices.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_s_cameras_post_to_one_path_and_its_sign_of_life_is_of_all_of_them() {
     let listen = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
@@ -203,9 +231,14 @@ fn planned_agents(listen: std::net::SocketAddr, one: &str, other: &str) -> Resul
     two(&links, "rekor/webhook", "posts", &named(one), &named(other))
 }
 
-/// Two cameras, one of each lane; a board raises.
 fn two(links: &str, profile: &str, link: &str, one: &str, other: &str) -> Result<Plan, String> {
-    let text = format!(
+    let planned = plan(&settings(links, profile, link, one, other));
+    planned.map_err(|found| found.iter().map(|mistake| format!("{mistake}\n")).collect())
+}
+
+/// Two cameras, one of each lane; a board raises.
+fn settings(links: &str, profile: &str, link: &str, one: &str, other: &str) -> String {
+    format!(
         r#"
         [[links]]
         {links}
@@ -239,6 +272,5 @@ fn two(links: &str, profile: &str, link: &str, one: &str, other: &str) -> Result
         camera = "out"
         barrier = {{ device = "board", output = 1, pulse_ms = 500 }}
         "#
-    );
-    plan(&text).map_err(|found| found.iter().map(|mistake| format!("{mistake}\n")).collect())
+    )
 }
