@@ -96,6 +96,10 @@ async fn a_plate_of_no_camera_is_taken_from_one_alone_and_from_none_of_two() {
         if is_taken {
             site.committed().await;
         }
+        for _ in 0..2 {
+            // Or the next box would hear them again.
+            broker.log("Received PUBACK from gatepost-mall-1").await;
+        }
         site.devices.stop().await;
     }
 }
