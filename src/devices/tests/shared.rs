@@ -176,9 +176,10 @@ async fn lost(site: &mut Site) -> String {
 
 async fn back(site: &mut Site) -> String {
     loop {
-        match site.committed().await {
-            Input::DeviceBack { device } => return device.0,
-            other => assert!(!matches!(other, Input::PlateRead(_)), "{other:?}"),
+        let input = site.committed().await;
+        assert!(!matches!(input, Input::PlateRead(_)), "{input:?}");
+        if let Input::DeviceBack { device } = input {
+            return device.0;
         }
     }
 }
