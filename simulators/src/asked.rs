@@ -186,6 +186,27 @@ mod tests {
         assert!(ask(&mut login, Some(words(1, "00"))).is_some());
     }
 
+    /// Each at the newest nonce and with the number that is next, so that nothing but the proof is wrong.
+    #[test]
+    fn a_proof_of_another_password_name_or_path_is_none() {
+        let proofs = |user: &str, password: &str, uri: &str, method: &str| {
+            let mut login = Login::new(LOGIN.0, LOGIN.1);
+            assert!(ask(&mut login, None).is_some());
+            let nonce = login.used.clone().expect("a nonce").0;
+            let response = proof((user, password), REALM, method, uri, &nonce, "00000001", "0a4f113b");
+            let words = format!(
+                "Digest username=\"{user}\", realm=\"{REALM}\", nonce=\"{nonce}\", uri=\"{uri}\", qop=auth, \
+                 nc=00000001, cnonce=\"0a4f113b\", response=\"{response}\""
+            );
+            ask(&mut login, Some(words)).is_none()
+        };
+        assert!(proofs(LOGIN.0, LOGIN.1, PATH, "PUT"));
+        assert!(!proofs(LOGIN.0, "another", PATH, "PUT"));
+        assert!(!proofs("another", LOGIN.1, PATH, "PUT"));
+        assert!(!proofs(LOGIN.0, LOGIN.1, "/other", "PUT"), "it is for another page");
+        assert!(!proofs(LOGIN.0, LOGIN.1, PATH, "GET"), "it is for another kind of request");
+    }
+
     /// RFC 7616, 3.9.1.
     #[test]
     fn the_standard_s_example() {

@@ -67,8 +67,8 @@ pub struct CameraSettings {
     pub faults: Faults,
     /// Whether its clock is wrong.
     pub has_wrong_clock: bool,
-    /// After how long without an answer it does without the box: its own list lets in, and what it saw it says later. Only
-    /// a Vzenith camera that posts; none waits.
+    /// After how long without an answer, or without its broker, it does without the box: its own list lets in, and what it saw
+    /// it says later. Only Vzenith's cameras; none waits.
     pub offline_after: Option<Duration>,
 }
 
@@ -204,7 +204,9 @@ impl Camera {
         let alive = settings.dialect.alive(&Sender { sn: &settings.sn, number: 0, now_s: clock.now_s() });
         let mouth = match &settings.link {
             CameraLink::Broker { host, port } => {
-                Mouth::Broker(Broker::connect(host, *port, &settings, clock, commands).await?)
+                let offline = settings.offline_after.filter(|_| settings.dialect == Dialect::VzenithMqtt);
+                let offline = offline.map(Offline::new);
+                Mouth::Broker(Broker::connect(host, *port, &settings, clock, offline, commands).await?)
             }
             CameraLink::Posts(address) => {
                 let offline = settings.offline_after.filter(|_| settings.dialect == Dialect::VzenithHttp);
@@ -234,6 +236,14 @@ impl Camera {
     /// Whether the box should take its own time: this camera tells none, or one that nobody should believe.
     pub fn leaves_time_to_the_box(&self) -> bool {
         self.settings.has_wrong_clock || !self.settings.dialect.tells_the_moment()
+    }
+
+    /// Until it has noticed that its broker is gone; at once where it has none.
+    pub async fn is_cut_off(&self) -> Result<()> {
+        match &self.mouth {
+            Mouth::Broker(broker) => broker.is_cut_off().await,
+            Mouth::Posts(_) | Mouth::Stream => Ok(()),
+        }
     }
 
     /// Reports a plate: first the quick result where this camera sends one, then the full one of the same event.
@@ -315,21 +325,23 @@ impl Camera {
 
     /// Where nobody heard of a plate, a camera with a list of its own decides by it.
     fn does_without_the_box(&self, said: &Said<'_>, capture: &Capture, record: u64) -> Result<bool> {
-        let Mouth::Posts(poster) = &self.mouth else { return Ok(false) };
         let sender = Sender { sn: &self.settings.sn, number: 0, now_s: self.clock.now_s() };
-        if let Some(message) = self.settings.dialect.message(said, &sender) {
-            poster.decide_alone(capture, record, &message)?;
+        let message = self.settings.dialect.message(said, &sender);
+        match (&self.mouth, message) {
+            (Mouth::Posts(poster), Some(message)) => poster.decide_alone(capture, record, &message)?,
+            (Mouth::Broker(broker), Some(message)) => broker.decide_alone(capture, record, &message)?,
+            (Mouth::Posts(_) | Mouth::Broker(_), None) => {}
+            (Mouth::Stream, _) => return Ok(false),
         }
         Ok(true)
     }
 
     async fn send(&self, message: Message) -> Result<bool> {
         match &self.mouth {
-            Mouth::Broker(broker) => broker.publish(message).await?,
-            Mouth::Posts(poster) => return poster.post(&message).await,
-            Mouth::Stream => return Ok(self.gate.as_ref().is_some_and(|gate| gate.stream(&message))),
+            Mouth::Broker(broker) => broker.publish(message).await,
+            Mouth::Posts(poster) => poster.post(&message).await,
+            Mouth::Stream => Ok(self.gate.as_ref().is_some_and(|gate| gate.stream(&message))),
         }
-        Ok(true)
     }
 
     fn start_anew(&self) {

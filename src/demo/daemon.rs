@@ -195,15 +195,12 @@ fn camera_settings(gear: &LaneGear) -> String {
         Dialect::Dahua => ("dahua/itsapi", "posts", "id"),
         Dialect::HyperLpr => ("hyperlpr/rest", "posts", "name"),
     };
-    // Each lane has a Frigate of its own: two cameras of one cannot hang on one link.
-    let is_frigate = device.dialect() == Dialect::Frigate;
-    let more = if is_frigate { format!(", prefix = \"frigate-{camera}\"") } else { String::new() };
     let (username, password) = LOGIN;
     let login = format!("username = \"{username}\"\npassword = \"{password}\"\n");
     let asked = address.map_or_else(String::new, |address| format!("address = \"{address}\"\n{login}"));
     format!(
         "[[devices]]\nid = \"camera-{lane}\"\nprofile = \"{profile}\"\nlink = \"{link}\"\n\
-         params = {{ {name} = \"{camera}\"{more} }}\nclock_tolerance_s = 3600\n{asked}"
+         params = {{ {name} = \"{camera}\" }}\nclock_tolerance_s = 3600\n{asked}"
     )
 }
 

@@ -9,6 +9,7 @@ pub mod check;
 mod contacts;
 pub mod digest;
 pub mod hatch;
+mod hours;
 mod line;
 pub mod lists;
 mod mqtt;
@@ -149,7 +150,7 @@ pub fn start(
     }
     let Shared { handle, now, metrics, teller, mut tasks, links, .. } = shared;
     teller.connect(links.clone());
-    tasks.spawn(pulse::watch(pulses, handle.clone(), Arc::clone(&metrics)));
+    tasks.spawn(pulse::watch(pulses, handle.clone(), Arc::clone(&now), Arc::clone(&metrics)));
     tasks.spawn(dispatch(actions, plan.barriers, links, handle, Arc::clone(&metrics)));
     tasks.spawn(refill::watch(teller.clone(), Arc::clone(&metrics)));
     Devices { tasks, teller, watch, signs: plan.signs, lists: plan.lists, now, metrics }

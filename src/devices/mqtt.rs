@@ -28,7 +28,7 @@ use crate::domain::event::Input;
 use crate::metrics::{Metrics, Trouble};
 use crate::photos::Desk;
 use crate::profile::mqtt::{Heard, Meaning};
-use crate::profile::statement::{Picture, Statement};
+use crate::profile::statement::{Picture, Rejection, Statement};
 use crate::profile::template;
 
 /// How many messages the broker may send before the first is acknowledged; 20 lanes say at most a few at once.
@@ -54,7 +54,8 @@ pub struct Broker {
     id: String,
     options: MqttOptions,
     devices: Arc<[MqttDevice]>,
-    by_topic: BTreeMap<String, usize>,
+    /// The devices that speak on each topic, by their positions.
+    by_topic: BTreeMap<String, Arc<[usize]>>,
     strangers: BTreeSet<String>,
     layouts: Vec<usize>,
     deliveries: mpsc::Sender<Delivery>,
@@ -76,13 +77,14 @@ impl Broker {
         desk: Desk,
     ) -> Self {
         let devices: Arc<[MqttDevice]> = plan.devices.clone().into();
-        let topics = |(number, device): (usize, &MqttDevice)| {
-            device.codec.topics().map(|topic| (topic.to_owned(), number)).collect::<Vec<_>>()
-        };
+        let mut by_topic: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (number, device) in devices.iter().enumerate() {
+            device.codec.topics().for_each(|topic| by_topic.entry(topic.to_owned()).or_default().push(number));
+        }
         Self {
             options: options(&plan),
             id: plan.id,
-            by_topic: devices.iter().enumerate().flat_map(topics).collect(),
+            by_topic: by_topic.into_iter().map(|(topic, devices)| (topic, devices.into())).collect(),
             strangers: devices.iter().flat_map(|device| device.codec.strangers()).map(str::to_owned).collect(),
             layouts: vec![0; devices.len()],
             devices,
@@ -207,7 +209,7 @@ impl Broker {
             return Delivery::default();
         }
         let topic = String::from_utf8_lossy(&publish.topic);
-        let Some(&number) = self.by_topic.get(topic.as_ref()) else {
+        let Some(devices) = self.by_topic.get(topic.as_ref()).cloned() else {
             self.stranger(&topic);
             return Delivery::default();
         };
@@ -216,19 +218,50 @@ impl Broker {
             self.metrics.rejected("devices", "retained");
             return Delivery::default();
         }
-        let device = &self.devices[number];
-        match device.codec.decode(&topic, &publish.payload) {
-            Ok(heard) => self.understood(number, heard, read_at).await,
-            Err(rejection) => {
-                self.metrics.rejected("devices", rejection.name());
-                let device = &device.wiring.device;
-                self.metrics.health.fails(device.as_str(), Trouble::Garbled);
-                if self.warned.allows(&format!("{device} {}", rejection.name())) {
-                    let reason = rejection.name();
-                    tracing::warn!(link = self.id, %device, %topic, reason, "a message was rejected: {rejection}");
+        self.delivery_to(&devices, &topic, &publish.payload, read_at).await
+    }
+
+    /// A message is of the device that it names; one that names none can tell all of its topic that they are there, or gone.
+    async fn delivery_to(&mut self, devices: &[usize], topic: &str, body: &[u8], read_at: Instant) -> Delivery {
+        let mut delivery = Delivery::default();
+        let mut is_of_nobody = true;
+        for &number in devices {
+            let heard = self.devices[number].codec.decode(topic, body);
+            match heard.and_then(|heard| heard.of_one(devices.len() > 1)) {
+                Ok(heard) => {
+                    let is_named = heard.names_device;
+                    delivery.join(self.understood(number, heard, read_at).await);
+                    is_of_nobody = false;
+                    if is_named {
+                        break;
+                    }
                 }
-                Delivery::default()
+                Err(Rejection::NotForThis(_)) => {}
+                Err(rejection) => {
+                    let whose = (devices.len() == 1).then_some(number);
+                    self.reject(whose, topic, &rejection);
+                    return delivery;
+                }
             }
+        }
+        if is_of_nobody {
+            // Of a device that the settings need not name, such as a camera in the lobby that hangs on the same server.
+            self.metrics.rejected("devices", "another-device");
+            tracing::debug!(link = self.id, %topic, "a message is about a device that the settings do not name");
+        }
+        delivery
+    }
+
+    /// On a topic of several devices nobody knows whose it was.
+    fn reject(&mut self, whose: Option<usize>, topic: &str, rejection: &Rejection) {
+        let reason = rejection.name();
+        self.metrics.rejected("devices", reason);
+        let device = whose.map_or("(unknown)", |number| self.devices[number].wiring.device.as_str());
+        if whose.is_some() {
+            self.metrics.health.fails(device, Trouble::Garbled);
+        }
+        if self.warned.allows(&format!("{device} {reason}")) {
+            tracing::warn!(link = self.id, %device, %topic, reason, "a message was rejected: {rejection}");
         }
     }
 
@@ -244,6 +277,8 @@ impl Broker {
                 self.tell(News::Answered { device, answer }).await;
                 Delivery::default()
             }
+            // Known and of no interest, and no sign of any device in particular.
+            Meaning::Says(says) if says.is_empty() && !heard.names_device => Delivery::default(),
             Meaning::Says(statements) => self.delivery_of_all(device, statements, heard.pictures, read_at),
         }
     }
@@ -272,7 +307,8 @@ impl Broker {
     }
 
     fn keeps_state(&self, topic: &str) -> bool {
-        self.by_topic.get(topic).is_some_and(|device| self.devices[*device].codec.keeps_state(topic))
+        let devices = self.by_topic.get(topic);
+        devices.is_some_and(|devices| devices.iter().all(|device| self.devices[*device].codec.keeps_state(topic)))
     }
 
     fn stranger(&mut self, topic: &str) {

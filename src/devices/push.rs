@@ -28,6 +28,7 @@ use crate::domain::event::{Input, UtcMs};
 use crate::metrics::Metrics;
 use crate::photos::{Desk, Pending};
 use crate::profile::http::{Carrier, Heard, Reply};
+use crate::profile::identity;
 use crate::profile::statement::{BODY_BYTES_MAX, Rejection};
 use crate::profile::template::Values;
 use crate::site::Handle;
@@ -214,12 +215,15 @@ impl Shared {
         }
     }
 
-    /// The device that posts, and what it says. Several may post to one path; the post itself says which it is.
+    /// The device that posts, and what it says. Several may post to one path; the post itself says which it is. One that names
+    /// none can tell all of them that they are there, and the first answers it.
     fn heard(&self, path: &str, content_type: &str, body: &Bytes) -> Result<(&Device, Heard), Rejection> {
         let mut of_nobody = Rejection::UnknownTopic;
+        let mut nameless = Vec::new();
         for device in self.devices.iter().filter(|device| device.plan.codec.paths().any(|known| known == path)) {
             match device.plan.codec.decode_whole(path, content_type, body) {
-                Ok(heard) => return Ok((device, heard)),
+                Ok(heard) if heard.names_device => return Ok((device, heard)),
+                Ok(heard) => nameless.push((device, heard)),
                 Err(rejection @ Rejection::NotForThis(_)) => of_nobody = rejection,
                 Err(rejection) => {
                     self.reject(Some(device), &rejection);
@@ -227,8 +231,22 @@ impl Shared {
                 }
             }
         }
-        self.reject(None, &of_nobody);
-        Err(of_nobody)
+        let is_shared = nameless.len() > 1;
+        let mut nameless = nameless.into_iter();
+        let found = nameless.next().ok_or(of_nobody);
+        let found = found.and_then(|(device, heard)| {
+            let may_be = !is_shared || identity::may_be_of_all(&heard.says);
+            if may_be { Ok((device, heard)) } else { Err(identity::missing()) }
+        });
+        if let Err(rejection) = &found {
+            self.reject(None, rejection);
+            return found;
+        }
+        for (device, heard) in nameless {
+            // Nothing comes of it but that they are there, or gone.
+            submitting::inputs_of(&self.metrics, &device.plan.wiring, heard.says, (self.now)());
+        }
+        found
     }
 
     /// Answered after the commit. Without one in time the device is told so, and posts again; the same event is then

@@ -126,6 +126,9 @@ pub struct DeviceConfig {
     pub poll_ms: Option<Spanned<u64>>,
     /// After how long a silence it counts as away, in milliseconds; where it is not given, as its profile says.
     pub silent_ms: Option<Spanned<u64>>,
+    /// Between which two times of the site's day its silence counts, such as `["08:00", "22:00"]`; always where it is not
+    /// given.
+    pub silent_hours: Option<Spanned<[String; 2]>>,
     /// The copy of the box's plates that the camera keeps, to let them in by itself while the box is away.
     pub whitelist: Option<WhitelistConfig>,
     /// http-push, http-stream: the device's own address, HOST or HOST:PORT, where it is asked.

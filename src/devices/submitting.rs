@@ -36,6 +36,15 @@ pub struct Delivery {
     pub receipt: Option<Receipt>,
 }
 
+impl Delivery {
+    /// What the same message means for another device.
+    pub fn join(&mut self, other: Self) {
+        self.inputs.extend(other.inputs);
+        self.photos.extend(other.photos);
+        self.held.extend(other.held);
+    }
+}
+
 /// An MQTT message that waits for its acknowledgement. It holds the connection on which it came: on a newer one its
 /// number means another message, and the old one is gone with its queue.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ mod polling;
 mod pulse;
 mod push;
 mod readers;
+mod shared;
 mod steady;
 mod stream;
 mod telling;
@@ -123,6 +124,21 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
         "params = { sn = \"a1\" }\nsilent_ms = 5",
         "silent_ms is 5; allowed: 500 to 3600000",
     );
+    let hours = |text: &str| format!("params = {{ sn = \"a1\" }}\nsilent_hours = {text}");
+    for (hours, expect) in [
+        (
+            hours("[\"08:00\", \"8 pm\"]"),
+            "silent_hours are no hours; allowed: two times of the day, such as [\"08:00\"",
+        ),
+        (hours("[\"08:00\", \"08:00\"]"), "silent_hours are no hours; allowed"),
+    ] {
+        mistake("params = { sn = \"a1\" }", &hours, expect);
+    }
+    mistake(
+        "profile = \"waveshare/modbus-relay-8\"",
+        "profile = \"waveshare/modbus-relay-8\"\nsilent_hours = [\"08:00\", \"22:00\"]",
+        "board may be silent as long as it likes; allowed: silent_hours with silent_ms",
+    );
     let coming = "link = \"bus\"\ncoming = \"leaving\"\n\n[[lanes]]";
     mistake("link = \"bus\"\n\n[[lanes]]", coming, "waveshare/modbus-relay-8 tells no direction; allowed: coming with");
     mistake("baud = 9600", "baud = 9600\ndata_bits = 9", "data_bits is 9; allowed: 7 or 8");
@@ -135,8 +151,9 @@ fn a_mistake_in_the_settings_is_told_with_its_line_and_what_is_allowed() {
 fn what_is_asked_over_http_has_an_address_and_what_cannot_be_asked_otherwise_must_have_one() {
     let own = tempfile::tempdir().expect("a directory");
     let profile = include_str!("../../device-profiles/example/http-camera.toml");
-    let told = "[command.request]\nmethod = \"PUT\"\npath = \"/told\"\ntimeout_ms = 3000\n";
+    let told = "[command.request]\nmethod = \"PUT\"\npath = \"/told?text={text}\"\ntimeout_ms = 3000\n";
     let ours = profile.replace("name = \"trigger\"", "name = \"say\"\nargs.text = { type = \"text\", max = 40 }");
+    let ours = ours.replace("<look/>", "<look>{text}</look>");
     assert_ne!(ours, profile);
     std::fs::write(own.path().join("camera.toml"), ours).expect("written");
     let head = "[profile]\nid = \"own/display\"\nvendor = \"a\"\nproduct = \"b\"\nlink = \"http\"\n";

@@ -7,6 +7,7 @@ use hyper::body::Bytes;
 use serde_json::Value as Json;
 
 use super::document::{self, Document, PartOf, type_of};
+use super::identity;
 use super::join::joined;
 use super::json::{Body, scalar};
 use super::language::Message;
@@ -36,6 +37,8 @@ pub struct Heard {
     pub pictures: Vec<Picture>,
     /// The device's own running number of it.
     pub number: Option<u64>,
+    /// False where the post could be of any device of its path, because it names none.
+    pub names_device: bool,
 }
 
 /// The answer to a post.
@@ -89,8 +92,7 @@ impl HttpCodec {
 
     /// What stands in the device's posts to tell it from others of its kind; `None` where only the path tells.
     pub fn identity(&self) -> Option<String> {
-        let identity = self.words.identity.as_ref()?;
-        self.params.get(identity.param.get_ref()).map(template::Value::written)
+        identity::of(self.words.identity.as_ref(), &self.params)
     }
 
     /// Within how many milliseconds a post must be answered; `None` where the device does not care.
@@ -136,8 +138,10 @@ impl HttpCodec {
         let messages = self.routes.get(path).ok_or(Rejection::UnknownTopic)?;
         let mut document = document::read(content_type, body)?;
         document.parts.iter_mut().for_each(|part| part.whole = whole);
-        self.is_ours(&document)?;
-        self.said(messages.iter().map(|number| &self.words.messages[*number]), content_type, &document)
+        let identity = self.words.identity.as_ref();
+        let names_device = identity::is_named(identity, &self.params, Body::new(&document.tree, ""))?;
+        let messages = messages.iter().map(|number| &self.words.messages[*number]);
+        Ok(Heard { names_device, ..self.said(messages, content_type, &document)? })
     }
 
     /// What one part of the device's stream says, or its answer to a poll.
@@ -240,18 +244,6 @@ impl HttpCodec {
         self.words.commands.iter().find(|command| command.name.get_ref() == name)
     }
 
-    fn is_ours(&self, document: &Document) -> Result<(), Rejection> {
-        let (Some(identity), Some(ours)) = (&self.words.identity, self.identity()) else { return Ok(()) };
-        let body = Body::new(&document.tree, "");
-        let found = identity.paths.iter().find_map(|path| body.at(path).and_then(scalar));
-        match found {
-            Some(found) if !found.eq_ignore_ascii_case(&ours) => {
-                Err(Rejection::NotForThis(identity.param.get_ref().clone()))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
     fn said<'m>(
         &'m self,
         messages: impl Iterator<Item = &'m Message>,
@@ -268,7 +260,7 @@ impl HttpCodec {
                 let echo = message.echo.iter().filter_map(|(name, path)| Some((name.clone(), echoed(body.at(path)?)?)));
                 let pictures = meaning::pictures(message, body, &document.parts);
                 let number = meaning::number(message, body);
-                return Ok(Heard { says, reply, echo: echo.collect(), pictures, number });
+                return Ok(Heard { says, reply, echo: echo.collect(), pictures, number, names_device: true });
             }
         }
         Err(Rejection::UnknownMessage)

@@ -19,6 +19,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT)
 /// The alphabet for addresses.
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
+/// Numbers are compared in these parts of one: what a device counts finer is no difference that matters.
+const PARTS: i64 = 1_000_000;
+
 /// A message body with the part of it that its fields start from.
 #[derive(Clone, Copy, Debug)]
 pub struct Body<'b> {
@@ -47,7 +50,12 @@ impl<'b> Body<'b> {
         let among = |values: &Vec<toml::Value>| {
             found.as_ref().is_some_and(|found| values.iter().any(|value| toml_scalar(value) == *found))
         };
-        condition.is.as_ref().is_none_or(among) && !condition.is_not.as_ref().is_some_and(among)
+        let is_above = |bound: i64| {
+            let number = found.as_ref().and_then(|found| decimal(found, PARTS));
+            number.zip(bound.checked_mul(PARTS)).is_some_and(|(number, bound)| number > bound)
+        };
+        let is_one = condition.is.as_ref().is_none_or(among) && !condition.is_not.as_ref().is_some_and(among);
+        is_one && condition.above.is_none_or(is_above)
     }
 
     /// The text of a field; `None` where it is absent and has no default, or is one of its null words.
@@ -121,11 +129,21 @@ impl<'b> Body<'b> {
         (!text.is_empty()).then(|| picture(text, encoding, most_bytes))
     }
 
-    /// The rectangle at four paths; `None` where one of its edges is missing or is no whole number from 0 on.
+    /// The rectangle at its paths; `None` where one of its edges is missing or is no whole number from 0 on, where it is beyond
+    /// what the whole counts, or where it is none by its tests.
     pub fn plate_box(&self, words: &BoxWords) -> Option<PlateBox> {
-        let edge = |path: &str| self.at(path).and_then(scalar)?.parse().ok();
-        let (left, top) = (edge(&words.left)?, edge(&words.top)?);
-        Some(PlateBox { left, top, right: edge(&words.right)?, bottom: edge(&words.bottom)?, of: words.of })
+        let number = |path: &str| -> Option<u32> { self.at(path).and_then(scalar)?.parse().ok() };
+        let (left, top) = (number(&words.left)?, number(&words.top)?);
+        let other = |from: u32, edge: &Option<String>, size: &Option<String>| match (edge, size) {
+            (Some(edge), _) => number(edge),
+            (None, Some(size)) => from.checked_add(number(size)?),
+            (None, None) => None,
+        };
+        let right = other(left, &words.right, &words.width)?;
+        let bottom = other(top, &words.bottom, &words.height)?;
+        let is_within = words.of.is_none_or(|of| right <= of && bottom <= of);
+        let is_one = is_within && words.when.iter().all(|condition| self.fits(condition));
+        is_one.then_some(PlateBox { left, top, right, bottom, of: words.of })
     }
 
     fn raw(&self, field: &Field) -> Result<Option<String>, Rejection> {

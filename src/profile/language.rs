@@ -14,6 +14,7 @@ pub mod mqtt;
 pub mod picture;
 pub mod reader;
 
+pub use http::Identity;
 pub use modbus::{ModbusCommand, ModbusWords, Number, Poll};
 pub use mqtt::{MqttCommand, MqttReply, MqttWords};
 pub use picture::{BoxWords, PictureEncoding, PictureWords};
@@ -134,6 +135,9 @@ pub struct Message {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub topics: Vec<Spanned<String>>,
+    /// MQTT: `text` where the body is a bare text and no JSON.
+    #[serde(default)]
+    pub body: BodyKind,
     /// HTTP: the paths to which it is posted; parameters in braces. A message of a stream has none.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
@@ -173,6 +177,17 @@ pub struct Message {
     pub because: Option<String>,
 }
 
+/// How the body of an MQTT message is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BodyKind {
+    /// JSON.
+    #[default]
+    Json,
+    /// A bare text in UTF-8, which stands at the path `text`.
+    Text,
+}
+
 /// What a message means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -205,7 +220,7 @@ pub enum Emits {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
-    /// The field.
+    /// The field; in a message's test a `{parameter}` may be a part of it.
     #[schemars(with = "String")]
     pub path: Spanned<String>,
     /// It is there and is one of these.
@@ -217,6 +232,8 @@ pub struct Condition {
     /// It is not there or is none of these.
     #[schemars(with = "Option<Vec<serde_json::Value>>")]
     pub is_not: Option<Vec<toml::Value>>,
+    /// It is there and is a number above this.
+    pub above: Option<i64>,
 }
 
 /// How one value is taken from the body.

@@ -4,6 +4,7 @@ pub mod document;
 pub mod framing;
 pub mod hostile;
 pub mod http;
+pub mod identity;
 pub mod language;
 pub mod layout;
 pub mod mistake;
@@ -272,12 +273,13 @@ impl Profile {
         }
     }
 
-    /// Whether the product is heard without anything happening at the lane: it says that it is there, or is asked again
-    /// and again.
+    /// Whether the product is heard without anything happening at the lane: it says that it is there, or is always asked
+    /// again and again.
     pub fn is_heard_always(&self) -> bool {
         match &self.words {
             Words::Mqtt(_) => self.emits(Emits::KeepAlive),
-            Words::Http(words) => self.emits(Emits::KeepAlive) || !words.polls.is_empty(),
+            // Only a device with an address is asked, and that it does not answer is a trouble of its own.
+            Words::Http(_) => self.emits(Emits::KeepAlive),
             Words::Serial(words) => !words.polls.is_empty(),
             Words::Modbus(words) => !words.polls.is_empty(),
             Words::Wiegand(_) => false,
@@ -384,9 +386,13 @@ pub fn schema(link: Link) -> String {
     format!("{:#}", schema.as_value())
 }
 
-/// Tests against a parameter become tests against its value; a parameter that is not given fits nothing.
+/// Tests against a parameter become tests against its value, and parameters in paths what they are; a parameter that is not
+/// given fits nothing.
 fn with_params(messages: &mut [Message], values: &Values) {
     for condition in messages.iter_mut().flat_map(|message| &mut message.when) {
+        if let Some(path) = template::plain(condition.path.get_ref(), values) {
+            *condition.path.get_mut() = path;
+        }
         if let Some(name) = &condition.is_param {
             let value = values.get(name.get_ref()).map(|value| toml::Value::String(value.written()));
             condition.is = Some(value.into_iter().collect());

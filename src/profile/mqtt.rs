@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::identity;
 use super::json::{Body, scalar, shortened};
-use super::language::{Emits, Message, MqttCommand, MqttWords};
+use super::language::{BodyKind, Emits, Message, MqttCommand, MqttWords};
 use super::meaning;
 pub use super::statement::DeviceAnswer;
 use super::statement::{BODY_BYTES_MAX, CannotSend, Picture, Rejection, Statement};
@@ -38,6 +39,20 @@ pub struct Heard {
     pub pictures: Vec<Picture>,
     /// The device's own running number of it.
     pub number: Option<u64>,
+    /// False where the message could be of any device of its topic, because it names none.
+    pub names_device: bool,
+}
+
+impl Heard {
+    /// On a topic of several devices, only what can be true of all of them needs no name.
+    pub fn of_one(self, is_shared: bool) -> Result<Self, Rejection> {
+        let may_lack_name = match &self.what {
+            Meaning::Says(says) => identity::may_be_of_all(says),
+            // Which command it answers tells whose it is.
+            Meaning::Answers(_) => true,
+        };
+        if self.names_device || !is_shared || may_lack_name { Ok(self) } else { Err(identity::missing()) }
+    }
 }
 
 /// What a message means.
@@ -107,19 +122,39 @@ impl MqttCodec {
             return Err(Rejection::TooLarge(body.len()));
         }
         let route = self.routes.get(topic).ok_or(Rejection::UnknownTopic)?;
-        let top: Value =
-            serde_json::from_slice(body).map_err(|error| Rejection::Malformed(shortened(&error.to_string())))?;
+        let top = self.read(route, body)?;
+        let names_device = identity::is_named(self.words.identity.as_ref(), &self.params, Body::new(&top, ""))?;
         match route {
             Route::Says { layout, messages } => {
                 let (message, body) = self.fitting(messages, &top)?;
                 let what = Meaning::Says(meaning::of(message, body)?);
                 let (pictures, number) = (meaning::pictures(message, body, &[]), meaning::number(message, body));
-                Ok(Heard { layout: *layout, what, pictures, number })
+                Ok(Heard { layout: *layout, what, pictures, number, names_device })
             }
             Route::Answers { layout, command } => {
                 let answer = answered(&self.words.commands[*command], &top)?;
                 let what = Meaning::Answers(answer);
-                Ok(Heard { layout: *layout, what, pictures: Vec::new(), number: None })
+                Ok(Heard { layout: *layout, what, pictures: Vec::new(), number: None, names_device })
+            }
+        }
+    }
+
+    /// What stands in the device's messages to tell it from others of its topics; `None` where only the topic tells.
+    pub fn identity(&self) -> Option<String> {
+        identity::of(self.words.identity.as_ref(), &self.params)
+    }
+
+    /// A bare text stands at the path `text`.
+    fn read(&self, route: &Route, body: &[u8]) -> Result<Value, Rejection> {
+        let malformed = |why: String| Rejection::Malformed(shortened(&why));
+        let is_text = |message: &usize| self.words.messages[*message].body == BodyKind::Text;
+        match route {
+            Route::Says { messages, .. } if messages.iter().any(is_text) => {
+                let text = std::str::from_utf8(body).map_err(|error| malformed(error.to_string()))?;
+                Ok(serde_json::json!({ "text": text }))
+            }
+            Route::Says { .. } | Route::Answers { .. } => {
+                serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))
             }
         }
     }

@@ -172,15 +172,50 @@ fn a_camera_goes_by_its_own_list_while_the_box_is_down_and_the_box_hears_of_it_a
     assert_eq!(site.metric(r#"gatepost_raises_sent_total{lane="entry-1"}"#), 0, "nothing is raised for what is over");
     assert!(!camera.raises_within(Duration::ZERO));
     site.daemon.kill();
+    assert_eq!(stored(&site), ["粤B11111", "粤B33333", "粤B99999", "粤B22222"], "each once and in its turn");
+    site.verify().unwrap();
+}
+
+/// The same through a broker, which goes down with the box: the camera takes the list with its own answers, and has what it saw
+/// ready when the broker is there again.
+#[test]
+fn a_camera_at_a_broker_goes_by_its_own_list_while_that_is_down_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut broker = Broker::start(folder.path());
+    let link = CameraLink::Broker { host: "127.0.0.1".to_owned(), port: broker.port };
+    let mut camera = OwnList::connect_as(Dialect::VzenithMqtt, link, IN);
+    let mut site = Site::start_by(&with_list(&broker), |file, folder| with_rules(file, folder, LISTS));
+    let held = r#"gatepost_device_list_plates{device="cam-entry"}"#;
+    let pending = r#"gatepost_device_list_pending{device="cam-entry"}"#;
+    until(&site, |site| site.metric(held) == 2 && site.metric(pending) == 0);
+    assert!(camera.lets_in("粤B33333"), "a visitor comes in while the box is there");
+
+    broker.kill();
+    camera.is_cut_off();
+    site.daemon.kill();
+    for (plate, may) in [("粤B11111", true), ("粤B33333", false), ("粤B99999", false), ("粤B22222", true)] {
+        assert_eq!(camera.lets_in(plate), may, "{plate} while broker and box are down");
+    }
+
+    broker.restart();
+    site.restart();
+    site.until("all of it is on record", |site| stored(site).len() == 4);
+    assert_eq!(site.metric(r#"gatepost_raises_sent_total{lane="entry-1"}"#), 0, "nothing is raised for what is over");
+    assert!(!camera.raises_within(Duration::ZERO));
+    site.daemon.kill();
+    assert_eq!(stored(&site), ["粤B11111", "粤B33333", "粤B99999", "粤B22222"], "each once and in its turn");
+    site.verify().unwrap();
+}
+
+/// The plates of the journal that cameras had stored, in their order.
+fn stored(site: &Site) -> Vec<&'static str> {
     let ledger = site.folder.path().join("ledger.db");
     let journal = gatepost().args(["journal", "tail", "--ledger"]).arg(ledger).output().unwrap();
     let journal = String::from_utf8(journal.stdout).unwrap();
-    let stored: Vec<&str> = journal.lines().filter(|line| line.contains("\"stored_offline\":true")).collect();
-    for (line, plate) in stored.iter().zip(["粤B11111", "粤B33333", "粤B99999", "粤B22222"]) {
-        assert!(line.contains(plate), "{plate} in its turn: {stored:#?}");
-    }
-    assert_eq!(stored.len(), 4, "each once: {stored:#?}");
-    site.verify().unwrap();
+    let lines = journal.lines().filter(|line| line.contains("\"stored_offline\":true"));
+    let plate =
+        |line: &str| ["粤B11111", "粤B22222", "粤B33333", "粤B99999"].into_iter().find(|plate| line.contains(plate));
+    lines.map(|line| plate(line).unwrap()).collect()
 }
 
 const OWN_LIST: &str = r#"
@@ -211,13 +246,17 @@ struct OwnList {
 
 impl OwnList {
     fn connect(posts: SocketAddr) -> Self {
+        Self::connect_as(Dialect::VzenithHttp, CameraLink::Posts(posts), "0f823866-d2dc45ab")
+    }
+
+    fn connect_as(dialect: Dialect, link: CameraLink, sn: &str) -> Self {
         // Another test may have done it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let settings = CameraSettings {
-            dialect: Dialect::VzenithHttp,
-            link: CameraLink::Posts(posts),
-            sn: "0f823866-d2dc45ab".to_owned(),
+            dialect,
+            link,
+            sn: sn.to_owned(),
             keep_alive: Duration::from_secs(5),
             quick_lead: None,
             sends_pictures: false,
@@ -227,6 +266,11 @@ impl OwnList {
         };
         let (camera, arm) = runtime.block_on(Camera::connect(settings, VirtualClock::real())).unwrap();
         Self { runtime, camera, arm }
+    }
+
+    /// Until it has noticed that its broker is gone.
+    fn is_cut_off(&self) {
+        self.runtime.block_on(self.camera.is_cut_off()).unwrap();
     }
 
     /// Whether the arm goes up for a vehicle with this plate.

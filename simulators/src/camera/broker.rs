@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rumqttc::NetworkOptions;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{LastWill, Packet, Publish};
+use rumqttc::v5::mqttbytes::v5::{LastWill, Packet, PubAckReason, Publish};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::dialect::{Dialect, Message};
-use super::messages::Sender;
-use super::{CameraSettings, OutputCommand};
+use super::messages::{self, Sender};
+use super::offline::Offline;
+use super::{CameraSettings, Capture, OutputCommand};
 use crate::clock::VirtualClock;
 
 /// Messages waiting for the broker's acknowledgement; rumqttc reserves memory for each, and a camera has few.
@@ -30,18 +31,23 @@ pub(super) struct Broker {
     dialect: Dialect,
     client: AsyncClient,
     deaf_until: Arc<Mutex<Option<Instant>>>,
+    offline: Option<Arc<Offline>>,
+    commands: mpsc::Sender<OutputCommand>,
+    listens: watch::Receiver<bool>,
     tasks: [JoinHandle<()>; 2],
 }
 
 impl Broker {
-    /// Returns when the broker has confirmed that commands will come.
+    /// Returns when the broker has confirmed that commands will come. `offline` is what the camera does by itself.
     pub async fn connect(
         host: &str,
         port: u16,
         settings: &CameraSettings,
         clock: VirtualClock,
+        offline: Option<Offline>,
         commands: mpsc::Sender<OutputCommand>,
     ) -> Result<Self> {
+        let offline = offline.map(Arc::new);
         let dialect = settings.dialect;
         let (client, eventloop) = AsyncClient::new(mqtt_options(host, port, settings), MESSAGES_QUEUED);
         let (listening, mut listens) = watch::channel(false);
@@ -51,13 +57,15 @@ impl Broker {
             dialect,
             clock,
             client: client.clone(),
-            commands,
+            commands: commands.clone(),
             listening,
             deaf_until: Arc::clone(&deaf_until),
+            offline: offline.clone(),
         };
         let tasks =
             [tokio::spawn(ears.listen(eventloop)), tokio::spawn(keep_alive(client.clone(), settings.clone(), clock))];
-        let broker = Self { dialect, client, deaf_until, tasks };
+        let heard = listens.clone();
+        let broker = Self { dialect, client, deaf_until, offline, commands, listens: heard, tasks };
         tokio::time::timeout(CONNECT_PATIENCE, listens.wait_for(|yes| *yes))
             .await
             .with_context(|| format!("reach the broker {host}:{port} in time"))?
@@ -65,11 +73,34 @@ impl Broker {
         Ok(broker)
     }
 
-    /// Says this.
-    pub async fn publish(&self, message: Message) -> Result<()> {
+    /// Says this; false where the broker stays away and the camera can do without.
+    pub async fn publish(&self, message: Message) -> Result<bool> {
+        if let Some(offline) = &self.offline {
+            let mut listens = self.listens.clone();
+            if !matches!(tokio::time::timeout(offline.after, listens.wait_for(|yes| *yes)).await, Ok(Ok(_))) {
+                return Ok(false);
+            }
+        }
         let Message { to, body, .. } = message;
         let retains = self.dialect.retains(&to);
-        self.client.publish(to, QoS::AtLeastOnce, retains, body).await.context("publish what a camera says")
+        self.client.publish(to, QoS::AtLeastOnce, retains, body).await.context("publish what a camera says")?;
+        Ok(true)
+    }
+
+    /// What the camera does about a plate of which nobody heard: its own list decides, and the record is kept.
+    pub fn decide_alone(&self, capture: &Capture, record: u64, message: &Message) -> Result<()> {
+        let Some(offline) = &self.offline else { return Ok(()) };
+        offline.keep(record, message);
+        if !offline.lets_in(&capture.plate, capture.at_ms) {
+            return Ok(());
+        }
+        let raise = OutputCommand { id: String::new(), io: 0, value: 2, delay_ms: 500, at: Instant::now() };
+        self.commands.try_send(raise).context("move the arm by the camera's own list")
+    }
+
+    /// Until the camera has noticed that its broker is gone.
+    pub async fn is_cut_off(&self) -> Result<()> {
+        self.listens.clone().wait_for(|yes| !*yes).await.map(|_| ()).context("look at the connection to the broker")
     }
 
     /// What it has said is on its way; commands that come while it starts are lost in it.
@@ -95,6 +126,7 @@ struct Ears {
     commands: mpsc::Sender<OutputCommand>,
     listening: watch::Sender<bool>,
     deaf_until: Arc<Mutex<Option<Instant>>>,
+    offline: Option<Arc<Offline>>,
 }
 
 impl Ears {
@@ -105,6 +137,11 @@ impl Ears {
                 Ok(Event::Outgoing(_)) => {}
                 Err(error) => {
                     tracing::debug!(sn = self.sn, %error, "the camera lost its broker");
+                    self.listening.send_replace(false);
+                    if self.offline.is_some() {
+                        // What was on its way is lost, and not said as if it had just happened.
+                        eventloop.pending.clear();
+                    }
                     tokio::time::sleep(RECONNECT_PAUSE).await;
                 }
             }
@@ -115,12 +152,20 @@ impl Ears {
         if matches!(packet, Packet::ConnAck(_)) {
             // The event loop must not wait for its own queue, so these only try; a full queue shows on the next loss.
             let (commands, _) = self.dialect.commands(&self.sn);
-            if self.client.try_subscribe(commands, QoS::AtLeastOnce).is_err() {
+            // Of the list first: with the answer to the last request the camera listens.
+            let of_list = self.offline.iter().map(|_| messages::list_topics(&self.sn).0);
+            let asked =
+                of_list.chain([commands]).all(|topic| self.client.try_subscribe(topic, QoS::AtLeastOnce).is_ok());
+            if !asked {
                 tracing::warn!(sn = self.sn, "the camera could not ask for its commands");
             }
         }
         if matches!(packet, Packet::SubAck(_)) {
             self.listening.send_replace(true);
+        }
+        // A broker that started anew has nobody to hand a message to until the box has asked for it, and says so.
+        if matches!(packet, Packet::PubAck(ack) if ack.reason == PubAckReason::Success) {
+            self.release();
         }
         if let Packet::Publish(publish) = packet {
             let deaf_until = *self.deaf_until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,7 +175,34 @@ impl Ears {
         }
     }
 
+    /// The box is there: what was seen meanwhile is said, in its order.
+    fn release(&self) {
+        let Some(offline) = &self.offline else { return };
+        while let Some((record, message)) = offline.next() {
+            let stored = messages::stored(&message);
+            if self.client.try_publish(stored.to, QoS::AtLeastOnce, false, stored.body).is_err() {
+                return;
+            }
+            offline.forget(record);
+        }
+    }
+
+    /// An order for the camera's own list, and the answer to it.
+    fn takes_list(&self, publish: &Publish) -> bool {
+        let (orders, replies) = messages::list_topics(&self.sn);
+        let Some(offline) = self.offline.as_ref().filter(|_| publish.topic == orders.as_bytes()) else { return false };
+        if let Some(reply) = messages::listed(&self.sn, &publish.payload, offline, self.clock.now_s())
+            && self.client.try_publish(replies, QoS::AtLeastOnce, false, reply.to_string()).is_err()
+        {
+            tracing::warn!(sn = self.sn, "the camera's answer found no room in its queue");
+        }
+        true
+    }
+
     fn obey(&self, publish: &Publish) {
+        if self.takes_list(publish) {
+            return;
+        }
         let Some((command, reply)) = self.dialect.obeyed(&self.sn, &publish.payload, self.clock.now_s()) else {
             tracing::warn!(sn = self.sn, "the camera got a command that it does not understand");
             return;

@@ -132,7 +132,8 @@ impl Dialect {
             Self::Isapi | Self::IsapiStream => isapi::alive(sender.sn),
             Self::Rekor => rekor::alive(sender.sn),
             Self::Dahua => dahua::alive(sender.sn),
-            Self::Axis | Self::Frigate | Self::HyperLpr => return None,
+            Self::Frigate => frigate::alive(sender.sn),
+            Self::Axis | Self::HyperLpr => return None,
         })
     }
 

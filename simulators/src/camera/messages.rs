@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use super::dialect::{Message, Said};
+use super::offline::Offline;
 use super::{CameraInput, Capture, GateStatus, OutputCommand};
 use crate::clock::{WallTime, wall_time};
 use crate::photo::Pictures;
@@ -67,6 +68,35 @@ pub(super) fn topics(sn: &str) -> (String, String) {
     let commands = format!("device/{sn}/message/down/gpio_out");
     let replies = format!("{commands}/reply");
     (commands, replies)
+}
+
+/// Where the orders for its own list come, and where it answers them.
+pub(super) fn list_topics(sn: &str) -> (String, String) {
+    let orders = format!("device/{sn}/message/down/white_list_operator");
+    let replies = format!("{orders}/reply");
+    (orders, replies)
+}
+
+/// Does what an order says to the camera's own list; its answer, nothing for what is no such order.
+pub(super) fn listed(sn: &str, message: &[u8], list: &Offline, timestamp_s: i64) -> Option<Value> {
+    let order: Value = serde_json::from_slice(message).ok()?;
+    let (id, body) = (order["id"].as_str()?, &order["payload"]["body"]);
+    match body["operator_type"].as_str()? {
+        "update_or_add" => list.add(&body["dldb_rec"]),
+        "delete" => list.delete(body["plate"].as_str().unwrap_or_default()),
+        _ => return None,
+    }
+    Some(json!({
+        "code": 200, "id": id, "name": "white_list_operator", "payload": null, "sn": sn, "timestamp": timestamp_s,
+        "version": "1.0",
+    }))
+}
+
+/// A full result as it is said once the broker is there again.
+pub(super) fn stored(message: &Message) -> Message {
+    let mut document: Value = serde_json::from_slice(&message.body).unwrap_or_default();
+    document["name"] = json!("ivs_result_offline");
+    Message::json(message.to.replace("/up/ivs_result", "/up/ivs_result_offline"), &document)
 }
 
 fn up(name: &str, sender: &Sender<'_>, payload: Value) -> Message {
@@ -260,6 +290,50 @@ mod tests {
         ] {
             assert_eq!(obeyed("c1", message.as_bytes(), 0), None, "{message}");
         }
+    }
+
+    #[test]
+    fn an_order_changes_the_camera_s_own_list_and_is_answered_with_its_own_id() {
+        let list = Offline::new(std::time::Duration::from_secs(1));
+        let order = |body: Value| {
+            let order = json!({"id": "c1", "name": "white_list_operator", "payload": {"type": "white_list_operator", "body": body}});
+            listed("sn-1", order.to_string().as_bytes(), &list, 7)
+        };
+        let add = |plate: &str| {
+            let record = json!({"enable_time": "2026-01-01 00:00:00", "overdue_time": "2026-12-31 00:00:00", "enable": 1, "plate": plate});
+            order(json!({"operator_type": "update_or_add", "dldb_rec": record}))
+        };
+        let at_ms = 1_772_294_399_638;
+        let reply = add("粤B11111").expect("an answer");
+        check(&reply, &json!({"id": "c1", "code": 200, "name": "white_list_operator", "sn": "sn-1", "timestamp": 7}));
+        add("粤B22222");
+        assert!(list.lets_in("粤B11111", at_ms) && list.lets_in("粤B22222", at_ms) && !list.lets_in("粤B33333", at_ms));
+        order(json!({"operator_type": "delete", "plate": "粤B11111"}));
+        assert!(!list.lets_in("粤B11111", at_ms) && list.lets_in("粤B22222", at_ms));
+        order(json!({"operator_type": "delete", "plate": ""}));
+        assert!(!list.lets_in("粤B22222", at_ms), "the maker's camera empties its list then");
+        assert_eq!(order(json!({"operator_type": "query"})), None);
+    }
+
+    #[test]
+    fn what_was_kept_is_said_as_stored_on_a_topic_of_its_own() {
+        let (capture, list) = (
+            Capture { plate: "粤B12345".to_owned(), at_ms: 1, confidence: 98, trigger: Trigger::VirtualLoop },
+            Offline::new(std::time::Duration::from_secs(1)),
+        );
+        let said = Said::Plate { capture: &capture, record: 7, is_quick: false, pictures: None };
+        list.keep(7, &by_broker(&said, &Sender { sn: "sn-1", number: 1, now_s: 1 }));
+        let (record, kept) = list.next().expect("kept");
+        let message = stored(&kept);
+        let document: Value = serde_json::from_slice(&message.body).unwrap();
+        assert_eq!((record, message.to.as_str()), (7, "device/sn-1/message/up/ivs_result_offline"));
+        assert_eq!(document["name"], "ivs_result_offline");
+        check(
+            &document["payload"]["AlarmInfoPlate"]["result"]["PlateResult"],
+            &json!({"isoffline": 1, "plateid": 7, "license": "57KkQjEyMzQ1"}),
+        );
+        list.forget(7);
+        assert!(list.next().is_none());
     }
 
     #[test]

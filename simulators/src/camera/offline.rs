@@ -46,17 +46,34 @@ impl Offline {
     }
 
     fn change_list(&self, operation: &Value, entry: &Value) {
-        let mut state = self.state();
-        let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
-        match (operation.as_i64(), text("plate")) {
-            // The maker's camera empties its list then.
-            (Some(1), plate) if plate.is_empty() => state.list.clear(),
-            (Some(1), plate) => drop(state.list.remove(&plate)),
-            (Some(0), plate) if entry["enable"] == 1 => {
-                state.list.insert(plate, (text("enable_time"), text("overdue_time")));
-            }
+        match operation.as_i64() {
+            Some(0) => self.add(entry),
+            Some(1) => self.delete(entry["plate"].as_str().unwrap_or_default()),
             _ => {}
         }
+    }
+
+    /// A plate with its time.
+    pub fn add(&self, entry: &Value) {
+        let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+        if entry["enable"] == 1 {
+            self.state().list.insert(text("plate"), (text("enable_time"), text("overdue_time")));
+        }
+    }
+
+    /// The maker's camera empties its list for want of a plate.
+    pub fn delete(&self, plate: &str) {
+        let mut state = self.state();
+        if plate.is_empty() {
+            state.list.clear();
+        } else {
+            state.list.remove(plate);
+        }
+    }
+
+    /// The box has this record, or its broker for it.
+    pub fn forget(&self, record: u64) {
+        self.state().stored.retain(|(kept, _)| *kept != record);
     }
 
     /// Whether the camera lets this plate in by itself at this moment.
@@ -69,7 +86,10 @@ impl Offline {
     /// Keeps what the box has not heard, marked as stored.
     pub fn keep(&self, record: u64, message: &Message) {
         let Ok(mut document) = serde_json::from_slice::<Value>(&message.body) else { return };
-        document["AlarmInfoPlate"]["result"]["PlateResult"]["isoffline"] = json!(1);
+        // Through a broker it is in an envelope.
+        let is_enveloped = document.get("payload").is_some();
+        let alarm = if is_enveloped { &mut document["payload"] } else { &mut document };
+        alarm["AlarmInfoPlate"]["result"]["PlateResult"]["isoffline"] = json!(1);
         let mut state = self.state();
         state.stored.push_back((record, Message::json(message.to.clone(), &document)));
         while state.stored.len() > RECORDS_MAX {

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::tz::TimeZone;
 use toml::Spanned;
 
 use super::links::{broker, push, wire};
 use super::{BAUD, Device};
+use crate::devices::hours::Hours;
 use crate::devices::serial::Wire;
 use crate::devices::settings::{BarrierConfig, ContactConfig, DeviceConfig, LinkConfig, LinkKind};
 use crate::devices::wiring::InputRole;
@@ -15,6 +17,9 @@ use crate::profile::language::{Arg, Emits, RAISE, TUNNEL, WHITELIST_ADD};
 use crate::profile::mistake::{Mistake, Source, one_of};
 use crate::profile::modbus::Framing;
 use crate::profile::{Codec, Profile};
+
+/// Shorter, a busy camera is away all the time; longer than an hour nobody waits.
+const SILENT_MS: std::ops::RangeInclusive<u64> = 500..=3_600_000;
 
 /// What is looked up and what was found wrong.
 pub(super) struct Check<'s> {
@@ -145,6 +150,22 @@ impl Check<'_> {
     pub fn lacks_address(&mut self, config: &DeviceConfig, at: &Spanned<String>) {
         let wrong = format!("{} lacks its address: it is asked over HTTP", config.id.get_ref());
         self.wrong(at, wrong, "address = \"192.168.1.64\", with username and password".to_owned());
+    }
+
+    /// How long a device may be silent, and when that counts.
+    pub fn silence(&mut self, config: &DeviceConfig, profile: &Profile, zone: &TimeZone) {
+        if let Some(silent_ms) = config.silent_ms.as_ref().filter(|ms| !SILENT_MS.contains(ms.get_ref())) {
+            self.wrong(silent_ms, format!("silent_ms is {}", silent_ms.get_ref()), "500 to 3600000".to_owned());
+        }
+        let Some(hours) = &config.silent_hours else { return };
+        if Hours::read(hours.get_ref(), zone).is_none() {
+            let allowed = "two times of the day, such as [\"08:00\", \"22:00\"]".to_owned();
+            self.wrong(hours, "silent_hours are no hours".to_owned(), allowed);
+        }
+        if config.silent_ms.is_none() && profile.head().silent_ms.is_none() {
+            let wrong = format!("{} may be silent as long as it likes", config.id.get_ref());
+            self.wrong(hours, wrong, "silent_hours with silent_ms".to_owned());
+        }
     }
 
     /// A direction counts only where the device tells one.
@@ -319,28 +340,21 @@ impl Check<'_> {
         }
     }
 
-    /// Two devices that answer to the same name on one link cannot be told apart.
+    /// Two devices that answer to the same name on one link cannot be told apart. On one topic or path each has a name of its
+    /// own in what it says; one without would take what the others say for its own.
     pub fn addresses(&mut self, devices: &BTreeMap<String, Device>) {
-        let mut seen: BTreeMap<(&str, String), &str> = BTreeMap::new();
+        let mut seen: BTreeMap<(&str, String), Vec<(String, &str)>> = BTreeMap::new();
         for device in devices.values() {
-            let addresses: Vec<String> = match &device.codec {
-                Codec::Mqtt(codec) => codec.topics().map(str::to_owned).collect(),
-                Codec::Modbus(codec) => vec![codec.address().to_string()],
-                Codec::Http(codec) => {
-                    let who = codec.identity().unwrap_or_default();
-                    codec.paths().map(|path| format!("{path} {who}")).collect()
-                }
-                Codec::Serial(codec) => vec![codec.address()],
-                Codec::Osdp(codec) => vec![codec.address().to_string()],
-                // Bits say nothing of who sent them.
-                Codec::Wiegand(_) => vec![String::new()],
-            };
+            let (places, who) = places(&device.codec);
             let id = device.config.id.get_ref().as_str();
-            let other = addresses
-                .into_iter()
-                .filter_map(|address| seen.insert((device.config.link.get_ref(), address), id))
-                .next();
-            if let Some(other) = other {
+            let mut others = Vec::new();
+            for place in places {
+                let there = seen.entry((device.config.link.get_ref(), place)).or_default();
+                let is_same = |other: &&(String, &str)| other.0 == who || other.0.is_empty() || who.is_empty();
+                others.extend(there.iter().find(is_same).map(|(_, other)| *other));
+                there.push((who.clone(), id));
+            }
+            if let Some(other) = others.first() {
                 let wrong = format!("{id} and {other} answer to the same name on one link");
                 self.wrong(&device.config.id, wrong, "params of its own for each device".to_owned());
             }
@@ -368,5 +382,21 @@ impl Check<'_> {
                 self.wrong(&device.config.link, wrong, "one language on a line".to_owned());
             }
         }
+    }
+}
+
+/// Where a device is heard on its link, and how it is called there; nothing where the place alone tells.
+fn places(codec: &Codec) -> (Vec<String>, String) {
+    let alone = |address: String| (vec![address], String::new());
+    // Who compares names does so in any case.
+    let named = |places: Vec<String>, who: Option<String>| (places, who.unwrap_or_default().to_ascii_lowercase());
+    match codec {
+        Codec::Mqtt(codec) => named(codec.topics().map(str::to_owned).collect(), codec.identity()),
+        Codec::Http(codec) => named(codec.paths().map(str::to_owned).collect(), codec.identity()),
+        Codec::Modbus(codec) => alone(codec.address().to_string()),
+        Codec::Serial(codec) => alone(codec.address()),
+        Codec::Osdp(codec) => alone(codec.address().to_string()),
+        // Bits say nothing of who sent them.
+        Codec::Wiegand(_) => alone(String::new()),
     }
 }

@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use toml::Spanned;
 
 use super::digest::Credentials;
+use super::hours::Hours;
 use super::lists::ListPlan;
 use super::pulse::PulsePlan;
 use super::serial::Wire;
@@ -187,8 +188,6 @@ pub(super) struct BarrierPlan {
 const BAUD: std::ops::RangeInclusive<u32> = 1_200..=115_200;
 /// How often a device is asked by one who only looks.
 const LOOK_MS: u64 = 200;
-/// Shorter, a busy camera is away all the time; longer than an hour nobody waits.
-const SILENT_MS: std::ops::RangeInclusive<u64> = 500..=3_600_000;
 
 impl DevicesConfig {
     /// What is to be started, or every mistake. `box_id` names the MQTT client where the settings do not; `zone` is that of
@@ -254,9 +253,7 @@ impl DevicesConfig {
             }
             check.whitelist(config, profile);
             check.coming(config, profile);
-            if let Some(silent_ms) = config.silent_ms.as_ref().filter(|ms| !SILENT_MS.contains(ms.get_ref())) {
-                check.wrong(silent_ms, format!("silent_ms is {}", silent_ms.get_ref()), "500 to 3600000".to_owned());
-            }
+            check.silence(config, profile, zone);
             check.inputs(config, profile);
             let params = config.params.iter().map(|(name, value)| (name.clone(), value.get_ref().clone())).collect();
             match profile.bind(&params) {
@@ -349,7 +346,12 @@ impl DevicesConfig {
         let link = self.links.iter().find(|link| link.id.get_ref() == device.config.link.get_ref());
         let link = link.filter(|link| *link.kind.get_ref() != LinkKind::HttpStream);
         let silent_ms = device.config.silent_ms.as_ref().map(|ms| *ms.get_ref()).or(device.profile.head().silent_ms);
-        PulsePlan { link: link.map(|link| link.id.get_ref().clone()), silent: silent_ms.map(Duration::from_millis) }
+        let hours = device.config.silent_hours.as_ref();
+        PulsePlan {
+            link: link.map(|link| link.id.get_ref().clone()),
+            silent: silent_ms.map(Duration::from_millis),
+            hours: hours.and_then(|hours| Hours::read(hours.get_ref(), &device.wiring.zone)),
+        }
     }
 
     /// The cameras that keep a copy of the box's plates.

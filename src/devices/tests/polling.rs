@@ -32,6 +32,55 @@ async fn a_model_that_does_not_know_the_question_is_there_all_the_same_and_is_le
     assert_eq!((health.heard.is_some(), health.trouble), (true, None));
 }
 
+/// What it answers is a line of text that no message of its profile reads: enough to know that it is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_only_posts_is_asked_where_it_has_an_address_and_missed_when_its_cable_is_cut() {
+    // Another test may have installed it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let (tell, mut asked) = mpsc::unbounded_channel();
+    let serving = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let count = stream.read(&mut request).await.unwrap_or(0);
+            let line = "root.Properties.System.SerialNumber=ACCC8E000001\n";
+            let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length:";
+            let answer = format!("{head} {}\r\n\r\n{line}", line.len());
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = tell.send(String::from_utf8_lossy(&request[..count]).into_owned());
+        }
+    });
+    let own = tempfile::tempdir().expect("a directory");
+    let profile = include_str!("../../../device-profiles/axis/lpv.toml");
+    let often = profile.replace("every_ms = 10000\n", "every_ms = 500\n");
+    assert_ne!(profile, often);
+    std::fs::write(own.path().join("own.toml"), often).expect("written");
+    let text = format!(
+        r#"
+        links = [{{ id = "posts", kind = "http-push", listen = "127.0.0.1:0" }}]
+        devices = [
+          {{ id = "asked", profile = "axis/lpv", link = "posts", params = {{ name = "a" }}, address = "{address}" }},
+          {{ id = "silent", profile = "axis/lpv", link = "posts", params = {{ name = "b" }} }},
+        ]
+        "#
+    );
+    let plan = planned(&text, &Catalogue::load(Some(own.path())).expect("right")).expect("right settings");
+    let mut site = Site::watched(plan);
+    for _ in 0..2 {
+        let request = timeout(PATIENCE, asked.recv()).await.expect("in time").expect("it serves");
+        let page = "GET /axis-cgi/param.cgi?action=list&group=Properties.System.SerialNumber HTTP/1.1";
+        assert!(request.starts_with(page), "{request}");
+    }
+    site.until(|metrics| metrics.health.of("asked").is_some_and(|health| health.heard.is_some())).await;
+    assert_eq!(site.metrics.rejections("devices", "malformed"), 0, "an answer is no fault");
+    serving.abort();
+    let why = "it does not answer".to_owned();
+    assert_eq!(site.committed().await, Input::DeviceLost { device: DeviceId::from("asked"), why });
+    let silent = site.metrics.health.of("silent").expect("known");
+    assert_eq!((silent.heard, silent.trouble), (None, None), "nobody asks it, and it may be silent");
+}
+
 /// A camera with one answer; where it is empty it knows no such page.
 struct Asked {
     address: std::net::SocketAddr,

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::super::language::frame::Order;
 use super::super::language::{Arg, ModbusWords, Number, Poll};
 use super::super::mistake::{Mistake, Source, one_of};
-use super::{POLL_MS, REPLY_MS, address, check_named, head, within};
+use super::{POLL_MS, REPLY_MS, address, check_named, head, unused, within};
 
 /// More inputs than any board here has, and a short answer.
 const POLL_INPUTS: std::ops::RangeInclusive<u16> = 1..=64;
@@ -40,6 +40,7 @@ pub fn modbus(source: &Source, words: &ModbusWords) -> Vec<Mistake> {
             frame_number(source, at, number, &command.args, &mut mistakes);
         }
     }
+    unused::modbus(source, words, &mut mistakes);
     mistakes
 }
 

@@ -8,7 +8,7 @@ use super::super::language::Link;
 use super::super::language::frame::{Digits, Escape, Hex, Part, SerialWords};
 use super::super::layout::{called, kinds_said, span, width};
 use super::super::mistake::{Mistake, Source, one_of};
-use super::{POLL_MS, REPLY_MS, belongs, check_named, fields, head, tests_something, within};
+use super::{POLL_MS, REPLY_MS, belongs, check_named, fields, head, tests_something, unused, within};
 
 /// A pause that ends a frame: from the shortest that a computer can tell to the longest that a bus can wait.
 const GAP_MS: std::ops::RangeInclusive<u64> = 1..=1_000;
@@ -59,6 +59,7 @@ pub fn serial(source: &Source, words: &SerialWords) -> Vec<Mistake> {
             tests_something(source, condition, &mut mistakes);
         }
     }
+    unused::serial(source, words, &mut mistakes);
     mistakes
 }
 

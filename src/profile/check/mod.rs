@@ -23,6 +23,7 @@ mod commands;
 mod frames;
 mod posts;
 mod readers;
+mod unused;
 
 pub use boards::modbus;
 pub use commands::{question, variants};
@@ -32,7 +33,8 @@ pub use readers::{osdp, wiegand};
 
 use super::json::{own_base64, toml_scalar};
 use super::language::{
-    Arg, ArgKind, Condition, Decode, Emits, Field, Head, Link, Message, MqttCommand, MqttWords, Param, ParamKind,
+    Arg, ArgKind, BodyKind, Condition, Decode, Emits, Field, Head, Identity, Link, Message, MqttCommand, MqttWords,
+    Param, ParamKind,
 };
 use super::meaning::{is_wall_time, level, position, sign};
 use super::mistake::{Mistake, Source, one_of};
@@ -92,14 +94,48 @@ pub fn mqtt(source: &Source, words: &MqttWords) -> Vec<Mistake> {
     for text in words.messages.iter().flat_map(|message| &message.topics) {
         names_known(source, text, &words.params, &["layout"], &mut mistakes);
     }
+    identity(source, words.identity.as_ref(), &words.params, &mut mistakes);
     for message in &words.messages {
         belongs(source, message, Link::Mqtt, &mut mistakes);
         fields(source, message, &words.params, &mut mistakes);
+        one_body(source, words, message, &mut mistakes);
     }
     for command in &words.commands {
         mqtt_command(source, command, &words.params, &mut mistakes);
     }
+    unused::mqtt(source, words, &mut mistakes);
     mistakes
+}
+
+/// On one topic nobody can tell a bare text from JSON; and what answers a command is JSON.
+fn one_body(source: &Source, words: &MqttWords, message: &Message, mistakes: &mut Vec<Mistake>) {
+    let others = words.messages.iter().filter(|other| other.body != message.body).flat_map(|other| &other.topics);
+    let answers = words.commands.iter().filter_map(|command| command.reply.as_ref()).flat_map(|reply| &reply.topics);
+    let of_another_kind: Vec<&str> = others.chain(answers).map(|topic| topic.get_ref().as_str()).collect();
+    let topics = message.topics.iter().filter(|_| message.body == BodyKind::Text);
+    for topic in topics.filter(|topic| of_another_kind.contains(&topic.get_ref().as_str())) {
+        let wrong = format!("{} carries a bare text and JSON", topic.get_ref());
+        mistakes.push(source.mistake(topic.span(), wrong, "one of them on a topic"));
+    }
+}
+
+/// What tells devices of one topic or path apart is one of their parameters.
+fn identity(
+    source: &Source,
+    identity: Option<&Identity>,
+    params: &BTreeMap<String, Param>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let Some(identity) = identity else { return };
+    if !params.contains_key(identity.param.get_ref()) {
+        let known = one_of(params.keys().map(String::as_str));
+        let wrong = format!("there is no parameter {:?}", identity.param.get_ref());
+        mistakes.push(source.mistake(identity.param.span(), wrong, known));
+    }
+    if identity.paths.is_empty() {
+        let wrong = "the identity stands nowhere";
+        mistakes.push(source.mistake(identity.param.span(), wrong, "paths = [\"…\"], where it may stand"));
+    }
 }
 
 fn head(source: &Source, head: &Head, params: &BTreeMap<String, Param>) -> Vec<Mistake> {
@@ -180,6 +216,7 @@ fn fields(source: &Source, message: &Message, params: &BTreeMap<String, Param>, 
     }
     for condition in &message.when {
         tests_something(source, condition, mistakes);
+        names_known(source, &condition.path, params, &[], mistakes);
         if let Some(name) = condition.is_param.as_ref().filter(|name| !params.contains_key(name.get_ref())) {
             let known = one_of(params.keys().map(String::as_str));
             mistakes.push(source.mistake(name.span(), format!("there is no parameter {:?}", name.get_ref()), known));
@@ -234,17 +271,25 @@ fn pictures(source: &Source, message: &Message, mistakes: &mut Vec<Mistake>) {
             let allowed = "path and encoding, or over http the name of a part";
             mistakes.push(source.mistake(picture.span(), "nothing tells where the picture stands", allowed));
         }
-        if words.plate_box.as_ref().is_some_and(|plate| *kind != PhotoKind::Scene || plate.of == Some(0)) {
-            let allowed = "plate_box of a scene, with of = 1 or more where it counts no pixels";
+        let Some(plate) = &words.plate_box else { continue };
+        let has_size =
+            plate.right.is_some() != plate.width.is_some() && plate.bottom.is_some() != plate.height.is_some();
+        if *kind != PhotoKind::Scene || plate.of == Some(0) || !has_size {
+            let allowed = "plate_box of a scene, with right or width, bottom or height, and of = 1 or more where it counts \
+                           no pixels";
             mistakes.push(source.mistake(picture.span(), "this is no place of a plate in a picture", allowed));
+        }
+        for condition in &plate.when {
+            tests_something(source, condition, mistakes);
         }
     }
 }
 
 fn tests_something(source: &Source, condition: &Condition, mistakes: &mut Vec<Mistake>) {
-    if condition.is.is_none() && condition.is_not.is_none() && condition.is_param.is_none() {
+    let is_compared = condition.is.is_some() || condition.is_not.is_some() || condition.above.is_some();
+    if !is_compared && condition.is_param.is_none() {
         let wrong = format!("nothing is tested about {}", condition.path.get_ref());
-        mistakes.push(source.mistake(condition.path.span(), wrong, "is = […] or is_not = […]"));
+        mistakes.push(source.mistake(condition.path.span(), wrong, "is = […], is_not = […] or above = …"));
     }
 }
 
@@ -291,6 +336,7 @@ fn belongs(source: &Source, message: &Message, link: Link, mistakes: &mut Vec<Mi
         ("reply", message.reply.is_some(), link == Link::Http),
         ("number", message.number.is_some(), matches!(link, Link::Mqtt | Link::Http)),
         ("data", !message.data.is_empty(), link == Link::Serial),
+        ("body", message.body == BodyKind::Text, link == Link::Mqtt),
     ];
     for (word, _, _) in said.iter().filter(|(_, is_said, may_be)| *is_said && !may_be) {
         let allowed = one_of(said.iter().filter(|(_, _, may_be)| *may_be).map(|(word, _, _)| *word));

@@ -4,7 +4,8 @@ use super::super::language::http::{HttpCommand, HttpPoll, HttpWords, InReply, Re
 use super::super::language::{Emits, LOWER, Link, RAISE};
 use super::super::mistake::{Mistake, Source, one_of};
 use super::{
-    REPLY_MS, belongs, check_named, fields, head, is_json, names_known, placeholders, tests_something, within,
+    REPLY_MS, belongs, check_named, fields, head, identity, is_json, names_known, placeholders, tests_something,
+    unused, within,
 };
 
 /// A stream that says nothing for longer is dead for a driver; shorter, a slow heartbeat would look like it.
@@ -15,13 +16,7 @@ const POLL_MS: std::ops::RangeInclusive<u64> = 500..=3_600_000;
 /// The mistakes of a profile for HTTP.
 pub fn http(source: &Source, words: &HttpWords) -> Vec<Mistake> {
     let mut mistakes = head(source, &words.profile, &words.params);
-    if let Some(identity) = &words.identity
-        && !words.params.contains_key(identity.param.get_ref())
-    {
-        let known = one_of(words.params.keys().map(String::as_str));
-        let wrong = format!("there is no parameter {:?}", identity.param.get_ref());
-        mistakes.push(source.mistake(identity.param.span(), wrong, known));
-    }
+    identity(source, words.identity.as_ref(), &words.params, &mut mistakes);
     if let Some(ms) = &words.answer_within_ms {
         within(source, ms, &REPLY_MS, "answer_within_ms", &mut mistakes);
     }
@@ -57,6 +52,7 @@ pub fn http(source: &Source, words: &HttpWords) -> Vec<Mistake> {
     for command in &words.commands {
         self::command(source, words, command, &mut mistakes);
     }
+    unused::http(source, words, &mut mistakes);
     mistakes
 }
 

@@ -4,7 +4,7 @@ use toml::Spanned;
 
 use super::super::language::reader::{CardFormat, OsdpWords, WiegandWords};
 use super::super::mistake::{Mistake, Source};
-use super::{POLL_MS, REPLY_MS, address, head, within};
+use super::{POLL_MS, REPLY_MS, address, head, unused, within};
 
 /// Bits of a card; the longest in the field have 64.
 const BITS: std::ops::RangeInclusive<usize> = 4..=256;
@@ -18,6 +18,7 @@ pub fn wiegand(source: &Source, words: &WiegandWords) -> Vec<Mistake> {
     let mut mistakes = head(source, &words.profile, &words.params);
     within(source, &words.gap_ms, &GAP_MS, "gap_ms", &mut mistakes);
     cards(source, &words.cards, &mut mistakes);
+    unused::only_address(source, &words.profile, &words.params, &mut mistakes);
     mistakes
 }
 
@@ -28,6 +29,7 @@ pub fn osdp(source: &Source, words: &OsdpWords) -> Vec<Mistake> {
     within(source, &words.every_ms, &POLL_MS, "every_ms", &mut mistakes);
     within(source, &words.reply_timeout_ms, &REPLY_MS, "reply_timeout_ms", &mut mistakes);
     cards(source, &words.cards, &mut mistakes);
+    unused::only_address(source, &words.profile, &words.params, &mut mistakes);
     mistakes
 }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Ack, Arg, Condition, Guard, Head, Message, Param, Retry};
+use super::{Ack, Arg, Condition, Guard, Head, Identity, Message, Param, Retry};
 
 /// A profile for an MQTT device.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -24,6 +24,8 @@ pub struct MqttWords {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub strangers: Vec<Spanned<String>>,
+    /// Which device a message is about, where several speak on one topic.
+    pub identity: Option<Identity>,
     /// What the device says. The first message that fits is taken.
     #[serde(default, rename = "message")]
     pub messages: Vec<Message>,

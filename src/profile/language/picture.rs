@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Condition;
+
 /// A picture inside a message: a text in its body, or a part of a form.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +32,7 @@ pub enum PictureEncoding {
     DataUrl,
 }
 
-/// The paths of a rectangle's four edges.
+/// The paths of a rectangle's edges: the left and the upper one, and the others or how far they are from them.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BoxWords {
@@ -39,9 +41,16 @@ pub struct BoxWords {
     /// Its upper edge.
     pub top: String,
     /// Its right edge.
-    pub right: String,
+    pub right: Option<String>,
     /// Its lower edge.
-    pub bottom: String,
-    /// What the whole width and height count, for a product that counts no pixels.
+    pub bottom: Option<String>,
+    /// How wide it is, instead of its right edge.
+    pub width: Option<String>,
+    /// How high it is, instead of its lower edge.
+    pub height: Option<String>,
+    /// What the whole width and height count, for a product that counts no pixels; a rectangle beyond that is none.
     pub of: Option<u32>,
+    /// It is one where all of these hold.
+    #[serde(default)]
+    pub when: Vec<Condition>,
 }

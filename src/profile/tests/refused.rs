@@ -76,6 +76,81 @@ fn what_no_device_can_be_or_must_be_told_is_refused() {
             "only_if = { raise_by = \"gate_direct_open\" }\nack = \"none\"",
             "the commands raise differ in what the house knows of them; allowed: the same service, ack",
         ),
+        // What is asked for and goes nowhere; one output alone need not be told.
+        (
+            "gatepost/mqtt",
+            "\"pulse_ms\":\"{pulse_ms}\"}'\n\n[command.args]\noutput = { min = 0, max = 63 }",
+            "\"pulse_ms\":500}'\n\n[command.args]\noutput = { min = 0, max = 63 }",
+            "the argument pulse_ms of raise goes nowhere; allowed: {pulse_ms} or a part pulse_ms in what is sent",
+        ),
+        (
+            "isapi",
+            "output = { min = 0, max = 0 }",
+            "output = { min = 0, max = 1 }",
+            "the argument output of raise goes nowhere",
+        ),
+        ("r413d08", ", arg = \"output\"", "", "the argument output of"),
+        (
+            "dc199.toml",
+            "number = \"pulse_ms\"",
+            "default = 5, number = \"seconds\"",
+            "the argument pulse_ms of raise goes",
+        ),
+        (
+            "webhook",
+            "[identity]\nparam = \"camera\"",
+            "[identity]\nparam = \"name\"",
+            ":17:1: the parameter camera is used nowhere; allowed: {camera} in a topic, a path or a command, a test, the",
+        ),
+        // Devices of one topic or path, and what stands there.
+        ("lpr.toml", "param = \"camera\"", "param = \"cam\"", "there is no parameter \"cam\"; allowed: camera, prefix"),
+        ("lpr.toml", "paths = [\"camera\"]", "paths = []", "the identity stands nowhere; allowed: paths = ["),
+        ("lpr.toml", "cameras.{camera}.", "cameras.{camrea}.", "{camrea} is not known here; allowed: camera, prefix"),
+        (
+            "lpr.toml",
+            ", above = 0",
+            "",
+            "nothing is tested about cameras.{camera}.camera_fps; allowed: is = […], is_not",
+        ),
+        (
+            "lpr.toml",
+            "body = \"text\"\nwhen = [{ path = \"text\", is = [\"offline\", \"disabled\"] }]",
+            "when = [{ path = \"text\", is = [\"offline\", \"disabled\"] }]",
+            "{layout}/{camera}/status/detect carries a bare text and JSON; allowed: one of them on a topic",
+        ),
+        ("webhook", "reply = \"taken\"", "body = \"text\"", "a message of link http has no body; allowed: paths"),
+        (
+            "isapi",
+            "plateRect.height\", of = 1000",
+            "plateRect.height\", bottom = \"x\", of = 1000",
+            "this is no place of a plate in a picture; allowed: plate_box of a scene, with right or width, bottom or",
+        ),
+        (
+            "isapi",
+            "is = [\"detectionPicture\"] }]",
+            "}]",
+            "nothing is tested about ANPR.pictureInfoList.pictureInfo.type",
+        ),
+        // What is asked again and again moves nothing and needs nothing.
+        ("isapi", "every_ms = 1000", "every_ms = 499", "every_ms is 499; allowed: 500 to 3600000"),
+        (
+            "isapi",
+            "command = \"device_status\"",
+            "command = \"raise\"",
+            "\"raise\" cannot be asked again and again; allowed: a",
+        ),
+        (
+            "isapi",
+            "command = \"device_status\"",
+            "command = \"state\"",
+            "\"state\" cannot be asked again and again; allowed: a",
+        ),
+        (
+            "isapi",
+            "command = \"device_status\"",
+            "command = \"whitelist_delete\"",
+            "cannot be asked again and again; allowed: a GET request without arguments: barrier_status, device_status",
+        ),
     ];
     let mut untold = Vec::new();
     for (product, right, wrong, expect) in table {
