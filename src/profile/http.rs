@@ -35,6 +35,8 @@ pub struct Heard {
     pub pictures: Vec<Picture>,
     /// The device's own running number of it.
     pub number: Option<u64>,
+    /// The fields beside the plate whose value nobody can read.
+    pub strange: Vec<&'static str>,
 }
 
 /// The answer to a post.
@@ -115,11 +117,28 @@ impl HttpCodec {
         self.words.polls.iter().filter_map(call).collect()
     }
 
-    /// What a post says. [`Rejection::NotForThis`] where it names another device.
-    pub fn decode(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Heard, Rejection> {
+    /// Whether something may come to this path as a GET request.
+    pub fn takes_get(&self, path: &str) -> bool {
+        self.routes.get(path).is_some_and(|messages| messages.iter().any(|number| self.words.messages[*number].get))
+    }
+
+    /// What a post to a path, with or without a query behind it, says. [`Rejection::NotForThis`] where it names another
+    /// device.
+    pub fn decode(&self, target: &str, content_type: &str, body: &[u8]) -> Result<Heard, Rejection> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let messages = self.routes.get(path).ok_or(Rejection::UnknownTopic)?;
-        let document = document::read(content_type, body)?;
+        let mut document = if body.is_empty() {
+            Document { tree: Json::Object(serde_json::Map::new()), parts: Vec::new() }
+        } else {
+            document::read(content_type, body)?
+        };
+        if let Some(members) = document.tree.as_object_mut().filter(|_| !query.is_empty()) {
+            members.insert("?".to_owned(), document::query(query));
+        }
         self.is_ours(&document)?;
+        if body.is_empty() && self.words.identity.is_some() && self.told_by(&document).is_none() {
+            return Err(Rejection::Malformed("nothing says which device it is".to_owned()));
+        }
         self.said(messages.iter().map(|number| &self.words.messages[*number]), content_type, &document)
     }
 
@@ -225,14 +244,18 @@ impl HttpCodec {
 
     fn is_ours(&self, document: &Document) -> Result<(), Rejection> {
         let (Some(identity), Some(ours)) = (&self.words.identity, self.identity()) else { return Ok(()) };
-        let body = Body::new(&document.tree, "");
-        let found = identity.paths.iter().find_map(|path| body.at(path).and_then(scalar));
-        match found {
+        match self.told_by(document) {
             Some(found) if !found.eq_ignore_ascii_case(&ours) => {
                 Err(Rejection::NotForThis(identity.param.get_ref().clone()))
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Which device the post itself says that it is.
+    fn told_by(&self, document: &Document) -> Option<String> {
+        let body = Body::new(&document.tree, "");
+        self.words.identity.as_ref()?.paths.iter().find_map(|path| body.at(path).and_then(scalar))
     }
 
     fn said<'m>(
@@ -250,8 +273,8 @@ impl HttpCodec {
                 let reply = message.reply.as_ref().map(|reply| reply.get_ref().clone());
                 let echo = message.echo.iter().filter_map(|(name, path)| Some((name.clone(), echoed(body.at(path)?)?)));
                 let pictures = meaning::pictures(message, body, &document.parts);
-                let number = meaning::number(message, body);
-                return Ok(Heard { says, reply, echo: echo.collect(), pictures, number });
+                let (number, strange) = (meaning::number(message, body), meaning::strange(message, body));
+                return Ok(Heard { says, reply, echo: echo.collect(), pictures, number, strange });
             }
         }
         Err(Rejection::UnknownMessage)

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::json::{Body, scalar, shortened};
+use super::document;
+use super::json::{Body, scalar};
 use super::language::{Emits, Message, MqttCommand, MqttWords};
 use super::meaning;
 pub use super::statement::DeviceAnswer;
@@ -38,6 +39,8 @@ pub struct Heard {
     pub pictures: Vec<Picture>,
     /// The device's own running number of it.
     pub number: Option<u64>,
+    /// The fields beside the plate whose value nobody can read.
+    pub strange: Vec<&'static str>,
 }
 
 /// What a message means.
@@ -107,19 +110,18 @@ impl MqttCodec {
             return Err(Rejection::TooLarge(body.len()));
         }
         let route = self.routes.get(topic).ok_or(Rejection::UnknownTopic)?;
-        let top: Value =
-            serde_json::from_slice(body).map_err(|error| Rejection::Malformed(shortened(&error.to_string())))?;
+        let top = document::json_or_text(body)?;
         match route {
             Route::Says { layout, messages } => {
                 let (message, body) = self.fitting(messages, &top)?;
                 let what = Meaning::Says(meaning::of(message, body)?);
                 let (pictures, number) = (meaning::pictures(message, body, &[]), meaning::number(message, body));
-                Ok(Heard { layout: *layout, what, pictures, number })
+                Ok(Heard { layout: *layout, what, pictures, number, strange: meaning::strange(message, body) })
             }
             Route::Answers { layout, command } => {
                 let answer = answered(&self.words.commands[*command], &top)?;
                 let what = Meaning::Answers(answer);
-                Ok(Heard { layout: *layout, what, pictures: Vec::new(), number: None })
+                Ok(Heard { layout: *layout, what, pictures: Vec::new(), number: None, strange: Vec::new() })
             }
         }
     }
