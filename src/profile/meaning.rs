@@ -215,8 +215,9 @@ fn in_seconds(body: Body, seconds: Option<&Field>, micros: Option<&Field>) -> Re
 }
 
 fn whole(body: Body, field: Option<&Field>) -> Result<Option<i64>, Strange> {
-    let Some(text) = field.map(|field| side(body, field)).transpose()?.flatten() else { return Ok(None) };
-    text.trim().parse().map(Some).map_err(|_| Strange)
+    let Some(field) = field else { return Ok(None) };
+    let Some(text) = side(body, field)? else { return Ok(None) };
+    scaled(&text, field).map(Some).ok_or(Strange)
 }
 
 fn stored_offline(body: Body, field: Option<&Field>) -> Result<bool, Strange> {

@@ -209,8 +209,16 @@ async fn a_device_may_say_everything_in_the_address() {
     let settings = format!(
         r#"
         links = [{{ id = "posts", kind = "http-push", listen = "{free}" }}]
-        devices = [{{ id = "cam", profile = "acme/asks", link = "posts", params = {{ sn = "A1" }} }}]
-        lanes = [{{ id = "entry-1", direction = "entry", camera = "cam" }}]
+        devices = [
+          {{ id = "cam", profile = "acme/asks", link = "posts", params = {{ sn = "A1" }} }},
+          {{ id = "arm", profile = "vzenith/r-http", link = "posts", params = {{ sn = "0f823866-d2dc45ab" }} }},
+        ]
+        [[lanes]]
+        id = "entry-1"
+        direction = "entry"
+        camera = "cam"
+        barrier = {{ device = "arm", output = 0, pulse_ms = 500 }}
+        arrival_loop = {{ device = "arm", input = 0 }}
         "#
     );
     let plan = planned(&settings, &Catalogue::load(Some(own.path())).expect("right")).expect("right settings");
