@@ -146,7 +146,9 @@ impl<'b> Body<'b> {
         if field.or_join.is_empty() {
             return Ok(None);
         }
-        let parts: Option<Vec<String>> = field.or_join.iter().map(|path| self.at(path).and_then(scalar)).collect();
+        // With a hole in it, all vehicles would have the same identity.
+        let part = |path: &String| self.at(path).and_then(scalar).filter(|text| !text.trim().is_empty());
+        let parts: Option<Vec<String>> = field.or_join.iter().map(part).collect();
         Ok(parts.map(|parts| parts.join("_")))
     }
 }
@@ -379,6 +381,8 @@ mod tests {
             let top: Value = serde_json::from_str(&format!(r#"{{{id}"sn":"S","at":7}}"#)).expect("JSON");
             assert_eq!(Body::new(&top, "").text(&field), Ok(Some("S_7".to_owned())), "{id}");
         }
+        let hole: Value = serde_json::from_str(r#"{"sn":"S","at":""}"#).expect("JSON");
+        assert_eq!(Body::new(&hole, "").text(&field), Ok(None), "what is the same for all vehicles tells none");
     }
 
     fn check(body: &str, expect: Result<Option<&str>, &str>) {
