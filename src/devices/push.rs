@@ -169,8 +169,8 @@ impl Shared {
         let read_at = Instant::now();
         let path = request.uri().path().to_owned();
         let takes_get = || self.devices.iter().any(|device| device.plan.codec.takes_get(&path));
-        if !matches!(*request.method(), Method::POST | Method::PUT) && !(request.method() == Method::GET && takes_get())
-        {
+        let is_get = request.method() == Method::GET && takes_get();
+        if !is_get && !matches!(*request.method(), Method::POST | Method::PUT) {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "POST or PUT");
         }
         if !self.devices.iter().any(|device| device.plan.codec.paths().any(|known| known == path)) {
