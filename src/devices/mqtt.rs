@@ -271,6 +271,7 @@ impl Broker {
             self.tell(News::Spoke { device, layout: heard.layout }).await;
         }
         submitting::numbered(&self.metrics, &self.devices[device].wiring.device, heard.number);
+        submitting::strange(&self.metrics, &self.devices[device].wiring.device, &heard.strange);
         match heard.what {
             Meaning::Answers(answer) => {
                 self.metrics.health.heard(self.devices[device].wiring.device.as_str());

@@ -170,7 +170,9 @@ impl Shared {
     async fn answer(&self, request: Request<Incoming>, place: &Place) -> Response<Full<Bytes>> {
         let read_at = Instant::now();
         let path = request.uri().path().to_owned();
-        if !matches!(*request.method(), Method::POST | Method::PUT) {
+        let takes_get = || self.devices.iter().any(|device| device.plan.codec.takes_get(&path));
+        let is_get = request.method() == Method::GET && takes_get();
+        if !is_get && !matches!(*request.method(), Method::POST | Method::PUT) {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "POST or PUT");
         }
         if !self.devices.iter().any(|device| device.plan.codec.paths().any(|known| known == path)) {
@@ -178,11 +180,12 @@ impl Shared {
             return plain(StatusCode::NOT_FOUND, "no device posts here");
         }
         let content_type = header(&request, CONTENT_TYPE);
+        let query = request.uri().query().unwrap_or_default().to_owned();
         let body = match self.body(request, place).await {
             Ok(body) => body,
             Err(status) => return plain(status, "the body is too long, too slow or broken"),
         };
-        let (device, heard) = match self.heard(&path, &content_type, &body) {
+        let (device, heard) = match self.heard(&path, &query, &content_type, &body) {
             Ok(found) => found,
             Err(rejection) => return plain(StatusCode::BAD_REQUEST, rejection.name()),
         };
@@ -217,11 +220,12 @@ impl Shared {
 
     /// The device that posts, and what it says. Several may post to one path; the post itself says which it is. One that names
     /// none can tell all of them that they are there, and the first answers it.
-    fn heard(&self, path: &str, content_type: &str, body: &Bytes) -> Result<(&Device, Heard), Rejection> {
+    fn heard(&self, path: &str, query: &str, content_type: &str, body: &Bytes) -> Result<(&Device, Heard), Rejection> {
         let mut of_nobody = Rejection::UnknownTopic;
         let mut nameless = Vec::new();
+        let target = format!("{path}?{query}");
         for device in self.devices.iter().filter(|device| device.plan.codec.paths().any(|known| known == path)) {
-            match device.plan.codec.decode_whole(path, content_type, body) {
+            match device.plan.codec.decode_whole(&target, content_type, body) {
                 Ok(heard) if heard.names_device => return Ok((device, heard)),
                 Ok(heard) => nameless.push((device, heard)),
                 Err(rejection @ Rejection::NotForThis(_)) => of_nobody = rejection,
@@ -291,6 +295,7 @@ impl Shared {
         let mut pictures = Vec::new();
         let wiring = &device.plan.wiring;
         submitting::numbered(&self.metrics, &wiring.device, heard.number);
+        submitting::strange(&self.metrics, &wiring.device, &heard.strange);
         let mut inputs = submitting::inputs_of(&self.metrics, wiring, heard.says.clone(), received);
         for input in &mut inputs {
             if let Input::PlateRead(read) = input {

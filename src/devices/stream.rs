@@ -227,6 +227,7 @@ impl Shared {
         let received = (self.now)();
         let wiring = &device.plan.wiring;
         submitting::numbered(&self.metrics, &wiring.device, heard.number);
+        submitting::strange(&self.metrics, &wiring.device, &heard.strange);
         let inputs = submitting::inputs_of(&self.metrics, wiring, heard.says, received);
         let mut delivery = Delivery { inputs, ..Delivery::default() };
         for input in &mut delivery.inputs {

@@ -92,6 +92,14 @@ pub fn numbered(metrics: &Metrics, device: &DeviceId, number: Option<u64>) {
     }
 }
 
+/// The fields beside a plate whose value nobody could read: counted, because somebody should look at the profile.
+pub fn strange(metrics: &Metrics, device: &DeviceId, fields: &[&'static str]) {
+    for field in fields {
+        metrics.rejected("devices", "strange-value");
+        tracing::debug!(%device, field, "a value beside the plate cannot be read and is left out");
+    }
+}
+
 /// What a device's statements mean for the lanes; and that it is there, and what its clock says.
 pub fn inputs_of(metrics: &Metrics, wiring: &Wiring, says: Vec<Statement>, received: UtcMs) -> Vec<Input> {
     let device = wiring.device.as_str();

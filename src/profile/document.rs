@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::json::{shortened, utf8_or_gbk};
 use super::statement::{BODY_BYTES_MAX, Rejection};
+use super::xml;
 
 /// A posted body.
 #[derive(Clone, Debug)]
@@ -42,10 +43,8 @@ impl PartOf<'_> {
 
 /// Parts of one body: a document and a handful of pictures.
 const PARTS_MAX: usize = 32;
-/// Elements within elements; documents in the field have eight.
-const DEPTH_MAX: usize = 64;
-/// Elements of one document; the largest known has a few hundred.
-const NODES_MAX: u32 = 100_000;
+/// Fields of one form that are looked at.
+const FIELDS_MAX: usize = 1000;
 
 /// Reads a body. What it is written in is seen from its first byte, because devices post JSON under any name; the
 /// content type decides between a form and parts.
@@ -82,7 +81,7 @@ pub fn by_first_byte(body: &[u8]) -> Option<Result<Value, Rejection>> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{' | b'[') => Some(json(body)),
-        Some(b'<') => Some(xml(body)),
+        Some(b'<') => Some(text(body).and_then(|text| xml::read(&text))),
         Some(_) | None => None,
     }
 }
@@ -141,7 +140,8 @@ pub fn word<'d>(disposition: &'d str, name: &str) -> &'d str {
     pieces.filter(|(key, _)| *key == name).map(|(_, value)| value.trim_matches('"')).next().unwrap_or_default()
 }
 
-fn json(body: &[u8]) -> Result<Value, Rejection> {
+/// JSON in UTF-8 or GBK. How deep it may lie is bounded by its reader, at 128.
+pub fn json(body: &[u8]) -> Result<Value, Rejection> {
     let told = |error: serde_json::Error| malformed(&error.to_string());
     match serde_json::from_slice(body) {
         Ok(tree) => Ok(tree),
@@ -153,68 +153,36 @@ fn json(body: &[u8]) -> Result<Value, Rejection> {
     }
 }
 
-/// Elements by their local names, whatever their namespace. Where a name repeats, the first counts. Below `*` every
-/// text stands once more by its element's name alone, again the first.
-fn xml(body: &[u8]) -> Result<Value, Rejection> {
-    let text = text(body)?;
-    // The reader goes down one call per element; a body of nothing but openings must not go deeper than the stack.
-    if deepest(&text) > DEPTH_MAX {
-        return Err(malformed("too many elements within each other"));
+/// JSON, or the text itself where it does not even begin like JSON: `ON`, `online`.
+pub fn json_or_text(body: &[u8]) -> Result<Value, Rejection> {
+    let tree = json(body);
+    let begins = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    match (&tree, begins) {
+        (Err(_), Some(begin)) if !b"{[\"".contains(begin) => Ok(Value::String(text(body)?.trim().to_owned())),
+        (Ok(_) | Err(_), Some(_) | None) => tree,
     }
-    let options = roxmltree::ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..Default::default() };
-    let document =
-        roxmltree::Document::parse_with_options(&text, options).map_err(|error| malformed(&error.to_string()))?;
-    let mut top = Map::new();
-    let mut anywhere = Map::new();
-    let root = document.root_element();
-    let value = element(root, &mut anywhere);
-    top.insert(root.tag_name().name().to_owned(), value);
-    top.insert("*".to_owned(), Value::Object(anywhere));
-    Ok(Value::Object(top))
-}
-
-fn element(node: roxmltree::Node, anywhere: &mut Map<String, Value>) -> Value {
-    let children: Vec<roxmltree::Node> = node.children().filter(roxmltree::Node::is_element).collect();
-    if children.is_empty() {
-        let text = node.text().unwrap_or_default().trim().to_owned();
-        anywhere.entry(node.tag_name().name()).or_insert_with(|| Value::String(text.clone()));
-        return Value::String(text);
-    }
-    let mut values = Map::new();
-    for child in children {
-        let value = element(child, anywhere);
-        values.entry(child.tag_name().name()).or_insert(value);
-    }
-    Value::Object(values)
-}
-
-/// How deep elements lie, at most; counted without understanding anything else of XML.
-fn deepest(text: &str) -> usize {
-    let mut depth = 0usize;
-    let mut deepest = 0;
-    let mut rest = text;
-    while let Some(at) = rest.find('<') {
-        let inside = &rest[at + 1..];
-        let end = inside.find('>').unwrap_or(inside.len());
-        if inside.starts_with('/') {
-            depth = depth.saturating_sub(1);
-        } else if !inside.starts_with(['?', '!']) && !inside[..end].ends_with('/') {
-            depth += 1;
-            deepest = deepest.max(depth);
-        }
-        rest = &inside[end..];
-    }
-    deepest
 }
 
 fn form(body: &[u8]) -> Result<Value, Rejection> {
     let mut values = Map::new();
-    for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).take(1000) {
+    for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).take(FIELDS_MAX) {
         let at = pair.iter().position(|byte| *byte == b'=').ok_or_else(|| malformed("not a form"))?;
         let (name, value) = (plain(&pair[..at])?, plain(&pair[at + 1..])?);
         values.entry(name).or_insert(Value::String(value));
     }
     if values.is_empty() { Err(malformed("the body is empty")) } else { Ok(Value::Object(values)) }
+}
+
+/// The query of an address: a form of which what cannot be read is left out, because devices write there what they like.
+pub fn query(text: &str) -> Value {
+    let mut values = Map::new();
+    for pair in text.split('&').filter(|pair| !pair.is_empty()).take(FIELDS_MAX) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if let (Ok(name), Ok(value)) = (plain(name.as_bytes()), plain(value.as_bytes())) {
+            values.entry(name).or_insert(Value::String(value));
+        }
+    }
+    Value::Object(values)
 }
 
 fn plain(bytes: &[u8]) -> Result<String, Rejection> {
@@ -279,14 +247,33 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_is_no_json_is_its_own_text() {
+        let read = |body: &[u8]| json_or_text(body).map_err(|rejection| rejection.name());
+        assert_eq!(read(b" ON\r\n"), Ok("ON".into()));
+        assert_eq!(read(b"12"), Ok(12.into()));
+        assert_eq!(read(b"\xD4\xC1"), Ok("粤".into()));
+        assert_eq!(read(b"{\"a\":\"\xD4\xC1\"}"), Ok(serde_json::json!({"a": "粤"})));
+        for cut_off in [&b"{\"a\":1"[..], b"[1", b"\"a", b"", b" ", b"\xFF\xFF"] {
+            assert_eq!(read(cut_off), Err("malformed"), "{cut_off:?}");
+        }
+    }
+
+    #[test]
     fn what_is_none_of_them_is_malformed_and_not_a_crash() {
         let deep_xml = "<a>".repeat(300_000);
+        // What looks closed at first sight and is not.
+        let deep_by_quotes = "<a b=\"/>\">".repeat(8000) + &"</a>".repeat(8000);
+        let deep_by_comments = "<a><!--></a>-->".repeat(8000) + &"</a>".repeat(8000);
+        let many_attributes = format!("<a{}/>", (0..60_000).map(|n| format!(" a{n}=''")).collect::<String>());
         let deep_json = "[".repeat(300_000);
         let entity = "<!DOCTYPE a [<!ENTITY b \"bbbbbbbb\">]><a>&b;</a>";
         for (kind, body) in [
             ("", ""),
             ("", "just text"),
             ("application/xml", &deep_xml),
+            ("application/xml", &deep_by_quotes),
+            ("application/xml", &deep_by_comments),
+            ("application/xml", &many_attributes),
             ("application/xml", entity),
             ("", "<a><b></a>"),
             ("", &deep_json),

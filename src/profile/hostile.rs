@@ -231,7 +231,10 @@ fn message(codec: &MqttCodec, way: usize, bytes: &[u8]) -> Vec<Statement> {
 
 fn post(codec: &HttpCodec, way: usize, content_type: &str, bytes: &[u8]) -> Vec<Statement> {
     let paths: Vec<&str> = codec.paths().collect();
-    let posted = paths.get(way % paths.len().max(1)).and_then(|path| codec.decode(path, content_type, bytes).ok());
+    // With the same bytes behind the path, as far as an address can hold them.
+    let query = percent_encoding::percent_encode(&bytes[..bytes.len().min(2000)], percent_encoding::CONTROLS);
+    let path = paths.get(way % paths.len().max(1)).map(|path| format!("{path}?{query}"));
+    let posted = path.and_then(|path| codec.decode(&path, content_type, bytes).ok());
     let streamed = codec.decode_event(content_type, bytes).ok();
     posted.into_iter().chain(streamed).flat_map(|heard| heard.says).collect()
 }

@@ -39,6 +39,8 @@ pub struct Heard {
     pub number: Option<u64>,
     /// False where the post could be of any device of its path, because it names none.
     pub names_device: bool,
+    /// The fields beside the plate whose value nobody can read.
+    pub strange: Vec<&'static str>,
 }
 
 /// The answer to a post.
@@ -118,28 +120,45 @@ impl HttpCodec {
         self.words.polls.iter().filter_map(call).collect()
     }
 
-    /// What a post says. [`Rejection::NotForThis`] where it names another device.
-    pub fn decode(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Heard, Rejection> {
-        self.decode_in(path, content_type, body, None)
+    /// Whether something may come to this path as a GET request.
+    pub fn takes_get(&self, path: &str) -> bool {
+        self.routes.get(path).is_some_and(|messages| messages.iter().any(|number| self.words.messages[*number].get))
+    }
+
+    /// What a post to a path, with or without a query behind it, says. [`Rejection::NotForThis`] where it names another
+    /// device.
+    pub fn decode(&self, target: &str, content_type: &str, body: &[u8]) -> Result<Heard, Rejection> {
+        self.decode_in(target, content_type, body, None)
     }
 
     /// The same of a post whose pictures, where they are parts of it, are kept without a copy.
-    pub fn decode_whole(&self, path: &str, content_type: &str, body: &Bytes) -> Result<Heard, Rejection> {
-        self.decode_in(path, content_type, body, Some(body))
+    pub fn decode_whole(&self, target: &str, content_type: &str, body: &Bytes) -> Result<Heard, Rejection> {
+        self.decode_in(target, content_type, body, Some(body))
     }
 
     fn decode_in(
         &self,
-        path: &str,
+        target: &str,
         content_type: &str,
         body: &[u8],
         whole: Option<&Bytes>,
     ) -> Result<Heard, Rejection> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let messages = self.routes.get(path).ok_or(Rejection::UnknownTopic)?;
-        let mut document = document::read(content_type, body)?;
+        let mut document = if body.is_empty() {
+            Document { tree: Json::Object(serde_json::Map::new()), parts: Vec::new() }
+        } else {
+            document::read(content_type, body)?
+        };
+        if let Some(members) = document.tree.as_object_mut().filter(|_| !query.is_empty()) {
+            members.insert("?".to_owned(), document::query(query));
+        }
         document.parts.iter_mut().for_each(|part| part.whole = whole);
         let identity = self.words.identity.as_ref();
         let names_device = identity::is_named(identity, &self.params, Body::new(&document.tree, ""))?;
+        if body.is_empty() && identity.is_some() && !names_device {
+            return Err(Rejection::Malformed("nothing says which device it is".to_owned()));
+        }
         let messages = messages.iter().map(|number| &self.words.messages[*number]);
         Ok(Heard { names_device, ..self.said(messages, content_type, &document)? })
     }
@@ -259,8 +278,8 @@ impl HttpCodec {
                 let reply = message.reply.as_ref().map(|reply| reply.get_ref().clone());
                 let echo = message.echo.iter().filter_map(|(name, path)| Some((name.clone(), echoed(body.at(path)?)?)));
                 let pictures = meaning::pictures(message, body, &document.parts);
-                let number = meaning::number(message, body);
-                return Ok(Heard { says, reply, echo: echo.collect(), pictures, number, names_device: true });
+                let (number, strange) = (meaning::number(message, body), meaning::strange(message, body));
+                return Ok(Heard { says, reply, echo: echo.collect(), pictures, number, names_device: true, strange });
             }
         }
         Err(Rejection::UnknownMessage)

@@ -86,9 +86,14 @@ impl<'b> Body<'b> {
     pub fn integer(&self, field: &Field) -> Result<Option<i64>, Rejection> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         match field.times {
-            Some(times) => decimal(&text, times).map(Some).ok_or_else(|| bad(field, "not a number")),
+            Some(_) => scaled(&text, field).map(Some).ok_or_else(|| bad(field, "not a number")),
             None => text.parse().map(Some).map_err(|_| bad(field, "not a whole number")),
         }
+    }
+
+    /// Whether a field has nothing to say: it is not there, or is a text of blanks.
+    pub fn is_blank(&self, field: &Field) -> bool {
+        self.raw(field).is_ok_and(|raw| raw.is_none_or(|text| text.trim().is_empty()))
     }
 
     /// A list of numbers: a JSON list, or one text cut at `split`. Empty where it is absent.
@@ -106,7 +111,7 @@ impl<'b> Body<'b> {
             None => return Ok(Vec::new()),
         };
         let numbers = texts.iter().filter(|text| !text.is_empty());
-        let numbers: Option<Vec<i64>> = numbers.map(|text| decimal(text, field.times.unwrap_or(1))).collect();
+        let numbers: Option<Vec<i64>> = numbers.map(|text| scaled(text, field)).collect();
         numbers.ok_or_else(|| bad(field, "not a list of numbers"))
     }
 
@@ -150,13 +155,18 @@ impl<'b> Body<'b> {
         if let Some(always) = &field.always {
             return Ok(Some(toml_scalar(always)));
         }
-        if let Some(value) = field.path.as_deref().and_then(|path| self.at(path)) {
+        let found = field.path.as_deref().and_then(|path| self.at(path));
+        // Nothing at the path, and nothing in it, are the same where something else can stand for it.
+        let is_empty = |value: &&Value| value.as_str().is_some_and(|text| text.trim().is_empty());
+        if let Some(value) = found.filter(|value| field.or_join.is_empty() || !is_empty(value)) {
             return scalar(value).map(Some).ok_or_else(|| bad(field, "not a text, a number or a truth value"));
         }
         if field.or_join.is_empty() {
             return Ok(None);
         }
-        let parts: Option<Vec<String>> = field.or_join.iter().map(|path| self.at(path).and_then(scalar)).collect();
+        // With a hole in it, all vehicles would have the same identity.
+        let part = |path: &String| self.at(path).and_then(scalar).filter(|text| !text.trim().is_empty());
+        let parts: Option<Vec<String>> = field.or_join.iter().map(part).collect();
         Ok(parts.map(|parts| parts.join("_")))
     }
 }
@@ -203,6 +213,14 @@ fn step<'v>(from: &'v Value, path: &str) -> Option<&'v Value> {
     })
 }
 
+/// A number of a field, with a point or without, times its factor; what is left after the point is dropped.
+pub fn scaled(text: &str, field: &Field) -> Option<i64> {
+    let is_above =
+        |most: i64| decimal(text, 1_000_000).is_some_and(|millionths| millionths > most.saturating_mul(1_000_000));
+    let times = field.times.filter(|_| !field.times_up_to.is_some_and(is_above));
+    decimal(text, times.unwrap_or(1))
+}
+
 /// A number in decimal digits times a factor, what is left after the point dropped: no floating point anywhere.
 pub fn decimal(text: &str, times: i64) -> Option<i64> {
     let (mantissa, exponent) = match text.trim().split_once(['e', 'E']) {
@@ -220,7 +238,7 @@ pub fn decimal(text: &str, times: i64) -> Option<i64> {
     // More digits after the point than an i128 holds beside the factor change nothing that is kept.
     let part = part.get(..part.len().min(15)).unwrap_or(part);
     let value: i128 = format!("{whole}{part}").parse().ok()?;
-    let power = exponent - i32::try_from(part.len()).ok()?;
+    let power = exponent.checked_sub(i32::try_from(part.len()).ok()?)?;
     let scaled = value.checked_mul(i128::from(times))?;
     let ten = 10i128.checked_pow(power.unsigned_abs());
     let value = match (power < 0, ten) {
@@ -359,6 +377,30 @@ mod tests {
         }
         assert_eq!(read_at_most(4, PictureEncoding::Base64, "++++AQIDBAUG"), Err("photo-too-large"));
         assert_eq!(read(PictureEncoding::Base64, &"!".repeat(200)), Err("photo-too-large"), "not even looked at");
+    }
+
+    #[test]
+    fn a_number_may_come_in_two_scales() {
+        let field = |words: &str| toml::from_str::<Field>(words).expect("a field");
+        let (part, either) = (field("path = \"c\"\ntimes = 100"), field("path = \"c\"\ntimes = 100\ntimes_up_to = 1"));
+        for (text, as_part, as_either) in
+            [("0.97", 97, 97), ("1", 100, 100), ("1.0", 100, 100), ("1.5", 150, 1), ("95.5", 9550, 95), ("0", 0, 0)]
+        {
+            assert_eq!((scaled(text, &part), scaled(text, &either)), (Some(as_part), Some(as_either)), "{text}");
+        }
+        assert_eq!(scaled("92.5", &field("path = \"c\"")), Some(92));
+        assert_eq!(scaled("1.5e-2147483648", &part), None, "out of all bounds");
+    }
+
+    #[test]
+    fn what_stands_for_a_value_stands_for_an_empty_one_too() {
+        let field: Field = toml::from_str("path = \"id\"\nor_join = [\"sn\", \"at\"]").expect("a field");
+        for id in ["", "\"id\":null,", "\"id\":\"\",", "\"id\":\" \","] {
+            let top: Value = serde_json::from_str(&format!(r#"{{{id}"sn":"S","at":7}}"#)).expect("JSON");
+            assert_eq!(Body::new(&top, "").text(&field), Ok(Some("S_7".to_owned())), "{id}");
+        }
+        let hole: Value = serde_json::from_str(r#"{"sn":"S","at":""}"#).expect("JSON");
+        assert_eq!(Body::new(&hole, "").text(&field), Ok(None), "what is the same for all vehicles tells none");
     }
 
     fn check(body: &str, expect: Result<Option<&str>, &str>) {

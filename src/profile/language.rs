@@ -145,6 +145,9 @@ pub struct Message {
     /// HTTP: the content types it may have, without their parameters; empty for any.
     #[serde(default)]
     pub content_types: Vec<String>,
+    /// HTTP: whether it may come as a GET request, with all it says in the query.
+    #[serde(default)]
+    pub get: bool,
     /// HTTP: which of the profile's replies answers it.
     #[schemars(with = "Option<String>")]
     pub reply: Option<Spanned<String>>,
@@ -251,6 +254,8 @@ pub struct Field {
     /// A number on the wire is multiplied by this, so that 0.97 becomes 97 with `times = 100`; what is left after the
     /// point is dropped.
     pub times: Option<i64>,
+    /// A number above this is not multiplied, for products that say 0.97 or 97.
+    pub times_up_to: Option<i64>,
     /// A list in one text, cut at this.
     pub split: Option<String>,
     /// For `candidates`: where the plate stands in each entry.

@@ -6,7 +6,7 @@ use hyper::body::Bytes;
 use jiff::civil::{DateTime, date};
 
 use super::document::PartOf;
-use super::json::{Body, bad, decimal, place, scalar, shortened};
+use super::json::{Body, bad, place, scalar, scaled, shortened, toml_scalar};
 use super::language::{Arg, ArgKind, Condition, Emits, Field, Guard, Message};
 use super::statement::{
     CANDIDATES_MAX, Candidate, CannotSend, Colour, DeviceAnswer, EVENT_CHARS_MAX, Heading, Level, NoPicture,
@@ -17,6 +17,10 @@ use crate::domain::event::{ArmPosition, UtcMs, VehicleSign};
 
 /// No plate has more characters, and no list of confidences more entries.
 const PLATE_CHARS_MAX: usize = 16;
+
+/// A value that cannot be read, beside a plate that can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Strange;
 
 /// What a message says whose conditions hold.
 pub(super) fn of(message: &Message, body: Body) -> Result<Vec<Statement>, Rejection> {
@@ -59,6 +63,23 @@ pub(super) fn number(message: &Message, body: Body) -> Option<u64> {
     body.at(message.number.as_deref()?).and_then(scalar)?.parse().ok()
 }
 
+/// The fields of a vehicle's message that have a value nobody can read. They cost the vehicle nothing but themselves;
+/// somebody should look why.
+pub(super) fn strange(message: &Message, body: Body) -> Vec<&'static str> {
+    if *message.emits.get_ref() != Emits::PlateRead {
+        return Vec::new();
+    }
+    let field = |name: &str| message.fields.get(name).map(|field| field.get_ref());
+    let local = field("captured_local").filter(|field| !body.is_blank(field));
+    let found = [
+        ("confidence", confidence(body, field("confidence")).is_err()),
+        ("captured", captured(body, &field).is_err()),
+        ("captured_local", local.is_some_and(|local| on_the_wall(body, local).is_none())),
+        ("stored_offline", stored_offline(body, field("stored_offline")).is_err()),
+    ];
+    found.into_iter().filter(|(_, is_strange)| *is_strange).map(|(name, _)| name).collect()
+}
+
 /// The pictures of the vehicle that a message tells of, in its body or in the parts beside it. One that cannot be taken
 /// out costs the message nothing else.
 pub(super) fn pictures(message: &Message, body: Body, parts: &[PartOf]) -> Vec<Picture> {
@@ -94,13 +115,11 @@ fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Res
     Ok(SeenPlate {
         event,
         plate: plate(body, field("plate"))?,
-        confidence: confidence(body, field("confidence"))?,
-        captured: captured(body, field)?,
+        confidence: confidence(body, field("confidence")).unwrap_or(0),
+        captured: captured(body, field).unwrap_or(None),
         captured_local: field("captured_local").and_then(|field| on_the_wall(body, field)),
-        stored_offline: match field("stored_offline") {
-            Some(stored) => body.text(stored)?.is_some_and(|word| word == "yes"),
-            None => false,
-        },
+        // Whoever came, and when, is not known: it is on record and must raise nothing.
+        stored_offline: stored_offline(body, field("stored_offline")).unwrap_or(true),
         stage: stage(body, field("stage")),
         char_confidence: char_confidence(body, field("char_confidence")),
         candidates: candidates(body, field("candidates")),
@@ -143,7 +162,7 @@ fn candidates(body: Body, field: Option<&Field>) -> Vec<Candidate> {
     let text = |entry: Body, path: &Option<String>| path.as_deref().and_then(|path| entry.at(path)).and_then(scalar);
     let candidate = |entry: Body| {
         let plate = text(entry, &field.plate)?.parse().ok()?;
-        let confidence = text(entry, &field.confidence).and_then(|text| decimal(&text, field.times.unwrap_or(1)));
+        let confidence = text(entry, &field.confidence).and_then(|text| scaled(&text, field));
         Some(Candidate { plate, confidence: confidence.map_or(0, percent) })
     };
     body.entries(field).filter_map(candidate).take(CANDIDATES_MAX).collect()
@@ -164,26 +183,55 @@ fn plate(body: Body, field: Option<&Field>) -> Result<Option<crate::domain::plat
 }
 
 /// Clamped to 0..=100: a camera that boasts has still seen a vehicle.
-fn confidence(body: Body, field: Option<&Field>) -> Result<u8, Rejection> {
+fn confidence(body: Body, field: Option<&Field>) -> Result<u8, Strange> {
     let Some(field) = field else { return Ok(0) };
-    let value = body.integer(field)?.unwrap_or(0);
-    Ok(percent(value))
+    let Some(text) = side(body, field)? else { return Ok(0) };
+    scaled(&text, field).map(percent).ok_or(Strange)
 }
 
-fn captured<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<Option<UtcMs>, Rejection> {
-    if let Some(ms) = field("captured_ms").map(|field| body.integer(field)).transpose()?.flatten() {
-        return Ok(Some(UtcMs(ms)));
+/// In the first of its forms that can be read.
+fn captured<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<Option<UtcMs>, Strange> {
+    let told = [
+        whole(body, field("captured_ms")),
+        with_offset(body, field("captured")),
+        in_seconds(body, field("captured_s"), field("captured_us")),
+    ];
+    match told.iter().find_map(|told| told.ok().flatten()) {
+        Some(ms) => Ok(Some(UtcMs(ms))),
+        None if told.contains(&Err(Strange)) => Err(Strange),
+        None => Ok(None),
     }
-    if let Some(written) = field("captured") {
-        let Some(text) = body.text(written)? else { return Ok(None) };
-        let time: jiff::Timestamp = text.parse().map_err(|_| bad(written, "not a time with its offset"))?;
-        return Ok(Some(UtcMs(time.as_millisecond())));
+}
+
+fn with_offset(body: Body, field: Option<&Field>) -> Result<Option<i64>, Strange> {
+    let Some(text) = field.map(|field| side(body, field)).transpose()?.flatten() else { return Ok(None) };
+    let time: jiff::Timestamp = text.trim().parse().map_err(|_| Strange)?;
+    Ok(Some(time.as_millisecond()))
+}
+
+fn in_seconds(body: Body, seconds: Option<&Field>, micros: Option<&Field>) -> Result<Option<i64>, Strange> {
+    let Some(seconds) = whole(body, seconds)? else { return Ok(None) };
+    let micros = whole(body, micros).ok().flatten().unwrap_or(0);
+    seconds.checked_mul(1000).and_then(|ms| ms.checked_add(micros / 1000)).map(Some).ok_or(Strange)
+}
+
+fn whole(body: Body, field: Option<&Field>) -> Result<Option<i64>, Strange> {
+    let Some(field) = field else { return Ok(None) };
+    let Some(text) = side(body, field)? else { return Ok(None) };
+    scaled(&text, field).map(Some).ok_or(Strange)
+}
+
+fn stored_offline(body: Body, field: Option<&Field>) -> Result<bool, Strange> {
+    let Some(field) = field else { return Ok(false) };
+    Ok(side(body, field)?.is_some_and(|word| word == "yes"))
+}
+
+/// The text of a field without which the vehicle was seen all the same; what is blank says as much as what is not there.
+fn side(body: Body, field: &Field) -> Result<Option<String>, Strange> {
+    if body.is_blank(field) {
+        return Ok(field.default.as_ref().map(toml_scalar));
     }
-    let Some(seconds) = field("captured_s").map(|field| body.integer(field)).transpose()?.flatten() else {
-        return Ok(None);
-    };
-    let micros = field("captured_us").map(|field| body.integer(field)).transpose()?.flatten().unwrap_or(0);
-    Ok(seconds.checked_mul(1000).and_then(|ms| ms.checked_add(micros / 1000)).map(UtcMs))
+    body.text(field).map_err(|_| Strange)
 }
 
 /// How most cameras that say no offset write a time; a `T` may stand between its halves.

@@ -24,6 +24,7 @@ mod checks;
 mod join;
 mod json;
 mod meaning;
+mod xml;
 pub use json::shortened;
 
 use std::collections::BTreeMap;

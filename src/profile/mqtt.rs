@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::document;
 use super::identity;
 use super::json::{Body, scalar, shortened};
 use super::language::{BodyKind, Emits, Message, MqttCommand, MqttWords};
@@ -41,6 +42,8 @@ pub struct Heard {
     pub number: Option<u64>,
     /// False where the message could be of any device of its topic, because it names none.
     pub names_device: bool,
+    /// The fields beside the plate whose value nobody can read.
+    pub strange: Vec<&'static str>,
 }
 
 impl Heard {
@@ -129,12 +132,20 @@ impl MqttCodec {
                 let (message, body) = self.fitting(messages, &top)?;
                 let what = Meaning::Says(meaning::of(message, body)?);
                 let (pictures, number) = (meaning::pictures(message, body, &[]), meaning::number(message, body));
-                Ok(Heard { layout: *layout, what, pictures, number, names_device })
+                let strange = meaning::strange(message, body);
+                Ok(Heard { layout: *layout, what, pictures, number, names_device, strange })
             }
             Route::Answers { layout, command } => {
                 let answer = answered(&self.words.commands[*command], &top)?;
                 let what = Meaning::Answers(answer);
-                Ok(Heard { layout: *layout, what, pictures: Vec::new(), number: None, names_device })
+                Ok(Heard {
+                    layout: *layout,
+                    what,
+                    pictures: Vec::new(),
+                    number: None,
+                    names_device,
+                    strange: Vec::new(),
+                })
             }
         }
     }
@@ -153,9 +164,7 @@ impl MqttCodec {
                 let text = std::str::from_utf8(body).map_err(|error| malformed(error.to_string()))?;
                 Ok(serde_json::json!({ "text": text }))
             }
-            Route::Says { .. } | Route::Answers { .. } => {
-                serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))
-            }
+            Route::Says { .. } | Route::Answers { .. } => document::json_or_text(body),
         }
     }
 

@@ -12,6 +12,7 @@ use super::statement::{
 };
 use super::*;
 
+mod beside;
 mod refused;
 
 const CAMERA: &str = "265e1040-85e01fb7";

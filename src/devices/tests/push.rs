@@ -104,6 +104,8 @@ async fn endless_slow_and_strange_posts_are_bounded() {
     assert!(curl(address, "/vzenith", &other).await.expect("curl ran").ends_with("another-device 400"));
     assert!(curl(address, "/no/such", PLATE).await.expect("curl ran").ends_with(" 404"));
     assert!(curl(address, "/vzenith", "{").await.expect("curl ran").ends_with("malformed 400"));
+    let deep = "<a b=\"/>\">".repeat(8000) + &"</a>".repeat(8000);
+    assert!(curl(address, "/vzenith", &deep).await.expect("curl ran").ends_with("malformed 400"), "and no more");
     let mut huge = TcpStream::connect(address).await.expect("connected");
     huge.write_all(b"POST /vzenith HTTP/1.1\r\nHost: x\r\nContent-Length: 104857600\r\n\r\n").await.expect("written");
     assert!(first_line(&mut huge).await.contains("413"));
@@ -161,6 +163,83 @@ async fn slow_posts_from_two_addresses_keep_no_other_camera_waiting() {
     assert_eq!(site.metrics.rejections("devices", "too-large"), 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strange_value_beside_the_plate_is_counted_and_costs_no_vehicle() {
+    let (mut site, address) = site().await;
+    let strange =
+        PLATE.replace("\"confidence\":94", "\"confidence\":\"high\"").replace("\"isoffline\":0", "\"isoffline\":2");
+    let posting = curl(address, "/vzenith", &strange);
+    let envelope = site.next().await;
+    assert!(matches!(&envelope.input, Input::PlateRead(read) if read.stored_offline && read.plate.is_some()));
+    let _ = envelope.reply.send(Reply::Done);
+    assert!(posting.await.expect("curl ran").ends_with(" 200"));
+    assert_eq!(site.metrics.rejections("devices", "strange-value"), 2);
+}
+
+/// Small devices say all they have in the address, with GET or with a post of nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_may_say_everything_in_the_address() {
+    let own = tempfile::tempdir().expect("a directory");
+    let profile = r#"
+        [profile]
+        id = "acme/asks"
+        vendor = "Acme"
+        product = "Asks"
+        link = "http"
+        [params.sn]
+        type = "text"
+        required = true
+        help = "serial number"
+        [identity]
+        param = "sn"
+        paths = ["?.sn"]
+        [[message]]
+        name = "plate"
+        paths = ["/asks"]
+        get = true
+        emits = "plate_read"
+        fields.event = { path = "?.id" }
+        fields.plate = { path = "?.plate" }
+        [[message]]
+        name = "alive"
+        paths = ["/alive"]
+        emits = "keep_alive"
+    "#;
+    std::fs::create_dir(own.path().join("acme")).expect("a directory");
+    std::fs::write(own.path().join("acme/asks.toml"), profile).expect("written");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let settings = format!(
+        r#"
+        links = [{{ id = "posts", kind = "http-push", listen = "{free}" }}]
+        devices = [
+          {{ id = "cam", profile = "acme/asks", link = "posts", params = {{ sn = "A1" }} }},
+          {{ id = "arm", profile = "vzenith/r-http", link = "posts", params = {{ sn = "0f823866-d2dc45ab" }} }},
+        ]
+        [[lanes]]
+        id = "entry-1"
+        direction = "entry"
+        camera = "cam"
+        barrier = {{ device = "arm", output = 0, pulse_ms = 500 }}
+        arrival_loop = {{ device = "arm", input = 0 }}
+        "#
+    );
+    let plan = planned(&settings, &Catalogue::load(Some(own.path())).expect("right")).expect("right settings");
+    let mut site = Site::watched(plan);
+    site.until(|metrics| metrics.text().contains("gatepost_link_up{link=\"posts\"} 1")).await;
+    let get = |target: &str| curl_with(free, target, &["-X", "GET"]);
+    let asking = get("/asks?sn=A1&id=7&plate=%E7%B2%A4B12345");
+    let envelope = site.next().await;
+    assert!(
+        matches!(&envelope.input, Input::PlateRead(read) if read.plate.as_ref().is_some_and(|p| p.as_str() == "粤B12345"))
+    );
+    let _ = envelope.reply.send(Reply::Done);
+    assert_eq!(asking.await.expect("curl ran"), " 200");
+    assert_eq!(get("/asks?sn=B2&id=7&plate=%E7%B2%A4B12345").await.expect("curl ran"), "another-device 400");
+    assert_eq!(get("/alive?sn=A1").await.expect("curl ran"), "POST or PUT 405", "no message of the path takes it");
+    let empty = curl_with(free, "/alive?sn=A1", &["-X", "POST"]);
+    assert_eq!(empty.await.expect("curl ran"), " 200");
+}
+
 async fn first_line(stream: &mut TcpStream) -> String {
     let mut bytes = vec![0; 200];
     let count = timeout(PATIENCE, stream.read(&mut bytes)).await.expect("in time").expect("read");
@@ -182,10 +261,14 @@ async fn a_picture_in_a_post_is_on_disk_before_its_vehicle_is_decided() {
 
 /// The answer's body and status, as a foreign client sees them.
 pub(super) fn curl(address: SocketAddr, path: &str, body: &str) -> tokio::task::JoinHandle<String> {
-    let (url, body) = (format!("http://{address}{path}"), body.to_owned());
+    curl_with(address, path, &["--data-binary", body])
+}
+
+fn curl_with(address: SocketAddr, path: &str, args: &[&str]) -> tokio::task::JoinHandle<String> {
+    let (url, args) = (format!("http://{address}{path}"), args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>());
     tokio::spawn(async move {
         let mut command = Command::new("curl");
-        command.args(["-s", "--noproxy", "*", "-w", " %{http_code}", "--data-binary", &body, &url]);
+        command.args(["-s", "--noproxy", "*", "-w", " %{http_code}"]).args(args).arg(url);
         let out = command.stdin(Stdio::null()).output().await.expect("curl is installed by ./test");
         String::from_utf8(out.stdout).expect("UTF-8")
     })

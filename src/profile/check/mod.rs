@@ -241,6 +241,10 @@ fn fields(source: &Source, message: &Message, params: &BTreeMap<String, Param>, 
             let allowed = "path, with or_join for where it is missing; or_join alone; or always";
             mistakes.push(source.mistake(at, format!("where {name} stands is not clear"), allowed));
         }
+        if words.times_up_to.is_some() && words.times.is_none() {
+            let wrong = format!("{name} has times_up_to and no times");
+            mistakes.push(source.mistake(field.span(), wrong, "times_up_to beside times"));
+        }
         if let Some(format) = &words.format
             && (name != "captured_local" || !is_wall_time(format))
         {
@@ -334,6 +338,7 @@ fn belongs(source: &Source, message: &Message, link: Link, mistakes: &mut Vec<Mi
         ("paths", !message.paths.is_empty(), link == Link::Http),
         ("content_types", !message.content_types.is_empty(), link == Link::Http),
         ("reply", message.reply.is_some(), link == Link::Http),
+        ("get", message.get, link == Link::Http),
         ("number", message.number.is_some(), matches!(link, Link::Mqtt | Link::Http)),
         ("data", !message.data.is_empty(), link == Link::Serial),
         ("body", message.body == BodyKind::Text, link == Link::Mqtt),
