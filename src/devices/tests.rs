@@ -338,16 +338,24 @@ impl Site {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(PATIENCE, seen).await.expect("in time");
+        in_time(seen).await;
     }
 
     async fn answer(&mut self, command: &str) -> CommandAnswer {
-        loop {
-            if let Input::BarrierAnswered { command: answered, answer, .. } = self.committed().await
-                && answered == CommandId::from(command)
-            {
-                return answer;
+        in_time(async {
+            loop {
+                if let Input::BarrierAnswered { command: answered, answer, .. } = self.committed().await
+                    && answered == CommandId::from(command)
+                {
+                    return answer;
+                }
             }
-        }
+        })
+        .await
     }
+}
+
+/// A talk of many words has one deadline in all: who is asked every second always says something.
+async fn in_time<T>(talk: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, talk).await.expect("in time")
 }

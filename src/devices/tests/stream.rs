@@ -234,12 +234,15 @@ async fn opened_with(camera: &TcpListener, number: &str) -> TcpStream {
 async fn asked(camera: &TcpListener) -> (TcpStream, String) {
     let (mut stream, _) = timeout(PATIENCE, camera.accept()).await.expect("in time").expect("connected");
     let mut request = Vec::new();
-    while !request.windows(4).any(|window| window == b"\r\n\r\n") {
-        let mut piece = [0; 2048];
-        let count = timeout(PATIENCE, stream.read(&mut piece)).await.expect("in time").expect("readable");
-        assert!(count > 0, "the request is whole");
-        request.extend_from_slice(&piece[..count]);
-    }
+    in_time(async {
+        while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+            let mut piece = [0; 2048];
+            let count = stream.read(&mut piece).await.expect("readable");
+            assert!(count > 0, "the request is whole");
+            request.extend_from_slice(&piece[..count]);
+        }
+    })
+    .await;
     (stream, String::from_utf8_lossy(&request).into_owned())
 }
 
