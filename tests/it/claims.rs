@@ -155,6 +155,37 @@ fn what_is_set_aside_for_a_vehicle_is_not_given_up() {
     assert_eq!(cloud.claim("Q-1")["used"], json!(["box-a"]));
 }
 
+/// The line comes back while a vehicle stands before the arm: what comes over it lowers what is due there, of the member
+/// and of whoever showed a coupon at a till.
+#[test]
+fn a_claim_that_comes_while_the_vehicle_waits_at_the_exit_is_used_there_at_once() {
+    let (cloud, mut a, _) = two();
+    cloud.issue("Q-1", "parking", None);
+    cloud.tell(&mut a);
+    for (plate, shown) in [(PLATE, None), ("粤A00001", Some("Q-1"))] {
+        a.enter("in", plate);
+        let stay = a.stay_of(plate);
+        if let Some(code) = shown {
+            a.give(code, &stay, Gift::Coupon { code: code.to_owned() });
+        }
+        a.minutes(25);
+        a.arrival("out", true);
+        a.read("out", plate);
+        assert_eq!(due(&a), "500", "{plate} has no coupon yet");
+        exchange(&cloud, &mut a);
+        assert_eq!(due(&a), "200", "{plate} needs no second look at its plate");
+        a.staff("out", StaffWish::Settle { fen: Fen(200) });
+        a.drive_through("out");
+        assert_eq!(a.stays().pop().unwrap(), format!("{plate} closed 200 200 0"));
+        exchange(&cloud, &mut a);
+    }
+    assert_eq!(
+        [cloud.claim("P-1"), cloud.claim("Q-1")].map(|claim| claim["used"].clone()),
+        ["box-a", "box-a"].map(|used| json!([used]))
+    );
+    cloud.agrees();
+}
+
 #[test]
 fn a_risk_that_was_run_twice_is_told() {
     let (cloud, mut a, mut b) = two();
@@ -347,6 +378,11 @@ fn two() -> (Cloud, Story, Story) {
     });
     let [a, b] = boxes;
     (cloud, a, b)
+}
+
+/// What the vehicle at the exit is asked for.
+fn due(story: &Story) -> String {
+    story.rows("SELECT coalesce(state ->> '$.phase.due', '-') || '' FROM lane WHERE lane = 'out'").pop().unwrap()
 }
 
 /// The line is up for a moment: what the box says goes up, what it hears comes down, and its answer goes up.
