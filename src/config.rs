@@ -29,7 +29,7 @@ use crate::profile::Catalogue;
 use crate::profile::mistake::{Mistake, Source};
 use crate::sync::CloudConfig;
 use crate::tills::{MOST_REQUESTS_PER_S, Merchant, Operator, Scanner, Terminal, TillLine};
-pub use tls::Tls;
+pub use tls::{Tls, TlsFiles, TlsSeen};
 
 use people::{code_keys, people};
 
