@@ -1,5 +1,6 @@
 //! Tills and pages over TLS, asked by curl, with a certificate that openssl made.
 
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -20,6 +21,15 @@ fn a_till_is_heard_over_tls_by_who_trusts_the_box_and_by_nobody_else() {
     assert!(!plain.status.success() && plain.stdout.is_empty(), "nothing is said in the clear there: {plain:?}");
     let unsecured = ask(&site, "box.pem", &format!("http://{}", site.address));
     assert!(unsecured.status.success(), "the door without it is still there");
+}
+
+/// Each of them may take its five seconds to shake hands, one after the other far longer than a till waits.
+#[test]
+fn connections_that_never_shake_hands_hold_nobody_up() {
+    let (site, address) = secured();
+    let silent: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    is_trusted(&site, "box.pem", &address);
+    drop(silent);
 }
 
 /// Whoever renews the certificate puts two files in place, and nobody starts the box again.
