@@ -269,6 +269,13 @@ fn plan(text: &str) -> Result<Plan, Vec<crate::profile::mistake::Mistake>> {
     planned(text, &Catalogue::load(None).expect("right"))
 }
 
+/// The shipped profiles, and one that a test has made.
+fn catalogue_with(profile: &str) -> Catalogue {
+    let own = tempfile::tempdir().expect("a directory");
+    std::fs::write(own.path().join("own.toml"), profile).expect("written");
+    Catalogue::load(Some(own.path())).expect("right")
+}
+
 fn planned(text: &str, catalogue: &Catalogue) -> Result<Plan, Vec<crate::profile::mistake::Mistake>> {
     let source = Source { file: Path::new("gatepost.toml"), text };
     let config: DevicesConfig = toml::from_str(text).expect("the words are known");

@@ -1,19 +1,17 @@
 //! Coupons that one box has alone: real boxes and the real ledger, hearing of each other late, killed, and put back.
 
-use cloud_ledger::Ledger;
-use cloud_ledger::ledger::{Hello, Upload};
 use cloud_ledger::members::Profile;
 use gatepost::domain::event::{
-    CloudNews, CouponWish, EpochReason, FeedChange, Fen, Gift, Input, StaffWish, TillAnswer, TillMark, TillWish,
+    CloudNews, CouponWish, EpochReason, Fen, Gift, Input, StaffWish, TillAnswer, TillMark, TillWish,
 };
 use serde_json::{Value, json};
 
 use crate::coupons::{refused, used};
 use crate::dice::Dice;
+use crate::hand::{BEGIN, Cloud};
 use crate::story::Story;
 
 const PLATE: &str = "粤B12345";
-const BEGIN: i64 = 1_772_409_600_000;
 
 const RULES: &str = r#"
 [[benefits.coupon]]
@@ -243,8 +241,8 @@ fn a_kill_a_repeat_or_a_lost_answer_at_any_step_changes_nothing() {
                 if steps == harm {
                     for story in [&mut *box_a, &mut *box_b] {
                         story.restart();
-                        cloud.upload(story);
-                        cloud.upload(story);
+                        cloud.offer(story);
+                        cloud.offer(story);
                         cloud.tell_after(0, story);
                         story.restart();
                     }
@@ -253,12 +251,12 @@ fn a_kill_a_repeat_or_a_lost_answer_at_any_step_changes_nothing() {
                 steps += 1;
             };
         step(&cloud, &mut a, &mut b, &|_, a, _| _ = take(a, "w-1", "B-1"));
-        step(&cloud, &mut a, &mut b, &|cloud, a, _| cloud.upload(a));
+        step(&cloud, &mut a, &mut b, &|cloud, a, _| cloud.offer(a));
         step(&cloud, &mut a, &mut b, &|cloud, a, _| cloud.tell(a));
         step(&cloud, &mut a, &mut b, &|_, _, b| _ = take(b, "w-2", "B-1"));
-        step(&cloud, &mut a, &mut b, &|cloud, _, b| cloud.upload(b));
+        step(&cloud, &mut a, &mut b, &|cloud, _, b| cloud.offer(b));
         step(&cloud, &mut a, &mut b, &|cloud, a, _| cloud.tell(a));
-        step(&cloud, &mut a, &mut b, &|cloud, a, _| cloud.upload(a));
+        step(&cloud, &mut a, &mut b, &|cloud, a, _| cloud.offer(a));
         step(&cloud, &mut a, &mut b, &|cloud, _, b| cloud.tell(b));
         step(&cloud, &mut a, &mut b, &|_, _, b| _ = used(&take(b, "u-1", "B-1")));
         step(&cloud, &mut a, &mut b, &|_, a, _| refused(&take(a, "u-2", "B-1"), "coupon-state"));
@@ -310,7 +308,7 @@ fn a_coupon_that_must_be_claimed_is_never_used_twice() {
                         back += 1;
                     }
                 }
-                4..6 => cloud.upload(story),
+                4..6 => cloud.offer(story),
                 6..8 => cloud.tell(story),
                 8..11 => exchange(&cloud, story),
                 11 => story.restart(),
@@ -373,7 +371,7 @@ fn two() -> (Cloud, Story, Story) {
     let boxes = ["box-a", "box-b"].map(|name| {
         let mut story = Story::of(name, rules.clone());
         cloud.tell(&mut story);
-        cloud.greet(&story, name);
+        cloud.greet(&story);
         story
     });
     let [a, b] = boxes;
@@ -387,9 +385,9 @@ fn due(story: &Story) -> String {
 
 /// The line is up for a moment: what the box says goes up, what it hears comes down, and its answer goes up.
 fn exchange(cloud: &Cloud, story: &mut Story) {
-    cloud.upload(story);
+    cloud.offer(story);
     cloud.tell(story);
-    cloud.upload(story);
+    cloud.offer(story);
 }
 
 fn cafe() -> TillMark {
@@ -405,16 +403,10 @@ fn give_back(story: &mut Story, key: &str, code: &str) -> TillAnswer {
     story.ask_as(key, cafe(), TillWish::Coupon(CouponWish::Return { code: code.to_owned(), of: None }))
 }
 
-/// The real ledger.
-struct Cloud {
-    ledger: Ledger,
-    _place: tempfile::TempDir,
-}
-
 impl Cloud {
-    fn new() -> Self {
-        let place = tempfile::tempdir().unwrap();
-        Self { ledger: Ledger::open(&place.path().join("cloud.db")).unwrap(), _place: place }
+    /// Every journal of the box, of which the ledger takes what it has not got; a branch it does not take.
+    fn offer(&self, story: &Story) {
+        let _ = self.upload(story);
     }
 
     fn issue(&self, id: &str, kind: &str, member: Option<&str>) {
@@ -446,41 +438,5 @@ impl Cloud {
     fn agrees(&self) {
         let report = self.ledger.verify().unwrap();
         assert_eq!(report.faults, Vec::<String>::new());
-    }
-
-    fn greet(&self, story: &Story, name: &str) {
-        let at = "SELECT json_object('epoch', epoch, 'seq', seq, 'head', lower(hex(head))) FROM journal
-                  ORDER BY entry DESC LIMIT 1";
-        let hello: Hello = serde_json::from_str(&story.rows(at)[0]).unwrap();
-        self.ledger.hello(name, &hello, BEGIN).unwrap();
-    }
-
-    /// The box hears what the feed has for it.
-    fn tell(&self, story: &mut Story) {
-        let after = story.rows("SELECT CAST(value AS TEXT) FROM cloud_cursor WHERE name = 'feed'").pop();
-        self.tell_after(after.map_or(0, |text| text.parse().unwrap()), story);
-    }
-
-    fn tell_after(&self, after: i64, story: &mut Story) {
-        let page = self.ledger.feed(after, 500).unwrap();
-        let change = |change| serde_json::from_value::<FeedChange>(serde_json::to_value(change).unwrap()).unwrap();
-        let changes = page.changes.iter().map(change).collect();
-        let next = u64::try_from(page.next).unwrap();
-        story.feed(Input::Cloud(CloudNews::Fed { changes, next }));
-    }
-
-    /// Every journal of the box, of which the ledger takes what it has not got; a branch it does not take.
-    fn upload(&self, story: &Story) {
-        let name = &story.rows("SELECT box_id FROM box")[0];
-        let entries = "SELECT json_object('epoch', epoch, 'seq', seq, 'body', CAST(body AS TEXT),
-                       'head', lower(hex(head))) FROM journal ORDER BY entry";
-        let entries: Vec<Value> = story.rows(entries).iter().map(|text| serde_json::from_str(text).unwrap()).collect();
-        for entries in entries.chunk_by(|a, b| a["epoch"] == b["epoch"]) {
-            for part in entries.chunks(500) {
-                let upload = json!({"epoch": part[0]["epoch"], "entries": part});
-                let upload: Upload = serde_json::from_value(upload).unwrap();
-                let _ = self.ledger.upload(name, &upload, BEGIN);
-            }
-        }
     }
 }

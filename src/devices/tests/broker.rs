@@ -290,11 +290,8 @@ fn with_pictures(message: &str, scene: &[u8], crop: &[u8]) -> String {
 }
 
 pub(super) fn settings(port: u16, profile_timeout: Option<&str>) -> Plan {
-    let own = tempfile::tempdir().expect("a directory");
-    if let Some(timeout) = profile_timeout {
-        let text = include_str!("../../../device-profiles/vzenith/r-mqtt.toml");
-        std::fs::write(own.path().join("own.toml"), text.replace("timeout_ms = 10000", timeout)).expect("written");
-    }
+    let (profile, usual) = (include_str!("../../../device-profiles/vzenith/r-mqtt.toml"), "timeout_ms = 10000");
+    let profile = profile.replace(usual, profile_timeout.unwrap_or(usual));
     let text = format!(
         r#"
         links = [{{ id = "broker", kind = "mqtt", port = {port} }}]
@@ -308,7 +305,7 @@ pub(super) fn settings(port: u16, profile_timeout: Option<&str>) -> Plan {
         arrival_loop = {{ device = "cam", input = 0 }}
         "#
     );
-    planned(&text, &Catalogue::load(Some(own.path())).expect("right")).expect("right settings")
+    planned(&text, &catalogue_with(&profile)).expect("right settings")
 }
 
 pub(super) fn event(input: &Input) -> &str {

@@ -258,15 +258,12 @@ fn settings(camera: &TcpListener) -> Plan {
 fn settings_with(camera: &TcpListener, words: &str, other: &str) -> Plan {
     // Another test may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let own = tempfile::tempdir().expect("a directory");
     let profile = include_str!("../../../device-profiles/hikvision/isapi.toml");
     assert!(profile.contains(words));
     // What is asked again and again would come between what a test waits for.
     let (head, rest) = profile.split_once("[[poll]]").expect("it has polls");
     let (_, rest) = rest.split_once("[replies.taken]").expect("it has a reply");
     let unasked = format!("{head}[replies.taken]{rest}").replace(words, other);
-    std::fs::write(own.path().join("own.toml"), unasked).expect("written");
-    let catalogue = Catalogue::load(Some(own.path())).expect("right");
     let address = camera.local_addr().expect("its address");
     let text = format!(
         r#"
@@ -288,5 +285,5 @@ fn settings_with(camera: &TcpListener, words: &str, other: &str) -> Plan {
         barrier = {{ device = "cam", output = 0 }}
         "#
     );
-    planned(&text, &catalogue).expect("right settings")
+    planned(&text, &catalogue_with(&unasked)).expect("right settings")
 }
