@@ -140,29 +140,33 @@ impl Claims {
         let mut after = before.clone();
         let may = match action {
             Action::Want(at) => {
-                let turn = before.heard(at).turn;
-                let may =
-                    !self.has_alone(before, at) && before.boxes[at].wanted != Some(turn) && !before.boxes[at].uses;
+                let (here, turn) = (&before.boxes[at], before.heard(at).turn);
                 after.boxes[at].wanted = Some(turn);
-                may && after.boxes[at].say(Word::Wanted)
+                after.boxes[at].say(Word::Wanted);
+                !self.has_alone(before, at) && here.wanted != Some(turn) && !here.uses
             }
             Action::Use(at) => {
                 after.boxes[at].uses = true;
                 after.stand[at] += 1;
                 after.used_again = before.taken_back;
-                self.may_use(before, at) && after.boxes[at].say(Word::Used)
+                after.boxes[at].say(Word::Used);
+                self.may_use(before, at)
             }
             Action::Unuse(at) => {
                 after.boxes[at].uses = false;
                 after.stand[at] = before.stand[at].saturating_sub(1);
                 after.taken_back = true;
-                before.boxes[at].uses && after.boxes[at].say(Word::Unused)
+                after.boxes[at].say(Word::Unused);
+                before.boxes[at].uses
             }
             Action::Return(at) => self.give_back(&mut after, at),
             Action::Upload(at) => {
                 let word = before.boxes[at].journal.get(before.applied[at]).copied();
                 after.applied[at] += 1;
-                word.is_some_and(|(epoch, word)| self.apply(&mut after, (at, epoch), word))
+                if let Some((epoch, word)) = word {
+                    self.apply(&mut after, (at, epoch), word);
+                }
+                word.is_some()
             }
             Action::Hear(at) => {
                 after.boxes[at].heard += 1;
@@ -214,12 +218,12 @@ impl Claims {
 
     fn give_back(&self, state: &mut State, at: usize) -> bool {
         let turn = state.heard(at).turn;
-        let is_free = !state.boxes[at].uses;
-        if !self.has_alone(state, at) || !is_free || state.boxes[at].returned == Some(turn) {
+        if !self.has_alone(state, at) || state.boxes[at].uses || state.boxes[at].returned == Some(turn) {
             return false;
         }
         state.boxes[at].returned = Some(turn);
-        state.boxes[at].say(Word::Returned(turn))
+        state.boxes[at].say(Word::Returned(turn));
+        true
     }
 
     fn fence(&self, state: &mut State, at: usize) -> bool {
@@ -232,15 +236,16 @@ impl Claims {
     }
 
     /// The ledger takes a box's word in.
-    fn apply(&self, state: &mut State, speaker: (usize, u8), word: Word) -> bool {
+    fn apply(&self, state: &mut State, speaker: (usize, u8), word: Word) {
         let told = state.told();
         match word {
             Word::Wanted => {
                 let is_current = state.epochs[speaker.0] == speaker.1;
                 let is_given = told.holder.is_some() && self.broken != Some(Broken::GivenTwice);
                 if !is_current || told.used.contains(&true) {
-                    return true;
-                } else if !is_given {
+                    return;
+                }
+                if !is_given {
                     state.feed.push(Told { turn: told.turn + 1, holder: Some(speaker), ..told });
                 } else if told.holder != Some(speaker)
                     && state.waits.is_none_or(|(name, epoch)| state.epochs[name] != epoch)
@@ -259,7 +264,6 @@ impl Claims {
                 state.feed.push(told);
             }
         }
-        true
     }
 }
 
@@ -272,9 +276,8 @@ fn pass_on(state: &mut State) {
 }
 
 impl Device {
-    fn say(&mut self, word: Word) -> bool {
+    fn say(&mut self, word: Word) {
         self.journal.push((self.epoch, word));
-        true
     }
 
     /// In a new epoch it has nothing alone, and has asked for nothing.
