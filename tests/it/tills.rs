@@ -46,9 +46,9 @@ fn whatever_is_asked_twice_is_done_once_and_written_once() {
         shown: None,
     };
     twice(&mut story, "open", TillWish::OpenShift { operator: Some("li".to_owned()) });
-    let held = |answer| match answer {
-        TillDone::Held { hold, .. } => hold,
-        other => panic!("{other:?}"),
+    let held = |done: TillDone| {
+        let TillDone::Held { hold, .. } = &done else { panic!("{done:?}") };
+        hold.clone()
     };
     let first = held(twice(&mut story, "h-1", hold(100)));
     twice(&mut story, "c-1", capture(&first, None));
