@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
-use crate::domain::rules::{BadRules, Rules, compose};
+use crate::domain::rules::{BadRules, Rules, composed};
 use crate::profile::mistake::Mistake;
 
 /// What is signed before the file's bytes, so that the signature means nothing elsewhere.
@@ -45,18 +45,15 @@ impl Key {
 }
 
 /// Reads a bundle, its overlay where there is one, checks the signatures where `signers` are named, and proves it.
-/// Answers the text that goes into the journal.
-pub fn load(file: &Path, overlay: Option<&Path>, signers: &[Signer]) -> Result<String, Mistake> {
+/// Answers the text that goes into the journal, and what it says.
+pub fn load(file: &Path, overlay: Option<&Path>, signers: &[Signer]) -> Result<(String, Rules), Mistake> {
     let base = read_signed(file, signers)?;
-    let Some(overlay) = overlay else {
-        return match Rules::parse(&base) {
-            Ok(_) => Ok(base),
-            Err(bad) => Err(mistake(file, bad)),
-        };
-    };
-    let over = read_signed(overlay, signers)?;
-    Rules::parse(&base).map_err(|bad| mistake(file, bad))?;
-    compose(&base, &over).map_err(|bad| mistake(overlay, bad))
+    let over = overlay.map(|overlay| Ok((overlay, read_signed(overlay, signers)?))).transpose()?;
+    let rules = Rules::parse(&base).map_err(|bad| mistake(file, bad))?;
+    match over {
+        None => Ok((base, rules)),
+        Some((overlay, over)) => composed(&base, &rules, &over).map_err(|bad| mistake(overlay, bad)),
+    }
 }
 
 /// A mistake in a bundle, with its file.
@@ -139,7 +136,7 @@ mod tests {
         sign("anything");
         assert!(load(&file, None, &signers).expect_err("nothing").to_string().contains("this is no signature"));
         sign(&mine.sign(bundle.as_bytes()));
-        assert_eq!(load(&file, None, &signers).expect("signed"), bundle);
+        assert_eq!(load(&file, None, &signers).expect("signed").0, bundle);
         std::fs::write(&file, format!("{bundle}\n")).expect("rules");
         assert!(load(&file, None, &signers).is_err(), "a changed file is not the signed one");
     }

@@ -29,7 +29,7 @@ use crate::profile::Catalogue;
 use crate::profile::mistake::{Mistake, Source};
 use crate::sync::CloudConfig;
 use crate::tills::{MOST_REQUESTS_PER_S, Merchant, Operator, Scanner, Terminal, TillLine};
-pub use tls::Tls;
+pub use tls::{Tls, TlsFiles, TlsSeen};
 
 use people::{code_keys, people};
 
@@ -311,13 +311,12 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
         mistakes.push(source.mistake(file.http.till_requests_per_s.span(), "0 requests a second", "1 or more"));
     }
     let tls = tls::of(path, &file.http, &source, &mut mistakes);
-    let rules = read_rules(path, &source, &file.rules).unwrap_or_else(|mistake| {
-        mistakes.push(mistake);
-        String::new()
-    });
+    let rules = read_rules(path, &source, &file.rules).map_err(|mistake| mistakes.push(mistake)).ok();
     let plate_formats = plate_formats(&file.site, &source, &mut mistakes);
     let lanes = lanes(&file.lanes, &source, &mut mistakes);
-    inner_lots(&file.lanes, &rules, &source, &mut mistakes);
+    if let Some((_, rules)) = &rules {
+        inner_lots(&file.lanes, rules, &source, &mut mistakes);
+    }
     if file.lanes.is_empty() {
         mistakes.push(source.whole("there is no lane", "at least one [[lanes]]"));
     }
@@ -345,7 +344,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
             tls,
             till_requests_per_s: *file.http.till_requests_per_s.get_ref(),
             path: path.to_owned(),
-            rules,
+            rules: rules.map(|(text, _)| text).unwrap_or_default(),
             two_persons: file.rules.two_persons,
             cloud: file.cloud,
             clock: file.clock,
@@ -391,7 +390,7 @@ fn read(path: &Path) -> Result<String, Mistake> {
 }
 
 /// The rules stand beside the settings unless their path is absolute.
-fn read_rules(settings: &Path, source: &Source<'_>, rules: &RulesConfig) -> Result<String, Mistake> {
+fn read_rules(settings: &Path, source: &Source<'_>, rules: &RulesConfig) -> Result<(String, Rules), Mistake> {
     let beside = |file: &Path| settings.parent().unwrap_or(Path::new("")).join(file);
     let mut signers = Vec::new();
     for key in &rules.signers {
@@ -455,8 +454,7 @@ fn plate_formats(site: &SiteConfig, source: &Source<'_>, mistakes: &mut Vec<Mist
 }
 
 /// A lane leads into a lot that the rules know.
-fn inner_lots(configs: &[LaneConfig], rules: &str, source: &Source<'_>, mistakes: &mut Vec<Mistake>) {
-    let Ok(rules) = Rules::parse(rules) else { return };
+fn inner_lots(configs: &[LaneConfig], rules: &Rules, source: &Source<'_>, mistakes: &mut Vec<Mistake>) {
     for zone in configs.iter().filter_map(|config| config.zone.as_ref()) {
         if rules.tariffs.lot(zone.get_ref()).is_none() {
             let known: Vec<&str> = rules.tariffs.lots().map(|lot| lot.id.get_ref().as_str()).collect();

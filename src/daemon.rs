@@ -300,18 +300,18 @@ fn spaces(book: RulesBook) -> console::Spaces {
     })
 }
 
-/// How often is looked whether a business day has ended.
+/// How often is looked whether a day of the calendar has ended.
 const DAYS_LOOK: Duration = Duration::from_secs(60);
 /// The most days that are reported at once after a long stop.
 const DAYS_BACK: i64 = 31;
 
-/// Looks through every business day once it is over, also those that ended while the box was off.
+/// Looks through every day of the calendar once it is over, also those that ended while the box was off.
 async fn report_days(ledger: PathBuf, zone: jiff::tz::TimeZone, clock: Clock, handle: Handle, reader: Reader) {
     loop {
         if clock.now().trusted
             && let Err(error) = report_missing_days(&ledger, &zone, &clock, &handle, &reader).await
         {
-            error!("a business day cannot be looked through: {error:#}");
+            error!("a day cannot be looked through: {error:#}");
         }
         tokio::time::sleep(DAYS_LOOK).await;
     }

@@ -44,7 +44,7 @@ enum Command {
     Backup(commands::backup::Backup),
     /// Make the ledger file again, from the cloud ledger's copy or from a backup.
     Restore(commands::restore::Options),
-    /// Tell what was lost on a business day: raises for nobody, stays without an end, statements that never came.
+    /// Tell what was lost on a day of the calendar: raises for nobody, stays without an end, statements that never came.
     Day(commands::day::Options),
     /// Compute one fee, with its lines.
     Fee(commands::fee::Options),

@@ -160,8 +160,10 @@ impl Program {
     }
 
     fn hear(&self, words: &str) -> String {
+        let until = Instant::now() + PATIENCE;
         loop {
-            let line = self.said.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("nobody says {words:?}"));
+            let left = until.saturating_duration_since(Instant::now());
+            let line = self.said.recv_timeout(left).unwrap_or_else(|_| panic!("nobody says {words:?}"));
             if line.contains(words) {
                 return line;
             }

@@ -157,8 +157,7 @@ fn ask(box_: &Running, verb: &str, more: serde_json::Value) -> anyhow::Result<Ex
 }
 
 fn read(file: &Path) -> Result<Rules, String> {
-    let text = bundle::load(file, None, &[]).map_err(|mistake| mistake.to_string())?;
-    Rules::parse(&text).map_err(|bad| bundle::mistake(file, bad).to_string())
+    bundle::load(file, None, &[]).map(|(_, rules)| rules).map_err(|mistake| mistake.to_string())
 }
 
 fn refused(mistake: String) -> ExitCode {

@@ -1,4 +1,4 @@
-//! `gatepost day`: what was lost on a business day.
+//! `gatepost day`: what was lost on a day of the calendar.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

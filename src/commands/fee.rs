@@ -97,14 +97,13 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return again(ledger, options.stay.as_deref());
     }
     let file = options.bundle.as_deref().context("name a bundle")?;
-    let text = match bundle::load(file, None, &[]) {
-        Ok(text) => text,
+    let rules = match bundle::load(file, None, &[]) {
+        Ok((_, rules)) => rules,
         Err(mistake) => {
             complain(&mistake.to_string());
             return Ok(ExitCode::from(2));
         }
     };
-    let rules = Rules::parse(&text).context("read the bundle")?;
     let question = question(options, &rules)?;
     let outcome = reckon(options, &rules, &question);
     if options.json {

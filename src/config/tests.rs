@@ -20,6 +20,11 @@ fn every_mistake_has_a_place_and_says_what_is_allowed() {
         &format!("{tls}[site]\n"),
         "TLS needs an address, a certificate and its key; allowed: tls_listen, ",
     );
+    let files = format!("{tls}certificate = \"no.pem\"\nkey = \"gatepost.toml\"\n[site]\n");
+    check("[site]\n", &files, "no.pem: ");
+    check("[site]\n", &files, "; allowed: a certificate in PEM, the box's own first");
+    let empty = files.replace("no.pem", "gatepost.toml");
+    check("[site]\n", &empty, "gatepost.toml: no certificate is in it; allowed: a certificate in PEM");
     let early = ":8:14: a day cannot be closed before it is over; allowed: 04:00 to 11:59";
     check("name = \"Harbour Mall\"", "day_closes = \"03:59\"", early);
     check("name = \"Harbour Mall\"", "timezone = \"Mars/Base\"", ":8:12: ");

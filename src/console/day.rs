@@ -1,4 +1,4 @@
-//! What was lost on the last business day, for the one who opens the booth in the morning.
+//! What was lost on the last day of the calendar, for the one who opens the booth in the morning.
 
 use maud::{Markup, html};
 
@@ -9,7 +9,7 @@ use super::words::{Lang, yuan};
 pub(super) fn losses(picture: &Picture, lang: Lang) -> Markup {
     html! {
         section.card #day aria-labelledby="day-title" {
-            h2 #day-title { (lang.pick("昨日对账", "The last day")) }
+            h2 #day-title { (lang.pick("昨日损失", "Lost on the last day")) }
             @match &picture.last_day {
                 None => p.quiet { (lang.pick("还没有结束的营业日", "No day is over yet")) },
                 Some(report) => dl.facts {

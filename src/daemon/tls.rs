@@ -1,18 +1,19 @@
 //! The door over TLS: each connection shakes hands by itself, so that one that takes its time holds nobody up.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::serve::Listener;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
-use crate::config::Tls;
+use crate::config::{Tls, TlsFiles, TlsSeen};
 
 /// How many connections may shake hands at a time: every till of a mall that comes back after a power cut.
 const MOST_HANDSHAKES: usize = 512;
@@ -33,7 +34,7 @@ impl Door {
         let listener = TcpListener::bind(tls.listen).await.with_context(|| format!("listen on {}", tls.listen))?;
         let address = listener.local_addr().context("read the address of the door over TLS")?;
         let (shaken, ready) = mpsc::channel(1);
-        tokio::spawn(take(listener, TlsAcceptor::from(Arc::clone(&tls.server)), shaken));
+        tokio::spawn(take(listener, Arc::new(Shown::new(tls)), shaken));
         Ok(Self { address, ready })
     }
 
@@ -60,7 +61,37 @@ impl Listener for Door {
     }
 }
 
-async fn take(listener: TcpListener, acceptor: TlsAcceptor, shaken: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>) {
+/// The certificate that is shown: that of the files, as long as they hold one that can be used.
+struct Shown {
+    files: TlsFiles,
+    now: Mutex<(TlsSeen, Arc<ServerConfig>)>,
+}
+
+impl Shown {
+    fn new(tls: &Tls) -> Self {
+        Self { files: tls.files.clone(), now: Mutex::new((tls.seen, Arc::clone(&tls.server))) }
+    }
+
+    /// What the next handshake shows. A renewed certificate needs no restart; a broken one is told once, and is tried
+    /// again when its files change again: the key may come a moment after the certificate. Waits for the disk.
+    fn newest(&self) -> Arc<ServerConfig> {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.files.look();
+        if seen != now.0 {
+            now.0 = seen;
+            match self.files.read() {
+                Ok(server) => {
+                    info!("the certificate was read again");
+                    now.1 = Arc::new(server);
+                }
+                Err(error) => warn!("the certificate from before stays in use: {error}"),
+            }
+        }
+        Arc::clone(&now.1)
+    }
+}
+
+async fn take(listener: TcpListener, shown: Arc<Shown>, shaken: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>) {
     let places = Arc::new(Semaphore::new(MOST_HANDSHAKES));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -72,14 +103,18 @@ async fn take(listener: TcpListener, acceptor: TlsAcceptor, shaken: mpsc::Sender
                 continue;
             }
         };
-        let (acceptor, shaken) = (acceptor.clone(), shaken.clone());
+        let (shown, shaken) = (Arc::clone(&shown), shaken.clone());
         tokio::spawn(async move {
             let _place = place;
             // A small answer must not wait for the next one.
             if let Err(error) = stream.set_nodelay(true) {
                 warn!("TCP_NODELAY cannot be set: {error}");
             }
-            match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+            let shaking = async {
+                let server = tokio::task::spawn_blocking(move || shown.newest()).await?;
+                TlsAcceptor::from(server).accept(stream).await
+            };
+            match tokio::time::timeout(HANDSHAKE, shaking).await {
                 // Nobody takes it any more where the box is stopping.
                 Ok(Ok(stream)) => drop(shaken.send((stream, from)).await),
                 Ok(Err(error)) => debug!(%from, "no TLS: {error}"),

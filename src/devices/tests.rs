@@ -286,6 +286,13 @@ fn plan(text: &str) -> Result<Plan, Vec<crate::profile::mistake::Mistake>> {
     planned(text, &Catalogue::load(None).expect("right"))
 }
 
+/// The shipped profiles, and one that a test has made.
+fn catalogue_with(profile: &str) -> Catalogue {
+    let own = tempfile::tempdir().expect("a directory");
+    std::fs::write(own.path().join("own.toml"), profile).expect("written");
+    Catalogue::load(Some(own.path())).expect("right")
+}
+
 fn planned(text: &str, catalogue: &Catalogue) -> Result<Plan, Vec<crate::profile::mistake::Mistake>> {
     let source = Source { file: Path::new("gatepost.toml"), text };
     let config: DevicesConfig = toml::from_str(text).expect("the words are known");
@@ -355,16 +362,24 @@ impl Site {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(PATIENCE, seen).await.expect("in time");
+        in_time(seen).await;
     }
 
     async fn answer(&mut self, command: &str) -> CommandAnswer {
-        loop {
-            if let Input::BarrierAnswered { command: answered, answer, .. } = self.committed().await
-                && answered == CommandId::from(command)
-            {
-                return answer;
+        in_time(async {
+            loop {
+                if let Input::BarrierAnswered { command: answered, answer, .. } = self.committed().await
+                    && answered == CommandId::from(command)
+                {
+                    return answer;
+                }
             }
-        }
+        })
+        .await
     }
+}
+
+/// A talk of many words has one deadline in all: who is asked every second always says something.
+async fn in_time<T>(talk: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, talk).await.expect("in time")
 }

@@ -3,11 +3,13 @@
 //! What is said follows from what the tables hold, in the same transaction as what changed them. So every way in which
 //! a use comes about or comes to nothing is told, and no coupon is given back that is used or set aside.
 
+use std::collections::BTreeSet;
+
 use super::benefit::CouponState;
 use super::decide::Facts;
 use super::event::{
-    Action, CloudNews, CouponMove, CouponSays, CouponWord, CouponsLook, Decision, FeedChange, Fen, Input, MemberId,
-    Now, Record, UtcMs,
+    Action, CloudNews, CouponMove, CouponSays, CouponWord, CouponsLook, Decision, FeedChange, Fen, Input, LaneId,
+    MemberId, Now, Record, UtcMs,
 };
 
 /// What this box knows of one coupon.
@@ -45,6 +47,15 @@ pub struct CouponNow {
     pub said_taken: Option<u64>,
     /// The use that this box told.
     pub said_used: Option<String>,
+    /// Where vehicles wait that it may be used for; looked up where this box has it alone since a moment ago.
+    pub waits_at: Vec<LaneId>,
+}
+
+impl CouponNow {
+    /// Whether this box has it alone, and has not said so yet.
+    pub fn just_came(&self) -> bool {
+        self.holder == Holder::Here && self.said_taken != Some(self.turn)
+    }
 }
 
 /// Who has a coupon alone.
@@ -110,9 +121,19 @@ fn is_to_be_had(state: CouponState) -> bool {
     }
 }
 
-/// What is to be said of the coupons that were looked at.
-pub(super) fn looked(look: &CouponsLook, facts: &Facts, now: Now) -> Vec<Record> {
-    facts.escrow.coupons.iter().flat_map(|coupon| words(coupon, look, facts, now)).map(Record::CouponTold).collect()
+/// What is to be said of the coupons that were looked at. Where one came that a vehicle at a lane waits for, what is due
+/// there is reckoned again.
+pub(super) fn looked(decision: &mut Decision, look: &CouponsLook, facts: &Facts, now: Now) {
+    let mut lanes = BTreeSet::new();
+    for coupon in &facts.escrow.coupons {
+        let words = words(coupon, look, facts, now);
+        if words.iter().any(|word| word.says == CouponSays::Taken) {
+            lanes.extend(coupon.waits_at.iter().cloned());
+        }
+        decision.records.extend(words.into_iter().map(Record::CouponTold));
+    }
+    let again = lanes.into_iter().map(|lane| Action::Then(Box::new(Input::LaneReconsidered { lane })));
+    decision.actions.extend(again);
 }
 
 fn words(coupon: &CouponNow, look: &CouponsLook, facts: &Facts, now: Now) -> Vec<CouponWord> {
@@ -126,7 +147,7 @@ fn words(coupon: &CouponNow, look: &CouponsLook, facts: &Facts, now: Now) -> Vec
         let used = coupon.used.clone();
         words.extend(used.map(|(by, fen)| word(CouponSays::Used { by, fen, claimed })));
     }
-    if coupon.holder == Holder::Here && coupon.said_taken != Some(coupon.turn) && !facts.quarantined {
+    if coupon.just_came() && !facts.quarantined {
         words.push(word(CouponSays::Taken));
     }
     if used_by.is_none() && !facts.quarantined {

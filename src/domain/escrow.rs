@@ -63,7 +63,7 @@ pub(super) fn cloud(news: &CloudNews, facts: &Facts, now: Now) -> Decision {
             }
         }
         CloudNews::HomesLooked { .. } => top_up(&mut decision, facts),
-        CloudNews::CouponsLooked(look) => decision.records.extend(claim::looked(look, facts, now)),
+        CloudNews::CouponsLooked(look) => claim::looked(&mut decision, look, facts, now),
     }
     decision
 }

@@ -1,5 +1,5 @@
-//! What was lost on a business day: raises for nobody, stays without an end, money for vehicles that never left, and
-//! statements of cameras that never came.
+//! What was lost on a day of the calendar: raises for nobody, stays without an end, money for vehicles that never left,
+//! and statements of cameras that never came. It only looks; the accounts of a business day are closed in `settlement`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ const NUMBER_DIGITS_MAX: usize = 9;
 /// A longer jump is a camera that was set back or exchanged.
 const GAP_MAX: u64 = 1000;
 
-/// What was lost on a business day.
+/// What was lost on a day, from midnight to midnight at the site.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayReport {
     /// The day by the site's calendar, such as 2026-03-02.

@@ -9,7 +9,8 @@ use super::tables::one;
 use super::{Store, facts};
 use crate::domain::benefit::{CouponState, Use};
 use crate::domain::claim::{CouponNow, Holder};
-use crate::domain::event::{CouponClaim, CouponSays, CouponWord, CouponsLook, Fen, MemberId, StayId, UtcMs};
+use crate::domain::event::{CouponClaim, CouponSays, CouponWord, CouponsLook, Fen, LaneId, MemberId, StayId, UtcMs};
+use crate::domain::lane::Phase;
 
 /// The most coupons that one look at everything takes up: those of a large mall's members inside.
 const LOOK_MAX: i64 = 1000;
@@ -127,7 +128,29 @@ pub(super) fn look_up(store: &Store, look: &CouponsLook) -> anyhow::Result<Vec<C
         found.extend(names(db, sql, params![member.as_str(), OF_ONE_MAX])?.into_iter().map(|coupon| (coupon, true)));
     }
     let nows = found.into_iter().map(|(coupon, visit_changed)| now(db, &coupon, visit_changed));
-    nows.filter_map(Result::transpose).collect()
+    let mut nows: Vec<CouponNow> = nows.filter_map(Result::transpose).collect::<anyhow::Result<_>>()?;
+    for coupon in nows.iter_mut().filter(|coupon| coupon.just_came()) {
+        coupon.waits_at = waits_at(store, coupon)?;
+    }
+    Ok(nows)
+}
+
+/// Where vehicles wait that a coupon may be used for: its member's, and those that it was shown for.
+fn waits_at(store: &Store, coupon: &CouponNow) -> anyhow::Result<Vec<LaneId>> {
+    let mut found = Vec::new();
+    for (id, lane) in &store.lanes {
+        let (Phase::Waiting(_), Some(stay)) = (&lane.phase, lane.stay()) else { continue };
+        let is_its = coupon.member.is_some() && member_of(&store.db, stay)? == coupon.member;
+        if is_its || is_shown(&store.db, stay, &coupon.coupon)? {
+            found.push(id.clone());
+        }
+    }
+    Ok(found)
+}
+
+fn is_shown(db: &Connection, stay: &StayId, coupon: &str) -> anyhow::Result<bool> {
+    let sql = "SELECT 1 FROM coupon_shown WHERE stay = ?1 AND coupon = ?2";
+    Ok(db.prepare_cached(sql)?.query_row([stay.as_str(), coupon], |_| Ok(())).optional()?.is_some())
 }
 
 /// Every coupon that this box has alone, and those of members inside.
@@ -192,6 +215,7 @@ fn now(db: &Connection, coupon: &str, visit_changed: bool) -> anyhow::Result<Opt
             visit_changed,
             is_held,
             used: used.clone(),
+            waits_at: Vec::new(),
         })
     };
     Ok(db.prepare_cached(sql)?.query_row([coupon], read).optional()?)

@@ -1,4 +1,4 @@
-//! What was lost on a business day, read from the journal of a ledger that may be in use.
+//! What was lost on a day of the calendar, read from the journal of a ledger that may be in use.
 
 use std::path::Path;
 

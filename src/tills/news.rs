@@ -255,11 +255,14 @@ mod tests {
 
     impl Heard {
         async fn until(&mut self, words: &str) {
-            while !self.text.contains(words) {
-                let chunk = tokio::time::timeout(Duration::from_secs(10), self.stream.chunk()).await;
-                let chunk = chunk.unwrap_or_else(|_| panic!("{words}: {}", self.text));
-                self.text.push_str(&String::from_utf8_lossy(&chunk.expect("a line").expect("it goes on")));
-            }
+            let told = async {
+                while !self.text.contains(words) {
+                    let chunk = self.stream.chunk().await.expect("a line").expect("it goes on");
+                    self.text.push_str(&String::from_utf8_lossy(&chunk));
+                }
+            };
+            let told = tokio::time::timeout(Duration::from_secs(10), told).await;
+            told.unwrap_or_else(|_| panic!("{words}: {}", self.text));
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::problem::Code;
 use super::{Operator, Pricing, Secret, Settings, StayPrice, Terminal, open};
-use crate::domain::event::{BusinessDay, Fen, Input, Points, Reply, StaffRefusal, StaffWish, UtcMs};
+use crate::domain::event::{BusinessDay, Fen, Input, PhotoKind, Points, Reply, StaffRefusal, StaffWish, UtcMs};
 use crate::domain::plate::Plate;
 use crate::domain::tariff::{Fee, FeeLine};
 use crate::photos::{Intake, Photos, sample as photos};
@@ -140,6 +140,21 @@ impl Rig {
 
     pub(super) async fn member_ref(&self) -> Value {
         self.till_post("member-lookups", "k", &json!({"code": "GPM1001"})).expect(200).await["member_ref"].clone()
+    }
+
+    /// A scene of an arrival, once it is kept: its name.
+    pub(super) async fn pictured(&self, lane: &str, event: &str, scene: Vec<u8>) -> String {
+        let mut changes = self.photos.changes();
+        self.intake.desk().take(&photos::read(lane, event), vec![(PhotoKind::Scene, scene)]);
+        let kept = async {
+            loop {
+                if let Some(name) = self.photos.of_arrival(&lane.into(), event).scene {
+                    return name.to_string();
+                }
+                changes.changed().await.expect("the pictures are there");
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), kept).await.expect("the picture is kept in time")
     }
 
     pub(super) fn decide(&self, decide: Decide) {

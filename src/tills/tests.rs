@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::MOST_BODY_BYTES;
 use super::rig::{Decide, Rig, Sent, applied, as_till, sale};
-use crate::domain::event::{Fen, Input, PhotoKind, StaffWish, TillCommit, UtcMs};
+use crate::domain::event::{Fen, Input, StaffWish, TillCommit, UtcMs};
 use crate::domain::lane::{PossibleStay, WaitReason, Waiting};
 use crate::domain::plate::Plate;
 use crate::photos::sample as photos;
@@ -38,10 +38,13 @@ async fn a_till_hears_at_once_that_the_mode_has_changed() {
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
     let mut heard = String::new();
     let mut hear = async |words: &str| {
-        while !heard.contains(words) {
-            let line = tokio::time::timeout(Duration::from_secs(10), stream.chunk()).await.expect("it is told");
-            heard.push_str(&String::from_utf8_lossy(&line.expect("a line").expect("it goes on")));
-        }
+        let told = async {
+            while !heard.contains(words) {
+                let line = stream.chunk().await.expect("a line").expect("it goes on");
+                heard.push_str(&String::from_utf8_lossy(&line));
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), told).await.expect("it is told");
     };
     hear("event: rules").await;
     hear("\"mode\":\"degraded\"").await;
@@ -440,11 +443,7 @@ async fn staff_see_what_a_waiting_vehicle_may_be_with_its_pictures() {
     rig.check(ask("X1"), "nothing-waiting", 409).await;
     rig.check(ask("X9"), "lane-unknown", 404).await;
     rig.check(rig.client.get(rig.url("staff/lanes/X1/candidates")), "operator-unknown", 401).await;
-    let mut changes = rig.photos.changes();
-    rig.intake.desk().take(&photos::read("E1", "in-3"), vec![(PhotoKind::Scene, photos::jpeg(64, 48))]);
-    while rig.photos.of_arrival(&"E1".into(), "in-3").scene.is_none() {
-        changes.changed().await.expect("the pictures are there");
-    }
+    let entry = rig.pictured("E1", "in-3", photos::jpeg(64, 48)).await;
     let plate = || "粤A88888".parse::<Plate>().expect("a plate");
     let candidate = PossibleStay { stay: "S1-3".into(), plate: plate(), posterior_ppm: 612_000, second_factor: true };
     let (visit, why) = (visit(Some("粤A8888B"), None), WaitReason::ChoiceOfStay);
@@ -456,7 +455,6 @@ async fn staff_see_what_a_waiting_vehicle_may_be_with_its_pictures() {
         sample.lane("X1", &waiting(state));
     });
     let found: Value = ask("X1").send().await.expect("an answer").json().await.expect("JSON");
-    let entry = rig.photos.of_arrival(&"E1".into(), "in-3").scene.expect("kept").to_string();
     assert_eq!((&found["plate"], &found["photos"]["scene"]), (&json!("粤A8888B"), &Value::Null), "{found}");
     let first = &found["candidates"][0];
     assert_eq!((&first["stay"], &first["posterior_ppm"]), (&json!("S1-3"), &json!(612_000)), "{found}");
@@ -488,13 +486,7 @@ async fn an_address_that_is_not_there_is_a_problem_too() {
 #[tokio::test]
 async fn a_whole_picture_is_for_operators() {
     let rig = Rig::new().await;
-    let mut changes = rig.photos.changes();
-    let read = photos::read("X1", "e-9");
-    rig.intake.desk().take(&read, vec![(PhotoKind::Scene, photos::jpeg(640, 360))]);
-    while rig.photos.of_arrival(&read.lane, "e-9").scene.is_none() {
-        changes.changed().await.expect("the pictures are there");
-    }
-    let id = rig.photos.of_arrival(&read.lane, "e-9").scene.expect("kept").to_string();
+    let id = rig.pictured("X1", "e-9", photos::jpeg(640, 360)).await;
     let ask = |id: &str, pin: &str| {
         let request = rig.client.get(rig.url(&format!("staff/photos/{id}")));
         request.header("Gatepost-Operator", "li").header("Gatepost-Pin", pin)

@@ -1,19 +1,17 @@
 //! Coupons that one box has alone: real boxes and the real ledger, hearing of each other late, killed, and put back.
 
-use cloud_ledger::Ledger;
-use cloud_ledger::ledger::{Hello, Upload};
 use cloud_ledger::members::Profile;
 use gatepost::domain::event::{
-    CloudNews, CouponWish, EpochReason, FeedChange, Fen, Gift, Input, StaffWish, TillAnswer, TillMark, TillWish,
+    CloudNews, CouponWish, EpochReason, Fen, Gift, Input, StaffWish, TillAnswer, TillMark, TillWish,
 };
 use serde_json::{Value, json};
 
 use crate::coupons::{refused, used};
 use crate::dice::Dice;
+use crate::hand::{BEGIN, Cloud};
 use crate::story::Story;
 
 const PLATE: &str = "粤B12345";
-const BEGIN: i64 = 1_772_409_600_000;
 
 const RULES: &str = r#"
 [[benefits.coupon]]
@@ -155,6 +153,37 @@ fn what_is_set_aside_for_a_vehicle_is_not_given_up() {
     assert_eq!(cloud.claim("Q-1")["used"], json!(["box-a"]));
 }
 
+/// The line comes back while a vehicle stands before the arm: what comes over it lowers what is due there, of the member
+/// and of whoever showed a coupon at a till.
+#[test]
+fn a_claim_that_comes_while_the_vehicle_waits_at_the_exit_is_used_there_at_once() {
+    let (cloud, mut a, _) = two();
+    cloud.issue("Q-1", "parking", None);
+    cloud.tell(&mut a);
+    for (plate, shown) in [(PLATE, None), ("粤A00001", Some("Q-1"))] {
+        a.enter("in", plate);
+        let stay = a.stay_of(plate);
+        if let Some(code) = shown {
+            a.give(code, &stay, Gift::Coupon { code: code.to_owned() });
+        }
+        a.minutes(25);
+        a.arrival("out", true);
+        a.read("out", plate);
+        assert_eq!(due(&a), "500", "{plate} has no coupon yet");
+        exchange(&cloud, &mut a);
+        assert_eq!(due(&a), "200", "{plate} needs no second look at its plate");
+        a.staff("out", StaffWish::Settle { fen: Fen(200) });
+        a.drive_through("out");
+        assert_eq!(a.stays().pop().unwrap(), format!("{plate} closed 200 200 0"));
+        exchange(&cloud, &mut a);
+    }
+    assert_eq!(
+        [cloud.claim("P-1"), cloud.claim("Q-1")].map(|claim| claim["used"].clone()),
+        ["box-a", "box-a"].map(|used| json!([used]))
+    );
+    cloud.agrees();
+}
+
 #[test]
 fn a_risk_that_was_run_twice_is_told() {
     let (cloud, mut a, mut b) = two();
@@ -212,8 +241,8 @@ fn a_kill_a_repeat_or_a_lost_answer_at_any_step_changes_nothing() {
                 if steps == harm {
                     for story in [&mut *box_a, &mut *box_b] {
                         story.restart();
-                        cloud.upload(story);
-                        cloud.upload(story);
+                        cloud.offer(story);
+                        cloud.offer(story);
                         cloud.tell_after(0, story);
                         story.restart();
                     }
@@ -222,12 +251,12 @@ fn a_kill_a_repeat_or_a_lost_answer_at_any_step_changes_nothing() {
                 steps += 1;
             };
         step(&cloud, &mut a, &mut b, &|_, a, _| _ = take(a, "w-1", "B-1"));
-        step(&cloud, &mut a, &mut b, &|cloud, a, _| cloud.upload(a));
+        step(&cloud, &mut a, &mut b, &|cloud, a, _| cloud.offer(a));
         step(&cloud, &mut a, &mut b, &|cloud, a, _| cloud.tell(a));
         step(&cloud, &mut a, &mut b, &|_, _, b| _ = take(b, "w-2", "B-1"));
-        step(&cloud, &mut a, &mut b, &|cloud, _, b| cloud.upload(b));
+        step(&cloud, &mut a, &mut b, &|cloud, _, b| cloud.offer(b));
         step(&cloud, &mut a, &mut b, &|cloud, a, _| cloud.tell(a));
-        step(&cloud, &mut a, &mut b, &|cloud, a, _| cloud.upload(a));
+        step(&cloud, &mut a, &mut b, &|cloud, a, _| cloud.offer(a));
         step(&cloud, &mut a, &mut b, &|cloud, _, b| cloud.tell(b));
         step(&cloud, &mut a, &mut b, &|_, _, b| _ = used(&take(b, "u-1", "B-1")));
         step(&cloud, &mut a, &mut b, &|_, a, _| refused(&take(a, "u-2", "B-1"), "coupon-state"));
@@ -279,7 +308,7 @@ fn a_coupon_that_must_be_claimed_is_never_used_twice() {
                         back += 1;
                     }
                 }
-                4..6 => cloud.upload(story),
+                4..6 => cloud.offer(story),
                 6..8 => cloud.tell(story),
                 8..11 => exchange(&cloud, story),
                 11 => story.restart(),
@@ -342,18 +371,23 @@ fn two() -> (Cloud, Story, Story) {
     let boxes = ["box-a", "box-b"].map(|name| {
         let mut story = Story::of(name, rules.clone());
         cloud.tell(&mut story);
-        cloud.greet(&story, name);
+        cloud.greet(&story);
         story
     });
     let [a, b] = boxes;
     (cloud, a, b)
 }
 
+/// What the vehicle at the exit is asked for.
+fn due(story: &Story) -> String {
+    story.rows("SELECT coalesce(state ->> '$.phase.due', '-') || '' FROM lane WHERE lane = 'out'").pop().unwrap()
+}
+
 /// The line is up for a moment: what the box says goes up, what it hears comes down, and its answer goes up.
 fn exchange(cloud: &Cloud, story: &mut Story) {
-    cloud.upload(story);
+    cloud.offer(story);
     cloud.tell(story);
-    cloud.upload(story);
+    cloud.offer(story);
 }
 
 fn cafe() -> TillMark {
@@ -369,16 +403,10 @@ fn give_back(story: &mut Story, key: &str, code: &str) -> TillAnswer {
     story.ask_as(key, cafe(), TillWish::Coupon(CouponWish::Return { code: code.to_owned(), of: None }))
 }
 
-/// The real ledger.
-struct Cloud {
-    ledger: Ledger,
-    _place: tempfile::TempDir,
-}
-
 impl Cloud {
-    fn new() -> Self {
-        let place = tempfile::tempdir().unwrap();
-        Self { ledger: Ledger::open(&place.path().join("cloud.db")).unwrap(), _place: place }
+    /// Every journal of the box, of which the ledger takes what it has not got; a branch it does not take.
+    fn offer(&self, story: &Story) {
+        let _ = self.upload(story);
     }
 
     fn issue(&self, id: &str, kind: &str, member: Option<&str>) {
@@ -410,41 +438,5 @@ impl Cloud {
     fn agrees(&self) {
         let report = self.ledger.verify().unwrap();
         assert_eq!(report.faults, Vec::<String>::new());
-    }
-
-    fn greet(&self, story: &Story, name: &str) {
-        let at = "SELECT json_object('epoch', epoch, 'seq', seq, 'head', lower(hex(head))) FROM journal
-                  ORDER BY entry DESC LIMIT 1";
-        let hello: Hello = serde_json::from_str(&story.rows(at)[0]).unwrap();
-        self.ledger.hello(name, &hello, BEGIN).unwrap();
-    }
-
-    /// The box hears what the feed has for it.
-    fn tell(&self, story: &mut Story) {
-        let after = story.rows("SELECT CAST(value AS TEXT) FROM cloud_cursor WHERE name = 'feed'").pop();
-        self.tell_after(after.map_or(0, |text| text.parse().unwrap()), story);
-    }
-
-    fn tell_after(&self, after: i64, story: &mut Story) {
-        let page = self.ledger.feed(after, 500).unwrap();
-        let change = |change| serde_json::from_value::<FeedChange>(serde_json::to_value(change).unwrap()).unwrap();
-        let changes = page.changes.iter().map(change).collect();
-        let next = u64::try_from(page.next).unwrap();
-        story.feed(Input::Cloud(CloudNews::Fed { changes, next }));
-    }
-
-    /// Every journal of the box, of which the ledger takes what it has not got; a branch it does not take.
-    fn upload(&self, story: &Story) {
-        let name = &story.rows("SELECT box_id FROM box")[0];
-        let entries = "SELECT json_object('epoch', epoch, 'seq', seq, 'body', CAST(body AS TEXT),
-                       'head', lower(hex(head))) FROM journal ORDER BY entry";
-        let entries: Vec<Value> = story.rows(entries).iter().map(|text| serde_json::from_str(text).unwrap()).collect();
-        for entries in entries.chunk_by(|a, b| a["epoch"] == b["epoch"]) {
-            for part in entries.chunks(500) {
-                let upload = json!({"epoch": part[0]["epoch"], "entries": part});
-                let upload: Upload = serde_json::from_value(upload).unwrap();
-                let _ = self.ledger.upload(name, &upload, BEGIN);
-            }
-        }
     }
 }

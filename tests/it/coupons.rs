@@ -81,6 +81,8 @@ fn a_coupon_is_used_once_and_good_again_when_it_comes_back() {
         panic!("{back:?}")
     };
     assert_eq!(of.op, used.op);
+    let again = story.ask_from("till-2", "k-3", Some("cafe"), give_back("C-1"));
+    assert!(matches!(again, TillAnswer::Done { replayed: true, .. }), "{again:?}");
     assert_eq!(legs(&story), ["benefit bank cafe 500", "undone bank cafe 500"]);
     refused(&story.ask_as("k-4", cafe(), give_back("C-1")), "coupon-state");
     assert_eq!(

@@ -29,6 +29,7 @@ mod foreign;
 mod forgetting;
 mod full;
 mod group_commit;
+mod hand;
 mod kill;
 mod lanes;
 mod matching;

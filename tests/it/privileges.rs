@@ -1,18 +1,16 @@
 //! What the ledger says of members beside the tier, and of budgets, at a lane: through the real ledger's feed, and back.
 
-use cloud_ledger::ledger::{Hello, Upload};
-use cloud_ledger::{Ledger, members};
-use gatepost::domain::event::{CloudNews, EpochReason, FeedChange, Fen, Input, StaffWish};
+use cloud_ledger::members;
+use gatepost::domain::event::{CloudNews, EpochReason, Fen, Input, StaffWish};
 use gatepost::domain::rules::Rules;
 use gatepost::store::simulate::{Basis, simulate};
 use serde_json::{Value, json};
 
+use crate::hand::{BEGIN, Cloud};
 use crate::story::Story;
 
 const PLATE: &str = "粤B12345";
 const OTHER: &str = "粤BD98765";
-/// 2026-03-02T08:00:00+08:00, when every story begins.
-const BEGIN: i64 = 1_772_409_600_000;
 const HOUR: i64 = 3_600_000;
 
 /// 5 yuan a started half hour, as shipped; each benefit would pay the first half hour.
@@ -87,7 +85,7 @@ campaign = "spring"
 
 #[test]
 fn a_paid_plan_pays_from_the_feed_on_until_it_is_taken_back_or_over() {
-    let (mut cloud, mut story) = world(BENEFITS);
+    let (cloud, mut story) = world(BENEFITS);
     cloud.member(json!({"plans": [{"id": "vip88", "until_ms": BEGIN + 2 * HOUR}]}));
     cloud.tell(&mut story);
     assert_eq!(visit(&mut story, PLATE), ["standard.unit 500", "vip.hour -500"]);
@@ -103,7 +101,7 @@ fn a_paid_plan_pays_from_the_feed_on_until_it_is_taken_back_or_over() {
 
 #[test]
 fn a_tag_and_a_birthday_count_at_the_lane() {
-    let (mut cloud, mut story) = world(BENEFITS);
+    let (cloud, mut story) = world(BENEFITS);
     cloud.member(json!({"tags": ["tenant"], "birthday": "03-03"}));
     cloud.tell(&mut story);
     assert_eq!(visit(&mut story, PLATE), ["standard.unit 500", "tenant -250"]);
@@ -116,7 +114,7 @@ fn a_tag_and_a_birthday_count_at_the_lane() {
 
 #[test]
 fn a_pass_of_several_merchants_is_used_up_at_its_own_box_and_nowhere_else() {
-    let (mut cloud, mut story) = world(BENEFITS);
+    let (cloud, mut story) = world(BENEFITS);
     let pass = |at: Value| json!({"passes": [{"id": "P1", "kind": "foodie", "first_day": "2026-03-01", "box": at}]});
     cloud.member(pass(json!("box-1")));
     cloud.tell(&mut story);
@@ -125,7 +123,7 @@ fn a_pass_of_several_merchants_is_used_up_at_its_own_box_and_nowhere_else() {
     }
     assert_eq!(visit(&mut story, PLATE), ["standard.unit 500"], "both uses are gone");
     for at in [json!("box-2"), json!(null)] {
-        let (mut cloud, mut story) = world(BENEFITS);
+        let (cloud, mut story) = world(BENEFITS);
         cloud.member(pass(at));
         cloud.tell(&mut story);
         assert_eq!(visit(&mut story, PLATE), ["standard.unit 500"], "another box may count its uses");
@@ -134,7 +132,7 @@ fn a_pass_of_several_merchants_is_used_up_at_its_own_box_and_nowhere_else() {
 
 #[test]
 fn a_tier_is_believed_for_as_long_as_the_ledger_was_heard() {
-    let (mut cloud, mut story) = world(BENEFITS);
+    let (cloud, mut story) = world(BENEFITS);
     cloud.member_of("gold", json!({}));
     cloud.tell(&mut story);
     story.minutes(47 * 60);
@@ -147,7 +145,7 @@ fn a_tier_is_believed_for_as_long_as_the_ledger_was_heard() {
 
 #[test]
 fn a_gold_member_is_greeted_at_the_entry_and_the_exit_and_nobody_else() {
-    let (mut cloud, mut story) = world(BENEFITS);
+    let (cloud, mut story) = world(BENEFITS);
     cloud.member_of("gold", json!({}));
     cloud.tell(&mut story);
     for (plate, expect) in [(PLATE, "Hello, gold member"), ("粤B77777", "-")] {
@@ -178,7 +176,7 @@ en = "member"
 when = { tiers = ["silver", "gold"] }
 give = { greeting = { zh = "会员，您好", en = "Hello, member" } }
 "#;
-    let (mut cloud, mut story) = world(&format!("{of_all}{BENEFITS}"));
+    let (cloud, mut story) = world(&format!("{of_all}{BENEFITS}"));
     cloud.member_of("gold", json!({}));
     cloud.tell(&mut story);
     story.arrival("in", true);
@@ -189,31 +187,31 @@ give = { greeting = { zh = "会员，您好", en = "Hello, member" } }
 
 #[test]
 fn a_budget_is_shared_out_among_boxes_that_cannot_see_each_other() {
-    let mut cloud = Cloud::new();
+    let cloud = Cloud::new();
     let (mut first, mut second) = (Story::of("box-1", rules(SPRING)), Story::of("box-2", rules(SPRING)));
-    cloud.greet(&first, "box-1");
-    cloud.greet(&second, "box-2");
+    cloud.greet(&first);
+    cloud.greet(&second);
     cloud.budget(false);
     cloud.tell(&mut first);
     cloud.tell(&mut second);
     let given = |story: &mut Story, cars: usize| -> i64 { (0..cars).map(|_| off(&visit(story, PLATE))).sum() };
     assert_eq!(given(&mut first, 4), 500, "200, 200, and the 100 that are left of one half");
-    cloud.upload(&first, "box-1");
+    cloud.upload(&first).unwrap();
     cloud.budget(false);
     assert_eq!(given(&mut first, 1), 0, "nothing more before the other box has said what it leaves");
     cloud.tell(&mut first);
-    cloud.upload(&first, "box-1");
+    cloud.upload(&first).unwrap();
     cloud.budget(false);
     assert_eq!(given(&mut first, 1), 0);
     cloud.tell(&mut second);
-    cloud.upload(&second, "box-2");
+    cloud.upload(&second).unwrap();
     cloud.budget(false);
     cloud.tell(&mut first);
     assert_eq!(given(&mut first, 3), 250, "one half of what the second had");
     assert_eq!(given(&mut second, 3), 250);
     let spent = cloud.ledger.campaign("spring").unwrap().spent_fen;
     assert_eq!(spent, 500, "by the last words");
-    cloud.upload(&first, "box-1");
+    cloud.upload(&first).unwrap();
     cloud.budget(true);
     cloud.tell(&mut first);
     assert_eq!(given(&mut first, 1), 0, "stopped");
@@ -221,8 +219,8 @@ fn a_budget_is_shared_out_among_boxes_that_cannot_see_each_other() {
 
 #[test]
 fn a_share_is_for_one_epoch_of_one_box() {
-    let (mut cloud, mut story) = (Cloud::new(), Story::of("box-1", rules(SPRING)));
-    cloud.greet(&story, "box-1");
+    let (cloud, mut story) = (Cloud::new(), Story::of("box-1", rules(SPRING)));
+    cloud.greet(&story);
     cloud.budget(false);
     cloud.tell(&mut story);
     assert_eq!(off(&visit(&mut story, PLATE)), 200);
@@ -238,7 +236,7 @@ fn a_share_is_for_one_epoch_of_one_box() {
 
 #[test]
 fn a_draft_with_new_benefits_is_tried_on_what_members_had_then() {
-    let (mut cloud, mut story) = world("");
+    let (cloud, mut story) = world("");
     cloud.member_of("gold", json!({"plans": [{"id": "vip88", "until_ms": BEGIN + 2 * HOUR}]}));
     cloud.tell(&mut story);
     for _ in 0..2 {
@@ -297,18 +295,7 @@ fn off(lines: &[String]) -> i64 {
     lines.iter().filter_map(|line| line.strip_prefix("spring.two -")).map(|fen| fen.parse::<i64>().unwrap()).sum()
 }
 
-/// The real ledger, and how far each box has heard it.
-struct Cloud {
-    ledger: Ledger,
-    _place: tempfile::TempDir,
-}
-
 impl Cloud {
-    fn new() -> Self {
-        let place = tempfile::tempdir().unwrap();
-        Self { ledger: Ledger::open(&place.path().join("cloud.db")).unwrap(), _place: place }
-    }
-
     fn member(&self, privileges: Value) {
         self.member_of("silver", privileges);
     }
@@ -324,37 +311,5 @@ impl Cloud {
     fn budget(&self, stopped: bool) {
         let stated = json!({"stopped": stopped, "budget_fen": 1000});
         self.ledger.put_campaign("spring", &serde_json::from_value(stated).unwrap(), BEGIN).unwrap();
-    }
-
-    /// The box hears what the feed has for it.
-    fn tell(&mut self, story: &mut Story) {
-        let after = story.rows("SELECT CAST(value AS TEXT) FROM cloud_cursor WHERE name = 'feed'").pop();
-        self.tell_after(after.map_or(0, |text| text.parse().unwrap()), story);
-    }
-
-    fn tell_after(&mut self, after: i64, story: &mut Story) {
-        let page = self.ledger.feed(after, 500).unwrap();
-        let change = |change| serde_json::from_value::<FeedChange>(serde_json::to_value(change).unwrap()).unwrap();
-        let changes = page.changes.iter().map(change).collect();
-        let next = u64::try_from(page.next).unwrap();
-        story.feed(Input::Cloud(CloudNews::Fed { changes, next }));
-    }
-
-    fn greet(&self, story: &Story, name: &str) {
-        let at = "SELECT json_object('epoch', epoch, 'seq', seq, 'head', lower(hex(head))) FROM journal
-                  ORDER BY entry DESC LIMIT 1";
-        let hello: Hello = serde_json::from_str(&story.rows(at)[0]).unwrap();
-        self.ledger.hello(name, &hello, BEGIN).unwrap();
-    }
-
-    /// The whole journal of the box, of which the ledger takes what it has not got.
-    fn upload(&self, story: &Story, name: &str) {
-        let entries = "SELECT json_object('seq', seq, 'body', CAST(body AS TEXT), 'head', lower(hex(head)))
-                       FROM journal ORDER BY entry";
-        let entries: Vec<Value> = story.rows(entries).iter().map(|text| serde_json::from_str(text).unwrap()).collect();
-        for entries in entries.chunks(500) {
-            let upload: Upload = serde_json::from_value(json!({"epoch": 1, "entries": entries})).unwrap();
-            self.ledger.upload(name, &upload, BEGIN).unwrap();
-        }
     }
 }

@@ -194,14 +194,15 @@ fn a_strong_line_sends_its_answer_again_until_its_own_receipt_comes() {
     let mut line = std::fs::File::from(line);
     // The receipt of another exchange comes with the request, so that it is read right after the first answer.
     line.write_all(&[strong(0x00, 7), strong(0x02, 6)].concat()).unwrap();
+    let until = Instant::now() + PATIENCE;
     let mut answers = 0;
     while answers < 3 {
         // 02 is the receipt of our request; 01 is the answer, which nobody has receipted yet.
-        answers += usize::from(next_frame(&mut line) == (0x01, 7));
+        answers += usize::from(next_frame(&mut line, until) == (0x01, 7));
     }
     line.write_all(&strong(0x02, 7)).unwrap();
     line.write_all(&strong(0x00, 8)).unwrap();
-    while next_frame(&mut line) != (0x01, 8) {}
+    while next_frame(&mut line, until) != (0x01, 8) {}
     drop((site, slave));
 }
 
@@ -218,9 +219,10 @@ fn strong(flags: u8, number: u16) -> Vec<u8> {
 }
 
 /// Flags and number of the next whole frame.
-fn next_frame(line: &mut std::fs::File) -> (u8, u16) {
-    let (mut wire, until) = (Vec::new(), Instant::now() + PATIENCE);
+fn next_frame(line: &mut std::fs::File, until: Instant) -> (u8, u16) {
+    let mut wire = Vec::new();
     loop {
+        assert!(Instant::now() < until, "the frame did not come");
         let mut byte = [0];
         match line.read(&mut byte) {
             Ok(1) if byte == [0] => {
@@ -230,7 +232,6 @@ fn next_frame(line: &mut std::fs::File) -> (u8, u16) {
             Ok(count) => wire.extend(&byte[..count]),
             Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
         }
-        assert!(Instant::now() < until, "no frame came");
         std::thread::yield_now();
     }
 }

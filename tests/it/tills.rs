@@ -1,8 +1,8 @@
 //! What tills ask besides commits: points set aside, goods that come back, requests that are given up, shifts.
 
 use gatepost::domain::event::{
-    CloudNews, EpochReason, Fen, GivenBack, Input, MemberId, Money, MoneyKind, NotCash, OpId, Points, Reversal, StayId,
-    TerminalId, TillAnswer, TillCommit, TillDone, TillMark, TillWish, Totals, UtcMs,
+    CloudNews, EpochReason, Fen, GivenBack, HourTotals, Input, MemberId, Money, MoneyKind, NotCash, OpId, Points,
+    Reversal, StayId, TerminalId, TillAnswer, TillCommit, TillDone, TillMark, TillWish, Totals, UtcMs,
 };
 
 use crate::story::{MINUTE, Story};
@@ -33,6 +33,35 @@ fn what_is_released_is_free_again_and_a_repeat_changes_nothing() {
     assert!(matches!(&again, TillAnswer::Done { replayed: true, .. }), "{again:?}");
     assert_eq!((story.usable(), story.points("spent")), (300, 0));
     assert_eq!(code(&story.ask("r-1", TillWish::OpenShift { operator: None })), "idempotency-key-reused");
+}
+
+/// Whatever stands before the loop: each request that changes something is done once by the loop itself.
+#[test]
+fn whatever_is_asked_twice_is_done_once_and_written_once() {
+    let mut story = shopper();
+    let hold = |points| TillWish::Hold {
+        member: MemberId::from("M1"),
+        points: Points(points),
+        ttl_ms: 5 * MINUTE,
+        shown: None,
+    };
+    twice(&mut story, "open", TillWish::OpenShift { operator: Some("li".to_owned()) });
+    let held = |done: TillDone| {
+        let TillDone::Held { hold, .. } = &done else { panic!("{done:?}") };
+        hold.clone()
+    };
+    let first = held(twice(&mut story, "h-1", hold(100)));
+    twice(&mut story, "c-1", capture(&first, None));
+    let second = held(twice(&mut story, "h-2", hold(50)));
+    twice(&mut story, "r-1", TillWish::Release { hold: second });
+    let sold = ["s-1", "s-2", "s-3"].map(|key| applied(&story.commit(sale(key, 1_000, 1_000, 0)).1));
+    twice(&mut story, "v-1", TillWish::Void { transaction: sold[0].clone() });
+    twice(&mut story, "b-1", TillWish::Refund { transaction: sold[1].clone(), fen: Fen(400) });
+    twice(&mut story, "g-1", TillWish::Reverse { original_key: "s-3".to_owned() });
+    twice(&mut story, "g-2", TillWish::Reverse { original_key: "never-came".to_owned() });
+    let hour = UtcMs(story.now().0.div_euclid(60 * MINUTE) * 60 * MINUTE);
+    twice(&mut story, "t-1", TillWish::Report(HourTotals { hour, count: 17, sale_fen: Fen(150_000) }));
+    twice(&mut story, "z-1", TillWish::CloseShift { shift: 1, stated: None });
 }
 
 #[test]
@@ -284,6 +313,16 @@ fn hold(story: &mut Story, key: &str, points: i64) -> (OpId, i64) {
     let answer = story.ask(key, wish);
     let TillAnswer::Done { done: TillDone::Held { hold, usable, .. }, .. } = answer else { panic!("{answer:?}") };
     (hold, usable.0)
+}
+
+/// What was done; asked again it is told again, and nothing is written.
+fn twice(story: &mut Story, key: &str, wish: TillWish) -> TillDone {
+    let first = story.ask(key, wish.clone());
+    let TillAnswer::Done { done, replayed: false } = first else { panic!("{key}: {first:?}") };
+    let written = story.rows("SELECT max(entry) || '' FROM journal");
+    assert_eq!(story.ask(key, wish), TillAnswer::Done { done: done.clone(), replayed: true }, "{key}");
+    assert_eq!(story.rows("SELECT max(entry) || '' FROM journal"), written, "{key}");
+    done
 }
 
 fn capture(hold: &OpId, fen: Option<i64>) -> TillWish {

@@ -120,12 +120,15 @@ async fn a_recorded_camera_posts_and_is_asked() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let raise = format!("http://{free}/ISAPI/Parking/channels/1/barrierGate");
-    let answer = loop {
-        match client.put(&raise).body("<BarrierGate/>").send().await {
-            Ok(answer) => break answer.text().await.unwrap(),
-            Err(_) => tokio::task::yield_now().await,
+    let until_it_listens = async {
+        loop {
+            match client.put(&raise).body("<BarrierGate/>").send().await {
+                Ok(answer) => return answer.text().await.unwrap(),
+                Err(_) => tokio::task::yield_now().await,
+            }
         }
     };
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(20), until_it_listens).await.expect("it listens");
     assert!(answer.contains("<statusCode>1</statusCode>"), "{answer}");
     assert_eq!(client.get(format!("http://{free}/no/such")).send().await.unwrap().status().as_u16(), 404);
     camera.abort();

@@ -2,9 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 
 use super::{Ask, Cut, Heard, Verb};
@@ -40,7 +40,6 @@ impl Line {
     pub(super) fn ask(&mut self, ask: &Ask<'_>) -> Result<Heard> {
         let text = self.request(ask);
         let mut stream = TcpStream::connect(&self.host).with_context(|| format!("connect to {}", self.host))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
         let bytes = if ask.cut == Cut::InRequest { &text.as_bytes()[..text.len() - 3] } else { text.as_bytes() };
         stream.write_all(bytes).context("send the request")?;
         if matches!(ask.cut, Cut::InRequest | Cut::AfterRequest) {
@@ -50,8 +49,7 @@ impl Line {
             self.deaf = Some(stream);
             return Ok(Heard::Nothing);
         }
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).context("read the answer")?;
+        let answer = whole(&mut stream, Instant::now() + PATIENCE)?;
         if ask.cut == Cut::BeforeAnswer {
             return Ok(Heard::Nothing);
         }
@@ -61,7 +59,6 @@ impl Line {
     /// What no verb asks: a request as it stands, with whatever shows who asks.
     pub(super) fn bare(&self, method: &str, path: &str, authorization: Option<&str>, body: &Value) -> Result<Heard> {
         let mut stream = TcpStream::connect(&self.host).with_context(|| format!("connect to {}", self.host))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
         let body = if method == "GET" { String::new() } else { body.to_string() };
         let shown = authorization.map_or_else(String::new, |secret| format!("Authorization: Bearer {secret}\r\n"));
         let request = format!(
@@ -71,9 +68,7 @@ impl Line {
             body.len()
         );
         stream.write_all(request.as_bytes()).context("send the request")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).context("read the answer")?;
-        heard(&answer)
+        heard(&whole(&mut stream, Instant::now() + PATIENCE)?)
     }
 
     /// The same box, asked by another till.
@@ -108,6 +103,21 @@ impl Line {
         }
         let body = Value::Object(fields).to_string();
         format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    }
+}
+
+/// The answer to its end, with one deadline in all: a box that says a little now and then has not answered.
+fn whole(stream: &mut TcpStream, until: Instant) -> Result<String> {
+    let mut answer = Vec::new();
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        ensure!(!left.is_zero(), "the answer is not whole after {} bytes", answer.len());
+        stream.set_read_timeout(Some(left))?;
+        let mut piece = [0; 4096];
+        match stream.read(&mut piece).context("read the answer")? {
+            0 => return String::from_utf8(answer).context("read the answer's text"),
+            count => answer.extend_from_slice(&piece[..count]),
+        }
     }
 }
 
@@ -158,5 +168,24 @@ fn address(ask: &Ask<'_>, fields: &mut Map<String, Value>) -> (&'static str, Str
         }
         Verb::Report => ("POST", "/hours".to_owned()),
         Verb::Slip => ("GET", format!("/shifts/{}/slip?columns={}", part("shift"), part("columns"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_box_that_goes_on_saying_something_has_not_answered_in_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut till = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut chatty, _) = listener.accept().unwrap();
+        chatty.write_all(b"HTTP/1.1 200 OK\r\n\r\n{}").unwrap();
+        drop(chatty);
+        let late = whole(&mut till, Instant::now()).unwrap_err().to_string();
+        assert!(late.contains("not whole"), "{late}");
+        assert!(whole(&mut till, Instant::now() + PATIENCE).unwrap().ends_with("{}"));
     }
 }

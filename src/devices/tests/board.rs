@@ -99,10 +99,13 @@ async fn a_bouncing_contact_counts_once_it_is_steady() {
     let mut board = Board::plug_in(directory.path());
     let mut site = Site::start(settings(directory.path(), 60, SLOW_BOARD_MS));
     let mut polls = 0;
-    while site.inputs.is_empty() {
-        board.inputs_are(if polls < 6 && polls % 2 == 0 { INPUTS_NONE } else { INPUTS_0_AND_2 }).await;
-        polls += 1;
-    }
+    in_time(async {
+        while site.inputs.is_empty() {
+            board.inputs_are(if polls < 6 && polls % 2 == 0 { INPUTS_NONE } else { INPUTS_0_AND_2 }).await;
+            polls += 1;
+        }
+    })
+    .await;
     assert!(polls > 6, "told after {polls} polls of 10 ms, while it bounced");
     assert_eq!(site.committed().await, arrival(true));
 }
@@ -185,14 +188,17 @@ impl Board {
 
     /// Answers polls until the raise comes.
     async fn answers_the_raise(&mut self, answer: &str) -> String {
-        loop {
-            let frame = self.hears().await;
-            if frame != READ_INPUTS {
-                self.sends(answer).await;
-                return frame;
+        in_time(async {
+            loop {
+                let frame = self.hears().await;
+                if frame != READ_INPUTS {
+                    self.sends(answer).await;
+                    return frame;
+                }
+                self.sends(INPUTS_NONE).await;
             }
-            self.sends(INPUTS_NONE).await;
-        }
+        })
+        .await
     }
 
     async fn hears(&mut self) -> String {

@@ -271,10 +271,12 @@ async fn a_camera_s_rectangle_reaches_the_pictures() {
     let Input::PlateRead(read) = site.committed().await else { panic!("a read") };
     assert!(read.photos.is_some_and(|hashes| hashes.scene.is_some() && hashes.plate.is_none()));
     let mut changes = site.photos.changes();
-    while site.photos.of_arrival(&LaneId::from("entry-1"), "e-1").plate.is_none() {
-        let changed = tokio::time::timeout(PATIENCE, changes.changed());
-        changed.await.expect("the plate is cut out in time").expect("the pictures are there");
-    }
+    in_time(async {
+        while site.photos.of_arrival(&LaneId::from("entry-1"), "e-1").plate.is_none() {
+            changes.changed().await.expect("the pictures are there");
+        }
+    })
+    .await;
 }
 
 fn with_pictures(message: &str, scene: &[u8], crop: &[u8]) -> String {
@@ -288,11 +290,8 @@ fn with_pictures(message: &str, scene: &[u8], crop: &[u8]) -> String {
 }
 
 pub(super) fn settings(port: u16, profile_timeout: Option<&str>) -> Plan {
-    let own = tempfile::tempdir().expect("a directory");
-    if let Some(timeout) = profile_timeout {
-        let text = include_str!("../../../device-profiles/vzenith/r-mqtt.toml");
-        std::fs::write(own.path().join("own.toml"), text.replace("timeout_ms = 10000", timeout)).expect("written");
-    }
+    let (profile, usual) = (include_str!("../../../device-profiles/vzenith/r-mqtt.toml"), "timeout_ms = 10000");
+    let profile = profile.replace(usual, profile_timeout.unwrap_or(usual));
     let text = format!(
         r#"
         links = [{{ id = "broker", kind = "mqtt", port = {port} }}]
@@ -306,7 +305,7 @@ pub(super) fn settings(port: u16, profile_timeout: Option<&str>) -> Plan {
         arrival_loop = {{ device = "cam", input = 0 }}
         "#
     );
-    planned(&text, &Catalogue::load(Some(own.path())).expect("right")).expect("right settings")
+    planned(&text, &catalogue_with(&profile)).expect("right settings")
 }
 
 pub(super) fn event(input: &Input) -> &str {
@@ -504,16 +503,18 @@ impl Camera {
     }
 
     async fn until(&mut self, is_it: impl Fn(&Packet) -> bool) {
-        loop {
-            let event = timeout(PATIENCE, self.connection.poll()).await.expect("in time").expect("connected");
-            let Event::Incoming(packet) = event else { continue };
-            if let Packet::Publish(publish) = &packet {
-                let topic = String::from_utf8(publish.topic.to_vec()).expect("UTF-8");
-                self.told.push_back((topic, serde_json::from_slice(&publish.payload).expect("JSON")));
+        in_time(async {
+            loop {
+                let Event::Incoming(packet) = self.connection.poll().await.expect("connected") else { continue };
+                if let Packet::Publish(publish) = &packet {
+                    let topic = String::from_utf8(publish.topic.to_vec()).expect("UTF-8");
+                    self.told.push_back((topic, serde_json::from_slice(&publish.payload).expect("JSON")));
+                }
+                if is_it(&packet) {
+                    return;
+                }
             }
-            if is_it(&packet) {
-                return;
-            }
-        }
+        })
+        .await;
     }
 }

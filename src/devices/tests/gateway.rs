@@ -14,16 +14,19 @@ async fn a_board_with_a_network_plug_is_read_and_told_to_raise() {
     answer_tcp(&mut board, &[1, 2, 1, 5]).await;
     assert_eq!(site.committed().await, arrival(true));
     site.raise("exit-1", "box/1/7/0").await;
-    let raise = loop {
-        let (number, body) = hears_tcp(&mut board).await;
-        if body[1] == 5 {
-            // An answer to an earlier request comes first, and says something else.
-            sends_tcp(&mut board, number.wrapping_sub(1), &[1, 0x85, 2]).await;
-            sends_tcp(&mut board, number, &body).await;
-            break body;
+    let raise = in_time(async {
+        loop {
+            let (number, body) = hears_tcp(&mut board).await;
+            if body[1] == 5 {
+                // An answer to an earlier request comes first, and says something else.
+                sends_tcp(&mut board, number.wrapping_sub(1), &[1, 0x85, 2]).await;
+                sends_tcp(&mut board, number, &body).await;
+                return body;
+            }
+            sends_tcp(&mut board, number, &[1, 2, 1, 5]).await;
         }
-        sends_tcp(&mut board, number, &[1, 2, 1, 5]).await;
-    };
+    })
+    .await;
     assert_eq!(raise, [1, 5, 2, 0, 0, 5], "flash-on of relay 0 for 500 ms");
     assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Accepted);
 }
@@ -37,15 +40,18 @@ async fn a_gateway_passes_serial_frames_on() {
     board.write_all(&INPUTS_0_AND_2).await.expect("writable");
     assert_eq!(site.committed().await, arrival(true));
     site.raise("exit-1", "box/1/7/0").await;
-    loop {
-        let frame = hears_rtu(&mut board).await;
-        if frame != READ_INPUTS {
-            assert_eq!(frame, RAISE_FRAME);
-            board.write_all(&frame).await.expect("writable");
-            break;
+    let raise = in_time(async {
+        loop {
+            let frame = hears_rtu(&mut board).await;
+            if frame != READ_INPUTS {
+                return frame;
+            }
+            board.write_all(&INPUTS_0_AND_2).await.expect("writable");
         }
-        board.write_all(&INPUTS_0_AND_2).await.expect("writable");
-    }
+    })
+    .await;
+    assert_eq!(raise, RAISE_FRAME);
+    board.write_all(&raise).await.expect("writable");
     assert_eq!(site.answer("box/1/7/0").await, CommandAnswer::Accepted);
 }
 
@@ -65,7 +71,7 @@ async fn a_plug_that_is_pulled_or_falls_silent_is_connected_again() {
             answer_tcp(&mut board, &[1, 2, 1, 5]).await;
         }
     };
-    timeout(PATIENCE, telling).await.expect("in time");
+    in_time(telling).await;
     assert_eq!(site.committed().await, arrival(true));
     drop(board);
     let mut board = plugged_in(&listener).await;

@@ -227,14 +227,17 @@ impl Card {
 
     /// Answers polls until the raise comes.
     async fn answers_the_raise(&mut self, answer: &str) -> String {
-        loop {
-            let frame = self.hears().await;
-            if frame != READ_INPUTS {
-                self.sends(answer).await;
-                return frame;
+        in_time(async {
+            loop {
+                let frame = self.hears().await;
+                if frame != READ_INPUTS {
+                    self.sends(answer).await;
+                    return frame;
+                }
+                self.sends(INPUTS_NONE).await;
             }
-            self.sends(INPUTS_NONE).await;
-        }
+        })
+        .await
     }
 
     async fn hears(&mut self) -> String {

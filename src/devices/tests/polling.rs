@@ -127,11 +127,9 @@ impl Asked {
 fn settings(camera: &Asked) -> Plan {
     // Another test may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let own = tempfile::tempdir().expect("a directory");
     let profile = include_str!("../../../device-profiles/hikvision/isapi.toml");
     let often = profile.replace("every_ms = 1000\n", "every_ms = 500\n");
     assert_ne!(profile, often);
-    std::fs::write(own.path().join("own.toml"), often).expect("written");
     let text = format!(
         r#"
         links = [{{ id = "posts", kind = "http-push", listen = "127.0.0.1:0" }}]
@@ -151,5 +149,5 @@ fn settings(camera: &Asked) -> Plan {
         "#,
         camera.address
     );
-    planned(&text, &Catalogue::load(Some(own.path())).expect("right")).expect("right settings")
+    planned(&text, &catalogue_with(&often)).expect("right settings")
 }

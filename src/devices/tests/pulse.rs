@@ -79,23 +79,29 @@ async fn a_device_of_the_native_dialect_that_dies_is_lost_by_its_last_will_and_b
 
 /// The next device that is away, and why.
 async fn lost(site: &mut Site) -> (String, String) {
-    loop {
-        let input = site.committed().await;
-        nobody_stands_there(&input);
-        if let Input::DeviceLost { device, why } = input {
-            return (device.0, why);
+    in_time(async {
+        loop {
+            let input = site.committed().await;
+            nobody_stands_there(&input);
+            if let Input::DeviceLost { device, why } = input {
+                return (device.0, why);
+            }
         }
-    }
+    })
+    .await
 }
 
 async fn back(site: &mut Site) -> String {
-    loop {
-        let input = site.committed().await;
-        nobody_stands_there(&input);
-        if let Input::DeviceBack { device } = input {
-            return device.0;
+    in_time(async {
+        loop {
+            let input = site.committed().await;
+            nobody_stands_there(&input);
+            if let Input::DeviceBack { device } = input {
+                return device.0;
+            }
         }
-    }
+    })
+    .await
 }
 
 fn nobody_stands_there(input: &Input) {
@@ -136,12 +142,10 @@ impl Native {
 
     async fn publishes(&mut self, topic: &str, body: &str, retain: bool) {
         self.client.publish(topic, QoS::AtLeastOnce, retain, body.to_owned()).await.expect("handed");
-        loop {
-            let event = timeout(PATIENCE, self.connection.poll()).await.expect("in time").expect("connected");
-            if matches!(event, Event::Incoming(Packet::PubAck(_))) {
-                return;
-            }
-        }
+        let taken = async {
+            while !matches!(self.connection.poll().await.expect("connected"), Event::Incoming(Packet::PubAck(_))) {}
+        };
+        in_time(taken).await;
     }
 
     /// Without a word: the broker speaks for it.

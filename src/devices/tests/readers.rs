@@ -54,9 +54,9 @@ async fn a_reader_without_power_is_lost_and_the_talk_begins_anew() {
     reader.is_asked(1).await;
     site.until(|metrics| metrics.text().contains("gatepost_device_up{device=\"reader\"} 0")).await;
     let until_it_forgets = async { while reader.hears().await.sequence != 0 {} };
-    timeout(PATIENCE, until_it_forgets).await.expect("in time");
+    in_time(until_it_forgets).await;
     reader.says(0, PD_ID, &[0; 12]).await;
-    while reader.hears().await.code != POLL {}
+    in_time(async { while reader.hears().await.code != POLL {} }).await;
     reader.says(1, ACK, &[]).await;
     site.until(|metrics| metrics.text().contains("gatepost_device_up{device=\"reader\"} 1")).await;
 }

@@ -42,13 +42,16 @@ async fn a_level_that_is_not_on_disk_comes_again() {
     site.devices.stop().await;
     // The box ended before the level was steady; now it ends before the level is on disk.
     let mut site = broker.site_of(patient(broker.port)).await;
-    let uncommitted = loop {
-        let envelope = site.next().await;
-        if envelope.input == arrival(true) {
-            break envelope;
+    let uncommitted = in_time(async {
+        loop {
+            let envelope = site.next().await;
+            if envelope.input == arrival(true) {
+                return envelope;
+            }
+            let _ = envelope.reply.send(Reply::Done);
         }
-        let _ = envelope.reply.send(Reply::Done);
-    };
+    })
+    .await;
     camera.says("ivs_result", &plate("粤B12346", 2)).await;
     assert_eq!(event(&site.committed().await), "e-2", "it holds up nobody");
     site.devices.stop().await;

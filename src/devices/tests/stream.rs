@@ -235,12 +235,15 @@ async fn opened_with(camera: &TcpListener, number: &str) -> TcpStream {
 async fn asked(camera: &TcpListener) -> (TcpStream, String) {
     let (mut stream, _) = timeout(PATIENCE, camera.accept()).await.expect("in time").expect("connected");
     let mut request = Vec::new();
-    while !request.windows(4).any(|window| window == b"\r\n\r\n") {
-        let mut piece = [0; 2048];
-        let count = timeout(PATIENCE, stream.read(&mut piece)).await.expect("in time").expect("readable");
-        assert!(count > 0, "the request is whole");
-        request.extend_from_slice(&piece[..count]);
-    }
+    in_time(async {
+        while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+            let mut piece = [0; 2048];
+            let count = stream.read(&mut piece).await.expect("readable");
+            assert!(count > 0, "the request is whole");
+            request.extend_from_slice(&piece[..count]);
+        }
+    })
+    .await;
     (stream, String::from_utf8_lossy(&request).into_owned())
 }
 
@@ -256,15 +259,12 @@ fn settings(camera: &TcpListener) -> Plan {
 fn settings_with(camera: &TcpListener, words: &str, other: &str) -> Plan {
     // Another test may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let own = tempfile::tempdir().expect("a directory");
     let profile = include_str!("../../../device-profiles/hikvision/isapi.toml");
     assert!(profile.contains(words));
     // What is asked again and again would come between what a test waits for.
     let (head, rest) = profile.split_once("[[poll]]").expect("it has polls");
     let (_, rest) = rest.split_once("[replies.taken]").expect("it has a reply");
     let unasked = format!("{head}[replies.taken]{rest}").replace(words, other);
-    std::fs::write(own.path().join("own.toml"), unasked).expect("written");
-    let catalogue = Catalogue::load(Some(own.path())).expect("right");
     let address = camera.local_addr().expect("its address");
     let text = format!(
         r#"
@@ -286,5 +286,5 @@ fn settings_with(camera: &TcpListener, words: &str, other: &str) -> Plan {
         barrier = {{ device = "cam", output = 0 }}
         "#
     );
-    planned(&text, &catalogue).expect("right settings")
+    planned(&text, &catalogue_with(&unasked)).expect("right settings")
 }

@@ -19,7 +19,7 @@ use super::points::POINTS_MAX;
 use super::tariff::terms::{Factor, Price};
 use super::tariff::{self, Question, Tariffs};
 
-pub use overlay::compose;
+pub use overlay::{compose, composed};
 
 /// A bundle that was read and proved itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

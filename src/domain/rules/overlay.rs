@@ -33,7 +33,11 @@ struct Header {
 /// The bundle that a group's base and a site's overlay make together, as text. Its version is the base's times 1000
 /// plus the overlay's, so that it rises with either.
 pub fn compose(base: &str, overlay: &str) -> Result<String, BadRules> {
-    let rules = Rules::parse(base)?;
+    composed(base, &Rules::parse(base)?, overlay).map(|(text, _)| text)
+}
+
+/// The same over a base that was read before, with what the text says.
+pub fn composed(base: &str, rules: &Rules, overlay: &str) -> Result<(String, Rules), BadRules> {
     let over: Overlay = toml::from_str(overlay).map_err(|error| BadRules::unreadable(overlay, &error))?;
     let version = *over.overlay.version.get_ref();
     let composed = rules.version.checked_mul(OVERLAY_VERSIONS).and_then(|base| base.checked_add(version));
@@ -72,8 +76,8 @@ pub fn compose(base: &str, overlay: &str) -> Result<String, BadRules> {
     let text =
         toml::to_string(&table).map_err(|error| BadRules::whole(error.to_string(), "tables that TOML can hold"))?;
     let text = format!("# base {} with the site's overlay {version}\n{text}", rules.version);
-    Rules::parse(&text).map_err(|bad| BadRules::whole(bad.wrong, bad.allowed))?;
-    Ok(text)
+    let rules = Rules::parse(&text).map_err(|bad| BadRules::whole(bad.wrong, bad.allowed))?;
+    Ok((text, rules))
 }
 
 /// Whether a key is one that a pattern names: part by part, `*` is any one part.

@@ -98,6 +98,41 @@ fn hours_without_a_segment_are_refused_unless_they_are_declared() {
 }
 
 #[test]
+fn the_lint_finds_what_a_tariff_hardly_meant() {
+    let unit = "unit = { minutes = 30, fen = 500 }  ";
+    let found = |from: &str, to: &str| {
+        assert!(DEMO.contains(from), "{from}");
+        let rules = Rules::parse(&DEMO.replacen(from, to, 1)).expect("it is right, if hardly meant");
+        let found =
+            lint::lint(&rules).into_iter().map(|found| format!("{}: {} {}", found.tariff, found.code, found.text));
+        found.collect::<Vec<_>>()
+    };
+    let hours = |id: &str, from: &str, to: &str| {
+        format!("{{ id = \"{id}\", from = \"{from}\", to = \"{to}\", unit = {{ minutes = 30, fen = 500 }} }}")
+    };
+    let (whole, noon) = (hours("whole", "00:00", "24:00"), hours("noon", "12:00", "14:00"));
+    assert_eq!(
+        found(unit, &format!("segments = [{whole}, {noon}]")),
+        [
+            "standard: overlap segments whole and noon both hold at 12:00 on a Monday that is a day of work; the first \
+             counts",
+            "standard: unreachable the unit of segment noon came in none of the stays tried, up to five days",
+        ]
+    );
+    let second =
+        |classes: &str| format!("[[tariffs]]\nid = \"second\"\n{classes}unit = {{ minutes = 30, fen = 500 }}\n");
+    let (nev, van) = ("classes = [\"nev\"]\n", "classes = [\"van\", \"nev\"]\n");
+    let third = format!("[[tariffs]]\nid = \"third\"\n{nev}unit = {{ minutes = 30, fen = 500 }}\n");
+    let reached = |more: &str| {
+        let found = found("[[golden]]", &format!("{more}[[golden]]"));
+        found.into_iter().filter(|text| text.contains("class")).collect::<Vec<_>>()
+    };
+    assert_eq!(reached(&second("")), ["second: unreachable every class pays tariff standard already"]);
+    assert_eq!(reached(&second(nev)), [""; 0]);
+    assert_eq!(reached(&(second(van) + &third)), ["third: unreachable class nev pays tariff second already"]);
+}
+
+#[test]
 fn an_overlay_sets_what_the_base_lets_it_set() {
     let base =
         DEMO.replace("timezone = ", "overridable = [\"tariffs.*.free.minutes\", \"points.granularity\"]\ntimezone = ");

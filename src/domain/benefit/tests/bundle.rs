@@ -57,7 +57,25 @@ fn the_lint_finds_what_was_hardly_meant() {
     }
     assert!(found(&coupon(&at_shop)).is_empty());
     finds("unreachable", "stacking.deny = [[\"tyre\", \"points\"]]");
-    finds("unreachable", "[[limit]]\nid = \"l\"\non = \"plate\"\nwindow = \"day\"\nmax_uses = 0");
+    let limit =
+        |window: &str, rest: &str| format!("[[limit]]\nid = \"l\"\non = \"plate\"\nwindow = \"{window}\"\n{rest}");
+    assert!(found(&limit("day", "max_fen = 500\nlot_sources = [\"earned\"]")).is_empty());
+    finds("unreachable", &limit("day", "max_uses = 0"));
+    finds("unreachable", &limit("day", "max_fen = 500\nlot_sources = [\"eanred\"]"));
+    finds("unreachable", &limit("visit", "max_fen = 500\nlot_sources = [\"earned\"]"));
+    let bonus = |when: &str| format!("[[bonus]]\nid = \"b\"\npoints = 5\nfunder = \"M\"\nwhen = {{ {when} }}");
+    assert!(found(&bonus("min_spend_fen = 500")).is_empty());
+    finds("unreachable", &bonus("min_fee_fen = 500"));
+    finds("unreachable", &bonus("places = [\"B2\"]"));
+    let pass = |rest: &str| {
+        coupon(&format!("give = {{ fen = 500 }}\nfunder = \"M\"\ndays = 30\n{rest}")).replace("coupon", "pass")
+    };
+    assert!(found(&pass("merchants = [\"cafe\"]\nuses = 10")).is_empty());
+    for nowhere in
+        ["merchants = []", "merchants = [\"cafe\"]\nuses = 0", "merchants = [\"cafe\"]\nuses_per_merchant = 0"]
+    {
+        finds("unreachable", &pass(nowhere));
+    }
 }
 
 fn coupon(rest: &str) -> String {
