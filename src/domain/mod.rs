@@ -2,6 +2,7 @@
 
 mod access;
 pub mod admission;
+mod again;
 mod arrival;
 pub mod benefit;
 mod cables;
