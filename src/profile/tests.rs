@@ -213,9 +213,8 @@ fn a_rejection_never_tells_the_plate() {
 #[test]
 fn a_text_that_is_no_plate_is_a_vehicle_without_one_and_kept_up_to_its_limit() {
     use base64::Engine;
-    for (said, unread) in
-        [("B12", Some("B12")), (&"停车场入口".repeat(9), Some(&*"停车场入口".repeat(7)[..96])), ("无牌车", None)]
-    {
+    let (long, kept) = ("停车场入口".repeat(9), "停车场入口".repeat(7));
+    for (said, unread) in [("B12", Some("B12")), (long.as_str(), Some(&kept[..96])), ("无牌车", None)] {
         let text = base64::engine::general_purpose::STANDARD.encode(said);
         let body = recorded("an advertisement read as a plate").replace("Q0FNRVJB", &text);
         let heard = decode("ivs_result", body.as_bytes()).expect("a vehicle is there");
