@@ -206,9 +206,52 @@ pub async fn all(waits: Vec<oneshot::Receiver<()>>) {
 
 #[cfg(test)]
 mod tests {
+    use rumqttc::v5::MqttOptions;
     use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     use super::*;
+
+    /// Far beyond what it takes, so that only a fault reaches it.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A broker that sends faster than the connection takes acknowledgements: none is left out, and they keep their order.
+    #[tokio::test]
+    async fn every_message_of_a_burst_is_acknowledged_once_there_is_room() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let options = MqttOptions::new("box", "127.0.0.1", listener.local_addr().expect("its address").port());
+        let (client, mut connection) = AsyncClient::new(options, 4);
+        let metrics = Arc::new(Metrics::default());
+        let mut tasks = JoinSet::new();
+        let (submitted, to_acknowledge) = mpsc::channel(300);
+        let (decided, to_hand_over) = mpsc::channel(RECEIPTS_MAX);
+        tasks.spawn(acknowledge(to_acknowledge, decided, Arc::clone(&metrics)));
+        tasks.spawn(hand_over(to_hand_over));
+        for number in 1..=300 {
+            let mut message = Publish::new("a", QoS::AtLeastOnce, "", None);
+            message.pkid = number;
+            let receipt = Some(Receipt::new(&client, &message));
+            let next = Submitted { answers: Vec::new(), photos: Vec::new(), held: Vec::new(), receipt };
+            submitted.send(next).await.expect("taken");
+        }
+        drop(submitted);
+        // All are decided before the connection takes the first.
+        tasks.join_next().await.expect("it ends").expect("without a panic");
+        tasks.spawn(async move { while connection.poll().await.is_ok() {} });
+        let told = async {
+            let (mut box_end, _) = listener.accept().await.expect("it connects");
+            assert!(box_end.read(&mut [0; 256]).await.expect("its greeting") > 0);
+            box_end.write_all(&[0x20, 3, 0, 0, 0]).await.expect("welcome");
+            let mut acknowledgements = [0; 4 * 300];
+            box_end.read_exact(&mut acknowledgements).await.expect("all of them");
+            acknowledgements
+        };
+        let told = tokio::time::timeout(PATIENCE, told).await.expect("all in time");
+        let numbers: Vec<u16> = told.chunks(4).map(|packet| u16::from_be_bytes([packet[2], packet[3]])).collect();
+        assert_eq!(numbers, (1..=300).collect::<Vec<u16>>());
+        assert_eq!(metrics.rejections("devices", "acknowledgement-late"), 0);
+    }
 
     #[test]
     fn every_live_read_tells_how_far_the_camera_s_clock_is_off_and_a_stored_one_nothing() {

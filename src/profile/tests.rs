@@ -248,7 +248,7 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
     mistake(
         "\nscene = {",
         "\nscenery = {",
-        ":97:1: unknown variant `scenery` (did you mean `scene`?); allowed: `scene` or `plate`",
+        ":117:1: unknown variant `scenery` (did you mean `scene`?); allowed: `scene` or `plate`",
     );
     mistake(
         "path = \"full_image_content\"",
