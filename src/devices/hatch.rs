@@ -112,7 +112,7 @@ async fn attend(mut stream: UnixStream, teller: &Teller, watch: &Watch, began: I
 
 async fn told(teller: &Teller, wish: &Wish) -> Answer {
     let args = teller.args(&wish.device, &wish.command, &wish.args);
-    match teller.tell(&wish.device, &wish.command, args).await {
+    match teller.tell_by_hand(&wish.device, &wish.command, args).await {
         Ok(outcome) => {
             tracing::info!(
                 device = wish.device,

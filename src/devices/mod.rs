@@ -10,6 +10,7 @@ mod contacts;
 pub mod digest;
 pub mod hatch;
 mod hours;
+mod kept;
 mod line;
 pub mod lists;
 mod mqtt;
@@ -56,6 +57,7 @@ use order::Order;
 use planning::{BarrierPlan, HttpDevice, Plan};
 use serial::Wire;
 use submitting::Delivery;
+use telling::Arms;
 use tunnel::Tunnel;
 
 /// Commands that may wait for one link; more than any site has lanes.
@@ -103,7 +105,8 @@ pub fn start(
     let allowance = Allowance::remembered_in(plan.remembered_in.as_deref());
     let pulses = std::mem::take(&mut plan.pulses);
     let watch = Watch::new(plan.devices.clone(), std::mem::take(&mut plan.kinds), Arc::clone(&metrics));
-    let teller = Teller::new(std::mem::take(&mut plan.devices), allowance, Arc::clone(&now));
+    let arms = Arms::of(&plan);
+    let teller = Teller::new(std::mem::take(&mut plan.devices), allowance, Arc::clone(&now)).beside(arms);
     let (tasks, links) = (JoinSet::new(), BTreeMap::new());
     let mut shared = Shared { handle, now, metrics, photos, teller, tasks, links };
     for watch in steady::start(&mut plan, &shared.handle) {

@@ -20,6 +20,7 @@ use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use tokio::sync::mpsc;
 
 use super::backoff::Backoff;
+use super::kept::{self, Kept};
 use super::planning::{BrokerPlan, MqttDevice};
 use super::raising::News;
 use super::submitting::{self, Delivery, Receipt, whole};
@@ -35,8 +36,8 @@ use crate::profile::template;
 const UNACKNOWLEDGED_MAX: u16 = 64;
 /// rumqttc reserves a table for this many publishes of ours.
 const IN_FLIGHT_MAX: u16 = 64;
-/// Acknowledgements and commands that wait for the connection: more than the broker may have outstanding, so that an
-/// acknowledgement always finds room.
+/// Acknowledgements and commands that wait for the connection. A broker sends faster than it is answered in a burst: what
+/// finds no room here waits its turn (`submitting`).
 const REQUESTS_MAX: usize = 256;
 /// Above the largest body that a profile reads, so that a larger one is told by name; the broker drops what is larger.
 const PACKET_BYTES_MAX: u32 = 4 * 1024 * 1024;
@@ -64,6 +65,7 @@ pub struct Broker {
     metrics: Arc<Metrics>,
     desk: Desk,
     warned: Sparing,
+    kept: Kept,
 }
 
 impl Broker {
@@ -83,6 +85,7 @@ impl Broker {
         }
         Self {
             options: options(&plan),
+            kept: Kept::new(&plan.client_id),
             id: plan.id,
             by_topic: by_topic.into_iter().map(|(topic, devices)| (topic, devices.into())).collect(),
             strangers: devices.iter().flat_map(|device| device.codec.strangers()).map(str::to_owned).collect(),
@@ -124,6 +127,7 @@ impl Broker {
     }
 
     async fn converse(&mut self, client: &AsyncClient, mut connection: EventLoop) -> Ended {
+        self.kept.connecting();
         let mut to_confirm = 0;
         let mut came_up = false;
         loop {
@@ -132,14 +136,16 @@ impl Broker {
                 Err(error) => return Ended { came_up, why: error.to_string() },
             };
             let read_at = Instant::now();
+            self.kept.look(read_at);
             let going_on = if let Event::Incoming(Packet::Publish(publish)) = event {
                 self.hear(client, publish, read_at).await
             } else if let Event::Incoming(Packet::PubAck(ack)) = event {
                 self.tell(News::Taken { packet: ack.pkid, problem: problem(ack.reason) }).await
             } else if let Event::Outgoing(Outgoing::Publish(packet)) = event {
-                self.tell(News::Sent { packet, at: read_at }).await
-            } else if let Event::Incoming(Packet::ConnAck(_)) = event {
+                self.kept.is_mark() || self.tell(News::Sent { packet, at: read_at }).await
+            } else if let Event::Incoming(Packet::ConnAck(ack)) = event {
                 to_confirm = self.subscribe(client);
+                self.kept.begin(client, ack.session_present, read_at, (self.now)());
                 true
             } else if let Event::Incoming(Packet::SubAck(ack)) = event {
                 self.refused_subscriptions(&ack.return_codes);
@@ -175,7 +181,8 @@ impl Broker {
         // A state that is told twice says nothing else than one that is told once.
         let own = own.filter(|(topic, keeps_state)| *keeps_state || !covered(topic));
         let all = strangers.iter().map(|filter| (filter, false)).chain(own);
-        let filters: Vec<Filter> = all.map(|(topic, keeps_state)| asked(topic, keeps_state)).collect();
+        let filters = all.map(|(topic, keeps_state)| asked(topic, keeps_state));
+        let filters: Vec<Filter> = filters.chain([self.kept.filter()]).collect();
         let requests = filters.chunks(FILTERS_PER_REQUEST);
         let count = requests.len();
         for request in requests {
@@ -205,7 +212,7 @@ impl Broker {
     }
 
     async fn delivery_of(&mut self, publish: &Publish, read_at: Instant) -> Delivery {
-        if publish.payload.is_empty() {
+        if publish.payload.is_empty() || self.kept.heard(publish) {
             return Delivery::default();
         }
         let topic = String::from_utf8_lossy(&publish.topic);
@@ -293,7 +300,15 @@ impl Broker {
     ) -> Delivery {
         let wiring = &self.devices[device].wiring;
         let received = (self.now)();
-        let inputs = submitting::inputs_of(&self.metrics, wiring, statements, received);
+        let inputs = if self.kept.is_coming() {
+            let offset_ms = self.metrics.health.of(wiring.device.as_str()).and_then(|health| health.clock_offset_ms);
+            let (statements, too_old) = kept::written_down_only(statements, wiring, offset_ms, received);
+            (0..too_old).for_each(|_| self.metrics.rejected("devices", "kept-too-long"));
+            // How long it lay at the broker says nothing of the camera's clock.
+            submitting::heard_of(&self.metrics, wiring, statements, received)
+        } else {
+            submitting::inputs_of(&self.metrics, wiring, statements, received)
+        };
         let mut delivery = Delivery { inputs, held: wiring.waits(), ..Delivery::default() };
         let mut pictures = Some(pictures);
         for input in &mut delivery.inputs {

@@ -68,12 +68,21 @@ impl Polling {
     async fn ask(&mut self, number: usize) -> Result<Duration, mpsc::error::SendError<Delivery>> {
         let poll = &self.polls[number];
         let (says, pause) = match self.caller.poll(&poll.call, &poll.call.path).await {
-            Ok((200..300, content_type, body)) => (self.says(&content_type, &body), poll.every),
+            Ok((200..300, content_type, body)) => (Some(self.says(&content_type, &body)), poll.every),
             Ok(_) => {
                 self.metrics.rejected("devices", "poll-refused");
-                (Vec::new(), poll.every.max(REFUSED_PAUSE))
+                (None, poll.every.max(REFUSED_PAUSE))
             }
-            Err(_) => (Vec::new(), poll.every),
+            Err(_) => (None, poll.every),
+        };
+        let Some(says) = says else {
+            // Nobody said anything. Once it speaks again, whatever it says is news.
+            self.polls[number].said.clear();
+            return if self.deliveries.is_closed() {
+                Err(mpsc::error::SendError(Delivery::default()))
+            } else {
+                Ok(pause)
+            };
         };
         if self.polls[number].said != says {
             let received = (self.now)();

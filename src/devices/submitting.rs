@@ -19,6 +19,10 @@ use crate::site::Handle;
 /// How many messages of one link may wait for the loop or for its commit; then the link stops reading.
 pub const WAITING_MAX: usize = 256;
 
+/// Acknowledgements that may wait for room on their connection: no broker has more messages outstanding than MQTT has numbers
+/// for them.
+const RECEIPTS_MAX: usize = u16::MAX as usize;
+
 /// How long an acknowledgement waits until the pictures of its message are on disk, so that a crash costs none that the
 /// broker has forgotten. A disk that once was slower is not waited for again until it has caught up.
 const PHOTOS_WAIT_MAX: Duration = Duration::from_millis(100);
@@ -68,10 +72,10 @@ impl Receipt {
         Self { client: client.clone(), message: kept }
     }
 
-    /// Without waiting: an acknowledgement that finds no room is left out, and the broker brings the message again.
-    fn acknowledge(self, metrics: &Metrics) {
-        if self.message.qos != QoS::AtMostOnce && self.client.try_ack(&self.message).is_err() {
-            metrics.rejected("devices", "acknowledgement-late");
+    /// Waits for room on the connection. Where that has ended, the broker brings the message again on the next one.
+    async fn acknowledge(self) {
+        if self.message.qos != QoS::AtMostOnce {
+            let _ = self.client.ack(&self.message).await;
         }
     }
 }
@@ -81,7 +85,9 @@ pub fn into_the_loop(handle: Handle, metrics: Arc<Metrics>, tasks: &mut JoinSet<
     let (deliveries, waiting) = mpsc::channel(WAITING_MAX);
     let (submitted, to_acknowledge) = mpsc::channel(WAITING_MAX);
     tasks.spawn(submit(handle, waiting, submitted));
-    tasks.spawn(acknowledge(to_acknowledge, metrics));
+    let (decided, to_hand_over) = mpsc::channel(RECEIPTS_MAX);
+    tasks.spawn(acknowledge(to_acknowledge, decided, metrics));
+    tasks.spawn(hand_over(to_hand_over));
     deliveries
 }
 
@@ -103,17 +109,26 @@ pub fn strange(metrics: &Metrics, device: &DeviceId, fields: &[&'static str]) {
 /// What a device's statements mean for the lanes; and that it is there, and what its clock says.
 pub fn inputs_of(metrics: &Metrics, wiring: &Wiring, says: Vec<Statement>, received: UtcMs) -> Vec<Input> {
     let device = wiring.device.as_str();
-    if says.contains(&Statement::Away {}) {
-        metrics.health.is_gone(device);
-    } else {
-        metrics.health.heard(device);
-    }
     for statement in &says {
         if let Statement::PlateRead(seen) = statement
             && let Some(captured) = wiring.captured(seen, received).filter(|_| !seen.stored_offline)
         {
             metrics.health.clock(device, captured.0.saturating_sub(received.0));
         }
+    }
+    heard_of(metrics, wiring, says, received)
+}
+
+/// The same of what did not come at once, so that it tells nothing of the clock.
+pub fn heard_of(metrics: &Metrics, wiring: &Wiring, says: Vec<Statement>, received: UtcMs) -> Vec<Input> {
+    let device = wiring.device.as_str();
+    if says.contains(&Statement::Away {}) {
+        metrics.health.is_gone(device);
+    } else {
+        metrics.health.heard(device);
+    }
+    for _ in says.iter().filter(|says| matches!(says, Statement::PlateRead(seen) if seen.unread.is_some())) {
+        metrics.rejected("devices", "not-a-plate");
     }
     says.into_iter().flat_map(|statement| wiring.inputs_of(statement, received)).collect()
 }
@@ -168,7 +183,7 @@ async fn submit(handle: Handle, mut waiting: mpsc::Receiver<Delivery>, submitted
 }
 
 /// In the order of arrival, as MQTT asks; the loop commits in that order too, so nothing waits for a later one.
-async fn acknowledge(mut submitted: mpsc::Receiver<Submitted>, metrics: Arc<Metrics>) {
+async fn acknowledge(mut submitted: mpsc::Receiver<Submitted>, decided: mpsc::Sender<Receipt>, metrics: Arc<Metrics>) {
     let mut patience = PHOTOS_WAIT_MAX;
     'messages: while let Some(next) = submitted.recv().await {
         for answer in next.answers {
@@ -185,9 +200,17 @@ async fn acknowledge(mut submitted: mpsc::Receiver<Submitted>, metrics: Arc<Metr
         // The raise has long been sent. Only the broker's copy of the pictures is kept until ours is on disk.
         patience =
             if tokio::time::timeout(patience, all(photos)).await.is_ok() { PHOTOS_WAIT_MAX } else { Duration::ZERO };
-        if let Some(receipt) = next.receipt {
-            receipt.acknowledge(&metrics);
+        // Never waiting: a connection that waits for the loop takes no acknowledgement, and the loop's answers come through here.
+        if next.receipt.is_some_and(|receipt| decided.try_send(receipt).is_err()) {
+            metrics.rejected("devices", "acknowledgement-late");
         }
+    }
+}
+
+/// To the connection, each when there is room: a broker that hears nothing of one message may send no other.
+async fn hand_over(mut decided: mpsc::Receiver<Receipt>) {
+    while let Some(receipt) = decided.recv().await {
+        receipt.acknowledge().await;
     }
 }
 
@@ -200,9 +223,52 @@ pub async fn all(waits: Vec<oneshot::Receiver<()>>) {
 
 #[cfg(test)]
 mod tests {
+    use rumqttc::v5::MqttOptions;
     use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     use super::*;
+
+    /// Far beyond what it takes, so that only a fault reaches it.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A broker that sends faster than the connection takes acknowledgements: none is left out, and they keep their order.
+    #[tokio::test]
+    async fn every_message_of_a_burst_is_acknowledged_once_there_is_room() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let options = MqttOptions::new("box", "127.0.0.1", listener.local_addr().expect("its address").port());
+        let (client, mut connection) = AsyncClient::new(options, 4);
+        let metrics = Arc::new(Metrics::default());
+        let mut tasks = JoinSet::new();
+        let (submitted, to_acknowledge) = mpsc::channel(300);
+        let (decided, to_hand_over) = mpsc::channel(RECEIPTS_MAX);
+        tasks.spawn(acknowledge(to_acknowledge, decided, Arc::clone(&metrics)));
+        tasks.spawn(hand_over(to_hand_over));
+        for number in 1..=300 {
+            let mut message = Publish::new("a", QoS::AtLeastOnce, "", None);
+            message.pkid = number;
+            let receipt = Some(Receipt::new(&client, &message));
+            let next = Submitted { answers: Vec::new(), photos: Vec::new(), held: Vec::new(), receipt };
+            submitted.send(next).await.expect("taken");
+        }
+        drop(submitted);
+        // All are decided before the connection takes the first.
+        tasks.join_next().await.expect("it ends").expect("without a panic");
+        tasks.spawn(async move { while connection.poll().await.is_ok() {} });
+        let told = async {
+            let (mut box_end, _) = listener.accept().await.expect("it connects");
+            assert!(box_end.read(&mut [0; 256]).await.expect("its greeting") > 0);
+            box_end.write_all(&[0x20, 3, 0, 0, 0]).await.expect("welcome");
+            let mut acknowledgements = [0; 4 * 300];
+            box_end.read_exact(&mut acknowledgements).await.expect("all of them");
+            acknowledgements
+        };
+        let told = tokio::time::timeout(PATIENCE, told).await.expect("all in time");
+        let numbers: Vec<u16> = told.chunks(4).map(|packet| u16::from_be_bytes([packet[2], packet[3]])).collect();
+        assert_eq!(numbers, (1..=300).collect::<Vec<u16>>());
+        assert_eq!(metrics.rejections("devices", "acknowledgement-late"), 0);
+    }
 
     #[test]
     fn every_live_read_tells_how_far_the_camera_s_clock_is_off_and_a_stored_one_nothing() {

@@ -11,16 +11,39 @@ use tokio::sync::mpsc;
 use super::Clock;
 use super::allowance::Allowance;
 use super::order::{Order, Outcome};
-use crate::domain::event::DeviceId;
+use super::planning::{LinePlan, Plan};
+use super::serial::Wire;
+use crate::domain::event::{DeviceId, LaneId};
 use crate::profile::Profile;
-use crate::profile::language::{LOWER, RAISE, Retry};
+use crate::profile::language::{LOWER, RAISE, Retry, TUNNEL};
 use crate::profile::recording::args;
-use crate::profile::template::Values;
+use crate::profile::template::{Value, Values};
 
 /// The way to every device of the settings.
 #[derive(Clone)]
 pub struct Teller {
     shared: Arc<Shared>,
+    arms: Arc<Arms>,
+}
+
+/// Where a lane's arm hangs: what moves it is in the journal first, so that nobody tells it by hand.
+#[derive(Clone, Debug, Default)]
+pub struct Arms {
+    barriers: BTreeMap<DeviceId, LaneId>,
+    /// The links that go through another device's ports.
+    ports: BTreeMap<(DeviceId, u16), String>,
+}
+
+impl Arms {
+    /// As the settings have it.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let barriers = plan.barriers.iter().map(|(lane, barrier)| (barrier.device.clone(), lane.clone())).collect();
+        let port = |line: &LinePlan| match &line.wire {
+            Wire::Tunnel { device, channel } => Some(((device.clone(), *channel), line.id.clone())),
+            Wire::Serial { .. } | Wire::Tcp { .. } => None,
+        };
+        Self { barriers, ports: plan.lines.iter().filter_map(port).collect() }
+    }
 }
 
 struct Shared {
@@ -40,6 +63,29 @@ pub enum CannotTell {
     /// A barrier is told by the loop alone: whatever moves it is in the journal first.
     #[error("{0} is for the loop alone; staff raise a lane's barrier with a reason")]
     OfTheLoop(String),
+    /// It would move a lane's arm.
+    #[error(
+        "{command} of {device} would move the arm of {lane} with nothing in the journal; staff raise it with a reason, and \
+         whoever tests the wiring first takes the barrier out of the lane's settings"
+    )]
+    MovesAnArm {
+        /// What was to be told.
+        command: String,
+        /// To whom.
+        device: DeviceId,
+        /// Whose arm hangs on it.
+        lane: LaneId,
+    },
+    /// Another device hangs on the port.
+    #[error("port {channel} of {device} is the link {link}; tell the device that hangs there what it is to do")]
+    Carries {
+        /// Whose port.
+        device: DeviceId,
+        /// Which.
+        channel: u16,
+        /// What goes through it.
+        link: String,
+    },
     /// What the profile forbids, or an argument that does not fit.
     #[error(transparent)]
     Profile(#[from] crate::profile::statement::CannotSend),
@@ -60,7 +106,29 @@ impl Teller {
     /// For these devices, each with its link and profile.
     pub fn new(devices: BTreeMap<DeviceId, (String, Profile)>, allowance: Allowance, now: Clock) -> Self {
         let (links, told) = (OnceLock::new(), AtomicU64::new(0));
-        Self { shared: Arc::new(Shared { devices, links, allowance, now, told }) }
+        Self { shared: Arc::new(Shared { devices, links, allowance, now, told }), arms: Arc::default() }
+    }
+
+    /// The same, where these arms hang.
+    pub fn beside(self, arms: Arms) -> Self {
+        Self { arms: Arc::new(arms), ..self }
+    }
+
+    /// Tells a device something for a person, who moves no lane's arm with it.
+    pub async fn tell_by_hand(&self, device: &str, command: &str, args: Values) -> Result<Outcome, CannotTell> {
+        let id = DeviceId::from(device);
+        let words = self.shared.devices.get(&id).map(|(_, profile)| profile.commands());
+        let guard = words.iter().flatten().find(|words| words.name == command).and_then(|words| words.guard);
+        if let Some(lane) = self.arms.barriers.get(&id).filter(|_| guard.is_some_and(|guard| guard.moves)) {
+            return Err(CannotTell::MovesAnArm { command: command.to_owned(), device: id, lane: lane.clone() });
+        }
+        if let Some(Value::Integer(channel)) = args.get("channel").filter(|_| command == TUNNEL)
+            && let Ok(channel) = u16::try_from(*channel)
+            && let Some(link) = self.arms.ports.get(&(id.clone(), channel))
+        {
+            return Err(CannotTell::Carries { device: id, channel, link: link.clone() });
+        }
+        self.tell(device, command, args).await
     }
 
     /// The queues of the links, once they run.

@@ -165,6 +165,7 @@ impl Wiring {
                 colour: seen.colour,
                 vehicle: seen.vehicle,
                 end: self.end,
+                unread: seen.unread,
                 clock: said.filter(|said| *said != captured),
                 drives_away,
             },

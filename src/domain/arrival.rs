@@ -11,7 +11,7 @@ use super::matching::are_alike;
 use super::plate::told::Stage;
 use super::split::{self, Offered};
 use super::stay::StayState;
-use super::{arm, cables, dues, emergency, ends, entry, reread, zones};
+use super::{again, cables, dues, emergency, ends, entry, reread, zones};
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;
@@ -67,7 +67,9 @@ fn read_is_news(work: &Work<'_>, read: &PlateRead, before: ReadOutcome) -> bool 
     if stands_nowhere(read) {
         return false;
     }
-    if before == ReadOutcome::DrivesAway {
+    // Written down only, because it was old; now it is said of a vehicle that is there.
+    let is_there_now = before == ReadOutcome::StoredOffline && !read.stored_offline;
+    if before == ReadOutcome::DrivesAway || is_there_now {
         return true;
     }
     match &work.lane.phase {
@@ -181,7 +183,7 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
     }
     if read.plate == visit.plate {
         take(work, read, ReadOutcome::SameVehicle);
-        still_there(work, raised);
+        still_there(work, read, raised);
         reread::better_known(work, read);
         return;
     }
@@ -206,13 +208,11 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
 }
 
 /// A fresh read proves that the vehicle still stands there, or has come back.
-fn still_there(work: &mut Work<'_>, mut raised: Raised) {
+fn still_there(work: &mut Work<'_>, read: &PlateRead, mut raised: Raised) {
     if raised.on_passage {
         return;
     }
-    let may_be_down = raised.is_uncertain() || raised.is_not_sent() || work.lane.limits.is_early;
-    // One that hangs is nobody's to raise before somebody has looked.
-    if may_be_down && !arm::hangs(&work.lane) {
+    if again::may_be_raised(work, read, &raised) {
         return raise_again(work, raised);
     }
     if work.lane.arrival

@@ -2,6 +2,7 @@
 
 mod access;
 pub mod admission;
+mod again;
 pub mod arm;
 mod arrival;
 pub mod benefit;

@@ -353,6 +353,9 @@ pub struct Guard {
     /// Only when these arguments are given and not empty.
     #[serde(default)]
     pub needs: Vec<String>,
+    /// Not where the device is a lane's barrier: it switches outputs, and an arm may hang on them.
+    #[serde(default)]
+    pub moves: bool,
     /// At most so often a day, such as for what wears out a memory.
     pub per_day_max: Option<u32>,
     /// Why.

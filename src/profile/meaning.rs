@@ -10,10 +10,12 @@ use super::json::{Body, bad, place, scalar, scaled, shortened, toml_scalar};
 use super::language::{Arg, ArgKind, Condition, Emits, Field, Guard, Message};
 use super::statement::{
     CANDIDATES_MAX, Candidate, CannotSend, Colour, DeviceAnswer, EVENT_CHARS_MAX, Heading, Level, NoPicture,
-    PICTURE_BYTES_MAX, PICTURES_BYTES_MAX, Picture, Rejection, SeenPlate, Stage, Statement, VehicleKind,
+    PICTURE_BYTES_MAX, PICTURES_BYTES_MAX, Picture, Rejection, SeenPlate, Stage, Statement, UNREAD_CHARS_MAX,
+    VehicleKind,
 };
 use super::template::{Value, Values};
 use crate::domain::event::{ArmPosition, UtcMs, VehicleSign};
+use crate::domain::plate::{NotAPlate, Plate};
 
 /// No plate has more characters, and no list of confidences more entries.
 const PLATE_CHARS_MAX: usize = 16;
@@ -112,9 +114,11 @@ fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Res
     if event.is_empty() || event.chars().count() > EVENT_CHARS_MAX || event.contains(char::is_control) {
         return Err(bad(event_field, format!("not 1 to {EVENT_CHARS_MAX} printable characters")));
     }
+    let (plate, unread) = plate(body, field("plate"))?;
     Ok(SeenPlate {
         event,
-        plate: plate(body, field("plate"))?,
+        plate,
+        unread,
         confidence: confidence(body, field("confidence")).unwrap_or(0),
         captured: captured(body, field).unwrap_or(None),
         captured_local: field("captured_local").and_then(|field| on_the_wall(body, field)),
@@ -172,14 +176,21 @@ fn percent(value: i64) -> u8 {
     u8::try_from(value.clamp(0, 100)).expect("0 to 100 fits a byte")
 }
 
-fn plate(body: Body, field: Option<&Field>) -> Result<Option<crate::domain::plate::Plate>, Rejection> {
-    let Some(field) = field else { return Ok(None) };
+/// The plate, or what was read instead: a vehicle of which the camera saw a part of the plate is there all the same.
+fn plate(body: Body, field: Option<&Field>) -> Result<(Option<Plate>, Option<String>), Rejection> {
+    let Some(field) = field else { return Ok((None, None)) };
     // An absent field is a mistake of the device; a null word is a vehicle without a plate.
     if field.path.as_deref().is_some_and(|path| body.at(path).is_none()) && field.or_join.is_empty() {
         return Err(Rejection::MissingField(place(field)));
     }
-    let Some(text) = body.text(field)? else { return Ok(None) };
-    text.parse().map(Some).map_err(Rejection::NotAPlate)
+    let Some(text) = body.text(field)? else { return Ok((None, None)) };
+    Ok(match text.parse() {
+        Ok(plate) => (Some(plate), None),
+        Err(NotAPlate::NoPlate) => (None, None),
+        Err(NotAPlate::Length(_) | NotAPlate::Character(_) | NotAPlate::NoDigit) => {
+            (None, Some(shortened(&text).chars().take(UNREAD_CHARS_MAX).collect()))
+        }
+    })
 }
 
 /// Clamped to 0..=100: a camera that boasts has still seen a vehicle.

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::Fault;
 use crate::domain::event::{ArmPosition, PhotoKind, UtcMs, VehicleSign};
+use crate::domain::plate::Plate;
 pub use crate::domain::plate::told::{Candidate, Colour, PlateBox, Stage, VehicleKind};
-use crate::domain::plate::{NotAPlate, Plate};
 
 /// The largest message body that is looked at: a camera's full result with two pictures stays below it.
 pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -23,6 +23,9 @@ pub const EVENT_CHARS_MAX: usize = 128;
 
 /// Other readings of one plate that are kept; engines give up to ten.
 pub const CANDIDATES_MAX: usize = 10;
+
+/// What is kept of a text that is no plate: an advertisement on a van is longer than any plate.
+pub const UNREAD_CHARS_MAX: usize = 32;
 
 /// The longest text that is taken from a field: a device's own words for a refusal.
 pub const TEXT_CHARS_MAX: usize = 200;
@@ -86,6 +89,9 @@ pub struct SeenPlate {
     pub event: String,
     /// The plate; absent where the camera saw a vehicle without a readable one.
     pub plate: Option<Plate>,
+    /// What the camera read instead where that is no plate, such as a part of one: at most [`UNREAD_CHARS_MAX`] characters.
+    #[serde(default)]
+    pub unread: Option<String>,
     /// 0 to 100; 0 where the device does not say.
     #[serde(default)]
     pub confidence: u8,
@@ -254,9 +260,6 @@ pub enum Rejection {
         /// What is wrong, without the value.
         why: String,
     },
-    /// The camera read a text that is no plate.
-    #[error("what the camera read is not a plate: {0}")]
-    NotAPlate(NotAPlate),
 }
 
 impl Rejection {
@@ -272,7 +275,6 @@ impl Rejection {
             Self::Unsupported(_) => "unsupported",
             Self::MissingField(_) => "missing-field",
             Self::BadField { .. } => "bad-field",
-            Self::NotAPlate(_) => "not-a-plate",
         }
     }
 }

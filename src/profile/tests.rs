@@ -238,9 +238,24 @@ fn a_picture_above_its_limit_is_refused_and_the_vehicle_is_heard() {
 
 #[test]
 fn a_rejection_never_tells_the_plate() {
-    let body = recorded("an advertisement read as a plate").replace("Q0FNRVJB", "57KkQjEyMzQ1Njc4OTAxMjM=");
-    let rejection = decode("ivs_result", body.as_bytes()).expect_err("too long for a plate");
-    assert!(!rejection.to_string().contains("12345"), "{rejection}");
+    // 粤B12345 is in it, and what is wrong is something else.
+    let body = recorded("a message without any identity");
+    let rejection = decode("ivs_result", body.as_bytes()).expect_err("nothing tells which event it is");
+    assert!(!rejection.to_string().contains("12345") && !rejection.to_string().contains("57Kk"), "{rejection}");
+}
+
+#[test]
+fn a_text_that_is_no_plate_is_a_vehicle_without_one_and_kept_up_to_its_limit() {
+    use base64::Engine;
+    let (long, kept) = ("停车场入口".repeat(9), "停车场入口".repeat(7));
+    for (said, unread) in [("B12", Some("B12")), (long.as_str(), Some(&kept[..96])), ("无牌车", None)] {
+        let text = base64::engine::general_purpose::STANDARD.encode(said);
+        let body = recorded("an advertisement read as a plate").replace("Q0FNRVJB", &text);
+        let heard = decode("ivs_result", body.as_bytes()).expect("a vehicle is there");
+        let Meaning::Says(said) = heard.what else { panic!("it says something") };
+        let [Statement::PlateRead(read)] = &said[..] else { panic!("a read") };
+        assert_eq!((&read.plate, read.unread.as_deref()), (&None, unread));
+    }
 }
 
 #[test]
@@ -258,7 +273,7 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
     mistake("timeout_ms = 10000", "timeout_ms = 0", "timeout_ms is 0; allowed: 20 to 60000");
     mistake("output = { min = 0, max = 3 }", "", "the argument output has no bounds");
     mistake("path = \"code\", is = [200]", "path = \"code\"", "nothing is tested about code; allowed: is = […]");
-    mistake("small_image_content\", encoding = \"base64\"", "small_image_content\", encoding = \"base65\"", ":98:");
+    mistake("small_image_content\", encoding = \"base64\"", "small_image_content\", encoding = \"base65\"", ":118:");
     mistake(
         "full_image_content\", encoding = \"base64\"",
         "full_image_content\", encoding = \"base65\"",
@@ -267,7 +282,7 @@ fn a_mistake_in_a_profile_is_told_with_its_line_and_what_is_allowed() {
     mistake(
         "\nscene = {",
         "\nscenery = {",
-        ":97:1: unknown variant `scenery` (did you mean `scene`?); allowed: `scene` or `plate`",
+        ":117:1: unknown variant `scenery` (did you mean `scene`?); allowed: `scene` or `plate`",
     );
     mistake(
         "path = \"full_image_content\"",

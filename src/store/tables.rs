@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::{benefits, claims, codes, feed, office, settlement, stays, tills};
 use crate::domain::event::{
-    EmergencySource, Fen, GrantId, LaneId, Matched, MemberId, OpId, PlateRead, Points, Record, StayId, Tender, UtcMs,
+    EmergencySource, Fen, GrantId, LaneId, Matched, MemberId, OpId, PlateRead, Points, Record, SAME_EVENT_MS, StayId,
+    Tender, UtcMs,
 };
 use crate::domain::matching::learning::Lesson;
 use crate::domain::points::{self, Lot, Part};
@@ -317,10 +318,13 @@ pub(super) fn name(value: &impl Serialize) -> anyhow::Result<String> {
 }
 
 fn read_taken(db: &Connection, seq: u64, read: &PlateRead, outcome: &str) -> anyhow::Result<()> {
+    // The time stays that of the event's first statement, until the camera numbers its events anew.
     let sql = "INSERT INTO plate_read (seq, device, event, lane, plate, confidence, captured_ms, outcome)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                ON CONFLICT (device, event) DO UPDATE SET seq = excluded.seq, plate = excluded.plate,
-               confidence = excluded.confidence, outcome = excluded.outcome";
+               confidence = excluded.confidence, outcome = excluded.outcome,
+               captured_ms = CASE WHEN min(abs(excluded.captured_ms - captured_ms),
+               abs(coalesce(?9, excluded.captured_ms) - captured_ms)) <= ?10 THEN captured_ms ELSE excluded.captured_ms END";
     let plate = read.plate.as_ref().map(|plate| plate.as_str());
     let values = params![
         seq,
@@ -330,7 +334,9 @@ fn read_taken(db: &Connection, seq: u64, read: &PlateRead, outcome: &str) -> any
         plate,
         read.confidence,
         read.captured.0,
-        outcome
+        outcome,
+        read.told.clock.map(|clock| clock.0),
+        SAME_EVENT_MS,
     ];
     one(db, sql, values)?;
     if let Some(old) = seq.checked_sub(READS_KEPT_ENTRIES) {

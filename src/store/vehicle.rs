@@ -9,7 +9,7 @@ use super::facts::{
 };
 use super::{Store, inside};
 use crate::domain::decide::{Facts, KnownMember};
-use crate::domain::event::{ArrivalRead, PlateRead, ReadOutcome, StayId, Wrong};
+use crate::domain::event::{ArrivalRead, PlateRead, ReadOutcome, StayId, UtcMs, Wrong};
 use crate::domain::lane::{Lane, PossibleStay};
 use crate::domain::matching::answer::Verdict;
 use crate::domain::matching::park::Seen;
@@ -69,13 +69,13 @@ pub(super) fn look_up_correction(store: &Store, facts: &mut Facts, what: &Wrong)
 }
 
 pub(super) fn look_up_read(store: &Store, facts: &mut Facts, read: &PlateRead) -> anyhow::Result<()> {
-    let sql = "SELECT outcome, plate FROM plate_read WHERE device = ?1 AND event = ?2";
-    let before: Option<(String, Option<String>)> = store
+    let sql = "SELECT outcome, plate, captured_ms FROM plate_read WHERE device = ?1 AND event = ?2";
+    let before: Option<(String, Option<String>, i64)> = store
         .db
         .prepare_cached(sql)?
-        .query_row(params![read.device.as_str(), read.event], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![read.device.as_str(), read.event], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    if let Some((outcome, plate)) = before {
+    if let Some((outcome, plate, _)) = before.filter(|(.., first)| read.is_of_event_of(UtcMs(*first))) {
         facts.read_before = Some(parse::<ReadOutcome>(&format!("\"{outcome}\""))?);
         facts.plate_before = plate.and_then(|plate| plate.parse().ok());
     }

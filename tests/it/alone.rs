@@ -56,6 +56,8 @@ fn simulated_devices_pass_the_dry_talk_and_serve_the_daemon() {
     assert!(
         tell(&file, &["relays", "raise", "output=0", "pulse_ms=500"]).starts_with("not-allowed: raise is for the loop")
     );
+    let moved = tell(&file, &["relays", "all_on"]);
+    assert!(moved.starts_with("not-allowed: all_on of relays would move the arm of "), "{moved}");
     let known = checked(&file);
     assert!(known.contains("The daemon is running") && known.contains("display"), "{known}");
     site.daemon.kill();

@@ -370,3 +370,36 @@ fn quick_told() -> Told {
 fn blue_car() -> Told {
     Told { colour: Some(Colour::Blue), vehicle: Some(VehicleKind::Car), ..Told::default() }
 }
+
+#[test]
+fn a_camera_that_numbers_its_vehicles_anew_hides_nobody() {
+    let mut story = Story::new();
+    let first = read_as(&mut story, "粤B12345", "1");
+    story.arrival("in", true);
+    assert_eq!(story.feed(Input::PlateRead(first.clone())).0, 1);
+    story.drive_through("in");
+    story.minutes(9);
+    story.arrival("in", true);
+    let again = PlateRead { captured: story.now(), ..first.clone() };
+    assert_eq!(story.feed(Input::PlateRead(again)).0, 0, "the camera repeats itself");
+    story.arrival("in", false);
+    story.minutes(2);
+    // What was on its way for long tells when it was, whether the camera's clock is believed or not.
+    let mut late = PlateRead { captured: story.now(), ..first.clone() };
+    late.told.clock = Some(first.captured);
+    for late in [first.clone(), late] {
+        assert_eq!(story.feed(Input::PlateRead(late)).0, 0, "the same, brought again");
+    }
+    assert_eq!(story.rows("SELECT plate || outcome FROM plate_read"), ["粤B12345taken"]);
+    story.arrival("in", true);
+    let second = read_as(&mut story, "粤B98765", "1");
+    assert_eq!(story.feed(Input::PlateRead(second.clone())).0, 1, "the camera was started again");
+    story.drive_through("in");
+    story.restart();
+    assert_eq!(story.feed(Input::PlateRead(second)).0, 0, "brought again after a restart");
+    assert_eq!(story.rows("SELECT plate || outcome FROM plate_read"), ["粤B98765taken"]);
+}
+
+fn read_as(story: &mut Story, plate: &str, event: &str) -> PlateRead {
+    PlateRead { event: event.to_owned(), ..story.statement("in", plate) }
+}

@@ -154,10 +154,11 @@ impl Broker {
 fn run_mosquitto(folder: &Path, port: u16, access: &str) -> Option<Program> {
     let file = folder.join("mosquitto.conf");
     let mut settings = format!(
-        "listener {port} 127.0.0.1\n{access}set_tcp_nodelay true\nmax_queued_messages 0\n\
-         persistence true\npersistence_location {}/\nautosave_on_changes true\nautosave_interval 1\n\
+        "listener {port} 127.0.0.1\n{access}{shipped}\n\
+         persistence_location {}/\nautosave_on_changes true\nautosave_interval 1\n\
          log_dest stderr\n",
-        folder.display()
+        folder.display(),
+        shipped = include_str!("../../systemd/mosquitto-gatepost.conf"),
     );
     // Where root starts it, it would become a user that cannot write here.
     settings.push_str("user root\n");

@@ -1,14 +1,14 @@
 //! Links that are thrown more at than any site says: the box's memory stays bounded, each piece of harm is counted, and the
 //! lanes on other links are served meanwhile.
 
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use simulators::led_card::LedLine;
 
 use crate::boxed::{Broker, Site};
-use crate::foreign::{IN, OUT, cameras, commands, now_ms, pass, plate, raise_of};
+use crate::foreign::{IN, OUT, cameras, commands, now_ms, pass, plate, plate_message, raise_of};
 
 /// What the box may hold more at its peak than before, in KiB: its queues full of the largest messages, and no more.
 const MORE_KIB: u64 = 96 * 1024;
@@ -36,6 +36,27 @@ fn a_broker_that_floods_is_counted_and_a_lane_on_another_is_served() {
     until(|| site.metric(malformed) == count);
     let more = site.daemon.peak_kib().saturating_sub(before);
     assert!(more < MORE_KIB, "{more} KiB more than before");
+    site.daemon.kill();
+    site.verify().unwrap();
+}
+
+#[test]
+fn after_a_burst_of_right_reads_all_are_heard_and_the_next_one_is_the_next_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path());
+    let mut site = Site::start(&cameras(&broker));
+    site.daemon.hear("connected to the broker");
+    let count = 3000;
+    let begin = now_ms() - count;
+    let burst = (0..count).map(|n| plate_message(IN, &format!("粤B{:05}", 10_000 + n), begin + n));
+    let sent = lines(&broker, &format!("device/{IN}/message/up/ivs_result"), burst.collect());
+    assert!(sent.wait_with_output().unwrap().status.success());
+    // The raise of the first is answered, too.
+    until(|| site.metric("gatepost_inputs_total") == count + 1);
+    plate(&broker, OUT, "粤B12345", now_ms());
+    until(|| site.metric("gatepost_inputs_total") == count + 2);
+    let late = r#"gatepost_rejections_total{room="devices",reason="acknowledgement-late"}"#;
+    assert_eq!(site.metric(late), 0, "the broker hears of each that it was taken");
     site.daemon.kill();
     site.verify().unwrap();
 }
@@ -153,16 +174,20 @@ fn slow_post(to: SocketAddr) -> TcpStream {
 
 /// A program that publishes so many messages of a kilobyte that mean nothing.
 fn flood(broker: &Broker, topic: &str, count: u64) -> std::process::Child {
+    let line = format!("{{{}", "x".repeat(1000));
+    lines(broker, topic, (0..count).map(|_| line.clone()).collect())
+}
+
+/// A program that publishes each of these.
+pub fn lines(broker: &Broker, topic: &str, all: Vec<String>) -> std::process::Child {
     let port = broker.port.to_string();
     let mut command = Command::new("mosquitto_pub");
     command.args(["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", topic, "-l"]);
-    let mut child = command.stdin(Stdio::piped()).spawn().expect("mosquitto-clients are installed by ./test");
-    let mut lines = child.stdin.take().unwrap();
-    std::thread::spawn(move || {
-        let line = format!("{{{}\n", "x".repeat(1000));
-        (0..count).try_for_each(|_| lines.write_all(line.as_bytes())).unwrap();
-    });
-    child
+    // From a file, as fast as it can.
+    let mut lines = tempfile::tempfile().unwrap();
+    all.iter().try_for_each(|line| lines.write_all(format!("{line}\n").as_bytes())).unwrap();
+    lines.seek(SeekFrom::Start(0)).unwrap();
+    command.stdin(lines).spawn().expect("mosquitto-clients are installed by ./test")
 }
 
 /// A frame of a card, with a wrong check where the last byte says so.
@@ -187,7 +212,7 @@ fn on_two_brokers(flooding: &Broker, quiet: &Broker) -> String {
 }
 
 /// Looks again and again, and gives up only where it never comes.
-fn until(is_so: impl Fn() -> bool) {
+pub fn until(is_so: impl Fn() -> bool) {
     let end = std::time::Instant::now() + crate::boxed::PATIENCE;
     while !is_so() {
         assert!(std::time::Instant::now() < end, "it never came");

@@ -101,10 +101,12 @@ fn what_makes_no_sense_is_named_and_the_lane_works_on() {
     let no_plate_field = r#"{"sn":"x","payload":{"AlarmInfoPlate":{"result":{"PlateResult":{"start_time":1}}}}}"#;
     publish(&broker, &result, r#"{"id":"iUA4fO7yCGr"#);
     publish(&broker, &result, no_plate_field);
-    publish(&broker, &result, &plate_message(IN, "停车场入口", now_ms()));
     publish(&broker, &format!("device/{IN}/message/up/never_heard_of"), "{}");
     publish(&broker, "device/00000000-00000000/message/up/ivs_result", "{}");
     // In order on one link: when this car is served, all of the above was heard.
+    plate(&broker, IN, "停车场入口", now_ms());
+    let page = |site: &Site| crate::boxed::request(site.address, "GET", "/", &[], "").unwrap().body;
+    site.until("staff see a vehicle", |site| page(site).contains("看不清车牌"));
     plate(&broker, IN, "粤B12345", now_ms());
     commands.hear(&raise_of(IN));
     for reason in ["malformed", "missing-field", "not-a-plate", "unknown-topic", "unknown-device"] {

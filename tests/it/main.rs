@@ -1,6 +1,7 @@
 //! One integration-test binary: stories of lanes, tables of cases, and the tidiness of the source.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod again;
 mod alone;
 mod answers;
 mod arms;
@@ -30,6 +31,7 @@ mod forgetting;
 mod full;
 mod group_commit;
 mod hand;
+mod kept;
 mod kill;
 mod lanes;
 mod matching;

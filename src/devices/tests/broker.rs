@@ -163,13 +163,14 @@ async fn what_cannot_be_understood_is_counted_by_name_and_stops_nothing() {
     let mut camera = Camera::connect(broker.port).await;
     camera.says("ivs_result", "{").await;
     camera.says("ivs_result", &plate("粤B12345", 1).replace("57Kk", "!!!!")).await;
-    camera.says("ivs_result", &plate("CAMERA", 1)).await;
+    camera.says("ivs_result", &plate("B12", 7)).await;
     camera.says("ivs_result", &"x".repeat(3 * 1024 * 1024)).await;
     camera.says("no_such_thing", "{}").await;
     camera.publishes("device/stranger-1/message/up/ivs_result", "{}", false).await;
     camera.publishes(&format!("device/{SN}/message/up/ivs_result"), "", true).await;
     camera.says("keep_alive", "{}").await;
     camera.says("ivs_result", &plate("粤B12345", 9)).await;
+    assert!(matches!(site.committed().await, Input::PlateRead(read) if read.told.unread.as_deref() == Some("B12")));
     assert_eq!(event(&site.committed().await), "e-9", "nothing else came of it");
     for reason in ["malformed", "bad-field", "not-a-plate", "too-large", "unknown-topic", "unknown-device"] {
         assert_eq!(site.metrics.rejections("devices", reason), 1, "{reason}");

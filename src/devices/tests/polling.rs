@@ -1,12 +1,13 @@
 //! A camera that is asked again and again: where its arm is, that it is there, and that its cable is cut.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
 use crate::domain::event::{ArmPosition, DeviceId};
+use crate::metrics::Trouble;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_camera_that_is_asked_tells_where_the_arm_is_and_is_missed_when_its_cable_is_cut() {
@@ -81,11 +82,29 @@ async fn a_camera_that_only_posts_is_asked_where_it_has_an_address_and_missed_wh
     assert_eq!((silent.heard, silent.trouble), (None, None), "nobody asks it, and it may be silent");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_without_an_answer_is_no_word_of_the_camera() {
+    let camera = Asked::start("<barrierGateStatus>1</barrierGateStatus>").await;
+    let mut site = Site::watched(settings(&camera));
+    site.committed().await;
+    camera.says(NOTHING);
+    site.until(|metrics| metrics.health.of("cam").is_some_and(|health| health.trouble == Some(Trouble::Silent))).await;
+    let heard = site.metrics.health.of("cam").and_then(|health| health.heard).expect("it has spoken");
+    let spoke = std::time::Instant::now().checked_sub(heard).expect("since the start");
+    // It was asked one thing after the other: what it said before had been heard by then.
+    let silent = camera.silent.get().expect("it was asked");
+    assert!(spoke <= *silent, "heard {:?} after it fell silent", spoke - *silent);
+}
+
+/// What a camera says that hangs up.
+const NOTHING: &str = "-";
+
 /// A camera with one answer; where it is empty it knows no such page.
 struct Asked {
     address: std::net::SocketAddr,
     body: Arc<Mutex<(String, usize)>>,
     serving: tokio::task::JoinHandle<()>,
+    silent: Arc<OnceLock<std::time::Instant>>,
 }
 
 impl Asked {
@@ -94,6 +113,8 @@ impl Asked {
         let address = listener.local_addr().expect("its address");
         let body = Arc::new(Mutex::new((says.to_owned(), 0)));
         let shared = Arc::clone(&body);
+        let silent = Arc::new(OnceLock::new());
+        let fell_silent = Arc::clone(&silent);
         let serving = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut request = [0; 4096];
@@ -102,6 +123,10 @@ impl Asked {
                     let mut shared = shared.lock().expect("whole");
                     let is_known = String::from_utf8_lossy(&request[..count]).contains("barrierGateStatus");
                     shared.1 += usize::from(is_known);
+                    if shared.0 == NOTHING {
+                        fell_silent.get_or_init(std::time::Instant::now);
+                        continue;
+                    }
                     let other = "<DeviceStatus/>".to_owned();
                     let body =
                         if is_known { format!("<BarrierGateStatus>{}</BarrierGateStatus>", shared.0) } else { other };
@@ -112,7 +137,7 @@ impl Asked {
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
-        Self { address, body, serving }
+        Self { address, body, serving, silent }
     }
 
     fn says(&self, text: &str) {

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use super::broker::{Camera, Mosquitto, SN};
 use super::push::{PLATE, curl};
 use super::*;
-use crate::profile::template::Values;
+use crate::profile::template::{Value, Values};
 
 #[tokio::test]
 async fn a_raise_goes_through_the_camera_and_the_card_s_own_answer_comes_back() {
@@ -55,6 +55,30 @@ async fn what_the_camera_does_not_take_is_no_raise_and_the_tunnel_opens_again() 
         camera.says("serial_data", &serial_data(&[0x00, 0x64, 0xFF, 0xFF, 0x31, 0x01, 0x00, 0x67, 0x7B])).await;
     });
     assert_eq!(told, Ok(Outcome::Taken));
+}
+
+#[tokio::test]
+async fn a_technician_moves_no_arm_neither_by_the_card_s_relay_nor_through_the_port_on_which_it_hangs() {
+    let mut broker = Mosquitto::start().await;
+    let site = broker.site_of(through_mqtt(broker.port, "")).await;
+    let mut camera = Camera::connect(broker.port).await;
+    let teller = site.devices.teller();
+    let relay = Values::from(["channel", "on", "seconds"].map(|name| (name.to_owned(), Value::Integer(1))));
+    let (command, device, lane) = ("relay".to_owned(), "card".into(), "entry-1".into());
+    let told = teller.tell_by_hand("card", "relay", relay).await;
+    assert_eq!(told, Err(CannotTell::MovesAnArm { command, device, lane }));
+    let through = |port| {
+        let bytes = ("bytes".to_owned(), Value::Bytes(RAISE_FRAME.to_vec()));
+        Values::from([("channel".to_owned(), Value::Integer(port)), bytes])
+    };
+    let told = teller.tell_by_hand("cam", "tunnel", through(0)).await;
+    assert_eq!(told, Err(CannotTell::Carries { device: "cam".into(), channel: 0, link: "card-line".to_owned() }));
+    let (told, ()) = tokio::join!(teller.tell_by_hand("cam", "tunnel", through(1)), async {
+        let (_, command) = camera.told_on().await;
+        assert_eq!(command["payload"]["body"]["serialData"][0]["serialChannel"], 1, "nothing else was told");
+        camera.answers_on("serial_data", &command, 200).await;
+    });
+    assert_eq!(told, Ok(Outcome::Taken), "nothing hangs on that port");
 }
 
 #[tokio::test]

@@ -30,6 +30,9 @@ pub struct Told {
     /// When it was, by the camera's clock, where that is not believed: what is wrong with it may be found out later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<UtcMs>,
+    /// What the camera read where that is no plate, such as a part of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
     /// Whether it drives away from the lane, where the settings say which way is coming.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub drives_away: bool,

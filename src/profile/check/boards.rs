@@ -35,6 +35,12 @@ pub fn modbus(source: &Source, words: &ModbusWords) -> Vec<Mistake> {
             let wrong = format!("function {} with {} values", command.function.get_ref(), values.len());
             mistakes.push(source.mistake(command.values.span(), wrong, allowed));
         }
+        let is_guarded = command.guard.as_ref().is_some_and(|guard| guard.moves || guard.never);
+        if command.service && matches!(command.function.get_ref(), 5 | 15) && !is_guarded {
+            let wrong = format!("{} switches outputs, and an arm may hang on one", command.name.get_ref());
+            let allowed = "guard = { moves = true, because = … }, so that nobody moves a lane's arm with it";
+            mistakes.push(source.mistake(command.name.span(), wrong, allowed));
+        }
         let address = (command.address.span(), command.address.get_ref());
         for (at, number) in values.iter().map(|value| (command.values.span(), value)).chain([address]) {
             frame_number(source, at, number, &command.args, &mut mistakes);

@@ -37,6 +37,12 @@ fn what_no_device_can_be_or_must_be_told_is_refused() {
         ),
         (
             "r413d08",
+            "moves = true, ",
+            "",
+            "switch switches outputs, and an arm may hang on one; allowed: guard = { moves = true, because",
+        ),
+        (
+            "r413d08",
             "function = 3",
             "function = 6",
             "this function reads no inputs; allowed: 2 (inputs), 1 (coils), 3 (holding",
@@ -61,7 +67,7 @@ fn what_no_device_can_be_or_must_be_told_is_refused() {
             "r-mqtt",
             "only_if = { raise_by = \"gpio_out\" }\n",
             "",
-            ":164:8: what chooses the command raise is not clear; allowed: only_if = {",
+            ":184:8: what chooses the command raise is not clear; allowed: only_if = {",
         ),
         (
             "r-mqtt",

@@ -1,0 +1,34 @@
+//! Whether a barrier is raised once more for a vehicle that was read again before it has passed.
+
+use super::arm;
+use super::decide::Work;
+use super::event::{ArmPosition, CommandAnswer, PlateRead};
+use super::lane::Raised;
+use super::plate::told::End;
+
+/// How long a raise that nothing confirms counts as one that worked, in milliseconds: a slow arm is up after six seconds, and
+/// until its driver has noticed, the camera reads the plate again and again.
+const UNCONFIRMED_MS: u64 = 10_000;
+
+/// Whether the arm need not have gone up for a vehicle that still stands before it. A rear camera reads one that drives off,
+/// and a switch knows better than any answer.
+pub(super) fn may_be_raised(work: &Work<'_>, read: &PlateRead, raised: &Raised) -> bool {
+    let is_seen = !work.settings.gear.switches.iter().any(|device| work.lane.lost.contains(device));
+    let arm = work.lane.arm.filter(|_| is_seen);
+    // One that hangs is nobody's to raise before somebody has looked.
+    if read.told.end == End::Rear || arm == Some(ArmPosition::Up) || arm::hangs(&work.lane) {
+        return false;
+    }
+    if work.lane.limits.is_early {
+        return true;
+    }
+    match raised.answer {
+        Some(CommandAnswer::Refused(_) | CommandAnswer::Silent(_) | CommandAnswer::NotSent(_)) => true,
+        Some(CommandAnswer::Unconfirmed(_)) => {
+            let is_unseen = arm.is_none() && work.settings.gear.switches.is_empty();
+            let has_had_time = work.now.uptime_ms >= raised.since_ms + UNCONFIRMED_MS;
+            has_had_time && (is_unseen || arm == Some(ArmPosition::Down))
+        }
+        Some(CommandAnswer::Accepted) | None => false,
+    }
+}
