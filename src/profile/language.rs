@@ -141,6 +141,9 @@ pub struct Message {
     /// HTTP: the content types it may have, without their parameters; empty for any.
     #[serde(default)]
     pub content_types: Vec<String>,
+    /// HTTP: what of the box's own it answers; such a message is said nowhere else.
+    #[schemars(with = "Option<Asks>")]
+    pub answers: Option<Spanned<Asks>>,
     /// HTTP: which of the profile's replies answers it.
     #[schemars(with = "Option<String>")]
     pub reply: Option<Spanned<String>>,
@@ -171,6 +174,14 @@ pub struct Message {
     pub pictures: BTreeMap<PhotoKind, Spanned<PictureWords>>,
     /// For `emits = "unsupported"`: what the installer should do.
     pub because: Option<String>,
+}
+
+/// What a device is asked to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Asks {
+    /// What stands on a plate in a picture.
+    ReadPicture,
 }
 
 /// What a message means.
@@ -217,6 +228,8 @@ pub struct Condition {
     /// It is not there or is none of these.
     #[schemars(with = "Option<Vec<serde_json::Value>>")]
     pub is_not: Option<Vec<toml::Value>>,
+    /// Whether it is there at all, whatever it is.
+    pub is_there: Option<bool>,
 }
 
 /// How one value is taken from the body.

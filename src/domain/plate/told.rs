@@ -30,6 +30,9 @@ pub struct Told {
     /// When it was, by the camera's clock, where that is not believed: what is wrong with it may be found out later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<UtcMs>,
+    /// Whose picture it was read in, where no camera says it but one who reads the pictures of cameras: the camera's event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture_of: Option<String>,
     /// Whether it drives away from the lane, where the settings say which way is coming.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub drives_away: bool,
