@@ -193,7 +193,9 @@ fn show(profile: &Profile) {
     }
     if let Some(form) = profile.picture_form() {
         let (part, path, within) = (form.part.get_ref(), form.path.get_ref(), form.timeout_ms.get_ref());
-        say(format_args!("  reads pictures of cameras: the part {part:?} of a form to {path}, answered within {within} ms"));
+        say(format_args!(
+            "  reads pictures of cameras: the part {part:?} of a form to {path}, answered within {within} ms"
+        ));
     }
     for message in profile.messages() {
         let how = if message.answers.is_some() { "answers" } else { "hears" };

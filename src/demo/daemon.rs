@@ -98,6 +98,9 @@ listen = "{posts}"
 [[links]]
 id = "streams"
 kind = "http-stream"
+[[links]]
+id = "engines"
+kind = "http-ask"
 [signs]
 pay_code = "https://pay.example/{{stay}}"
 [[links]]
@@ -192,7 +195,7 @@ fn camera_settings(gear: &LaneGear) -> String {
         Dialect::Rekor => ("rekor/webhook", "posts", "name"),
         Dialect::Frigate => ("frigate/lpr", "broker", "camera"),
         Dialect::Dahua => ("dahua/itsapi", "posts", "id"),
-        Dialect::HyperLpr => ("hyperlpr/rest", "posts", "name"),
+        Dialect::HyperLpr => ("hyperlpr/gateway", "posts", "name"),
     };
     // Each lane has a Frigate of its own: two cameras of one cannot hang on one link.
     let is_frigate = device.dialect() == Dialect::Frigate;
@@ -206,6 +209,17 @@ fn camera_settings(gear: &LaneGear) -> String {
     )
 }
 
+/// Who reads the pictures of a lane's camera as well.
+fn engine_settings(gear: &LaneGear) -> String {
+    let lane = gear.lane;
+    let Some(engine) = &gear.engine else { return String::new() };
+    format!(
+        "[[devices]]\nid = \"engine-{lane}\"\nprofile = \"hyperlpr/rest\"\nlink = \"engines\"\n\
+         address = \"{}\"\nreads = [\"camera-{lane}\"]\n",
+        engine.address()
+    )
+}
+
 fn lane_settings(gear: &LaneGear) -> String {
     let lane = gear.lane;
     let direction = if lane == ENTRY_LANE || lane == INNER_LANES[0] { "entry" } else { "exit" };
@@ -213,7 +227,8 @@ fn lane_settings(gear: &LaneGear) -> String {
     let has_card = CARDS.iter().any(|(of, _)| *of == lane);
     let signs = format!("display = \"display-{lane}\"\nspeaker = \"display-{lane}\"\n");
     let signs = if has_card { signs } else { String::new() };
-    let (contacts, devices) = (more_contacts(gear), actor_settings(gear) + &camera_settings(gear));
+    let devices = actor_settings(gear) + &camera_settings(gear) + &engine_settings(gear);
+    let contacts = more_contacts(gear);
     let loops = format!("{}-{lane}", if gear.line.is_some() { "actor" } else { "camera" });
     let (moves, output, pulse) = match (gear.device.hangs(), gear.device) {
         // It times its pulse itself.

@@ -233,5 +233,71 @@ fn second_read(device: &DeviceId, event: String, of: &PlateRead, seen: SeenPlate
     };
     let (lane, captured) = (of.lane.clone(), of.captured);
     let (device, plate, earlier) = (device.clone(), Some(plate), Vec::new());
-    Some(PlateRead { lane, device, event, plate, confidence, captured, stored_offline: false, photos: None, told, earlier })
+    Some(PlateRead {
+        lane,
+        device,
+        event,
+        plate,
+        confidence,
+        captured,
+        stored_offline: false,
+        photos: None,
+        told,
+        earlier,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::photos::sample;
+
+    #[test]
+    fn of_several_plates_in_a_picture_the_one_like_the_camera_s_counts() {
+        check(Some("粤B12845"), &["湘A6Z789", "粤B12345"], Some(("粤B12345", &["粤B12345"])));
+        check(Some("粤B12845"), &["粤B12345", "湘A6Z789", "粤B12346"], Some(("粤B12345", &["粤B12345", "粤B12346"])));
+        check(Some("粤B12845"), &["湘A6Z789"], Some(("湘A6Z789", &["湘A6Z789"])));
+        // Two readings of one plate are one vehicle; two plates are two, and nobody knows which stands there.
+        check(None, &["粤B12345", "粤B12346"], Some(("粤B12345", &["粤B12345", "粤B12346"])));
+        check(None, &["粤B12345", "湘A6Z789"], None);
+    }
+
+    #[test]
+    fn nothing_is_asked_of_a_vehicle_that_does_not_stand_there_and_no_stalled_disk_fills_the_memory() {
+        let metrics = Arc::new(Metrics::default());
+        let waiting = Waiting::new(DeviceId::from("engine"), Arc::clone(&metrics));
+        let brought = || Brought::from(vec![(PhotoKind::Plate, vec![1]), (PhotoKind::Scene, vec![2])]);
+        let here = sample::read("in", "e");
+        let stored = PlateRead { stored_offline: true, ..here.clone() };
+        let told = |told| PlateRead { told, ..here.clone() };
+        let last = told(Told { stage: Stage::Last, ..Told::default() });
+        let away = told(Told { drives_away: true, ..Told::default() });
+        for read in [stored, last, away] {
+            assert!(waiting.look(&read, &brought()).is_none(), "{read:?}");
+        }
+        assert!(waiting.look(&here, &Brought::default()).is_none(), "no picture");
+        let looks: Vec<Option<Look>> = (0..10).map(|_| waiting.look(&here, &brought())).collect();
+        assert_eq!(looks.iter().flatten().count(), UNDECIDED_MAX);
+        assert_eq!(metrics.rejections("devices", "picture-passed-over"), 2);
+        let scene = looks[0].as_ref().and_then(|look| look.question.as_ref()).map(|question| question.picture.clone());
+        assert_eq!(scene, Some(vec![2]), "the whole scene, where there is one");
+        drop(looks);
+        assert!(waiting.look(&here, &brought()).is_some(), "the places are given back");
+    }
+
+    fn check(known: Option<&str>, found: &[&str], expect: Option<(&str, &[&str])>) {
+        let of = PlateRead { plate: known.map(|plate| plate.parse().expect("a plate")), ..sample::read("in", "e") };
+        let candidates: Vec<_> = found.iter().map(|plate| json!({"plate": plate, "confidence": 90})).collect();
+        let seen = json!({"plate": found[0], "confidence": 90, "candidates": candidates, "colour": "blue"});
+        let seen = serde_json::from_value(seen).expect("a read");
+        let read = second_read(&DeviceId::from("engine"), "id".to_owned(), &of, seen);
+        let read = read.map(|read| {
+            let others = read.told.candidates.iter().map(|other| other.plate.to_string()).collect::<Vec<_>>();
+            (read.plate.expect("a plate").to_string(), others)
+        });
+        let expect = expect.map(|(plate, others)| (plate.to_owned(), others.iter().map(|o| (*o).to_owned()).collect()));
+        assert_eq!(read, expect, "{known:?} {found:?}");
+    }
 }

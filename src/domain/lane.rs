@@ -430,7 +430,9 @@ impl Visit {
 
     /// Whether a camera's event is about it.
     pub fn is_of(&self, event: &str) -> bool {
-        self.event == event || self.events.iter().any(|also| also == event) || self.reads.iter().any(|r| r.event == event)
+        self.event == event
+            || self.events.iter().any(|also| also == event)
+            || self.reads.iter().any(|r| r.event == event)
     }
 
     /// A camera's event is about it, too.

@@ -14,7 +14,7 @@ use super::osdp::{OsdpCodec, Randoms, SecureChannel};
 use super::recording::Recording;
 use super::serial::SerialCodec;
 use super::shipped::SHIPPED;
-use super::statement::{EVENT_CHARS_MAX, Statement};
+use super::statement::{EVENT_CHARS_MAX, SeenPlate, Statement};
 use super::stream::Events;
 use super::template::{Value, Values};
 use super::{Codec, Profile};
@@ -236,6 +236,13 @@ fn post(codec: &HttpCodec, way: usize, content_type: &str, bytes: &[u8]) -> Vec<
     let posted = paths.get(way % paths.len().max(1)).and_then(|path| codec.decode(path, content_type, bytes).ok());
     let streamed = codec.decode_event(content_type, bytes).ok();
     let answered = codec.decode_answer(200, content_type, bytes).unwrap_or_default();
+    // What answers the box is about an event that the box knows.
+    let answered = answered.into_iter().map(|says| match says {
+        Statement::PlateRead(read) if read.event.is_empty() => {
+            Statement::PlateRead(SeenPlate { event: "known".to_owned(), ..read })
+        }
+        other => other,
+    });
     posted.into_iter().chain(streamed).flat_map(|heard| heard.says).chain(answered).collect()
 }
 

@@ -87,7 +87,7 @@ pub(super) fn look_up_read(store: &Store, facts: &mut Facts, read: &PlateRead) -
         return Ok(());
     };
     let mut reads = inside::seen(&all_reads(&facts.lane, read), &read.lane);
-    if !finds {
+    if !finds || is_looked_at {
         // Of two texts that are as likely the last one counts; a stay that is known by one is changed for a better only.
         reads.reverse();
     }

@@ -146,7 +146,8 @@ impl Check<'_> {
         }
         if let Some(address) = config.address.as_ref().filter(|_| !may) {
             let wrong = "nothing is asked of this device".to_owned();
-            let allowed = "address only where a command is a request, or on a link of kind http-stream or http-ask".to_owned();
+            let allowed =
+                "address only where a command is a request, or on a link of kind http-stream or http-ask".to_owned();
             self.wrong(address, wrong, allowed);
         }
     }

@@ -48,13 +48,15 @@ pub(super) fn wire(link: &LinkConfig) -> Wire {
             device: DeviceId(link.device.as_ref().map_or("", |device| device.get_ref()).to_owned()),
             channel: link.channel.as_ref().map_or(0, |channel| *channel.get_ref()),
         },
-        LinkKind::Serial | LinkKind::Mqtt | LinkKind::HttpPush | LinkKind::HttpStream | LinkKind::HttpAsk => Wire::Serial {
-            path: link.path.as_ref().map(|path| path.get_ref().clone()).unwrap_or_default(),
-            baud: link.baud.as_ref().map_or(9600, |baud| *baud.get_ref()),
-            parity: link.parity.as_ref().map_or(Parity::None, |parity| *parity.get_ref()),
-            data_bits: link.data_bits.as_ref().map_or(8, |bits| *bits.get_ref()),
-            stop_bits: link.stop_bits.as_ref().map_or(1, |bits| *bits.get_ref()),
-        },
+        LinkKind::Serial | LinkKind::Mqtt | LinkKind::HttpPush | LinkKind::HttpStream | LinkKind::HttpAsk => {
+            Wire::Serial {
+                path: link.path.as_ref().map(|path| path.get_ref().clone()).unwrap_or_default(),
+                baud: link.baud.as_ref().map_or(9600, |baud| *baud.get_ref()),
+                parity: link.parity.as_ref().map_or(Parity::None, |parity| *parity.get_ref()),
+                data_bits: link.data_bits.as_ref().map_or(8, |bits| *bits.get_ref()),
+                stop_bits: link.stop_bits.as_ref().map_or(1, |bits| *bits.get_ref()),
+            }
+        }
     }
 }
 

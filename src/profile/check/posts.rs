@@ -84,7 +84,9 @@ fn answer(source: &Source, words: &HttpWords, message: &Message, mistakes: &mut 
         Emits::Input | Emits::Inputs | Emits::Card | Emits::Tunnelled | Emits::Arm | Emits::VehicleSign => {
             wrong("says of a picture what is in none", "plate_read, nothing, unsupported");
         }
-        Emits::KeepAlive | Emits::Away => wrong("says no more than any answer does", "plate_read, nothing, unsupported"),
+        Emits::KeepAlive | Emits::Away => {
+            wrong("says no more than any answer does", "plate_read, nothing, unsupported")
+        }
     }
     if !message.pictures.is_empty() {
         wrong("brings pictures of a picture", "no pictures with answers");

@@ -126,7 +126,8 @@ impl With<'_> {
         let Codec::Http(codec) = self.codec else { return Err(not_for_this_link()) };
         let picture = hex(&look.picture_hex)?;
         let call = codec.picture_call(&picture);
-        let call = call.ok_or_else(|| ("nothing: it reads no such pictures".to_owned(), "[read_picture]".to_owned()))?;
+        let call =
+            call.ok_or_else(|| ("nothing: it reads no such pictures".to_owned(), "[read_picture]".to_owned()))?;
         if let Some(asks) = &look.asks {
             same(&(&call.path, &call.content_type), &(&asks.path, &asks.content_type))?;
             let on_the_wire = |text: &str| text.replace('\n', "\r\n").into_bytes();

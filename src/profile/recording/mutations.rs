@@ -11,8 +11,8 @@ use super::super::serial::SerialCodec;
 use super::super::statement::{Rejection, Statement};
 use super::super::wiegand::{Cards, bits};
 use super::super::{Codec, bytes};
-use super::{LookOf, Recording};
 use super::exchanges::body;
+use super::{LookOf, Recording};
 
 /// Damaged copies of each kind of one text: enough to meet every byte of a frame and every region of a document.
 const COPIES_MAX: usize = 300;
