@@ -174,10 +174,8 @@ pub(crate) async fn open(place: &Place, cables: &Arc<Cables>) -> Result<(Lanes, 
         let (contacts, relays, line) = contacts(device, commands, &place.faults.at(lane))?;
         let (name, address) = (camera.sn().to_owned(), camera.address());
         wirings.push((lane, Wiring { camera: Arc::new(camera), contacts, relays }));
-        let engine = match device {
-            Device::SecondLook => Some(Arc::new(Engine::open(place.faults.at(lane)).await?)),
-            _ => None,
-        };
+        let is_read_twice = device == Device::SecondLook;
+        let engine = if is_read_twice { Some(Arc::new(Engine::open(place.faults.at(lane)).await?)) } else { None };
         gear.push(LaneGear { lane, camera: name, address, device, line, engine });
     }
     let lanes = barrier::build(wirings, &place.faults, cables);

@@ -174,7 +174,14 @@ impl Eye {
             Ok(says) => {
                 let seen = says.into_iter().find_map(|says| match says {
                     Statement::PlateRead(seen) => Some(seen),
-                    _ => None,
+                    Statement::Input { .. }
+                    | Statement::Inputs { .. }
+                    | Statement::Card { .. }
+                    | Statement::Tunnelled { .. }
+                    | Statement::Arm { .. }
+                    | Statement::VehicleSign { .. }
+                    | Statement::KeepAlive {}
+                    | Statement::Away {} => None,
                 })?;
                 let read = second_read(&self.device.wiring.device, event, &question.of, seen);
                 if read.is_none() {
