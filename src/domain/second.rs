@@ -9,6 +9,13 @@ use super::matching::are_alike;
 use super::plate::Plate;
 use super::{arrival, reread};
 
+impl PlateRead {
+    /// The camera's event that it is about: its own, or that of the picture in which somebody else read it.
+    pub fn of_event(&self) -> &str {
+        self.told.picture_of.as_deref().unwrap_or(&self.event)
+    }
+}
+
 /// A second look at a picture. It moves nobody but the vehicle of that picture, and that one only while it waits.
 pub(super) fn looked(work: &mut Work<'_>, read: &PlateRead) {
     if work.facts.read_before.is_some() {

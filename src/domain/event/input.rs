@@ -60,11 +60,6 @@ pub struct ArrivalRead {
 pub const ARRIVAL_READS_MAX: usize = 8;
 
 impl PlateRead {
-    /// The camera's event that it is about: its own, or that of the picture in which somebody else read it.
-    pub fn of_event(&self) -> &str {
-        self.told.picture_of.as_deref().unwrap_or(&self.event)
-    }
-
     /// All that was read of the vehicle, this statement last; empty where none of them has a plate.
     pub fn all_reads(&self) -> Vec<ArrivalRead> {
         let told = || self.told.of_the_vehicle();
