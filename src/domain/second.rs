@@ -3,10 +3,12 @@
 use super::arrival::{read_in_idle_lane, take, withdraw};
 use super::decide::Work;
 use super::ends;
-use super::event::{Action, Input, PlateRead, ReadOutcome};
+use super::event::{Action, ArrivalRead, Input, PlateRead, ReadOutcome};
 use super::lane::{Direction, Phase, Waiting};
 use super::matching::are_alike;
+use super::matching::errors::Sureness;
 use super::plate::Plate;
+use super::plate::told::Told;
 use super::{arrival, reread};
 
 impl PlateRead {
@@ -35,7 +37,7 @@ pub(super) fn looked(work: &mut Work<'_>, read: &PlateRead) {
         Phase::Waiting(waiting) if work.lane.is_same_arrival(read) => looked_at_a_waiting_one(work, read, &waiting),
         Phase::Raised(_) if work.lane.is_same_arrival(read) => {
             let visit = work.lane.visit();
-            if visit.is_some_and(|visit| is_alike(visit.reads.iter().map(|before| &before.plate), read)) {
+            if visit.is_some_and(|visit| leaves_room(said_in(&visit.reads), read)) {
                 reread::better_known(work, read);
             }
             take(work, read, ReadOutcome::SameVehicle);
@@ -66,7 +68,7 @@ pub(super) fn remember(work: &mut Work<'_>, read: &PlateRead) {
 fn stands_behind(work: &mut Work<'_>, read: &PlateRead) -> bool {
     let of = read.of_event().to_owned();
     let Some(next) = work.lane.next.as_mut().filter(|next| next.event == of) else { return false };
-    if is_alike(next.plate.iter(), read) {
+    if leaves_room(next.plate.iter().map(|plate| (plate, &next.told)), read) {
         next.earlier = PlateRead { earlier: next.earlier.clone(), ..read.clone() }.all_reads();
     }
     true
@@ -75,7 +77,7 @@ fn stands_behind(work: &mut Work<'_>, read: &PlateRead) -> bool {
 fn looked_at_a_waiting_one(work: &mut Work<'_>, read: &PlateRead, waiting: &Waiting) {
     if !may_decide(work, read, waiting) {
         if let Phase::Waiting(waiting) = &mut work.lane.phase
-            && is_alike(waiting.visit.reads.iter().map(|before| &before.plate), read)
+            && leaves_room(said_in(&waiting.visit.reads), read)
         {
             waiting.visit.keep(read);
         }
@@ -96,23 +98,37 @@ fn looked_at_a_waiting_one(work: &mut Work<'_>, read: &PlateRead, waiting: &Wait
 /// picture, just as one that has just passed.
 fn may_decide(work: &Work<'_>, read: &PlateRead, waiting: &Waiting) -> bool {
     let visit = &waiting.visit;
-    let Some(plate) = &read.plate else { return false };
     if arrival::is_still_the_last_vehicle(work, read) || ends::is_outvoted(work, read, waiting) {
         return false;
     }
     if visit.reads.is_empty() {
-        return visit.stay.is_none() && visit.plate.is_none();
+        return read.plate.is_some() && visit.stay.is_none() && visit.plate.is_none();
     }
     let is_said_by_a_person = visit.stay.is_some() && visit.matched_ppm.is_none();
     if is_said_by_a_person && work.settings.direction == Direction::Exit {
         return false;
     }
     let says_other = work.facts.read_as.as_ref().is_some_and(|all| visit.plate.as_ref() != Some(all));
-    let is_alike = visit.reads.iter().any(|before| are_alike(&before.plate, plate));
-    is_alike && (says_other || arrival::may_go_on(work, read, waiting))
+    leaves_room(said_in(&visit.reads), read) && (says_other || arrival::may_go_on(work, read, waiting))
 }
 
-/// Whether one of these plates is, misread, the one that was read now.
-fn is_alike<'p>(mut before: impl Iterator<Item = &'p Plate>, read: &PlateRead) -> bool {
-    read.plate.as_ref().is_some_and(|plate| before.any(|other| are_alike(other, plate)))
+/// Whether what was read in the picture may count beside what cameras said of the vehicle: where one of them says the same, or
+/// leaves room for it, because it was unsure of every sign that differs, or held the other text possible itself. One that is
+/// sure, or says nothing of its signs, is not outvoted by a reader of whom no more is known.
+fn leaves_room<'r>(mut said: impl Iterator<Item = (&'r Plate, &'r Told)>, read: &PlateRead) -> bool {
+    let Some(plate) = &read.plate else { return false };
+    said.any(|(before, told)| before == plate || are_alike(before, plate) && is_doubted(before, told, plate))
+}
+
+fn said_in(reads: &[ArrivalRead]) -> impl Iterator<Item = (&Plate, &Told)> {
+    reads.iter().map(|read| (&read.plate, &read.told))
+}
+
+fn is_doubted(said: &Plate, told: &Told, other: &Plate) -> bool {
+    let is_unsure = |confidence: &u8| Sureness::of_bp(u16::from(*confidence) * 100) == Sureness::Unsure;
+    let (said, meant): (Vec<char>, Vec<char>) = (said.as_str().chars().collect(), other.as_str().chars().collect());
+    let fits = said.len() == meant.len() && said.len() == told.char_confidence.len();
+    let mut differing = said.iter().zip(&meant).zip(&told.char_confidence).filter(|((said, meant), _)| said != meant);
+    fits && differing.all(|(_, confidence)| is_unsure(confidence))
+        || told.candidates.iter().any(|held| held.plate == *other)
 }

@@ -51,6 +51,20 @@ fn where_the_camera_s_character_is_unsure_the_second_look_decides() {
 }
 
 #[test]
+fn a_camera_that_leaves_no_room_is_not_outvoted() {
+    for sure in [Vec::new(), vec![99; 7]] {
+        let mut story = with_an_engine();
+        story.arrival("in", true);
+        let told = Told { char_confidence: sure, ..Told::default() };
+        let read = PlateRead { told, ..story.statement("in", "粤B12348") };
+        assert_eq!(story.feed(Input::PlateRead(read.clone())).0, 1);
+        assert_eq!(looked(&mut story, &read, "粤B12343"), 0);
+        story.drive_through("in");
+        assert_eq!(story.stays(), ["粤B12348 open - 0 0"], "a 3 is often read as an 8, and this is an 8");
+    }
+}
+
+#[test]
 fn a_second_look_that_says_nothing_new_changes_nothing() {
     let mut story = with_an_engine();
     story.enter("in", "粤B12345");
