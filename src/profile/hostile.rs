@@ -14,7 +14,7 @@ use super::osdp::{OsdpCodec, Randoms, SecureChannel};
 use super::recording::Recording;
 use super::serial::SerialCodec;
 use super::shipped::SHIPPED;
-use super::statement::{EVENT_CHARS_MAX, SeenPlate, Statement};
+use super::statement::{EVENT_CHARS_MAX, Statement};
 use super::stream::Events;
 use super::template::{Value, Values};
 use super::{Codec, Profile};
@@ -237,11 +237,13 @@ fn post(codec: &HttpCodec, way: usize, content_type: &str, bytes: &[u8]) -> Vec<
     let streamed = codec.decode_event(content_type, bytes).ok();
     let answered = codec.decode_answer(200, content_type, bytes).unwrap_or_default();
     // What answers the box is about an event that the box knows.
-    let answered = answered.into_iter().map(|says| match says {
-        Statement::PlateRead(read) if read.event.is_empty() => {
-            Statement::PlateRead(SeenPlate { event: "known".to_owned(), ..read })
+    let answered = answered.into_iter().map(|mut says| {
+        if let Statement::PlateRead(read) = &mut says
+            && read.event.is_empty()
+        {
+            read.event.push_str("known");
         }
-        other => other,
+        says
     });
     posted.into_iter().chain(streamed).flat_map(|heard| heard.says).chain(answered).collect()
 }
