@@ -313,7 +313,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
     let tls = tls::of(path, &file.http, &source, &mut mistakes);
     let rules = read_rules(path, &source, &file.rules).map_err(|mistake| mistakes.push(mistake)).ok();
     let plate_formats = plate_formats(&file.site, &source, &mut mistakes);
-    let lanes = lanes(&file.lanes, &source, &mut mistakes);
+    let lanes = lanes(&file, &source, &mut mistakes);
     if let Some((_, rules)) = &rules {
         inner_lots(&file.lanes, rules, &source, &mut mistakes);
     }
@@ -406,9 +406,9 @@ fn read_rules(settings: &Path, source: &Source<'_>, rules: &RulesConfig) -> Resu
     bundle::load(&path, rules.overlay.as_deref().map(beside).as_deref(), &signers)
 }
 
-fn lanes(configs: &[LaneConfig], source: &Source<'_>, mistakes: &mut Vec<Mistake>) -> Lanes {
+fn lanes(file: &File, source: &Source<'_>, mistakes: &mut Vec<Mistake>) -> Lanes {
     let mut lanes = Lanes::new();
-    for config in configs {
+    for config in &file.lanes {
         let passed_by = config.passed_by.as_ref().map_or_else(
             || if config.passage_loop.is_some() { PassedBy::PassageLoop } else { PassedBy::Camera },
             |given| *given.get_ref(),
@@ -437,7 +437,7 @@ fn lanes(configs: &[LaneConfig], source: &Source<'_>, mistakes: &mut Vec<Mistake
             forget_ms: patience(&config.forget_ms, FORGET_MS),
             stuck_ms: patience(&config.stuck_ms, STUCK_MS),
             detectors: config.detectors(),
-            gear: config.gear(),
+            gear: config.gear(&file.devices),
         };
         lanes.insert(LaneId(config.id.get_ref().clone()), settings);
     }

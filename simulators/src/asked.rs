@@ -9,8 +9,8 @@ use tokio::net::TcpStream;
 const REALM: &str = "IP Camera(C1234)";
 /// What stands between the parts of a stream.
 const BOUNDARY: &str = "boundary";
-/// No request of a box is longer.
-const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// No request of a box is longer, not even one with a picture.
+const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The answer that begins a stream of events; it names no length, because it has none.
 pub(crate) fn stream_begins() -> String {
@@ -118,7 +118,7 @@ pub(crate) struct Request {
     pub method: String,
     pub path: String,
     pub authorization: Option<String>,
-    pub body: String,
+    pub body: Vec<u8>,
 }
 
 impl Request {
@@ -154,7 +154,7 @@ impl Request {
             method: words.next()?,
             path: words.next()?,
             authorization: field("authorization"),
-            body: String::from_utf8_lossy(body).into_owned(),
+            body: body.to_vec(),
         })
     }
 }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     fn ask(login: &mut Login, authorization: Option<String>) -> Option<String> {
-        let request = Request { method: "PUT".to_owned(), path: PATH.to_owned(), authorization, body: String::new() };
+        let request = Request { method: "PUT".to_owned(), path: PATH.to_owned(), authorization, body: Vec::new() };
         login.refuses(&request)
     }
 }

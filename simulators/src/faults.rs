@@ -42,10 +42,12 @@ pub enum Fault {
     SwappedRelays,
     /// The two loops of the way out of the inner lot are on each other's cables.
     SwappedLoops,
+    /// Who reads a camera's picture once more reads a character wrong.
+    WrongCharacter,
 }
 
 /// All of them, by their names.
-pub const FAULTS: [(&str, Fault); 14] = [
+pub const FAULTS: [(&str, Fault); 15] = [
     ("lost", Fault::Lost),
     ("late", Fault::Late),
     ("duplicated", Fault::Duplicated),
@@ -60,6 +62,7 @@ pub const FAULTS: [(&str, Fault); 14] = [
     ("swapped", Fault::Swapped),
     ("swapped-relays", Fault::SwappedRelays),
     ("swapped-loops", Fault::SwappedLoops),
+    ("wrong-character", Fault::WrongCharacter),
 ];
 
 impl FromStr for Fault {
@@ -95,6 +98,7 @@ impl Fault {
             Self::Swapped => "the limit switches are on each other's cables",
             Self::SwappedRelays => "the relays move each other's arms",
             Self::SwappedLoops => "the two loops are on each other's cables",
+            Self::WrongCharacter => "a character of a plate is read wrong in its picture",
         }
     }
 
@@ -107,6 +111,7 @@ impl Fault {
             Self::Reordered => (4, 2),
             Self::Corrupted => (6, 4),
             Self::Clock | Self::TornArm | Self::Swapped | Self::SwappedRelays | Self::SwappedLoops => (1, 0),
+            Self::WrongCharacter => (3, 1),
             Self::Reboot => (13, 5),
             // A driver waits long before a dead arm, and then calls somebody.
             Self::DeadRelay => (23, 9),

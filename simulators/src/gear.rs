@@ -14,6 +14,7 @@ use crate::barrier::{self, Barrier, Contacts, Rear, Relays, Wiring};
 use crate::cables::Cables;
 use crate::camera::{Camera, CameraLink, CameraSettings, Dialect, OutputCommand, Way};
 use crate::clock::VirtualClock;
+use crate::engine::Engine;
 use crate::faults::{Fault, Faults};
 use crate::led_card::LedLine;
 use crate::relay_board::{self, BoardReport, BoardSettings, RelayBoard};
@@ -53,10 +54,12 @@ pub enum Device {
     Dahua,
     /// The same.
     HyperLpr,
+    /// As `VzenithMqtt`, and an engine reads the camera's pictures as well.
+    SecondLook,
 }
 
 /// All of them, by their names.
-pub const DEVICES: [(&str, Device); 13] = [
+pub const DEVICES: [(&str, Device); 14] = [
     ("vzenith-mqtt", Device::VzenithMqtt),
     ("vzenith-http", Device::VzenithHttp),
     ("modbus", Device::Modbus),
@@ -70,6 +73,7 @@ pub const DEVICES: [(&str, Device); 13] = [
     ("frigate", Device::Frigate),
     ("dahua", Device::Dahua),
     ("hyperlpr", Device::HyperLpr),
+    ("second-look", Device::SecondLook),
 ];
 
 /// Where a lane's arm and its contacts hang.
@@ -104,7 +108,7 @@ impl Device {
     /// Whose protocol the camera speaks.
     pub fn dialect(self) -> Dialect {
         match self {
-            Self::VzenithMqtt | Self::Modbus | Self::Kf => Dialect::VzenithMqtt,
+            Self::VzenithMqtt | Self::Modbus | Self::Kf | Self::SecondLook => Dialect::VzenithMqtt,
             Self::VzenithHttp => Dialect::VzenithHttp,
             Self::Native => Dialect::Native,
             Self::Hikvision => Dialect::Isapi,
@@ -121,7 +125,7 @@ impl Device {
     /// Where the arm and the contacts hang.
     pub fn hangs(self) -> Hangs {
         match self {
-            Self::VzenithMqtt | Self::VzenithHttp | Self::Native => Hangs::Camera,
+            Self::VzenithMqtt | Self::VzenithHttp | Self::Native | Self::SecondLook => Hangs::Camera,
             Self::Hikvision | Self::HikvisionStream | Self::Qianyi => Hangs::CameraAndBoard,
             Self::Modbus | Self::Axis | Self::Rekor | Self::Frigate | Self::Dahua | Self::HyperLpr => Hangs::Board,
             Self::Kf => Hangs::Card,
@@ -144,6 +148,8 @@ pub struct LaneGear {
     pub device: Device,
     /// The serial device of its board or card, which also has its loops.
     pub line: Option<PathBuf>,
+    /// Who reads its camera's pictures as well.
+    pub engine: Option<Arc<Engine>>,
 }
 
 /// Where the lanes are opened.
@@ -172,7 +178,9 @@ pub(crate) async fn open(place: &Place, cables: &Arc<Cables>) -> Result<(Lanes, 
         let rear = place.rear_camera(lane).await.with_context(|| format!("connect {lane}'s rear camera"))?;
         let behind = rear.as_ref().map(|camera| camera.sn().to_owned());
         wirings.push((lane, Wiring { camera: Arc::new(camera), rear: rear.map(Rear::new), contacts, relays }));
-        gear.push(LaneGear { lane, camera: name, address, rear: behind, device, line });
+        let is_read_twice = device == Device::SecondLook;
+        let engine = if is_read_twice { Some(Arc::new(Engine::open(place.faults.at(lane)).await?)) } else { None };
+        gear.push(LaneGear { lane, camera: name, address, rear: behind, device, line, engine });
     }
     let lanes = barrier::build(wirings, &place.faults, cables);
     Ok((lanes.into_iter().map(|(lane, barrier)| (lane, tokio::sync::Mutex::new(barrier))).collect(), gear))

@@ -12,6 +12,7 @@ pub mod camera;
 pub mod clock;
 pub mod conformance;
 mod driver;
+pub mod engine;
 pub mod faults;
 pub mod gear;
 pub mod guard;

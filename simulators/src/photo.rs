@@ -45,7 +45,30 @@ pub fn take(plate: &str) -> Pictures {
     let [left, top, width, height] = PLATE;
     let close = [left - MARGIN, top - MARGIN, width + 2 * MARGIN, height + 2 * MARGIN];
     let crop = image::imageops::crop_imm(&scene, close[0], close[1], close[2], close[3]).to_image();
-    Pictures { scene: jpeg(&scene), plate: jpeg(&crop) }
+    Pictures { scene: noting(plate, jpeg(&scene)), plate: noting(plate, jpeg(&crop)) }
+}
+
+/// What begins the note that a camera of this world leaves in a picture.
+const NOTE: &[u8] = b"gatepost-sim plate ";
+
+/// The picture with the plate as a comment behind its first two bytes, for who plays one that reads plates. One without a
+/// plate has none.
+fn noting(plate: &str, jpeg: Vec<u8>) -> Vec<u8> {
+    if !(7..=8).contains(&plate.chars().count()) {
+        return jpeg;
+    }
+    let note = [NOTE, plate.as_bytes()].concat();
+    // A comment's length counts its own two bytes.
+    let length = u16::try_from(note.len() + 2).unwrap_or(2).to_be_bytes();
+    [&jpeg[..2], &[0xFF, 0xFE], &length, &note, &jpeg[2..]].concat()
+}
+
+/// The plate that stands in a picture of this world, also where more is around it; none where there is none.
+pub fn noted(bytes: &[u8]) -> Option<String> {
+    let at = bytes.windows(NOTE.len()).position(|window| window == NOTE)?;
+    let length = usize::from(u16::from_be_bytes(bytes.get(at.checked_sub(2)?..at)?.try_into().ok()?));
+    let plate = bytes.get(at + NOTE.len()..(at + length).checked_sub(2)?)?;
+    String::from_utf8(plate.to_vec()).ok()
 }
 
 fn car(scene: &mut RgbImage, paint: [u8; 3]) {
@@ -171,5 +194,7 @@ mod tests {
             let scene = image::load_from_memory(&pictures.scene).expect("a JPEG");
             assert_eq!((scene.width(), scene.height()), SCENE);
         }
+        assert_eq!(noted(&take("粤B12345").plate).as_deref(), Some("粤B12345"));
+        assert_eq!(noted(&take("_无_").scene), None);
     }
 }

@@ -98,7 +98,7 @@ pub struct Try {
     /// MQTT: the topic.
     #[arg(long, default_value = "")]
     topic: String,
-    /// HTTP: the path of the post; without it, a part of the device's stream.
+    /// HTTP: the path of the post; without it, a part of the device's stream, or the answer of one that reads pictures.
     #[arg(long)]
     path: Option<String>,
     /// HTTP: the content type.
@@ -191,8 +191,15 @@ fn show(profile: &Profile) {
         let need = if param.required { " (needed)" } else { "" };
         say(format_args!("  parameter {name}{need}: {}", param.help));
     }
+    if let Some(form) = profile.picture_form() {
+        let (part, path, within) = (form.part.get_ref(), form.path.get_ref(), form.timeout_ms.get_ref());
+        say(format_args!(
+            "  reads pictures of cameras: the part {part:?} of a form to {path}, answered within {within} ms"
+        ));
+    }
     for message in profile.messages() {
-        say(format_args!("  hears {:?}", message.name));
+        let how = if message.answers.is_some() { "answers" } else { "hears" };
+        say(format_args!("  {how} {:?}", message.name));
     }
     for command in profile.commands() {
         let args: Vec<&str> = command.args.keys().map(String::as_str).collect();
@@ -345,6 +352,10 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
             }
             let heard = match &asked.path {
                 Some(path) => codec.decode(path, &asked.content_type, &frame),
+                None if codec.reads_pictures() => {
+                    say("as the answer about a picture, whose event is the box's own:");
+                    return Ok(told(codec.decode_answer(200, &asked.content_type, &frame).map(|says| means(&says))));
+                }
                 None => codec.decode_event(&asked.content_type, &frame),
             };
             told(heard.map(|heard| {

@@ -99,6 +99,9 @@ listen = "{posts}"
 [[links]]
 id = "streams"
 kind = "http-stream"
+[[links]]
+id = "engines"
+kind = "http-ask"
 [signs]
 pay_code = "https://pay.example/{{stay}}"
 [[links]]
@@ -193,7 +196,7 @@ fn camera_settings(gear: &LaneGear) -> String {
         Dialect::Rekor => ("rekor/webhook", "posts", "name"),
         Dialect::Frigate => ("frigate/lpr", "broker", "camera"),
         Dialect::Dahua => ("dahua/itsapi", "posts", "id"),
-        Dialect::HyperLpr => ("hyperlpr/rest", "posts", "name"),
+        Dialect::HyperLpr => ("hyperlpr/gateway", "posts", "name"),
     };
     let (username, password) = LOGIN;
     let login = format!("username = \"{username}\"\npassword = \"{password}\"\n");
@@ -214,6 +217,17 @@ fn rear_camera_settings(gear: &LaneGear) -> String {
     )
 }
 
+/// Who reads the pictures of a lane's camera as well.
+fn engine_settings(gear: &LaneGear) -> String {
+    let lane = gear.lane;
+    let Some(engine) = &gear.engine else { return String::new() };
+    format!(
+        "[[devices]]\nid = \"engine-{lane}\"\nprofile = \"hyperlpr/rest\"\nlink = \"engines\"\n\
+         address = \"{}\"\nreads = [\"camera-{lane}\"]\n",
+        engine.address()
+    )
+}
+
 fn lane_settings(gear: &LaneGear) -> String {
     let lane = gear.lane;
     let direction = if lane == ENTRY_LANE || lane == INNER_LANES[0] { "entry" } else { "exit" };
@@ -221,7 +235,7 @@ fn lane_settings(gear: &LaneGear) -> String {
     let has_card = CARDS.iter().any(|(of, _)| *of == lane);
     let signs = format!("display = \"display-{lane}\"\nspeaker = \"display-{lane}\"\n");
     let signs = if has_card { signs } else { String::new() };
-    let devices = actor_settings(gear) + &camera_settings(gear) + &rear_camera_settings(gear);
+    let devices = actor_settings(gear) + &camera_settings(gear) + &rear_camera_settings(gear) + &engine_settings(gear);
     let contacts = more_contacts(gear);
     let rear = if gear.rear.is_some() { format!("rear_camera = \"camera-{lane}-rear\"\n") } else { String::new() };
     let loops = format!("{}-{lane}", if gear.line.is_some() { "actor" } else { "camera" });

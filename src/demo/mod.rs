@@ -60,12 +60,12 @@ pub struct Options {
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// What the lanes hang on, in turn: vzenith-mqtt, vzenith-http, modbus, kf, native, hikvision, qianyi,
-    /// hikvision-stream, axis, rekor, frigate, dahua, hyperlpr. Without it: cameras at the broker, and a relay board at
+    /// hikvision-stream, axis, rekor, frigate, dahua, hyperlpr, second-look. Without it: cameras at the broker, and a relay board at
     /// the last exit.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     devices: Vec<Device>,
-    /// What goes wrong with them: lost, late, duplicated, reordered, corrupted, clock, reboot, dead-relay, stuck-arm, slow-arm, torn-arm, swapped,
-    /// swapped-relays, swapped-loops, or all.
+    /// What goes wrong with them: lost, late, duplicated, reordered, corrupted, clock, reboot, dead-relay, stuck-arm,
+    /// slow-arm, torn-arm, swapped, swapped-relays, swapped-loops, wrong-character, or all.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = faults)]
     faults: Vec<Wrong>,
     /// Keep the ledgers, settings and log in this folder, to look at them afterwards.

@@ -4,6 +4,7 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use hyper::body::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -12,7 +13,7 @@ use super::digest::{Challenge, Credentials};
 use super::order::{Order, Outcome};
 use super::planning::{CallPlan, HttpDevice};
 use crate::metrics::{Metrics, Trouble};
-use crate::profile::http::{Call, HttpCodec};
+use crate::profile::http::{Call, HttpCodec, PictureCall};
 use crate::profile::language::http::Login;
 
 /// The most that is read of an answer; a status document has a few hundred bytes.
@@ -101,7 +102,7 @@ impl Caller {
         };
         let asking = async {
             let _turn = self.turn(false).await;
-            self.asked(&call, path).await
+            self.asked(&call, &Bytes::new(), path).await
         };
         let why = match timeout(within, asking).await {
             Ok(Ok(answer)) if answer.status().is_success() => {
@@ -117,10 +118,21 @@ impl Caller {
 
     /// Asks for a poll: its status, content type and body. Any answer shows that the device is there.
     pub async fn poll(&self, call: &Call, what: &str) -> Result<(u16, String, Vec<u8>), String> {
+        self.put(call, call.body.as_bytes().to_vec(), what).await
+    }
+
+    /// Hands in a picture, and returns the answer as for a poll. `what` is another text for each picture.
+    pub async fn look(&self, call: PictureCall, what: &str) -> Result<(u16, String, Vec<u8>), String> {
+        let PictureCall { path, content_type, body, timeout_ms } = call;
+        let call = Call { method: "POST".to_owned(), path, content_type, body: String::new(), timeout_ms };
+        self.put(&call, body, what).await
+    }
+
+    async fn put(&self, call: &Call, body: Vec<u8>, what: &str) -> Result<(u16, String, Vec<u8>), String> {
         let asking = async {
-            let mut answer = self.asked(call, what).await?;
+            let mut answer = self.asked(call, &Bytes::from(body), what).await?;
             let head = (answer.status().as_u16(), header(&answer, reqwest::header::CONTENT_TYPE));
-            Ok((head, Self::body(&mut answer).await?))
+            Ok((head, self.body(&mut answer).await?))
         };
         let Ok(_turn) = timeout(TURN_WITHIN, self.turn(false)).await else {
             return Err("the device has not answered what it was asked before".to_owned());
@@ -141,17 +153,19 @@ impl Caller {
     }
 
     async fn told(&self, order: &Order, call: &Call) -> Result<Outcome, Failed> {
-        let mut answer = self.asked(call, &order.id).await?;
+        let body = Bytes::from(call.body.clone());
+        let mut answer = self.asked(call, &body, &order.id).await?;
         let (status, content_type) = (answer.status().as_u16(), header(&answer, reqwest::header::CONTENT_TYPE));
-        let body = Self::body(&mut answer).await?;
+        let body = self.body(&mut answer).await?;
         Ok(self.codec.answered(&order.command, status, &content_type, &body).into())
     }
 
-    async fn body(answer: &mut reqwest::Response) -> Result<Vec<u8>, Failed> {
+    async fn body(&self, answer: &mut reqwest::Response) -> Result<Vec<u8>, Failed> {
         let mut body = Vec::new();
         while let Some(piece) = answer.chunk().await.map_err(|error| Failed::Lost(error.to_string()))? {
             body.extend_from_slice(&piece);
             if body.len() > ANSWER_BYTES_MAX {
+                self.metrics.rejected("devices", "answer-too-long");
                 return Err(Failed::Lost("the device's answer is too long".to_owned()));
             }
         }
@@ -160,7 +174,7 @@ impl Caller {
 
     /// A 401 did nothing at the device, so the same request may go out once more with the login. `what` makes the login
     /// of each request another one.
-    async fn asked(&self, call: &Call, what: &str) -> Result<reqwest::Response, Failed> {
+    async fn asked(&self, call: &Call, body: &Bytes, what: &str) -> Result<reqwest::Response, Failed> {
         let tries = {
             let state = self.state();
             if state.refused_at.is_some_and(|at| at.elapsed() < REFUSED_PAUSE) {
@@ -172,7 +186,7 @@ impl Caller {
         };
         for attempt in 1..=tries {
             let login = self.login(call, what);
-            let answer = self.send(call, login).await?;
+            let answer = self.send(call, body, login).await?;
             if answer.status().as_u16() != 401 {
                 self.state().is_taken = true;
                 self.metrics.health.heard(&self.device);
@@ -214,7 +228,7 @@ impl Caller {
         }
     }
 
-    async fn send(&self, call: &Call, login: Option<String>) -> Result<reqwest::Response, Failed> {
+    async fn send(&self, call: &Call, body: &Bytes, login: Option<String>) -> Result<reqwest::Response, Failed> {
         let method = reqwest::Method::from_bytes(call.method.as_bytes());
         let method = method.map_err(|error| Failed::NotSent(error.to_string()))?;
         let mut request = self.client.request(method, format!("http://{}{}", self.plan.address, call.path));
@@ -222,7 +236,7 @@ impl Caller {
             request = request.header(reqwest::header::AUTHORIZATION, login);
         }
         if !call.content_type.is_empty() {
-            request = request.header(reqwest::header::CONTENT_TYPE, &call.content_type).body(call.body.clone());
+            request = request.header(reqwest::header::CONTENT_TYPE, &call.content_type).body(body.clone());
         }
         request.send().await.map_err(|error| {
             let why = format!("the device was not reached: {error}");

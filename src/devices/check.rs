@@ -254,6 +254,9 @@ impl Looked<'_> {
             (Link::Mqtt, Trouble::Silent) => {
                 "in the device: the broker's address and port, and that it is switched on; in the settings: its name in params"
             }
+            (Link::Http, Trouble::Silent) if self.kind == LinkKind::HttpAsk => {
+                "in the device: its power and cable, and that its program runs; in the settings: its address with the port"
+            }
             (Link::Http, Trouble::Silent) if self.told.is_some() => {
                 "its power and cable, and its address in the settings"
             }
@@ -286,7 +289,7 @@ impl Looked<'_> {
             }
             LinkKind::Tcp => "power and cable of the gateway or board, host and port of the link",
             LinkKind::HttpPush => "set listen to an address of this box and a free port",
-            LinkKind::HttpStream => "power and cable of the device, its address in the settings",
+            LinkKind::HttpStream | LinkKind::HttpAsk => "power and cable of the device, its address in the settings",
             LinkKind::Tunnel => "see what is wrong with the device that carries the tunnel",
         };
         text.to_owned()

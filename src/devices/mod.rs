@@ -1,6 +1,7 @@
 //! Links to the hardware: they turn what devices say into inputs of the loop and its raises into bytes on a wire.
 
 mod allowance;
+mod asking;
 mod backoff;
 mod bits;
 mod bus;
@@ -13,6 +14,7 @@ mod hours;
 mod kept;
 mod line;
 pub mod lists;
+mod looking;
 mod mqtt;
 pub mod numbers;
 mod order;
@@ -113,6 +115,7 @@ pub fn start(
         shared.tasks.spawn(watch);
     }
     let tunnels = shared.tunnels(&mut plan);
+    let second_looks = shared.second_looks(&mut plan);
     for broker in std::mem::take(&mut plan.brokers) {
         shared.broker(broker);
     }
@@ -141,6 +144,12 @@ pub fn start(
         let (orders, deliveries, desk) = (shared.queue(&streams.id), shared.deliveries(), shared.desk());
         let (now, metrics) = (Arc::clone(&shared.now), Arc::clone(&shared.metrics));
         let link = stream::Streams::new(streams, deliveries, now, metrics, desk);
+        shared.poll(link.asked());
+        shared.tasks.spawn(link.run(orders));
+    }
+    for asks in std::mem::take(&mut plan.asks) {
+        let (orders, deliveries) = (shared.queue(&asks.id), shared.deliveries());
+        let link = asking::Asking::new(asks, &second_looks, deliveries, Arc::clone(&shared.metrics));
         shared.poll(link.asked());
         shared.tasks.spawn(link.run(orders));
     }
@@ -193,6 +202,24 @@ impl Shared<'_> {
         let desk = self.desk();
         let link = mqtt::Broker::new(broker, deliveries, news_in, now, metrics, desk);
         self.tasks.spawn(link.run());
+    }
+
+    /// For each device that reads pictures the line in which they wait; its cameras put them there.
+    fn second_looks(&self, plan: &mut Plan) -> Vec<Arc<looking::Waiting>> {
+        let Plan { asks, brokers, pushes, streams, .. } = plan;
+        let of_brokers = brokers.iter_mut().flat_map(|link| &mut link.devices).map(|device| &mut device.wiring);
+        let of_pushes = pushes.iter_mut().flat_map(|link| &mut link.devices).map(|device| &mut device.wiring);
+        let of_streams = streams.iter_mut().flat_map(|link| &mut link.devices).map(|device| &mut device.wiring);
+        let mut cameras: Vec<_> = of_brokers.chain(of_pushes).chain(of_streams).collect();
+        let readers = asks.iter().flat_map(|link| &link.devices).filter(|device| !device.reads.is_empty());
+        let waiting = readers.map(|reader| {
+            let waiting = looking::Waiting::new(reader.wiring.device.clone(), Arc::clone(&self.metrics));
+            for camera in cameras.iter_mut().filter(|camera| reader.reads.contains(&camera.device)) {
+                camera.second_reader = Some(Arc::clone(&waiting));
+            }
+            waiting
+        });
+        waiting.collect()
     }
 
     /// For each line the port of another device through which it goes, where it does; that device is told to hand on what

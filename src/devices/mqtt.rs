@@ -314,7 +314,9 @@ impl Broker {
         for input in &mut delivery.inputs {
             if let Input::PlateRead(read) = input {
                 self.metrics.plate_heard(read.lane.as_str(), &read.event, read_at);
-                let taken = self.desk.take(read, whole(&self.metrics, pictures.take().unwrap_or_default()));
+                let brought = whole(&self.metrics, pictures.take().unwrap_or_default());
+                delivery.looks.extend(wiring.look(read, &brought));
+                let taken = self.desk.take(read, brought);
                 read.photos = taken.hashes;
                 delivery.photos.extend(taken.kept);
             }

@@ -95,6 +95,9 @@ impl Polling {
 
     /// An answer that no message of the profile reads shows that the device is there, and no more.
     fn says(&self, content_type: &str, body: &[u8]) -> Vec<Statement> {
+        if !self.device.codec.hears_events() {
+            return Vec::new();
+        }
         match self.device.codec.decode_event(content_type, body) {
             Ok(heard) => heard.says,
             Err(Rejection::UnknownMessage) => Vec::new(),

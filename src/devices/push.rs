@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::calling::Caller;
+use super::looking::Look;
 use super::order::{Order, Outcome};
 use super::places::{Place, Places};
 use super::planning::{HttpDevice, PushPlan};
@@ -67,6 +68,15 @@ struct Device {
     plan: HttpDevice,
     caller: Option<Arc<Caller>>,
     waiting: Waiting,
+}
+
+/// What a post means.
+struct Said {
+    inputs: Vec<Input>,
+    /// On their way to the disk.
+    pictures: Vec<Pending>,
+    /// What somebody else is to read once it is decided.
+    looks: Vec<Look>,
 }
 
 impl Push {
@@ -260,7 +270,7 @@ impl Shared {
         // A tenth of the deadline is the way back.
         let until = tokio::time::Instant::from_std(read_at) + within * 9 / 10;
         let received = (self.now)();
-        let (inputs, mut pictures) = self.inputs_of(device, &mut heard, received, read_at);
+        let Said { inputs, mut pictures, looks } = self.inputs_of(device, &mut heard, received, read_at);
         self.desk.spooled(&mut pictures).await;
         let carries =
             |by: RaisedBy| heard.reply.as_ref().is_some_and(|reply| device.plan.codec.may_carry(reply, by.command));
@@ -270,6 +280,7 @@ impl Shared {
             self.metrics.rejected("devices", "answer-late");
             return plain(StatusCode::SERVICE_UNAVAILABLE, "not written down yet; post it again");
         }
+        looks.into_iter().for_each(Look::ask);
         // A level that must first prove to be steady: the answer waits for it as long as it may.
         let _ = tokio::time::timeout_at(until, submitting::all(device.plan.wiring.waits())).await;
         // Decided: the pictures may have the core and the disk.
@@ -285,14 +296,8 @@ impl Shared {
         }
     }
 
-    fn inputs_of(
-        &self,
-        device: &Device,
-        heard: &mut Heard,
-        received: UtcMs,
-        read_at: Instant,
-    ) -> (Vec<Input>, Vec<Pending>) {
-        let mut pictures = Vec::new();
+    fn inputs_of(&self, device: &Device, heard: &mut Heard, received: UtcMs, read_at: Instant) -> Said {
+        let (mut pictures, mut looks) = (Vec::new(), Vec::new());
         let wiring = &device.plan.wiring;
         submitting::numbered(&self.metrics, &wiring.device, heard.number);
         submitting::strange(&self.metrics, &wiring.device, &heard.strange);
@@ -301,12 +306,14 @@ impl Shared {
             if let Input::PlateRead(read) = input {
                 self.metrics.plate_heard(read.lane.as_str(), &read.event, read_at);
                 // The device waits for its answer and not for the disk.
-                let taken = self.desk.take(read, whole(&self.metrics, std::mem::take(&mut heard.pictures)));
+                let brought = whole(&self.metrics, std::mem::take(&mut heard.pictures));
+                looks.extend(wiring.look(read, &brought));
+                let taken = self.desk.take(read, brought);
                 read.photos = taken.hashes;
                 pictures.extend(taken.kept);
             }
         }
-        (inputs, pictures)
+        Said { inputs, pictures, looks }
     }
 
     /// Whether all of it is on disk.

@@ -82,6 +82,8 @@ pub enum LinkKind {
     HttpStream,
     /// The serial port of another device, such as a camera.
     Tunnel,
+    /// Devices that are only asked, such as one that reads pictures.
+    HttpAsk,
 }
 
 /// The check bit of a serial line.
@@ -131,11 +133,13 @@ pub struct DeviceConfig {
     pub silent_hours: Option<Spanned<[String; 2]>>,
     /// The copy of the box's plates that the camera keeps, to let them in by itself while the box is away.
     pub whitelist: Option<WhitelistConfig>,
-    /// http-push, http-stream: the device's own address, HOST or HOST:PORT, where it is asked.
+    /// http-ask: the cameras whose pictures it reads as well, where it reads pictures.
+    pub reads: Option<Spanned<Vec<Spanned<String>>>>,
+    /// http-push, http-stream, http-ask: the device's own address, HOST or HOST:PORT, where it is asked.
     pub address: Option<Spanned<String>>,
-    /// http-push, http-stream: the device's user.
+    /// http-push, http-stream, http-ask: the device's user.
     pub username: Option<Spanned<String>>,
-    /// http-push, http-stream: the user's password. An OSDP reader's key: 32 hex digits.
+    /// http-push, http-stream, http-ask: the user's password. An OSDP reader's key: 32 hex digits.
     pub password: Option<Spanned<Secret>>,
 }
 
@@ -264,6 +268,13 @@ impl DeviceConfig {
     pub fn debounce_ms(&self) -> u32 {
         self.debounce_ms.as_ref().map_or(0, |ms| *ms.get_ref())
     }
+
+    /// Whether it reads the pictures of one of the lane's cameras.
+    fn reads_for(&self, lane: &LaneConfig) -> bool {
+        let cameras = [Some(&lane.camera), lane.rear_camera.as_ref()];
+        let reads = self.reads.iter().flat_map(|reads| reads.get_ref());
+        reads.into_iter().any(|read| cameras.iter().flatten().any(|camera| camera.get_ref() == read.get_ref()))
+    }
 }
 
 impl LaneConfig {
@@ -272,8 +283,8 @@ impl LaneConfig {
         self.detectors.as_ref().map(|given| *given.get_ref()).unwrap_or_default()
     }
 
-    /// The devices that the lane is made of.
-    pub fn gear(&self) -> Gear {
+    /// The devices that the lane is made of, among all.
+    pub fn gear(&self, devices: &[DeviceConfig]) -> Gear {
         let id = |name: &Spanned<String>| DeviceId(name.get_ref().clone());
         let loops = [
             (LoopRole::Arrival, &self.arrival_loop),
@@ -285,6 +296,7 @@ impl LaneConfig {
         Gear {
             camera: Some(id(&self.camera)),
             rear_camera: self.rear_camera.as_ref().map(id),
+            second_reader: devices.iter().find(|device| device.reads_for(self)).map(|device| id(&device.id)),
             barrier: Some(id(&self.barrier.device)),
             loops: loops.collect(),
             switches: switches.map(|contact| id(&contact.device)).collect(),
@@ -318,6 +330,7 @@ impl LinkKind {
             Self::HttpPush => "http-push",
             Self::HttpStream => "http-stream",
             Self::Tunnel => "tunnel",
+            Self::HttpAsk => "http-ask",
         }
     }
 }

@@ -9,9 +9,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::asking;
 use super::backoff::Backoff;
 use super::calling::Caller;
-use super::order::{Order, Outcome};
+use super::order::Order;
 use super::planning::{HttpDevice, StreamPlan};
 use super::submitting::{self, Delivery, whole};
 use super::{Clock, Sparing};
@@ -80,27 +81,13 @@ impl Streams {
     }
 
     /// Reads every stream until the loop is gone.
-    pub async fn run(self, mut orders: mpsc::Receiver<Order>) {
+    pub async fn run(self, orders: mpsc::Receiver<Order>) {
         let mut reading = JoinSet::new();
         for device in &self.devices {
             reading.spawn(read(Arc::clone(&self.shared), Arc::clone(device)));
         }
-        let mut calls = JoinSet::new();
-        while let Some(order) = orders.recv().await {
-            while calls.try_join_next().is_some() {}
-            let device = self.devices.iter().find(|device| device.plan.wiring.device == order.device);
-            let (shared, device) = (Arc::clone(&self.shared), device.map(Arc::clone));
-            calls.spawn(async move {
-                let outcome = match device.as_ref().and_then(|device| device.caller.as_ref()) {
-                    Some(caller) => caller.tell(&order).await,
-                    None => Outcome::not_sent("the device cannot be asked for this"),
-                };
-                if let Some(input) = order.end(outcome, &shared.metrics) {
-                    // Without the loop nobody is left to tell.
-                    let _ = shared.deliveries.send(Delivery { inputs: vec![input], ..Delivery::default() }).await;
-                }
-            });
-        }
+        let (asked, shared) = (self.asked(), &self.shared);
+        asking::carry(asked, orders, shared.deliveries.clone(), Arc::clone(&shared.metrics)).await;
     }
 }
 
@@ -233,7 +220,9 @@ impl Shared {
         for input in &mut delivery.inputs {
             if let Input::PlateRead(read) = input {
                 self.metrics.plate_heard(read.lane.as_str(), &read.event, read_at);
-                let taken = self.desk.take(read, whole(&self.metrics, std::mem::take(&mut heard.pictures)));
+                let brought = whole(&self.metrics, std::mem::take(&mut heard.pictures));
+                delivery.looks.extend(wiring.look(read, &brought));
+                let taken = self.desk.take(read, brought);
                 read.photos = taken.hashes;
                 delivery.photos.extend(taken.kept);
             }
@@ -256,7 +245,7 @@ impl Shared {
         let parts: Vec<PartOf> = pictures.iter().map(Event::as_part).collect();
         let delivery = self.delivery_of(device, &event, &parts).ok()?;
         let is_pictured = |input: &Input| matches!(input, Input::PlateRead(read) if read.photos.is_some());
-        delivery.inputs.iter().any(is_pictured).then_some(delivery)
+        (!delivery.looks.is_empty() || delivery.inputs.iter().any(is_pictured)).then_some(delivery)
     }
 
     fn reject(&self, device: &Device, rejection: &Rejection, warned: &mut Sparing) {

@@ -9,6 +9,7 @@ use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use super::looking::Look;
 use super::wiring::Wiring;
 use crate::domain::event::{CommandAnswer, CommandId, DeviceId, Input, LaneId, Reply, UtcMs};
 use crate::metrics::Metrics;
@@ -34,6 +35,8 @@ pub struct Delivery {
     pub inputs: Vec<Input>,
     /// The pictures of the message, on their way to the disk.
     pub photos: Vec<Pending>,
+    /// Those of them that somebody else is to read, once the message is decided.
+    pub looks: Vec<Look>,
     /// Levels of the message that must first prove to be steady.
     pub held: Vec<oneshot::Receiver<()>>,
     /// The MQTT message.
@@ -60,6 +63,7 @@ pub struct Receipt {
 struct Submitted {
     answers: Vec<oneshot::Receiver<Reply>>,
     photos: Vec<Pending>,
+    looks: Vec<Look>,
     held: Vec<oneshot::Receiver<()>>,
     receipt: Option<Receipt>,
 }
@@ -170,8 +174,8 @@ pub fn answered(metrics: &Metrics, lane: LaneId, command: CommandId, answer: Com
 
 async fn submit(handle: Handle, mut waiting: mpsc::Receiver<Delivery>, submitted: mpsc::Sender<Submitted>) {
     while let Some(delivery) = waiting.recv().await {
-        let Delivery { inputs, photos, held, receipt } = delivery;
-        let mut next = Submitted { answers: Vec::new(), photos, held, receipt };
+        let Delivery { inputs, photos, looks, held, receipt } = delivery;
+        let mut next = Submitted { answers: Vec::new(), photos, looks, held, receipt };
         for input in inputs {
             let Ok(answer) = handle.submit(input).await else { return };
             next.answers.push(answer);
@@ -193,6 +197,8 @@ async fn acknowledge(mut submitted: mpsc::Receiver<Submitted>, decided: mpsc::Se
             }
             metrics.input_taken();
         }
+        // The raise goes before them, and what is read in them comes after what the camera said.
+        next.looks.into_iter().for_each(Look::ask);
         // Written down, or it was none: either way nothing of it is owed.
         all(next.held).await;
         // Decided: the pictures may have the core and the disk.
@@ -249,7 +255,8 @@ mod tests {
             let mut message = Publish::new("a", QoS::AtLeastOnce, "", None);
             message.pkid = number;
             let receipt = Some(Receipt::new(&client, &message));
-            let next = Submitted { answers: Vec::new(), photos: Vec::new(), held: Vec::new(), receipt };
+            let next =
+                Submitted { answers: Vec::new(), photos: Vec::new(), held: Vec::new(), looks: Vec::new(), receipt };
             submitted.send(next).await.expect("taken");
         }
         drop(submitted);

@@ -5,6 +5,7 @@ mod broker;
 mod check;
 mod gateway;
 mod line;
+mod looking;
 mod polling;
 mod pulse;
 mod push;

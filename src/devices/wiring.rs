@@ -7,10 +7,12 @@ use std::time::Duration;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use tokio::sync::{mpsc, oneshot};
 
+use super::looking::{Look, Waiting};
 use super::steady::Steady;
 use crate::domain::event::{CardNumber, DeviceId, EmergencySource, Input, LaneId, Limit, PlateRead, SwitchTold, UtcMs};
 use crate::domain::lane::LoopRole;
 use crate::domain::plate::told::{End, Told};
+use crate::photos::Brought;
 use crate::profile::statement::{Heading, Level, SeenPlate, Statement};
 
 /// One device's place in the car park.
@@ -34,6 +36,8 @@ pub struct Wiring {
     pub reader_of: Option<LaneId>,
     /// What hangs on its own ports, by their numbers.
     pub tunnels: BTreeMap<u16, mpsc::Sender<Vec<u8>>>,
+    /// Who reads its pictures as well.
+    pub second_reader: Option<Arc<Waiting>>,
     /// How long a level must be steady, in milliseconds.
     pub debounce_ms: u32,
     /// How long an input must be on to count, where that is longer, in milliseconds.
@@ -69,6 +73,7 @@ impl Wiring {
             emergency: None,
             reader_of: None,
             tunnels: BTreeMap::new(),
+            second_reader: None,
             debounce_ms: 0,
             presence_ms: BTreeMap::new(),
             steady: None,
@@ -167,10 +172,16 @@ impl Wiring {
                 end: self.end,
                 unread: seen.unread,
                 clock: said.filter(|said| *said != captured),
+                picture_of: None,
                 drives_away,
             },
             earlier: Vec::new(),
         }))
+    }
+
+    /// What is to be read once more of the pictures that came with a read; to be asked when that is decided.
+    pub fn look(&self, read: &PlateRead, brought: &Brought) -> Option<Look> {
+        self.second_reader.as_ref()?.look(read, brought)
     }
 
     /// Two cameras may number their events alike, and those of one lane must not be taken for one event.

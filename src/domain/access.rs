@@ -124,6 +124,7 @@ fn visit_for_raise(work: &mut Work<'_>, waiting: Option<Waiting>, plate: Option<
             matched_ppm: None,
             second_factor: false,
             reads: Vec::new(),
+            events: Vec::new(),
             greeting: None,
         },
         |waiting| Visit { stay: None, ..waiting.visit },

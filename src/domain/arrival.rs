@@ -11,7 +11,7 @@ use super::matching::are_alike;
 use super::plate::told::Stage;
 use super::split::{self, Offered};
 use super::stay::StayState;
-use super::{again, cables, dues, emergency, ends, entry, reread, zones};
+use super::{again, cables, dues, emergency, ends, entry, reread, second, zones};
 
 /// How long before the end of a passage a late read of the same vehicle may have been taken.
 const LATE_READ_MS: i64 = 600_000;
@@ -21,6 +21,9 @@ const LATE_READ_MS: i64 = 600_000;
 /// What was decided for good is not decided again by what comes later of the same event, and what a camera says of a
 /// vehicle that it lost from sight, or that drives away, moves no barrier; it is recorded.
 pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
+    if read.told.picture_of.is_some() {
+        return second::looked(work, read);
+    }
     if work.lane.emergency.is_some() && !read.stored_offline && !stands_nowhere(read) {
         return emergency::read(work, read);
     }
@@ -97,7 +100,7 @@ fn is_correction(work: &Work<'_>, read: &PlateRead) -> bool {
     read.plate.is_some() && read.told.stage != Stage::Quick && read.plate != work.facts.plate_before
 }
 
-fn read_in_idle_lane(work: &mut Work<'_>, read: &PlateRead) {
+pub(super) fn read_in_idle_lane(work: &mut Work<'_>, read: &PlateRead) {
     if is_still_the_last_vehicle(work, read) {
         ends::has_read_the_last(work, read);
         take(work, read, ReadOutcome::SameVehicle);
@@ -121,7 +124,7 @@ fn read_in_idle_lane(work: &mut Work<'_>, read: &PlateRead) {
 }
 
 /// A camera often reads a vehicle again while it drives off.
-fn is_still_the_last_vehicle(work: &Work<'_>, read: &PlateRead) -> bool {
+pub(super) fn is_still_the_last_vehicle(work: &Work<'_>, read: &PlateRead) -> bool {
     let window = work.settings.same_vehicle_ms;
     work.lane.last.as_ref().is_some_and(|last| {
         let since = read.captured.0.saturating_sub(last.at.0);
@@ -137,6 +140,9 @@ fn read_while_waiting(work: &mut Work<'_>, read: &PlateRead, waiting: &Waiting) 
     let is_of_another = !is_same && (is_still_the_last_vehicle(work, read) || ends::is_outvoted(work, read, waiting));
     if (is_same && !may_go_on(work, read, waiting)) || is_of_another {
         take(work, read, ReadOutcome::SameVehicle);
+        if is_same {
+            second::remember(work, read);
+        }
         return seen_again(work);
     }
     // The same vehicle read better, or another one after the first has gone: nothing was decided for good either way.
@@ -158,7 +164,7 @@ fn seen_again(work: &mut Work<'_>) {
 }
 
 /// Whether what a waiting vehicle lacked has come about since.
-fn may_go_on(work: &Work<'_>, read: &PlateRead, waiting: &Waiting) -> bool {
+pub(super) fn may_go_on(work: &Work<'_>, read: &PlateRead, waiting: &Waiting) -> bool {
     let is_free = read.plate.is_some() && served_elsewhere(work).is_none();
     match waiting.why {
         WaitReason::LeavingElsewhere => is_free,
@@ -182,6 +188,7 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
         return take(work, read, ReadOutcome::SameVehicle);
     }
     if read.plate == visit.plate {
+        second::remember(work, read);
         take(work, read, ReadOutcome::SameVehicle);
         still_there(work, read, raised);
         reread::better_known(work, read);
@@ -466,13 +473,14 @@ pub(super) fn take(work: &mut Work<'_>, read: &PlateRead, outcome: ReadOutcome) 
 pub(super) fn visit(read: &PlateRead, stay: Option<StayId>) -> Visit {
     Visit {
         plate: read.plate.clone(),
-        event: read.event.clone(),
+        event: read.of_event().to_owned(),
         captured: read.captured,
         stay,
         left_at_ms: None,
         matched_ppm: None,
         second_factor: false,
         reads: if read.earlier.is_empty() { read.all_reads() } else { read.earlier.clone() },
+        events: Vec::new(),
         greeting: None,
     }
 }

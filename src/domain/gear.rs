@@ -15,6 +15,8 @@ pub struct Gear {
     pub camera: Option<DeviceId>,
     /// What reads them from behind as well.
     pub rear_camera: Option<DeviceId>,
+    /// What reads the pictures of its cameras once more.
+    pub second_reader: Option<DeviceId>,
     /// What moves its arm.
     pub barrier: Option<DeviceId>,
     /// What tells its loops.
@@ -33,7 +35,8 @@ impl Gear {
     /// Whether a device is one of them.
     pub fn has(&self, device: &DeviceId) -> bool {
         let single = [&self.camera, &self.rear_camera, &self.barrier, &self.reader, &self.display, &self.speaker];
-        let all = single.into_iter().flatten().chain(self.loops.values()).chain(&self.switches);
+        let single = single.into_iter().chain([&self.second_reader]);
+        let all = single.flatten().chain(self.loops.values()).chain(&self.switches);
         all.into_iter().any(|own| own == device)
     }
 }
@@ -84,6 +87,9 @@ fn missing(work: &Work<'_>, device: &DeviceId) -> String {
             (false, true) => "plates are read from the rear alone",
             (false, false) => "plates are not read",
         });
+    }
+    if is(&gear.second_reader) {
+        lacks.push("plates are read by the cameras alone");
     }
     if is(&gear.barrier) {
         lacks.push("the arm cannot be moved from here");

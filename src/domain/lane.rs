@@ -362,6 +362,10 @@ pub struct Visit {
     /// All that was read of it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<ArrivalRead>,
+    /// Further events in which the camera said something of it, the newest last; kept where somebody else reads its
+    /// pictures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
     /// What its driver is greeted with, in Chinese and English: a right of a tier or plan, which names nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub greeting: Option<(String, String)>,
@@ -390,6 +394,9 @@ impl Lane {
     /// differs from one that was read of it, while it stands on the arrival loop or by the lane's other camera.
     pub fn is_same_arrival(&self, read: &PlateRead) -> bool {
         let Some(visit) = self.visit() else { return false };
+        if let Some(event) = &read.told.picture_of {
+            return visit.is_of(event);
+        }
         let is_here = self.arrival && visit.left_at_ms.is_none();
         let is_alike = |plate: &Plate| visit.reads.iter().any(|before| matching::are_alike(&before.plate, plate));
         let is_new_or_here = is_here || visit.is_unread_from(read.told.end);
@@ -423,6 +430,24 @@ impl Visit {
     /// Whether it was read, and from the other end alone.
     pub fn is_unread_from(&self, end: End) -> bool {
         !self.reads.is_empty() && self.reads.iter().all(|read| read.told.end != end)
+    }
+
+    /// Whether a camera's event is about it.
+    pub fn is_of(&self, event: &str) -> bool {
+        self.event == event
+            || self.events.iter().any(|also| also == event)
+            || self.reads.iter().any(|r| r.event == event)
+    }
+
+    /// A camera's event is about it, too.
+    pub fn is_also(&mut self, event: &str) {
+        if self.is_of(event) {
+            return;
+        }
+        if self.events.len() >= ARRIVAL_READS_MAX {
+            self.events.remove(0);
+        }
+        self.events.push(event.to_owned());
     }
 
     /// Whether both cameras of its lane have read it, and one says again what was said of it.

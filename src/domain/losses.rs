@@ -174,7 +174,9 @@ impl Day {
 
     /// Cameras count their statements; one that is missing was lost on the way.
     fn number(&mut self, read: &PlateRead) {
-        let Some(number) = number_of(&read.event) else { return };
+        // Who reads a camera's pictures numbers nothing.
+        let own = read.told.picture_of.is_none().then_some(&read.event);
+        let Some(number) = own.and_then(|event| number_of(event)) else { return };
         let last = self.numbers.insert(read.device.clone(), (read.event.clone(), number));
         let Some((after, last)) = last else { return };
         let missing = number.saturating_sub(last).saturating_sub(1);

@@ -35,6 +35,7 @@ mod reread;
 mod restoring;
 pub mod rules;
 mod sale;
+mod second;
 pub mod settlement;
 pub mod share;
 mod split;

@@ -33,7 +33,7 @@ pub(super) fn better_known(work: &mut Work<'_>, read: &PlateRead) -> bool {
     };
     if inside.stay.state == StayState::PendingEntry {
         visit.plate = Some(plate.clone());
-        let entry_read = entry_read(work, &read.event, &plate, &reads);
+        let entry_read = entry_read(work, read.of_event(), &plate, &reads);
         correct_stay(work, &inside, plate, entry_read);
     }
     true

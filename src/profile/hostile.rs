@@ -210,6 +210,8 @@ pub fn seeds() -> Vec<(usize, Vec<u8>)> {
         let hex = |text: &str| super::bytes(text).unwrap_or_default();
         let texts = recording.says.iter().map(|says| says.body.as_bytes().to_vec());
         let posts = recording.post.iter().map(|post| post.body.as_bytes().to_vec());
+        let looks = recording.look.iter().map(|look| look.answer.as_bytes().to_vec());
+        let posts = posts.chain(looks);
         let frames = recording.frame.iter().map(|frame| hex(&frame.hex));
         let answers = recording.bus.iter().map(|bus| hex(&bus.answer));
         let cards = recording.card.iter().map(|card| card.bits.bytes().collect());
@@ -236,7 +238,17 @@ fn post(codec: &HttpCodec, way: usize, content_type: &str, bytes: &[u8]) -> Vec<
     let path = paths.get(way % paths.len().max(1)).map(|path| format!("{path}?{query}"));
     let posted = path.and_then(|path| codec.decode(&path, content_type, bytes).ok());
     let streamed = codec.decode_event(content_type, bytes).ok();
-    posted.into_iter().chain(streamed).flat_map(|heard| heard.says).collect()
+    let answered = codec.decode_answer(200, content_type, bytes).unwrap_or_default();
+    // What answers the box is about an event that the box knows.
+    let answered = answered.into_iter().map(|mut says| {
+        if let Statement::PlateRead(read) = &mut says
+            && read.event.is_empty()
+        {
+            read.event.push_str("known");
+        }
+        says
+    });
+    posted.into_iter().chain(streamed).flat_map(|heard| heard.says).chain(answered).collect()
 }
 
 /// In pieces as a line brings them, and each frame once more as an answer and for a person.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hyper::body::Bytes;
 use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
 
 use super::document::{self, Document, PartOf, type_of};
 use super::identity;
@@ -63,6 +64,19 @@ pub struct Call {
     pub content_type: String,
     /// The body.
     pub body: String,
+    /// How long the answer may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// A picture on its way to who reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PictureCall {
+    /// The path with its query.
+    pub path: String,
+    /// The content type of the form.
+    pub content_type: String,
+    /// The form.
+    pub body: Vec<u8>,
     /// How long the answer may take, in milliseconds.
     pub timeout_ms: u64,
 }
@@ -172,14 +186,53 @@ impl HttpCodec {
     pub fn decode_with(&self, content_type: &str, body: &[u8], pictures: &[PartOf]) -> Result<Heard, Rejection> {
         let mut document = document::read(content_type, body)?;
         document.parts.extend(pictures);
-        let of_stream = self.words.messages.iter().filter(|message| message.paths.is_empty());
-        self.said(of_stream, content_type, &document)
+        self.said(self.of_stream(), content_type, &document)
     }
 
     /// How many pictures a message of the stream brings at most.
     pub fn pictures_of_stream(&self) -> usize {
-        let of_stream = self.words.messages.iter().filter(|message| message.paths.is_empty());
-        of_stream.map(|message| message.pictures.len()).max().unwrap_or(0)
+        self.of_stream().map(|message| message.pictures.len()).max().unwrap_or(0)
+    }
+
+    /// Whether anything that the device says in a stream or as the answer to a poll is known.
+    pub fn hears_events(&self) -> bool {
+        self.of_stream().next().is_some()
+    }
+
+    /// Whether the device reads pictures of cameras.
+    pub fn reads_pictures(&self) -> bool {
+        self.words.read_picture.is_some()
+    }
+
+    /// The request that hands a picture in; `None` where the device reads none, or it is neither JPEG nor PNG.
+    ///
+    /// What divides the form follows from the picture's hash, so that a picture that was made to hold it cannot be.
+    pub fn picture_call(&self, picture: &[u8]) -> Option<PictureCall> {
+        let words = self.words.read_picture.as_ref()?;
+        let mut values = self.params.clone();
+        values.insert("format".to_owned(), template::Value::Text(format_of(picture)?.to_owned()));
+        let filled = |text: &str| template::plain(text, &values);
+        let boundary = format!("gatepost-{}", hex::encode(&Sha256::digest(picture)[..12]));
+        let (part, name) = (filled(words.part.get_ref())?, filled(words.file_name.get_ref())?);
+        let kind = filled(words.content_type.get_ref())?;
+        let head = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"{part}\"; filename=\"{name}\"\r\n\
+             Content-Type: {kind}\r\n\r\n"
+        );
+        let body = [head.as_bytes(), picture, format!("\r\n--{boundary}--\r\n").as_bytes()].concat();
+        let content_type = format!("multipart/form-data; boundary={boundary}");
+        let (path, timeout_ms) = (filled(words.path.get_ref())?, *words.timeout_ms.get_ref());
+        Some(PictureCall { path, content_type, body, timeout_ms })
+    }
+
+    /// What the device says of a picture that it was given. The read has no event of its own: it is that of the picture.
+    pub fn decode_answer(&self, status: u16, content_type: &str, body: &[u8]) -> Result<Vec<Statement>, Rejection> {
+        if !(200..300).contains(&status) {
+            return Err(Rejection::Unsupported(format!("it answers with the status {status}")));
+        }
+        let document = document::read(content_type, body)?;
+        let answers = self.words.messages.iter().filter(|message| message.answers.is_some());
+        self.said(answers, content_type, &document).map(|heard| heard.says)
     }
 
     /// What carries a command; `None` where the product has no such command.
@@ -252,6 +305,11 @@ impl HttpCodec {
         }
     }
 
+    /// The messages that come where the box asked for no certain one of them.
+    fn of_stream(&self) -> impl Iterator<Item = &Message> {
+        self.words.messages.iter().filter(|message| message.paths.is_empty() && message.answers.is_none())
+    }
+
     fn prepared(&self, command: &str, args: &Values) -> Result<(&HttpCommand, Values), CannotSend> {
         let words = self.command(command).ok_or_else(|| CannotSend::NoCommand(command.to_owned()))?;
         let mut values = self.params.clone();
@@ -284,6 +342,12 @@ impl HttpCodec {
         }
         Err(Rejection::UnknownMessage)
     }
+}
+
+/// A picture's format by its first bytes.
+fn format_of(picture: &[u8]) -> Option<&'static str> {
+    let known: [(&[u8], &str); 2] = [(&[0xFF, 0xD8, 0xFF], "jpeg"), (b"\x89PNG\r\n\x1a\n", "png")];
+    known.into_iter().find(|(begins, _)| picture.starts_with(begins)).map(|(_, format)| format)
 }
 
 fn piece<'w>(command: &'w HttpCommand, reply: &str) -> Option<&'w InReply> {

@@ -46,7 +46,11 @@ impl<'b> Body<'b> {
 
     /// Whether a condition holds.
     pub fn fits(&self, condition: &Condition) -> bool {
-        let found = self.at(condition.path.get_ref()).and_then(scalar);
+        let found = self.at(condition.path.get_ref());
+        if condition.is_there.is_some_and(|is_there| found.is_some() != is_there) {
+            return false;
+        }
+        let found = found.and_then(scalar);
         let among = |values: &Vec<toml::Value>| {
             found.as_ref().is_some_and(|found| values.iter().any(|value| toml_scalar(value) == *found))
         };

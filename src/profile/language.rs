@@ -148,6 +148,9 @@ pub struct Message {
     /// HTTP: whether it may come as a GET request, with all it says in the query.
     #[serde(default)]
     pub get: bool,
+    /// HTTP: what of the box's own it answers; such a message is said nowhere else.
+    #[schemars(with = "Option<Asks>")]
+    pub answers: Option<Spanned<Asks>>,
     /// HTTP: which of the profile's replies answers it.
     #[schemars(with = "Option<String>")]
     pub reply: Option<Spanned<String>>,
@@ -189,6 +192,14 @@ pub enum BodyKind {
     Json,
     /// A bare text in UTF-8, which stands at the path `text`.
     Text,
+}
+
+/// What a device is asked to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Asks {
+    /// What stands on a plate in a picture.
+    ReadPicture,
 }
 
 /// What a message means.
@@ -237,6 +248,8 @@ pub struct Condition {
     pub is_not: Option<Vec<toml::Value>>,
     /// It is there and is a number above this.
     pub above: Option<i64>,
+    /// Whether it is there at all, whatever it is.
+    pub is_there: Option<bool>,
 }
 
 /// How one value is taken from the body.

@@ -110,13 +110,9 @@ fn of_part(parts: &[PartOf], name: &str, most_bytes: usize) -> Option<Result<Byt
 }
 
 fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<SeenPlate, Rejection> {
-    let (event_field, event) = needed_text(body, field("event"))?;
-    if event.is_empty() || event.chars().count() > EVENT_CHARS_MAX || event.contains(char::is_control) {
-        return Err(bad(event_field, format!("not 1 to {EVENT_CHARS_MAX} printable characters")));
-    }
     let (plate, unread) = plate(body, field("plate"))?;
     Ok(SeenPlate {
-        event,
+        event: event(body, field("event"))?,
         plate,
         unread,
         confidence: confidence(body, field("confidence")).unwrap_or(0),
@@ -131,6 +127,18 @@ fn seen_plate<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Res
         vehicle: word(body, field("vehicle")).as_deref().and_then(VehicleKind::of_word),
         direction: word(body, field("direction")).as_deref().and_then(Heading::of_word),
     })
+}
+
+/// The device's identity of what it tells; what answers the box has none.
+fn event(body: Body, field: Option<&Field>) -> Result<String, Rejection> {
+    if field.is_none() {
+        return Ok(String::new());
+    }
+    let (field, event) = needed_text(body, field)?;
+    if event.is_empty() || event.chars().count() > EVENT_CHARS_MAX || event.contains(char::is_control) {
+        return Err(bad(field, format!("not 1 to {EVENT_CHARS_MAX} printable characters")));
+    }
+    Ok(event)
 }
 
 fn inputs<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<Statement, Rejection> {

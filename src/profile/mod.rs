@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use http::HttpCodec;
 use language::frame::SerialWords;
-use language::http::HttpWords;
+use language::http::{HttpWords, PictureForm};
 use language::reader::{OsdpWords, WiegandWords};
 use language::{Ack, Arg, Emits, Guard, Head, Link, Message, ModbusWords, MqttWords, Opening, Param, ParamKind, Retry};
 use mistake::{Mistake, Source, one_of};
@@ -306,6 +306,14 @@ impl Profile {
                 told.map(|poll| poll.first.unwrap_or(poll.address) + *poll.count.get_ref()).max()
             }
             Words::Mqtt(_) | Words::Http(_) | Words::Serial(_) | Words::Wiegand(_) | Words::Osdp(_) => None,
+        }
+    }
+
+    /// How it is handed pictures, where the product reads those of cameras.
+    pub fn picture_form(&self) -> Option<&PictureForm> {
+        match &self.words {
+            Words::Http(words) => words.read_picture.as_ref(),
+            Words::Mqtt(_) | Words::Modbus(_) | Words::Serial(_) | Words::Wiegand(_) | Words::Osdp(_) => None,
         }
     }
 

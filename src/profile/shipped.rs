@@ -33,6 +33,7 @@ pub const SHIPPED: &[Shipped] = shipped![
     "gatepost/mqtt",
     "generic/modbus-relay-ff",
     "hikvision/isapi",
+    "hyperlpr/gateway",
     "hyperlpr/rest",
     "id-innovations/id-12",
     "kf/dc199",

@@ -85,7 +85,9 @@ pub enum Statement {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SeenPlate {
-    /// The device's identity of the event; quick and full result of one vehicle share it.
+    /// The device's identity of the event; quick and full result of one vehicle share it. Empty in the answer about a
+    /// picture, whose event the box knows.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub event: String,
     /// The plate; absent where the camera saw a vehicle without a readable one.
     pub plate: Option<Plate>,

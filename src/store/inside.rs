@@ -194,7 +194,9 @@ pub(super) fn seen(reads: &[ArrivalRead], lane: &LaneId) -> Vec<Seen> {
         colour: read.told.colour,
         vehicle: read.told.vehicle,
         camera: lane.to_string(),
-        is_quick: read.told.stage == Stage::Quick,
+        // Who reads a picture and says nothing of its characters is no better witness than a camera's first guess.
+        is_quick: read.told.stage == Stage::Quick
+            || read.told.picture_of.is_some() && read.told.char_confidence.is_empty(),
     };
     let is_replaced = |place: usize| {
         let is_result = |read: &ArrivalRead| read.told.stage != Stage::Quick && read.event == reads[place].event;

@@ -81,11 +81,13 @@ pub(super) fn look_up_read(store: &Store, facts: &mut Facts, read: &PlateRead) -
     }
     // A vehicle that is being served already needs no search: a new one starts only in an idle lane.
     let finds = facts.lane.may_find_a_stay();
-    let Some(own) = read.plate.as_ref().filter(|_| finds || facts.lane.may_be_corrected_by(read)) else {
+    let is_looked_at = read.told.picture_of.is_some() && facts.lane.is_same_arrival(read);
+    let counts = finds || is_looked_at || facts.lane.may_be_corrected_by(read);
+    let Some(own) = read.plate.as_ref().filter(|_| counts) else {
         return Ok(());
     };
     let mut reads = inside::seen(&all_reads(&facts.lane, read), &read.lane);
-    if !finds {
+    if !finds || is_looked_at {
         // Of two texts that are as likely the last one counts; a stay that is known by one is changed for a better only.
         reads.reverse();
     }

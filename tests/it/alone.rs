@@ -126,26 +126,36 @@ fn a_camera_that_is_asked_for_its_stream_wants_to_know_by_whom() {
 }
 
 #[test]
+fn an_engine_alone_reads_the_pictures_of_a_camera_and_answers_what_is_typed() {
+    let engine = Alone::start_with("hyperlpr/rest", "listen://127.0.0.1:0", None, None);
+    let address = engine.hear("listening on ").replace("listening on ", "");
+    let posts = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut site = Site::start(&LOOKED_AT_TWICE.replace("POSTS", &posts).replace("ENGINE", &address));
+    engine.hear("GET / -> 200");
+    let looks = |site: &Site| journal_of(site).matches("picture_of").count();
+    arrive("粤B54321", &["--device", "vzenith-http", "--posts", &posts]).unwrap();
+    engine.hear("POST /api/v1/rec -> 200");
+    site.until("what it read is on record", |site| looks(site) > 0);
+    let before = looks(&site);
+    // The engine fails at the next picture, and the vehicle passes all the same.
+    engine.type_in("say 6");
+    engine.hear("the next picture gets: the engine failed");
+    arrive("粤B98765", &["--device", "vzenith-http", "--posts", &posts]).unwrap();
+    let refused = "gatepost_rejections_total{room=\"devices\",reason=\"unsupported\"}";
+    site.until("the failure is counted", |site| site.metric(refused) == 1);
+    assert_eq!(looks(&site), before, "it said nothing");
+    site.daemon.kill();
+}
+
+#[test]
 fn a_vehicle_at_any_kind_of_camera_is_read_by_the_box() {
     let posts = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut site = Site::start(&POSTED.replace("POSTS", &posts.to_string()));
-    let arrive = |words: &[&str]| {
-        #[derive(clap::Parser)]
-        struct Command {
-            #[command(flatten)]
-            options: simulators::passage::Options,
-        }
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let command: Command =
-            clap::Parser::parse_from([&["camera", "--sn", "in", "--plate", "粤B54321"], words].concat());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(simulators::passage::run(command.options, |_| {}))
-    };
-    arrive(&["--device", "rekor", "--posts", &posts.to_string()]).unwrap();
+    arrive("粤B54321", &["--device", "rekor", "--posts", &posts.to_string()]).unwrap();
     site.until("the plate is on record", |site| journal_of(site).contains("粤B54321"));
-    let wrong = arrive(&["--device", "rekor", "--loops"]).unwrap_err().to_string();
+    let wrong = arrive("粤B54321", &["--device", "rekor", "--loops"]).unwrap_err().to_string();
     assert!(wrong.contains("the loops of rekor are on a board or card"), "{wrong}");
-    let wrong = arrive(&["--device", "hikvision-stream", "--wait", "0"]).unwrap_err().to_string();
+    let wrong = arrive("粤B54321", &["--device", "hikvision-stream", "--wait", "0"]).unwrap_err().to_string();
     assert!(wrong.contains("nobody asked for the stream within 0 s"), "{wrong}");
     site.daemon.kill();
 }
@@ -230,6 +240,48 @@ direction = "exit"
 camera = "camera"
 barrier = { device = "camera", output = 0, pulse_ms = 500 }
 reader = "reader"
+"#;
+
+/// A vehicle at a simulated camera `in`.
+fn arrive(plate: &str, words: &[&str]) -> anyhow::Result<()> {
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        options: simulators::passage::Options,
+    }
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let command: Command = clap::Parser::parse_from([&["camera", "--sn", "in", "--plate", plate], words].concat());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(simulators::passage::run(command.options, |_| {}))
+}
+
+const LOOKED_AT_TWICE: &str = r#"
+[[links]]
+id = "posts"
+kind = "http-push"
+listen = "POSTS"
+[[links]]
+id = "engines"
+kind = "http-ask"
+[[devices]]
+id = "camera"
+profile = "vzenith/r-http"
+link = "posts"
+params = { sn = "in" }
+[[devices]]
+id = "engine"
+profile = "hyperlpr/rest"
+link = "engines"
+address = "ENGINE"
+reads = ["camera"]
+[[lanes]]
+id = "entry"
+direction = "entry"
+camera = "camera"
+same_vehicle_ms = 50
+passed_by = "timeout"
+pass_timeout_ms = 50
+barrier = { device = "camera", output = 0, pulse_ms = 500 }
 "#;
 
 const POSTED: &str = r#"

@@ -53,6 +53,7 @@ mod random;
 mod record;
 mod recovery;
 mod scanners;
+mod second;
 mod secured;
 mod settlement;
 mod signs;

@@ -83,6 +83,14 @@ fn cameras_that_only_read_and_tell_no_time_with_every_fault_end_with_books_that_
     told(&report, "raise_uncertain");
 }
 
+/// An engine reads the pictures of every camera as well, now and then slowly, wrong or not at all: the cameras are who they were.
+#[test]
+fn cameras_whose_pictures_are_read_twice_with_every_fault_end_with_books_that_match() {
+    let report = day("second-look");
+    told(&report, "arm_up_unasked");
+    assert!(report["faults"]["wrong-character"].as_u64().is_some_and(|struck| struck > 0), "{report:#}");
+}
+
 #[test]
 fn an_unknown_device_or_fault_is_told_with_the_list() {
     let devices = "vzenith-mqtt, vzenith-http, modbus, kf, native, hikvision, qianyi, hikvision-stream, axis, rekor";

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::recording::{Post, Recording};
 use super::{Typed, read_typed};
 use crate::asked::{Login, Request, respond, stream_begins, stream_part};
+use crate::photo;
 
 /// Events that may wait for who follows the stream; who is further behind loses it.
 const EVENTS_QUEUED: usize = 64;
@@ -68,11 +69,43 @@ pub(super) struct Asked {
     /// Whether each stream is everything once, and then its end.
     plays: bool,
     events: broadcast::Sender<Vec<u8>>,
+    /// Which recorded answer the next picture gets; else what stands in it, where that is known.
+    next: Mutex<Option<usize>>,
 }
 
 impl Asked {
     pub fn new(recording: Recording, login: Option<Login>, plays: bool) -> Self {
-        Self { recording, login: login.map(Mutex::new), plays, events: broadcast::channel(EVENTS_QUEUED).0 }
+        Self {
+            recording,
+            login: login.map(Mutex::new),
+            plays,
+            events: broadcast::channel(EVENTS_QUEUED).0,
+            next: Mutex::default(),
+        }
+    }
+
+    /// The answer about a picture: the one that was typed, or what a camera of this world has noted in it, or the first that
+    /// was recorded.
+    fn reads(&self, request: &Request) -> Option<(u16, &str, String)> {
+        let is_picture = request.method == "POST" && self.recording.reads.as_ref() == Some(&request.path);
+        if !is_picture {
+            return None;
+        }
+        let typed = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let look = self.recording.look.get(typed.unwrap_or(0))?;
+        let noted = photo::noted(&request.body).filter(|_| typed.is_none());
+        let body = noted.map_or_else(|| look.answer.clone(), |plate| look.answer.replace("粤B12345", &plate));
+        Some((look.status, &look.answer_type, body))
+    }
+
+    /// What can be said: parts of its stream, or answers about pictures.
+    fn sayings(&self) -> Vec<&str> {
+        let looks = self.recording.look.iter().map(|look| look.what.as_str());
+        if self.recording.reads.is_some() {
+            looks.collect()
+        } else {
+            self.parts().iter().map(|p| p.what.as_str()).collect()
+        }
     }
 
     /// What was recorded of the stream.
@@ -115,12 +148,16 @@ pub(super) async fn listen(
 fn stream_what_is_typed(device: &Asked, line: &str, say: impl Fn(&str) + Copy) -> Result<()> {
     let parts = device.parts();
     match read_typed(line) {
+        Ok(Typed::Say(number, _)) if device.recording.reads.is_some() && number < device.recording.look.len() => {
+            *device.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(number);
+            say(&format!("the next picture gets: {}", device.recording.look[number].what));
+        }
         Ok(Typed::Say(number, changes)) if number < parts.len() => {
             let followers = device.events.send(part(parts[number], &changes)?).unwrap_or(0);
             say(&format!("said {number} to {followers}: {}", parts[number].what));
         }
         Ok(Typed::List) => {
-            parts.iter().enumerate().for_each(|(number, post)| say(&format!("{number}: {}", post.what)));
+            device.sayings().iter().enumerate().for_each(|(number, what)| say(&format!("{number}: {what}")));
         }
         Ok(Typed::Say(..) | Typed::Input(..) | Typed::Card(..)) => say("there is no such thing to say; `list`"),
         Err(allowed) => say(allowed),
@@ -151,11 +188,11 @@ async fn serve(mut stream: TcpStream, device: Arc<Asked>, tell: mpsc::Sender<Str
             return;
         }
         let mut calls = device.recording.call.iter().filter(|call| call.refused.is_none());
-        let (status, kind, body) = match calls.find(|call| call.method == *method && call.path == *path) {
-            Some(call) => (call.status, call.answer_type.as_str(), call.answer.as_str()),
-            None => (404, "text/plain", "not recorded"),
-        };
-        let answer = respond(&format!("{status} -"), &format!("Content-Type: {kind}\r\n"), body);
+        let called = calls.find(|call| call.method == *method && call.path == *path);
+        let called = called.map(|call| (call.status, call.answer_type.as_str(), call.answer.clone()));
+        let answered = device.reads(&request).or(called);
+        let (status, kind, body) = answered.unwrap_or_else(|| (404, "text/plain", "not recorded".to_owned()));
+        let answer = respond(&format!("{status} -"), &format!("Content-Type: {kind}\r\n"), &body);
         if stream.write_all(answer.as_bytes()).await.is_err()
             || tell.send(format!("{method} {path} -> {status}")).await.is_err()
         {

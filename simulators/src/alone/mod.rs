@@ -105,19 +105,20 @@ fn load(options: &Options) -> Result<Recording> {
         })
         .collect();
     let mut recording = Recording::read(&text, &given?).with_context(|| format!("read {}", path.display()))?;
-    recording.stream = stream_of(&path)?;
+    recording.stream = path_of(&path, "stream")?;
+    recording.reads = path_of(&path, "read_picture")?;
     Ok(recording)
 }
 
-/// Where the profile beside a recording has the device asked for its stream, if it has it asked.
-fn stream_of(recording: &Path) -> Result<Option<String>> {
+/// Where the profile beside a recording has the device asked for its stream or handed pictures, if it has it asked.
+fn path_of(recording: &Path, what: &str) -> Result<Option<String>> {
     let profile = recording.with_extension("").with_extension("toml");
     if !profile.is_file() {
         return Ok(None);
     }
     let text = std::fs::read_to_string(&profile).with_context(|| format!("read {}", profile.display()))?;
     let profile: toml::Table = text.parse().with_context(|| format!("read {}", profile.display()))?;
-    let path = profile.get("stream").and_then(|stream| stream.get("path")).and_then(toml::Value::as_str);
+    let path = profile.get(what).and_then(|words| words.get("path")).and_then(toml::Value::as_str);
     Ok(path.map(str::to_owned))
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Recording {
     #[serde(default)]
     pub call: Vec<Call>,
     #[serde(default)]
+    pub look: Vec<Look>,
+    #[serde(default)]
     pub frame: Vec<Frame>,
     #[serde(default)]
     pub bus: Vec<Bus>,
@@ -29,6 +31,9 @@ pub(super) struct Recording {
     /// Where the device is asked for the stream of its events, by its profile.
     #[serde(skip)]
     pub stream: Option<String>,
+    /// Where pictures are posted to it, by its profile.
+    #[serde(skip)]
+    pub reads: Option<String>,
 }
 
 /// A message to a broker.
@@ -109,6 +114,21 @@ pub(super) struct Call {
     #[serde(default)]
     pub answer: String,
     pub refused: Option<String>,
+}
+
+/// An answer about a picture.
+#[derive(Debug, Deserialize)]
+pub(super) struct Look {
+    pub what: String,
+    #[serde(default = "ok")]
+    pub status: u16,
+    #[serde(default = "json")]
+    pub answer_type: String,
+    pub answer: String,
+}
+
+fn ok() -> u16 {
+    200
 }
 
 /// One frame of either side.

@@ -123,7 +123,7 @@ impl Shared {
         match (request.method.as_str(), request.path.as_str()) {
             ("GET", EVENTS) => Answer::Stream,
             ("PUT", BARRIER) => {
-                self.obey(&request.body);
+                self.obey(&String::from_utf8_lossy(&request.body));
                 Answer::Once(respond("200 OK", "Content-Type: application/xml\r\n", TAKEN))
             }
             _ => Answer::Once(respond("404 Not Found", "", "")),
@@ -182,7 +182,7 @@ mod tests {
         let shared = Shared::new(commands);
         let body = "<BarrierGate><ctrlMode>open</ctrlMode></BarrierGate>";
         let request =
-            Request { method: "PUT".to_owned(), path: BARRIER.to_owned(), authorization: None, body: body.to_owned() };
+            Request { method: "PUT".to_owned(), path: BARRIER.to_owned(), authorization: None, body: body.into() };
         let Answer::Once(refusal) = shared.answer(&request) else { panic!("an answer") };
         assert!(refusal.starts_with("HTTP/1.1 401") && raised.try_recv().is_err());
         shared.obey("<ctrlMode>close</ctrlMode>");

@@ -1,4 +1,4 @@
-//! What a gateway hands on of HyperLPR's answers: the plates of one picture, under the picture's id. The engine knows no time,
+//! What a gateway with pictures of its own hands on of HyperLPR's answers: the plates of one picture, under the picture's id. The engine knows no time,
 //! and nothing is said between two pictures.
 
 use serde_json::json;

@@ -76,7 +76,7 @@ impl Check<'_> {
             LinkKind::Serial => &serial,
             LinkKind::Tcp => tcp,
             LinkKind::HttpPush => &push,
-            LinkKind::HttpStream => none,
+            LinkKind::HttpStream | LinkKind::HttpAsk => none,
             LinkKind::Tunnel => &tunnel,
         };
         let is_own = |name: &str| own.iter().any(|(own, _)| *own == name);
@@ -119,6 +119,7 @@ impl Check<'_> {
     /// or a list that are requests, and where it never posts.
     pub fn own_address(&mut self, config: &DeviceConfig, codec: &Codec, link: Option<&LinkConfig>) {
         let is_stream = link.is_some_and(|link| *link.kind.get_ref() == LinkKind::HttpStream);
+        let is_ask = link.is_some_and(|link| *link.kind.get_ref() == LinkKind::HttpAsk);
         let (needs, may) = match codec {
             Codec::Http(codec) => {
                 if is_stream && codec.stream().is_none() {
@@ -129,10 +130,19 @@ impl Check<'_> {
                     let wrong = format!("{} is told in answers to its posts", config.profile.get_ref());
                     self.wrong(&config.link, wrong, "a link of kind http-push".to_owned());
                 }
+                if is_ask && (codec.paths().next().is_some() || codec.stream().is_some()) {
+                    let wrong = format!("{} speaks by itself, and nobody would hear it here", config.profile.get_ref());
+                    self.wrong(&config.link, wrong, "a link of kind http-push or http-stream".to_owned());
+                }
+                if codec.reads_pictures() && !is_ask {
+                    let wrong = format!("{} is only asked", config.profile.get_ref());
+                    self.wrong(&config.link, wrong, "a link of kind http-ask".to_owned());
+                }
                 let is_request = |command: &str| codec.carrier(command) == Some(Carrier::Request);
                 let keeps_list = config.whitelist.is_some() && is_request(WHITELIST_ADD);
                 let is_only_asked = codec.is_asked() && codec.paths().next().is_none();
-                (is_stream || is_request(RAISE) || keeps_list || is_only_asked, is_stream || codec.is_asked())
+                let needs = is_stream || is_ask || is_request(RAISE) || keeps_list || is_only_asked;
+                (needs, is_stream || is_ask || codec.is_asked())
             }
             Codec::Mqtt(_) | Codec::Modbus(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => (false, false),
         };
@@ -141,7 +151,8 @@ impl Check<'_> {
         }
         if let Some(address) = config.address.as_ref().filter(|_| !may) {
             let wrong = "nothing is asked of this device".to_owned();
-            let allowed = "address only where a command is a request, or on a link of kind http-stream".to_owned();
+            let allowed =
+                "address only where a command is a request, or on a link of kind http-stream or http-ask".to_owned();
             self.wrong(address, wrong, allowed);
         }
     }
@@ -232,7 +243,7 @@ impl Check<'_> {
                     };
                     !seen.insert(place)
                 }
-                LinkKind::HttpStream => false,
+                LinkKind::HttpStream | LinkKind::HttpAsk => false,
             };
             if same {
                 let wrong = format!("the link {} goes where another one goes", link.id.get_ref());

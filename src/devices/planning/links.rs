@@ -48,13 +48,15 @@ pub(super) fn wire(link: &LinkConfig) -> Wire {
             device: DeviceId(link.device.as_ref().map_or("", |device| device.get_ref()).to_owned()),
             channel: link.channel.as_ref().map_or(0, |channel| *channel.get_ref()),
         },
-        LinkKind::Serial | LinkKind::Mqtt | LinkKind::HttpPush | LinkKind::HttpStream => Wire::Serial {
-            path: link.path.as_ref().map(|path| path.get_ref().clone()).unwrap_or_default(),
-            baud: link.baud.as_ref().map_or(9600, |baud| *baud.get_ref()),
-            parity: link.parity.as_ref().map_or(Parity::None, |parity| *parity.get_ref()),
-            data_bits: link.data_bits.as_ref().map_or(8, |bits| *bits.get_ref()),
-            stop_bits: link.stop_bits.as_ref().map_or(1, |bits| *bits.get_ref()),
-        },
+        LinkKind::Serial | LinkKind::Mqtt | LinkKind::HttpPush | LinkKind::HttpStream | LinkKind::HttpAsk => {
+            Wire::Serial {
+                path: link.path.as_ref().map(|path| path.get_ref().clone()).unwrap_or_default(),
+                baud: link.baud.as_ref().map_or(9600, |baud| *baud.get_ref()),
+                parity: link.parity.as_ref().map_or(Parity::None, |parity| *parity.get_ref()),
+                data_bits: link.data_bits.as_ref().map_or(8, |bits| *bits.get_ref()),
+                stop_bits: link.stop_bits.as_ref().map_or(1, |bits| *bits.get_ref()),
+            }
+        }
     }
 }
 
@@ -127,11 +129,17 @@ pub(super) fn http<'d>(devices: impl Iterator<Item = &'d Device<'d>>) -> Vec<Htt
                 codec: codec.clone(),
                 wiring: device.wiring.clone(),
                 call: call(device.config),
+                reads: reads(device.config),
                 raised_by: device.wiring.arm_of.as_ref().map(|_| RaisedBy { command: RAISE, channel: None }),
             }),
             Codec::Mqtt(_) | Codec::Modbus(_) | Codec::Serial(_) | Codec::Wiegand(_) | Codec::Osdp(_) => None,
         })
         .collect()
+}
+
+fn reads(device: &DeviceConfig) -> Vec<DeviceId> {
+    let named = device.reads.iter().flat_map(|reads| reads.get_ref());
+    named.map(|camera| DeviceId(camera.get_ref().clone())).collect()
 }
 
 fn call(device: &DeviceConfig) -> Option<CallPlan> {

@@ -3,6 +3,7 @@
 mod check;
 mod lane_check;
 mod links;
+mod looks_check;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -44,6 +45,7 @@ pub struct Plan {
     pub(super) lines: Vec<LinePlan>,
     pub(super) pushes: Vec<PushPlan>,
     pub(super) streams: Vec<StreamPlan>,
+    pub(super) asks: Vec<StreamPlan>,
     pub(super) readers: Vec<ReadersPlan>,
     pub(super) bits: Vec<BitsPlan>,
     /// Every device with its link and its profile.
@@ -98,6 +100,7 @@ pub(super) struct PushPlan {
     pub devices: Vec<HttpDevice>,
 }
 
+/// Devices that are asked: for their stream, or for nothing but what they are asked.
 #[derive(Clone, Debug)]
 pub(super) struct StreamPlan {
     pub id: String,
@@ -110,6 +113,8 @@ pub(super) struct HttpDevice {
     pub wiring: Wiring,
     /// Where it is asked, for commands that are requests.
     pub call: Option<CallPlan>,
+    /// The cameras whose pictures it reads as well.
+    pub reads: Vec<DeviceId>,
     /// By what it lets a lane's barrier rise, where one hangs on it or on its tunnel.
     pub raised_by: Option<RaisedBy>,
 }
@@ -213,6 +218,7 @@ impl DevicesConfig {
             check.tunnel(link, &devices);
         }
         let barriers = self.wire(&mut check, &mut devices);
+        check.second_looks(&self.devices, &devices);
         check.addresses(&devices);
         check.languages(&devices);
         if !check.mistakes.is_empty() {
@@ -244,7 +250,7 @@ impl DevicesConfig {
                 Link::ModbusRtu | Link::Wiegand | Link::Osdp => &[LinkKind::Serial, LinkKind::Tcp],
                 Link::Serial => &[LinkKind::Serial, LinkKind::Tcp, LinkKind::Tunnel],
                 Link::ModbusTcp => &[LinkKind::Tcp],
-                Link::Http => &[LinkKind::HttpPush, LinkKind::HttpStream],
+                Link::Http => &[LinkKind::HttpPush, LinkKind::HttpStream, LinkKind::HttpAsk],
             };
             if link.is_some_and(|link| !kinds.contains(link.kind.get_ref())) {
                 let wrong = format!("{} cannot hang on this link", profile.id());
@@ -389,6 +395,7 @@ impl DevicesConfig {
             lines: Vec::new(),
             pushes: Vec::new(),
             streams: Vec::new(),
+            asks: Vec::new(),
             readers: Vec::new(),
             bits: Vec::new(),
             devices: BTreeMap::new(),
@@ -423,6 +430,9 @@ impl DevicesConfig {
                 LinkKind::HttpPush => plan.pushes.push(push(link, of_link)),
                 LinkKind::HttpStream => {
                     plan.streams.push(StreamPlan { id: link.id.get_ref().clone(), devices: http(of_link) });
+                }
+                LinkKind::HttpAsk => {
+                    plan.asks.push(StreamPlan { id: link.id.get_ref().clone(), devices: http(of_link) });
                 }
             }
         }

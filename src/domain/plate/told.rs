@@ -33,6 +33,9 @@ pub struct Told {
     /// What the camera read where that is no plate, such as a part of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
+    /// Whose picture it was read in, where no camera says it but one who reads the pictures of cameras: the camera's event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture_of: Option<String>,
     /// Whether it drives away from the lane, where the settings say which way is coming.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub drives_away: bool,

@@ -79,6 +79,15 @@ fn fields_of(emits: Emits) -> (&'static [&'static str], &'static [&'static str])
     }
 }
 
+/// The same of what answers the box: it is about the box's own picture, whose event and time are known.
+fn fields_of_an_answer(emits: Emits) -> (&'static [&'static str], &'static [&'static str]) {
+    match emits {
+        Emits::PlateRead => (&["plate"], &["confidence", "char_confidence", "candidates", "colour", "vehicle"]),
+        Emits::Input | Emits::Inputs | Emits::Card | Emits::Tunnelled | Emits::Arm | Emits::VehicleSign => (&[], &[]),
+        Emits::KeepAlive | Emits::Away | Emits::Nothing | Emits::Unsupported => (&[], &[]),
+    }
+}
+
 /// The mistakes of an MQTT profile.
 pub fn mqtt(source: &Source, words: &MqttWords) -> Vec<Mistake> {
     let mut mistakes = head(source, &words.profile, &words.params);
@@ -205,7 +214,7 @@ fn names_known(
 
 fn fields(source: &Source, message: &Message, params: &BTreeMap<String, Param>, mistakes: &mut Vec<Mistake>) {
     let emits = *message.emits.get_ref();
-    let (needed, also) = fields_of(emits);
+    let (needed, also) = if message.answers.is_some() { fields_of_an_answer(emits) } else { fields_of(emits) };
     for name in needed.iter().filter(|name| !message.fields.contains_key(**name)) {
         let wrong = format!("the message {:?} lacks the field {name}", message.name);
         mistakes.push(source.mistake(
@@ -290,10 +299,11 @@ fn pictures(source: &Source, message: &Message, mistakes: &mut Vec<Mistake>) {
 }
 
 fn tests_something(source: &Source, condition: &Condition, mistakes: &mut Vec<Mistake>) {
-    let is_compared = condition.is.is_some() || condition.is_not.is_some() || condition.above.is_some();
-    if !is_compared && condition.is_param.is_none() {
+    let values = condition.is.is_some() || condition.is_not.is_some() || condition.is_param.is_some();
+    if !values && condition.above.is_none() && condition.is_there.is_none() {
         let wrong = format!("nothing is tested about {}", condition.path.get_ref());
-        mistakes.push(source.mistake(condition.path.span(), wrong, "is = […], is_not = […] or above = …"));
+        let allowed = "is = […], is_not = […], above = … or is_there = true";
+        mistakes.push(source.mistake(condition.path.span(), wrong, allowed));
     }
 }
 
@@ -337,6 +347,7 @@ fn belongs(source: &Source, message: &Message, link: Link, mistakes: &mut Vec<Mi
         ("topics", !message.topics.is_empty(), link == Link::Mqtt),
         ("paths", !message.paths.is_empty(), link == Link::Http),
         ("content_types", !message.content_types.is_empty(), link == Link::Http),
+        ("answers", message.answers.is_some(), link == Link::Http),
         ("reply", message.reply.is_some(), link == Link::Http),
         ("get", message.get, link == Link::Http),
         ("number", message.number.is_some(), matches!(link, Link::Mqtt | Link::Http)),

@@ -1,7 +1,7 @@
 //! Whether a profile for HTTP makes sense: every post has its answer, every command one way to travel.
 
-use super::super::language::http::{HttpCommand, HttpPoll, HttpWords, InReply, Request};
-use super::super::language::{Emits, LOWER, Link, RAISE};
+use super::super::language::http::{HttpCommand, HttpPoll, HttpWords, InReply, PictureForm, Request};
+use super::super::language::{Emits, LOWER, Link, Message, RAISE};
 use super::super::mistake::{Mistake, Source, one_of};
 use super::{
     REPLY_MS, belongs, check_named, fields, head, identity, is_json, names_known, placeholders, tests_something,
@@ -10,6 +10,8 @@ use super::{
 
 /// A stream that says nothing for longer is dead for a driver; shorter, a slow heartbeat would look like it.
 const SILENT_MS: std::ops::RangeInclusive<u64> = 1_000..=300_000;
+/// Shorter, no engine has looked at a picture; after longer its vehicle is gone, and newer pictures wait.
+const PICTURE_MS: std::ops::RangeInclusive<u64> = 100..=30_000;
 /// Oftener, a camera has no time for plates; after more than an hour nobody misses it.
 const POLL_MS: std::ops::RangeInclusive<u64> = 500..=3_600_000;
 
@@ -40,7 +42,8 @@ pub fn http(source: &Source, words: &HttpWords) -> Vec<Mistake> {
             names_known(source, path, &words.params, &[], &mut mistakes);
             is_path(source, path, &mut mistakes);
         }
-        let is_fetched = words.stream.is_some() || !words.polls.is_empty();
+        answer(source, words, message, &mut mistakes);
+        let is_fetched = words.stream.is_some() || !words.polls.is_empty() || message.answers.is_some();
         if message.paths.is_empty() && !is_fetched && *message.emits.get_ref() != Emits::Unsupported {
             let wrong = format!("nothing brings the message {:?}", message.name);
             mistakes.push(source.mistake(message.emits.span(), wrong, "paths, a [stream] or a [[poll]]"));
@@ -53,7 +56,56 @@ pub fn http(source: &Source, words: &HttpWords) -> Vec<Mistake> {
         self::command(source, words, command, &mut mistakes);
     }
     unused::http(source, words, &mut mistakes);
+    if let Some(form) = &words.read_picture {
+        picture_form(source, words, form, &mut mistakes);
+    }
     mistakes
+}
+
+/// What answers a picture is about that picture, and comes nowhere else.
+fn answer(source: &Source, words: &HttpWords, message: &Message, mistakes: &mut Vec<Mistake>) {
+    let Some(answers) = &message.answers else { return };
+    let mut wrong = |wrong: &str, allowed: &str| {
+        let wrong = format!("the message {:?} {wrong}", message.name);
+        mistakes.push(source.mistake(answers.span(), wrong, allowed));
+    };
+    if words.read_picture.is_none() {
+        wrong("answers what is never asked", "[read_picture]");
+    }
+    if !message.paths.is_empty() || message.reply.is_some() || message.number.is_some() {
+        wrong("is an answer and is posted", "no paths, reply or number with answers");
+    }
+    match message.emits.get_ref() {
+        Emits::PlateRead | Emits::Nothing | Emits::Unsupported => {}
+        Emits::Input | Emits::Inputs | Emits::Card | Emits::Tunnelled | Emits::Arm | Emits::VehicleSign => {
+            wrong("says of a picture what is in none", "plate_read, nothing, unsupported");
+        }
+        Emits::KeepAlive | Emits::Away => {
+            wrong("says no more than any answer does", "plate_read, nothing, unsupported")
+        }
+    }
+    if !message.pictures.is_empty() {
+        wrong("brings pictures of a picture", "no pictures with answers");
+    }
+}
+
+/// A picture goes out in a form that its product can read, and something reads the answer.
+fn picture_form(source: &Source, words: &HttpWords, form: &PictureForm, mistakes: &mut Vec<Mistake>) {
+    is_path(source, &form.path, mistakes);
+    within(source, &form.timeout_ms, &PICTURE_MS, "timeout_ms", mistakes);
+    for text in [&form.path, &form.part, &form.file_name, &form.content_type] {
+        names_known(source, text, &words.params, &["format"], mistakes);
+        let is_plain = |c: char| !c.is_control() && c != '"' && c != '\\';
+        if text.get_ref().is_empty() || !text.get_ref().chars().all(is_plain) {
+            let wrong = format!("{:?} cannot stand in a form", text.get_ref());
+            mistakes.push(source.mistake(text.span(), wrong, "a text without quotes, backslashes and line breaks"));
+        }
+    }
+    let reads = |message: &&Message| message.answers.is_some() && *message.emits.get_ref() == Emits::PlateRead;
+    if !words.messages.iter().any(|message| reads(&message)) {
+        let allowed = "a [[message]] with answers = \"read_picture\" and emits = \"plate_read\"";
+        mistakes.push(source.mistake(form.path.span(), "nothing reads the answer about a picture", allowed));
+    }
 }
 
 /// A poll asks and moves nothing.

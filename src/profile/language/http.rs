@@ -27,6 +27,8 @@ pub struct HttpWords {
     pub replies: BTreeMap<String, Answer>,
     /// Where the box fetches a stream of events from the device instead of waiting for posts.
     pub stream: Option<Stream>,
+    /// How a picture is handed to a product that reads pictures of cameras.
+    pub read_picture: Option<PictureForm>,
     /// How the device asks who calls; `none` where it is not given.
     #[serde(default)]
     pub login: Login,
@@ -91,6 +93,33 @@ pub struct HttpPoll {
     /// Milliseconds between an answer and the next request, 500 to 3600000.
     #[schemars(with = "u64")]
     pub every_ms: Spanned<u64>,
+}
+
+/// `[read_picture]`: a picture is posted as the only part of a multipart form, and the messages with
+/// `answers = "read_picture"` read the answer. In the texts `{format}` is the picture's own: `jpeg` or `png`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PictureForm {
+    /// Where it is posted, with the query.
+    #[schemars(with = "String")]
+    pub path: Spanned<String>,
+    /// The part's name in the form.
+    #[schemars(with = "String")]
+    pub part: Spanned<String>,
+    /// Its file name; some products look at its ending.
+    #[schemars(with = "String")]
+    pub file_name: Spanned<String>,
+    /// What it says that it is; `image/{format}` where it is not given.
+    #[serde(default = "image_type")]
+    #[schemars(with = "String")]
+    pub content_type: Spanned<String>,
+    /// Milliseconds after which the answer is not waited for any more.
+    #[schemars(with = "u64")]
+    pub timeout_ms: Spanned<u64>,
+}
+
+fn image_type() -> Spanned<String> {
+    Spanned::new(0..0, "image/{format}".to_owned())
 }
 
 /// How a device asks who calls.

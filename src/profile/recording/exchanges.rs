@@ -10,8 +10,8 @@ use super::super::statement::{CannotSend, DeviceAnswer, Picture, Rejection, Stat
 use super::super::template::{Value, Values};
 use super::super::{Codec, Profile, bytes, http, wiegand};
 use super::{
-    Bus, CallOf, Card, Differs, Forbidden, Frame, PacketOf, Post, RecordedPicture, Recording, ReplyOf, Says, Told,
-    args, means,
+    Bus, CallOf, Card, Differs, Forbidden, Frame, LookOf, PacketOf, Post, RecordedPicture, Recording, ReplyOf, Says,
+    Told, args, means,
 };
 
 /// A profile with the recorded device's parameters.
@@ -30,6 +30,7 @@ impl With<'_> {
         all.extend(recording.post.iter().map(|one| (&one.what, self.post(one))));
         all.extend(recording.reply.iter().map(|one| (&one.what, self.reply(one))));
         all.extend(recording.call.iter().map(|one| (&one.what, self.call(one))));
+        all.extend(recording.look.iter().map(|one| (&one.what, self.look(one))));
         all.extend(recording.frame.iter().map(|one| (&one.what, self.frame(one))));
         all.extend(recording.bus.iter().map(|one| (&one.what, self.bus(one))));
         all.extend(recording.card.iter().map(|one| (&one.what, self.card(one))));
@@ -119,6 +120,22 @@ impl With<'_> {
         same(&found, &Ok((call.method.clone(), call.path.clone(), call.body.clone())))?;
         let found = codec.answered(&call.command, call.status, &call.answer_type, call.answer.as_bytes());
         same(&found.taken, &call.refused.clone().map_or(Ok(()), Err))
+    }
+
+    fn look(&self, look: &LookOf) -> Result<(), Differs> {
+        let Codec::Http(codec) = self.codec else { return Err(not_for_this_link()) };
+        let picture = hex(&look.picture_hex)?;
+        let call = codec.picture_call(&picture);
+        let call =
+            call.ok_or_else(|| ("nothing: it reads no such pictures".to_owned(), "[read_picture]".to_owned()))?;
+        if let Some(asks) = &look.asks {
+            same(&(&call.path, &call.content_type), &(&asks.path, &asks.content_type))?;
+            let on_the_wire = |text: &str| text.replace('\n', "\r\n").into_bytes();
+            let body = [on_the_wire(&asks.before), picture, on_the_wire(&asks.behind)].concat();
+            same(&String::from_utf8_lossy(&call.body), &String::from_utf8_lossy(&body))?;
+        }
+        let found = codec.decode_answer(look.status, &look.answer_type, look.answer.as_bytes());
+        as_written(&named(found), &recorded(look.rejected.as_ref(), look.means.clone()), |says| means(says))
     }
 
     fn frame(&self, frame: &Frame) -> Result<(), Differs> {
@@ -298,6 +315,6 @@ pub fn body(text: &str, in_hex: Option<&String>) -> Result<Vec<u8>, Differs> {
 }
 
 fn not_for_this_link() -> Differs {
-    let allowed = "says and told for mqtt; post, reply and call for http; frame for serial; bus for modbus; card for wiegand; packet for osdp";
+    let allowed = "says and told for mqtt; post, reply, call and look for http; frame for serial; bus for modbus; card for wiegand; packet for osdp";
     ("nothing: the profile is for another link".to_owned(), allowed.to_owned())
 }

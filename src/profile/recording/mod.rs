@@ -41,6 +41,9 @@ pub struct Recording {
     /// HTTP: what the box asks of it.
     #[serde(default)]
     pub call: Vec<CallOf>,
+    /// HTTP: what the box asks about a picture.
+    #[serde(default)]
+    pub look: Vec<LookOf>,
     /// Frames: one of either side.
     #[serde(default)]
     pub frame: Vec<Frame>,
@@ -218,6 +221,49 @@ pub struct CallOf {
     pub answer: String,
     /// The refusal, where the device does not take the command.
     pub refused: Option<String>,
+}
+
+/// A picture that a device is to read, and its answer.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookOf {
+    /// What happens, for people.
+    pub what: Spanned<String>,
+    /// The picture in hex; its first bytes say whether it is a JPEG or a PNG.
+    pub picture_hex: String,
+    /// How it is asked about; where it is not given, only the answer is looked at.
+    pub asks: Option<AsksOf>,
+    /// The answer's status.
+    #[serde(default = "ok")]
+    pub status: u16,
+    /// The answer's content type.
+    #[serde(default = "json_type")]
+    pub answer_type: String,
+    /// The answer's body.
+    pub answer: String,
+    /// What it means.
+    #[serde(default)]
+    pub means: Vec<Statement>,
+    /// Or the name of the rejection.
+    pub rejected: Option<String>,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+/// The request that hands a picture in: the picture stands between two texts.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AsksOf {
+    /// Where it is posted.
+    pub path: String,
+    /// As what.
+    pub content_type: String,
+    /// What stands before the picture, byte for byte but for line breaks: each is CR LF on the wire.
+    pub before: String,
+    /// What stands behind it.
+    pub behind: String,
 }
 
 /// One frame: what we send, what answers it, or what the device says by itself.

@@ -11,8 +11,8 @@ use super::super::serial::SerialCodec;
 use super::super::statement::{Rejection, Statement};
 use super::super::wiegand::{Cards, bits};
 use super::super::{Codec, bytes};
-use super::Recording;
 use super::exchanges::body;
+use super::{LookOf, Recording};
 
 /// Damaged copies of each kind of one text: enough to meet every byte of a frame and every region of a document.
 const COPIES_MAX: usize = 300;
@@ -27,14 +27,14 @@ pub fn of<'r>(recording: &'r Recording, codec: &Codec) -> Vec<Found<'r>> {
             .iter()
             .map(|says| (&says.what, message(codec, &says.topic, &bytes_of(&says.body, says.body_hex.as_ref()))))
             .collect(),
-        Codec::Http(codec) => recording
-            .post
-            .iter()
-            .map(|post| {
+        Codec::Http(codec) => {
+            let posts = recording.post.iter().map(|post| {
                 let body = bytes_of(&post.body, post.body_hex.as_ref());
                 (&post.what, posted(codec, post.path.as_deref(), &post.content_type, &body))
-            })
-            .collect(),
+            });
+            let looks = recording.look.iter().map(|look| (&look.what, looked(codec, look)));
+            posts.chain(looks).collect()
+        }
         Codec::Serial(codec) => recording.frame.iter().map(|frame| (&frame.what, framed(codec, &frame.hex))).collect(),
         Codec::Modbus(codec) => recording
             .bus
@@ -87,6 +87,18 @@ fn posted(codec: &HttpCodec, path: Option<&str>, content_type: &str, body: &[u8]
         None => codec.decode_event(content_type, bytes).map(|heard| heard.says),
     };
     text(body, decode)
+}
+
+/// Statuses that say that the picture was not read.
+const UNREAD: [u16; 5] = [0, 199, 300, 422, 500];
+
+/// The answer about a picture is a text like any other; with a status that says that nothing was read, it says nothing.
+fn looked(codec: &HttpCodec, look: &LookOf) -> Result<usize, String> {
+    let decode = |status: u16, bytes: &[u8]| codec.decode_answer(status, &look.answer_type, bytes);
+    if let Some(status) = UNREAD.into_iter().find(|status| decode(*status, look.answer.as_bytes()).is_ok()) {
+        return Err(format!("it is taken with the status {status}"));
+    }
+    text(look.answer.as_bytes(), |bytes| decode(look.status, bytes)).map(|count| UNREAD.len() + count)
 }
 
 /// A text has no check, so a flipped letter may be another plate; but it is one bounded statement or a rejection, a part

@@ -253,6 +253,7 @@ pub fn visit(plate: Option<&str>, stay: Option<&str>) -> Visit {
         matched_ppm: None,
         second_factor: false,
         reads: Vec::new(),
+        events: Vec::new(),
         greeting: None,
     }
 }
