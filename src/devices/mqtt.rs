@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 use super::backoff::Backoff;
 use super::planning::{BrokerPlan, MqttDevice};
-use super::raising::News;
+use super::raising::{Awaited, News};
 use super::submitting::{self, Delivery, Receipt, whole};
 use super::{Clock, Sparing};
 use crate::domain::event::Input;
@@ -59,6 +59,7 @@ pub struct Broker {
     layouts: Vec<usize>,
     deliveries: mpsc::Sender<Delivery>,
     news: mpsc::Sender<News>,
+    awaited: Awaited,
     now: Clock,
     metrics: Arc<Metrics>,
     desk: Desk,
@@ -66,11 +67,13 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// The link as the settings plan it. What is heard goes to `deliveries`; what concerns commands to `news`.
+    /// The link as the settings plan it. What is heard goes to `deliveries`; what concerns commands to `news`;
+    /// `awaited` are those without an answer.
     pub fn new(
         plan: BrokerPlan,
         deliveries: mpsc::Sender<Delivery>,
         news: mpsc::Sender<News>,
+        awaited: Awaited,
         now: Clock,
         metrics: Arc<Metrics>,
         desk: Desk,
@@ -88,6 +91,7 @@ impl Broker {
             devices,
             deliveries,
             news,
+            awaited,
             now,
             metrics,
             desk,
@@ -216,7 +220,8 @@ impl Broker {
             return Delivery::default();
         }
         let device = &self.devices[number];
-        match device.codec.decode(&topic, &publish.payload) {
+        let is_awaited = |id: &str, command: &str| self.awaited.has(number, id, command);
+        match device.codec.decode_awaited(&topic, &publish.payload, is_awaited) {
             Ok(heard) => self.understood(number, heard, read_at).await,
             Err(rejection) => {
                 self.metrics.rejected("devices", rejection.name());
@@ -241,6 +246,13 @@ impl Broker {
             Meaning::Answers(answer) => {
                 self.metrics.health.heard(self.devices[device].wiring.device.as_str());
                 self.tell(News::Answered { device, answer }).await;
+                Delivery::default()
+            }
+            Meaning::AnswersNobody => {
+                let device = &self.devices[device].wiring.device;
+                self.metrics.health.heard(device.as_str());
+                self.metrics.rejected("devices", "unmatched-answer");
+                tracing::debug!(%device, "an answer to no open command");
                 Delivery::default()
             }
             Meaning::Says(statements) => self.delivery_of_all(device, statements, heard.pictures, read_at),

@@ -126,6 +126,13 @@ pub struct Told {
     pub refused: Option<String>,
 }
 
+impl Told {
+    /// Whether this command waits for an answer with this id.
+    fn awaits(&self) -> impl Fn(&str, &str) -> bool {
+        |id, command| id == self.reply_id && command == self.command
+    }
+}
+
 /// What an HTTP device posts; without a path, a part of its stream.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
