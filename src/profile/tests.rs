@@ -9,6 +9,8 @@ use super::mqtt::{Heard, Meaning};
 use super::statement::{BODY_BYTES_MAX, NoPicture, PICTURE_BYTES_MAX, PICTURES_BYTES_MAX, Rejection, Statement};
 use super::*;
 
+mod answers;
+mod named;
 mod refused;
 
 const CAMERA: &str = "265e1040-85e01fb7";

@@ -21,6 +21,7 @@ macro_rules! named {
 mod boards;
 mod commands;
 mod frames;
+mod names;
 mod posts;
 mod readers;
 
@@ -245,6 +246,10 @@ fn tests_something(source: &Source, condition: &Condition, mistakes: &mut Vec<Mi
     if condition.is.is_none() && condition.is_not.is_none() && condition.is_param.is_none() {
         let wrong = format!("nothing is tested about {}", condition.path.get_ref());
         mistakes.push(source.mistake(condition.path.span(), wrong, "is = […] or is_not = […]"));
+    }
+    if [&condition.is, &condition.is_not].into_iter().flatten().any(Vec::is_empty) {
+        let wrong = format!("{} is compared with nothing", condition.path.get_ref());
+        mistakes.push(source.mistake(condition.path.span(), wrong, "one value or more, such as is = [1]"));
     }
 }
 
