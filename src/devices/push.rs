@@ -213,11 +213,18 @@ impl Shared {
         }
     }
 
-    /// The device that posts, and what it says. Several may post to one path; the post itself says which it is.
+    /// The device that posts, and what it says. Several may post to one path; the post itself says which it is. One that does
+    /// not say it is of nobody: its answer would carry another one's orders, and so raise another arm.
     fn heard(&self, path: &str, content_type: &str, body: &[u8]) -> Result<(&Device, Heard), Rejection> {
         let mut of_nobody = Rejection::UnknownTopic;
-        for device in self.devices.iter().filter(|device| device.plan.codec.paths().any(|known| known == path)) {
+        let posts_here = |device: &&Device| device.plan.codec.paths().any(|known| known == path);
+        let is_shared = self.devices.iter().filter(posts_here).count() > 1;
+        for device in self.devices.iter().filter(posts_here) {
             match device.plan.codec.decode(path, content_type, body) {
+                Ok(heard) if is_shared && !heard.names_device => {
+                    of_nobody = Rejection::MissingField("that names the device, which shares this path".to_owned());
+                    break;
+                }
                 Ok(heard) => return Ok((device, heard)),
                 Err(rejection @ Rejection::NotForThis(_)) => of_nobody = rejection,
                 Err(rejection) => {

@@ -35,6 +35,8 @@ pub struct Heard {
     pub pictures: Vec<Picture>,
     /// The device's own running number of it.
     pub number: Option<u64>,
+    /// False where the post could be of any device of its path, because it names none.
+    pub names_device: bool,
 }
 
 /// The answer to a post.
@@ -119,8 +121,9 @@ impl HttpCodec {
     pub fn decode(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Heard, Rejection> {
         let messages = self.routes.get(path).ok_or(Rejection::UnknownTopic)?;
         let document = document::read(content_type, body)?;
-        self.is_ours(&document)?;
-        self.said(messages.iter().map(|number| &self.words.messages[*number]), content_type, &document)
+        let names_device = self.is_named(&document)?;
+        let messages = messages.iter().map(|number| &self.words.messages[*number]);
+        Ok(Heard { names_device, ..self.said(messages, content_type, &document)? })
     }
 
     /// What one part of the device's stream says, or its answer to a poll.
@@ -223,15 +226,17 @@ impl HttpCodec {
         self.words.commands.iter().find(|command| command.name.get_ref() == name)
     }
 
-    fn is_ours(&self, document: &Document) -> Result<(), Rejection> {
-        let (Some(identity), Some(ours)) = (&self.words.identity, self.identity()) else { return Ok(()) };
+    /// Whether a post names this device; false where it names none.
+    fn is_named(&self, document: &Document) -> Result<bool, Rejection> {
+        let (Some(identity), Some(ours)) = (&self.words.identity, self.identity()) else { return Ok(true) };
         let body = Body::new(&document.tree, "");
         let found = identity.paths.iter().find_map(|path| body.at(path).and_then(scalar));
         match found {
             Some(found) if !found.eq_ignore_ascii_case(&ours) => {
                 Err(Rejection::NotForThis(identity.param.get_ref().clone()))
             }
-            Some(_) | None => Ok(()),
+            Some(_) => Ok(true),
+            None => Ok(false),
         }
     }
 
@@ -251,7 +256,7 @@ impl HttpCodec {
                 let echo = message.echo.iter().filter_map(|(name, path)| Some((name.clone(), echoed(body.at(path)?)?)));
                 let pictures = meaning::pictures(message, body, &document.parts);
                 let number = meaning::number(message, body);
-                return Ok(Heard { says, reply, echo: echo.collect(), pictures, number });
+                return Ok(Heard { says, reply, echo: echo.collect(), pictures, number, names_device: true });
             }
         }
         Err(Rejection::UnknownMessage)
