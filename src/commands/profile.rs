@@ -9,11 +9,14 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use gatepost::profile::language::{Ack, Link, Retry};
 use gatepost::profile::mistake::{Mistake, Source};
-use gatepost::profile::recording::{self, Proved, means};
+use gatepost::profile::recording::means;
 use gatepost::profile::shipped::{EXAMPLES, SHIPPED};
-use gatepost::profile::{Catalogue, Codec, Profile, bytes, http, mqtt, osdp, schema, wiegand};
+use gatepost::profile::{Catalogue, Codec, Profile, bytes, http, schema, wiegand};
 
 use super::{record, say};
+
+mod proving;
+mod trying;
 
 /// The largest file that is looked at.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -117,7 +120,7 @@ pub fn run(what: What) -> anyhow::Result<ExitCode> {
             show(profile);
             Ok(ExitCode::SUCCESS)
         }),
-        What::Test { path } => test(path.as_deref()),
+        What::Test { path } => proving::test(path.as_deref()),
         What::New { link } => {
             let id = match link {
                 Skeleton::Mqtt => "example/mqtt-camera",
@@ -220,73 +223,6 @@ fn proves(ack: Ack) -> &'static str {
     }
 }
 
-fn test(path: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let files = match path {
-        None => SHIPPED
-            .iter()
-            .map(|shipped| (PathBuf::from(shipped.file), shipped.text.to_owned(), Some(shipped.recording.to_owned())))
-            .collect(),
-        Some(path) => files_of(path)?,
-    };
-    ensure!(!files.is_empty(), "there is no profile at {}", path.unwrap_or(Path::new("")).display());
-    let mut all = Proved::default();
-    let mut failed = 0;
-    for (file, text, recorded) in &files {
-        let found = match recorded {
-            None => Err(vec![Mistake {
-                file: file.clone(),
-                place: None,
-                wrong: "the profile has no recordings".to_owned(),
-                allowed: "NAME.recording.toml beside it".to_owned(),
-            }]),
-            Some(recorded) => Profile::parse(&Source { file, text }).and_then(|profile| {
-                recording::check(&profile, &Source { file: &file.with_extension("recording.toml"), text: recorded })
-            }),
-        };
-        match found {
-            Ok(proved) => {
-                all.exchanges += proved.exchanges;
-                all.damaged += proved.damaged;
-            }
-            Err(mistakes) => {
-                failed += mistakes.len();
-                mistakes.iter().for_each(|mistake| eprintln!("{mistake}"));
-            }
-        }
-    }
-    say(format_args!(
-        "{} profiles, {} recordings, {failed} failed ({} damaged copies)",
-        files.len(),
-        all.exchanges,
-        all.damaged
-    ));
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-type ProfileFile = (PathBuf, String, Option<String>);
-
-fn files_of(path: &Path) -> anyhow::Result<Vec<ProfileFile>> {
-    let mut found = Vec::new();
-    let mut waiting = vec![path.to_owned()];
-    while let Some(path) = waiting.pop() {
-        if path.is_dir() {
-            for entry in std::fs::read_dir(&path).with_context(|| format!("look into {}", path.display()))? {
-                waiting.push(entry.with_context(|| format!("look into {}", path.display()))?.path());
-            }
-            continue;
-        }
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if !name.ends_with(".toml") || name.ends_with(".recording.toml") {
-            continue;
-        }
-        let recorded = path.with_extension("recording.toml");
-        let recorded = if recorded.exists() { Some(read_text(&recorded)?) } else { None };
-        found.push((path.clone(), read_text(&path)?, recorded));
-    }
-    found.sort();
-    Ok(found)
-}
-
 fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
     let codec = match profile.bind(&params(profile, &asked.params)?) {
         Ok(codec) => codec,
@@ -322,22 +258,19 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
                     say(format_args!("    {:16} {}", step.part, step.says));
                 }
             }
+            trying::messages(codec.tries(&frame));
             match codec.decode(&frame) {
                 Ok(says) => means(&says),
-                Err(_) => "as something that the device says by itself it means nothing".to_owned(),
+                Err(why) => format!("as something that the device says by itself it means nothing: {why}"),
             }
         })),
         Codec::Mqtt(codec) => {
             if let Ok(tree) = http::tree("application/json", &frame) {
                 say(format_args!("{tree:#}"));
             }
-            told(codec.decode(&asked.topic, &frame).map(|heard| match heard.what {
-                mqtt::Meaning::Says(says) => means(&says),
-                mqtt::Meaning::Answers(answer) => match answer.taken {
-                    Ok(()) => format!("it answers the command {}: taken", answer.id),
-                    Err(why) => format!("it answers the command {}: refused, {why}", answer.id),
-                },
-            }))
+            trying::places("topics", codec.topics(), &asked.topic);
+            trying::messages(codec.tries(&asked.topic, &frame));
+            told(trying::published(codec, &asked.topic, &frame))
         }
         Codec::Http(codec) => {
             if let Ok(tree) = http::tree(&asked.content_type, &frame) {
@@ -347,34 +280,12 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
                 Some(path) => codec.decode(path, &asked.content_type, &frame),
                 None => codec.decode_event(&asked.content_type, &frame),
             };
-            told(heard.map(|heard| {
-                let reply = heard.reply.map(|reply| format!("\nreply = {reply:?}")).unwrap_or_default();
-                means(&heard.says) + &reply
-            }))
+            trying::places("paths", codec.paths(), asked.path.as_deref().unwrap_or_default());
+            trying::messages(codec.tries(asked.path.as_deref(), &asked.content_type, &frame));
+            told(heard.map(|heard| trying::posted(codec, &heard)))
         }
-        Codec::Modbus(codec) => {
-            let answers: Vec<String> = codec
-                .polls()
-                .iter()
-                .filter_map(|(request, first, _)| Some((first, request.answered(&frame).ok()?)))
-                .map(|(first, answer)| match first {
-                    Some(first) => format!("as the answer to the poll from input {first}: {answer:?}"),
-                    None => format!("as the answer to the poll of what is no input: {answer:?}"),
-                })
-                .collect();
-            told(if answers.is_empty() {
-                Err("it answers none of the profile's polls")
-            } else {
-                Ok(answers.join("\n"))
-            })
-        }
-        Codec::Osdp(codec) => told(osdp::Packet::read(&frame).map(|packet| {
-            say(format_args!("{packet:?}"));
-            match codec.meaning(&packet) {
-                Ok(answer) if packet.is_reply => format!("{answer:?}"),
-                Ok(_) | Err(_) => "a packet to the reader".to_owned(),
-            }
-        })),
+        Codec::Modbus(codec) => told(trying::on_the_bus(codec, &frame)),
+        Codec::Osdp(codec) => told(trying::packet(codec, &frame)),
         Codec::Wiegand(_) => ExitCode::SUCCESS,
     })
 }

@@ -13,6 +13,7 @@ use super::language::http::{HttpCommand, HttpPoll, HttpWords, InReply, Login};
 use super::meaning;
 use super::statement::{CannotSend, DeviceAnswer, Picture, Rejection, Statement};
 use super::template::{self, Values};
+use super::trying::{self, Tried};
 
 /// One device that speaks HTTP: the profile with the settings' parameters in it.
 #[derive(Clone, Debug)]
@@ -137,6 +138,27 @@ impl HttpCodec {
         document.parts.extend(pictures);
         let of_stream = self.words.messages.iter().filter(|message| message.paths.is_empty());
         self.said(of_stream, content_type, &document)
+    }
+
+    /// Every message of the profile before a body, in the order in which they are tried: the first that fits is taken.
+    pub fn tries(&self, path: Option<&str>, content_type: &str, body: &[u8]) -> Result<Vec<Tried>, Rejection> {
+        let route = path.map(|path| self.routes.get(path).ok_or(Rejection::UnknownTopic)).transpose()?;
+        let document = document::read(content_type, body)?;
+        let (kind, _) = type_of(content_type);
+        let one = |(number, message): (usize, &Message)| {
+            let is_here = route.map_or(message.paths.is_empty(), |route| route.contains(&number));
+            if is_here && (message.content_types.is_empty() || message.content_types.contains(&kind)) {
+                return trying::tried(message, &document.tree);
+            }
+            let paths: Vec<&str> = message.paths.iter().map(|path| path.get_ref().as_str()).collect();
+            let why = match (is_here, paths.is_empty()) {
+                (true, _) => format!("it comes as {}", message.content_types.join(", ")),
+                (false, true) => "it comes in the stream or as the answer to a poll, without a path".to_owned(),
+                (false, false) => format!("it comes to {}", paths.join(", ")),
+            };
+            trying::elsewhere(message, why)
+        };
+        Ok(self.words.messages.iter().enumerate().map(one).collect())
     }
 
     /// How many pictures a message of the stream brings at most.

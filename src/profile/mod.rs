@@ -16,6 +16,7 @@ pub mod shipped;
 pub mod statement;
 pub mod stream;
 pub mod template;
+pub mod trying;
 pub mod wiegand;
 
 mod check;

@@ -11,6 +11,7 @@ use super::meaning;
 pub use super::statement::DeviceAnswer;
 use super::statement::{BODY_BYTES_MAX, CannotSend, Picture, Rejection, Statement};
 use super::template::{self, Values};
+use super::trying::{self, Tried};
 
 /// One device of an MQTT profile: the profile with the settings' parameters in it.
 #[derive(Clone, Debug)]
@@ -91,6 +92,11 @@ impl MqttCodec {
         self.words.strangers.iter().map(|pattern| pattern.get_ref().as_str())
     }
 
+    /// The names of what this device can be told.
+    pub fn commands(&self) -> impl Iterator<Item = &str> {
+        self.words.commands.iter().map(|command| command.name.get_ref().as_str())
+    }
+
     /// How long a command's answer may take, in milliseconds; 0 where the profile has no such command.
     pub fn reply_timeout_ms(&self, command: &str) -> u64 {
         self.command(command).and_then(|command| command.reply.as_ref()).map_or(0, |reply| *reply.timeout_ms.get_ref())
@@ -147,6 +153,20 @@ impl MqttCodec {
                 Err(lacking.unwrap_or(rejection))
             }
         }
+    }
+
+    /// Every message of the profile before a body, in the order in which they are tried: the first that fits is taken.
+    pub fn tries(&self, topic: &str, body: &[u8]) -> Result<Vec<Tried>, Rejection> {
+        let route = self.routes.get(topic).ok_or(Rejection::UnknownTopic)?;
+        let top = serde_json::from_slice(body).map_err(|error| Rejection::Malformed(shortened(&error.to_string())))?;
+        let one = |(number, message): (usize, &Message)| {
+            if route.messages.contains(&number) {
+                return trying::tried(message, &top);
+            }
+            let topics: Vec<&str> = message.topics.iter().map(|topic| topic.get_ref().as_str()).collect();
+            trying::elsewhere(message, format!("it comes on {}", topics.join(", ")))
+        };
+        Ok(self.words.messages.iter().enumerate().map(one).collect())
     }
 
     /// The message that carries a command, in the layout in which the device spoke last (0 where it has not spoken).
