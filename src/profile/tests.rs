@@ -10,6 +10,7 @@ use super::statement::{BODY_BYTES_MAX, NoPicture, PICTURE_BYTES_MAX, PICTURES_BY
 use super::*;
 
 mod answers;
+mod contacts;
 mod named;
 mod refused;
 

@@ -201,7 +201,11 @@ fn fields(source: &Source, message: &Message, params: &BTreeMap<String, Param>, 
             }
         }
         let (words, at) = (field.get_ref(), field.span());
-        if (words.path.is_some() || !words.or_join.is_empty()) == words.always.is_some() {
+        if !words.each.is_empty() && name != "bits" {
+            mistakes.push(source.mistake(at.clone(), format!("{name} has each"), "each with bits only"));
+        }
+        let is_read = words.path.is_some() || !words.or_join.is_empty();
+        if usize::from(is_read) + usize::from(words.always.is_some()) + usize::from(!words.each.is_empty()) != 1 {
             let allowed = "path, with or_join for where it is missing; or_join alone; or always";
             mistakes.push(source.mistake(at, format!("where {name} stands is not clear"), allowed));
         }
