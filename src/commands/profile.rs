@@ -34,6 +34,9 @@ pub enum What {
     Show {
         /// Its id, or its file.
         profile: String,
+        /// A site's own profiles besides the shipped ones.
+        #[arg(long, value_name = "DIRECTORY")]
+        directory: Option<PathBuf>,
     },
     /// Prove profiles with their recordings, whole and damaged; exit code 1 where one fails.
     Test {
@@ -95,6 +98,9 @@ pub enum Schema {
 pub struct Try {
     /// The profile's id, or its file.
     profile: String,
+    /// A site's own profiles besides the shipped ones.
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
     /// The bytes in hex (bits for a Wiegand card), or @FILE with the bytes as they are.
     #[arg(long, value_name = "HEX|@FILE")]
     frame: String,
@@ -116,7 +122,7 @@ pub struct Try {
 pub fn run(what: What) -> anyhow::Result<ExitCode> {
     match what {
         What::List { directory } => list(directory.as_deref()),
-        What::Show { profile } => known(&profile, |profile| {
+        What::Show { profile, directory } => known(&profile, directory.as_deref(), |profile| {
             show(profile);
             Ok(ExitCode::SUCCESS)
         }),
@@ -135,7 +141,7 @@ pub fn run(what: What) -> anyhow::Result<ExitCode> {
             say(example.context("find the example inside the program")?.text.trim_end());
             Ok(ExitCode::SUCCESS)
         }
-        What::Try(asked) => known(&asked.profile, |profile| explain(profile, &asked)),
+        What::Try(asked) => known(&asked.profile, asked.directory.as_deref(), |profile| explain(profile, &asked)),
         What::Schema { link } => {
             let link = match link {
                 Schema::Mqtt => Link::Mqtt,
@@ -159,13 +165,24 @@ fn list(directory: Option<&Path>) -> anyhow::Result<ExitCode> {
     };
     for id in catalogue.ids() {
         let Some(profile) = catalogue.profile(id) else { continue };
-        say(format_args!("{id:28} {:12} {}, {}", profile.link().word(), profile.head().vendor, profile.head().product));
+        let is_shipped = SHIPPED.iter().any(|shipped| shipped.file == format!("device-profiles/{id}.toml"));
+        let whose = match (catalogue.is_own(id), is_shipped) {
+            (true, true) => " (the site's own; it replaces the shipped one)",
+            (true, false) => " (the site's own)",
+            (false, _) => "",
+        };
+        let (link, head) = (profile.link().word(), profile.head());
+        say(format_args!("{id:28} {link:12} {}, {}{whose}", head.vendor, head.product));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// With the profile of this id, or of this file.
-fn known(name: &str, then: impl FnOnce(&Profile) -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+fn known(
+    name: &str,
+    directory: Option<&Path>,
+    then: impl FnOnce(&Profile) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
     if name.ends_with(".toml") {
         let text = read_text(Path::new(name))?;
         return match Profile::parse(&Source { file: Path::new(name), text: &text }) {
@@ -173,11 +190,13 @@ fn known(name: &str, then: impl FnOnce(&Profile) -> anyhow::Result<ExitCode>) ->
             Err(mistakes) => Ok(complained(&mistakes)),
         };
     }
-    match Catalogue::load(None) {
+    match Catalogue::load(directory) {
         Ok(catalogue) => match catalogue.profile(name) {
             Some(profile) => then(profile),
             None => {
-                bail!("there is no profile {name:?}; `gatepost profile list` names them, and a file ends with .toml")
+                bail!(
+                    "there is no profile {name:?}; `gatepost profile list` names them, with --directory a site's own, and a file ends with .toml"
+                )
             }
         },
         Err(mistakes) => Ok(complained(&mistakes)),

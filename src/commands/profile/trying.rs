@@ -104,9 +104,12 @@ pub fn on_the_bus(codec: &ModbusCodec, frame: &[u8]) -> Result<String, String> {
     let mut found = Vec::new();
     let mut why = Vec::new();
     for (request, first, _) in codec.polls() {
-        let title = first.map_or_else(|| "the poll of what is no input".to_owned(), |first| format!("the poll from input {first}"));
+        let title = first
+            .map_or_else(|| "the poll of what is no input".to_owned(), |first| format!("the poll from input {first}"));
         match answered(&request) {
-            _ if (tcp && request.over_tcp(transaction) == frame) || request.frame == frame => found.push(format!("it is {title}")),
+            _ if (tcp && request.over_tcp(transaction) == frame) || request.frame == frame => {
+                found.push(format!("it is {title}"))
+            }
             Ok(answer) => found.push(format!("as the answer to {title}: {}", answer_said(&answer))),
             Err(no_answer) => why.push(format!("as the answer to {title}: {no_answer}")),
         }
@@ -115,7 +118,11 @@ pub fn on_the_bus(codec: &ModbusCodec, frame: &[u8]) -> Result<String, String> {
         None => format!("it can be the command {name}, or its echo"),
         Some(reason) => format!("as the answer to {name}: {}", answer_said(&Answer::Refused(reason))),
     }));
-    if found.is_empty() { Err(why.into_iter().chain(["it is no command of the profile".to_owned()]).collect::<Vec<_>>().join("\n")) } else { Ok(found.join("\n")) }
+    if found.is_empty() {
+        Err(why.into_iter().chain(["it is no command of the profile".to_owned()]).collect::<Vec<_>>().join("\n"))
+    } else {
+        Ok(found.join("\n"))
+    }
 }
 
 fn answer_said(answer: &Answer) -> String {

@@ -407,7 +407,8 @@ pub fn prove(profile: &Profile, source: &Source) -> (Proved, Vec<Mistake>) {
     }
     proved.failed = failed.len();
     if proved.exchanges == 0 {
-        mistakes.push(source.whole("nothing is recorded", "exchanges, as the manual's section on recordings lists them"));
+        mistakes
+            .push(source.whole("nothing is recorded", "exchanges, as the manual's section on recordings lists them"));
     }
     let allowed = "an exchange for each; [[forbidden]] for a command that is never sent";
     mistakes.extend(untouched::of(&with, &recording).into_iter().map(|wrong| source.whole(wrong, allowed)));

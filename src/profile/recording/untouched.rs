@@ -35,20 +35,19 @@ fn touched_commands(recording: &Recording) -> BTreeSet<&str> {
 
 /// The positions of the messages that fit something recorded, whatever comes of it.
 fn heard_messages(with: &With, recording: &Recording) -> BTreeSet<usize> {
-    let says = recording.says.iter().filter_map(|says| match with.codec {
-        Codec::Mqtt(codec) => codec.tries(&says.topic, &body(&says.body, says.body_hex.as_ref()).ok()?).ok(),
-        _ => None,
+    let says = recording.says.iter().filter_map(|says| {
+        let Codec::Mqtt(codec) = with.codec else { return None };
+        codec.tries(&says.topic, &body(&says.body, says.body_hex.as_ref()).ok()?).ok()
     });
-    let posts = recording.post.iter().filter_map(|post| match with.codec {
-        Codec::Http(codec) => {
-            let body = body(&post.body, post.body_hex.as_ref()).ok()?;
-            codec.tries(post.path.as_deref(), &post.content_type, &body).ok()
-        }
-        _ => None,
+    let posts = recording.post.iter().filter_map(|post| {
+        let Codec::Http(codec) = with.codec else { return None };
+        let body = body(&post.body, post.body_hex.as_ref()).ok()?;
+        codec.tries(post.path.as_deref(), &post.content_type, &body).ok()
     });
-    let frames = recording.frame.iter().filter_map(|frame| match with.own(frame.params.as_ref()) {
-        Ok(Codec::Serial(codec)) => codec.tries(&bytes(&frame.hex).ok()?).ok(),
-        _ => None,
+    let heard = recording.frame.iter().filter(|frame| frame.command.is_none());
+    let frames = heard.filter_map(|frame| {
+        let Ok(Codec::Serial(codec)) = with.own(frame.params.as_ref()) else { return None };
+        codec.tries(&bytes(&frame.hex).ok()?).ok()
     });
     says.chain(posts).chain(frames).filter_map(|tried| tried.iter().position(|tried| tried.fits)).collect()
 }

@@ -78,8 +78,7 @@ fn a_topic_of_answers_brings_messages_too() {
 fn one_topic() -> MqttCodec {
     let profile = Profile::parse(&Source { file: Path::new("one-topic.toml"), text: ONE_TOPIC });
     let profile = profile.unwrap_or_else(|mistakes| panic!("{}", listed(&mistakes)));
-    match profile.bind(&BTreeMap::from([("sn".to_owned(), toml::Value::from("A1"))])).expect("right") {
-        Codec::Mqtt(codec) => codec,
-        other => panic!("{other:?} speaks MQTT"),
-    }
+    let params = BTreeMap::from([("sn".to_owned(), toml::Value::from("A1"))]);
+    let Ok(Codec::Mqtt(codec)) = profile.bind(&params) else { panic!("a camera at a broker") };
+    codec
 }
