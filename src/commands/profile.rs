@@ -9,11 +9,14 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use gatepost::profile::language::{Ack, Link, Retry};
 use gatepost::profile::mistake::{Mistake, Source};
-use gatepost::profile::recording::{self, Proved, means};
+use gatepost::profile::recording::means;
 use gatepost::profile::shipped::{EXAMPLES, SHIPPED};
-use gatepost::profile::{Catalogue, Codec, Profile, bytes, http, mqtt, osdp, schema, wiegand};
+use gatepost::profile::{Catalogue, Codec, Profile, bytes, http, schema, wiegand};
 
 use super::{record, say};
+
+mod proving;
+mod trying;
 
 /// The largest file that is looked at.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -31,6 +34,9 @@ pub enum What {
     Show {
         /// Its id, or its file.
         profile: String,
+        /// A site's own profiles besides the shipped ones.
+        #[arg(long, value_name = "DIRECTORY")]
+        directory: Option<PathBuf>,
     },
     /// Prove profiles with their recordings, whole and damaged; exit code 1 where one fails.
     Test {
@@ -92,6 +98,9 @@ pub enum Schema {
 pub struct Try {
     /// The profile's id, or its file.
     profile: String,
+    /// A site's own profiles besides the shipped ones.
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
     /// The bytes in hex (bits for a Wiegand card), or @FILE with the bytes as they are.
     #[arg(long, value_name = "HEX|@FILE")]
     frame: String,
@@ -113,11 +122,11 @@ pub struct Try {
 pub fn run(what: What) -> anyhow::Result<ExitCode> {
     match what {
         What::List { directory } => list(directory.as_deref()),
-        What::Show { profile } => known(&profile, |profile| {
+        What::Show { profile, directory } => known(&profile, directory.as_deref(), |profile| {
             show(profile);
             Ok(ExitCode::SUCCESS)
         }),
-        What::Test { path } => test(path.as_deref()),
+        What::Test { path } => proving::test(path.as_deref()),
         What::New { link } => {
             let id = match link {
                 Skeleton::Mqtt => "example/mqtt-camera",
@@ -132,7 +141,7 @@ pub fn run(what: What) -> anyhow::Result<ExitCode> {
             say(example.context("find the example inside the program")?.text.trim_end());
             Ok(ExitCode::SUCCESS)
         }
-        What::Try(asked) => known(&asked.profile, |profile| explain(profile, &asked)),
+        What::Try(asked) => known(&asked.profile, asked.directory.as_deref(), |profile| explain(profile, &asked)),
         What::Schema { link } => {
             let link = match link {
                 Schema::Mqtt => Link::Mqtt,
@@ -156,13 +165,24 @@ fn list(directory: Option<&Path>) -> anyhow::Result<ExitCode> {
     };
     for id in catalogue.ids() {
         let Some(profile) = catalogue.profile(id) else { continue };
-        say(format_args!("{id:28} {:12} {}, {}", profile.link().word(), profile.head().vendor, profile.head().product));
+        let is_shipped = SHIPPED.iter().any(|shipped| shipped.file == format!("device-profiles/{id}.toml"));
+        let whose = match (catalogue.is_own(id), is_shipped) {
+            (true, true) => " (the site's own; it replaces the shipped one)",
+            (true, false) => " (the site's own)",
+            (false, _) => "",
+        };
+        let (link, head) = (profile.link().word(), profile.head());
+        say(format_args!("{id:28} {link:12} {}, {}{whose}", head.vendor, head.product));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// With the profile of this id, or of this file.
-fn known(name: &str, then: impl FnOnce(&Profile) -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+fn known(
+    name: &str,
+    directory: Option<&Path>,
+    then: impl FnOnce(&Profile) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
     if name.ends_with(".toml") {
         let text = read_text(Path::new(name))?;
         return match Profile::parse(&Source { file: Path::new(name), text: &text }) {
@@ -170,11 +190,13 @@ fn known(name: &str, then: impl FnOnce(&Profile) -> anyhow::Result<ExitCode>) ->
             Err(mistakes) => Ok(complained(&mistakes)),
         };
     }
-    match Catalogue::load(None) {
+    match Catalogue::load(directory) {
         Ok(catalogue) => match catalogue.profile(name) {
             Some(profile) => then(profile),
             None => {
-                bail!("there is no profile {name:?}; `gatepost profile list` names them, and a file ends with .toml")
+                bail!(
+                    "there is no profile {name:?}; `gatepost profile list` names them, with --directory a site's own, and a file ends with .toml"
+                )
             }
         },
         Err(mistakes) => Ok(complained(&mistakes)),
@@ -227,73 +249,6 @@ fn proves(ack: Ack) -> &'static str {
     }
 }
 
-fn test(path: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let files = match path {
-        None => SHIPPED
-            .iter()
-            .map(|shipped| (PathBuf::from(shipped.file), shipped.text.to_owned(), Some(shipped.recording.to_owned())))
-            .collect(),
-        Some(path) => files_of(path)?,
-    };
-    ensure!(!files.is_empty(), "there is no profile at {}", path.unwrap_or(Path::new("")).display());
-    let mut all = Proved::default();
-    let mut failed = 0;
-    for (file, text, recorded) in &files {
-        let found = match recorded {
-            None => Err(vec![Mistake {
-                file: file.clone(),
-                place: None,
-                wrong: "the profile has no recordings".to_owned(),
-                allowed: "NAME.recording.toml beside it".to_owned(),
-            }]),
-            Some(recorded) => Profile::parse(&Source { file, text }).and_then(|profile| {
-                recording::check(&profile, &Source { file: &file.with_extension("recording.toml"), text: recorded })
-            }),
-        };
-        match found {
-            Ok(proved) => {
-                all.exchanges += proved.exchanges;
-                all.damaged += proved.damaged;
-            }
-            Err(mistakes) => {
-                failed += mistakes.len();
-                mistakes.iter().for_each(|mistake| eprintln!("{mistake}"));
-            }
-        }
-    }
-    say(format_args!(
-        "{} profiles, {} recordings, {failed} failed ({} damaged copies)",
-        files.len(),
-        all.exchanges,
-        all.damaged
-    ));
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-type ProfileFile = (PathBuf, String, Option<String>);
-
-fn files_of(path: &Path) -> anyhow::Result<Vec<ProfileFile>> {
-    let mut found = Vec::new();
-    let mut waiting = vec![path.to_owned()];
-    while let Some(path) = waiting.pop() {
-        if path.is_dir() {
-            for entry in std::fs::read_dir(&path).with_context(|| format!("look into {}", path.display()))? {
-                waiting.push(entry.with_context(|| format!("look into {}", path.display()))?.path());
-            }
-            continue;
-        }
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if !name.ends_with(".toml") || name.ends_with(".recording.toml") {
-            continue;
-        }
-        let recorded = path.with_extension("recording.toml");
-        let recorded = if recorded.exists() { Some(read_text(&recorded)?) } else { None };
-        found.push((path.clone(), read_text(&path)?, recorded));
-    }
-    found.sort();
-    Ok(found)
-}
-
 fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
     let codec = match profile.bind(&params(profile, &asked.params)?) {
         Ok(codec) => codec,
@@ -329,22 +284,19 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
                     say(format_args!("    {:16} {}", step.part, step.says));
                 }
             }
+            trying::messages(codec.tries(&frame));
             match codec.decode(&frame) {
                 Ok(says) => means(&says),
-                Err(_) => "as something that the device says by itself it means nothing".to_owned(),
+                Err(why) => format!("as something that the device says by itself it means nothing: {why}"),
             }
         })),
         Codec::Mqtt(codec) => {
             if let Ok(tree) = http::tree("application/json", &frame) {
                 say(format_args!("{tree:#}"));
             }
-            told(codec.decode(&asked.topic, &frame).map(|heard| match heard.what {
-                mqtt::Meaning::Says(says) => means(&says),
-                mqtt::Meaning::Answers(answer) => match answer.taken {
-                    Ok(()) => format!("it answers the command {}: taken", answer.id),
-                    Err(why) => format!("it answers the command {}: refused, {why}", answer.id),
-                },
-            }))
+            trying::places("topics", codec.topics(), &asked.topic);
+            trying::messages(codec.tries(&asked.topic, &frame));
+            told(trying::published(codec, &asked.topic, &frame))
         }
         Codec::Http(codec) => {
             if let Ok(tree) = http::tree(&asked.content_type, &frame) {
@@ -358,34 +310,12 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
                 }
                 None => codec.decode_event(&asked.content_type, &frame),
             };
-            told(heard.map(|heard| {
-                let reply = heard.reply.map(|reply| format!("\nreply = {reply:?}")).unwrap_or_default();
-                means(&heard.says) + &reply
-            }))
+            trying::places("paths", codec.paths(), asked.path.as_deref().unwrap_or_default());
+            trying::messages(codec.tries(asked.path.as_deref(), &asked.content_type, &frame));
+            told(heard.map(|heard| trying::posted(codec, &heard)))
         }
-        Codec::Modbus(codec) => {
-            let answers: Vec<String> = codec
-                .polls()
-                .iter()
-                .filter_map(|(request, first, _)| Some((first, request.answered(&frame).ok()?)))
-                .map(|(first, answer)| match first {
-                    Some(first) => format!("as the answer to the poll from input {first}: {answer:?}"),
-                    None => format!("as the answer to the poll of what is no input: {answer:?}"),
-                })
-                .collect();
-            told(if answers.is_empty() {
-                Err("it answers none of the profile's polls")
-            } else {
-                Ok(answers.join("\n"))
-            })
-        }
-        Codec::Osdp(codec) => told(osdp::Packet::read(&frame).map(|packet| {
-            say(format_args!("{packet:?}"));
-            match codec.meaning(&packet) {
-                Ok(answer) if packet.is_reply => format!("{answer:?}"),
-                Ok(_) | Err(_) => "a packet to the reader".to_owned(),
-            }
-        })),
+        Codec::Modbus(codec) => told(trying::on_the_bus(codec, &frame)),
+        Codec::Osdp(codec) => told(trying::packet(codec, &frame)),
         Codec::Wiegand(_) => ExitCode::SUCCESS,
     })
 }

@@ -198,9 +198,9 @@ impl Shared<'_> {
         let (now, metrics) = (Arc::clone(&self.now), Arc::clone(&self.metrics));
         let raising =
             raising::Raising::new(broker.devices.clone(), deliveries.clone(), Arc::clone(&now), Arc::clone(&metrics));
+        let (awaited, desk) = (raising.awaited(), self.desk());
         self.tasks.spawn(raising.run(orders, news));
-        let desk = self.desk();
-        let link = mqtt::Broker::new(broker, deliveries, news_in, now, metrics, desk);
+        let link = mqtt::Broker::new(broker, deliveries, news_in, awaited, now, metrics, desk);
         self.tasks.spawn(link.run());
     }
 

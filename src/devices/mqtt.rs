@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use super::backoff::Backoff;
 use super::kept::{self, Kept};
 use super::planning::{BrokerPlan, MqttDevice};
-use super::raising::News;
+use super::raising::{Awaited, News};
 use super::submitting::{self, Delivery, Receipt, whole};
 use super::{Clock, Sparing};
 use crate::domain::event::Input;
@@ -61,6 +61,7 @@ pub struct Broker {
     layouts: Vec<usize>,
     deliveries: mpsc::Sender<Delivery>,
     news: mpsc::Sender<News>,
+    awaited: Awaited,
     now: Clock,
     metrics: Arc<Metrics>,
     desk: Desk,
@@ -69,11 +70,13 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// The link as the settings plan it. What is heard goes to `deliveries`; what concerns commands to `news`.
+    /// The link as the settings plan it. What is heard goes to `deliveries`; what concerns commands to `news`;
+    /// `awaited` are those without an answer.
     pub fn new(
         plan: BrokerPlan,
         deliveries: mpsc::Sender<Delivery>,
         news: mpsc::Sender<News>,
+        awaited: Awaited,
         now: Clock,
         metrics: Arc<Metrics>,
         desk: Desk,
@@ -93,6 +96,7 @@ impl Broker {
             devices,
             deliveries,
             news,
+            awaited,
             now,
             metrics,
             desk,
@@ -233,13 +237,15 @@ impl Broker {
         let mut delivery = Delivery::default();
         let mut is_of_nobody = true;
         for &number in devices {
-            let heard = self.devices[number].codec.decode(topic, body);
+            let is_awaited = |id: &str, command: &str| self.awaited.has(number, id, command);
+            let heard = self.devices[number].codec.decode_awaited(topic, body, is_awaited);
             match heard.and_then(|heard| heard.of_one(devices.len() > 1)) {
                 Ok(heard) => {
-                    let is_named = heard.names_device;
+                    // The next device may wait for an answer that this one does not.
+                    let is_for_one = heard.names_device || matches!(heard.what, Meaning::Answers(_));
                     delivery.join(self.understood(number, heard, read_at).await);
                     is_of_nobody = false;
-                    if is_named {
+                    if is_for_one {
                         break;
                     }
                 }
@@ -287,6 +293,13 @@ impl Broker {
             }
             // Known and of no interest, and no sign of any device in particular.
             Meaning::Says(says) if says.is_empty() && !heard.names_device => Delivery::default(),
+            Meaning::AnswersNobody => {
+                let device = &self.devices[device].wiring.device;
+                self.metrics.health.heard(device.as_str());
+                self.metrics.rejected("devices", "unmatched-answer");
+                tracing::debug!(%device, "an answer to no open command");
+                Delivery::default()
+            }
             Meaning::Says(statements) => self.delivery_of_all(device, statements, heard.pictures, read_at),
         }
     }

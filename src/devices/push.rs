@@ -250,6 +250,8 @@ impl Shared {
         let found = nameless.next().ok_or(of_nobody);
         let found = found.and_then(|(device, heard)| {
             let may_be = !is_shared || identity::may_be_of_all(&heard.says);
+            // Alone on its path it need not say who it is.
+            let heard = Heard { names_device: !is_shared, ..heard };
             if may_be { Ok((device, heard)) } else { Err(identity::missing()) }
         });
         if let Err(rejection) = &found {
@@ -290,7 +292,13 @@ impl Shared {
             let until = until.min(tokio::time::Instant::now() + RAISE_WITHIN);
             let _ = tokio::time::timeout_at(until, device.waiting.has_raise()).await;
         }
-        match self.reply(device, &reply, &heard.echo).await {
+        // What could be of any device of the path must not carry the order of one: it would raise another one's arm.
+        let orders = if heard.names_device {
+            device.waiting.take_all(|order| device.plan.codec.may_carry(&reply, &order.command))
+        } else {
+            Vec::new()
+        };
+        match self.reply(device, &reply, &heard.echo, orders).await {
             Some(reply) => response(StatusCode::OK, &reply.content_type, reply.body),
             None => plain(StatusCode::INTERNAL_SERVER_ERROR, "no answer could be made"),
         }
@@ -331,9 +339,8 @@ impl Shared {
         true
     }
 
-    /// The answer with every command in it that waits for this device and may travel in it.
-    async fn reply(&self, device: &Device, reply: &str, echo: &Values) -> Option<Reply> {
-        let orders = device.waiting.take_all(|order| device.plan.codec.may_carry(reply, &order.command));
+    /// The answer with these commands in it.
+    async fn reply(&self, device: &Device, reply: &str, echo: &Values, orders: Vec<Order>) -> Option<Reply> {
         let commands: Vec<(&str, Values)> =
             orders.iter().map(|order| (order.command.as_str(), order.args.clone())).collect();
         let made = device.plan.codec.reply(reply, echo, &commands);

@@ -1,6 +1,7 @@
 //! Commands through a broker: each is sent once, never again; then what came back, or that nothing did.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rumqttc::v5::AsyncClient;
@@ -59,12 +60,49 @@ pub enum News {
     },
 }
 
+/// The commands of one link that wait for their answers, for who hears the devices: which of them a message answers.
+#[derive(Clone, Debug, Default)]
+pub struct Awaited(Arc<Mutex<BTreeSet<Awaits>>>);
+
+/// The device's position, the id and the command's name.
+type Awaits = (usize, String, String);
+
+impl Awaited {
+    /// Whether this device was told this command with this id, and has neither answered it nor been given up.
+    pub fn has(&self, device: usize, id: &str, command: &str) -> bool {
+        self.all().contains(&(device, id.to_owned(), command.to_owned()))
+    }
+
+    fn add(&self, awaits: Awaits) -> Ticket {
+        self.all().insert(awaits.clone());
+        Ticket { awaited: self.clone(), awaits }
+    }
+
+    /// A panic elsewhere leaves the set as it was.
+    fn all(&self) -> MutexGuard<'_, BTreeSet<Awaits>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of them; it ends with the wait.
+struct Ticket {
+    awaited: Awaited,
+    awaits: Awaits,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.awaited.all().remove(&self.awaits);
+    }
+}
+
 /// The commands of one broker link.
 pub struct Raising {
     devices: Vec<MqttDevice>,
     layouts: Vec<usize>,
     client: Option<AsyncClient>,
     unanswered: Vec<Unanswered>,
+    awaited: Awaited,
     deliveries: mpsc::Sender<Delivery>,
     now: Clock,
     metrics: Arc<Metrics>,
@@ -76,6 +114,7 @@ struct Unanswered {
     id: String,
     until: tokio::time::Instant,
     stage: Stage,
+    _ticket: Ticket,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,7 +133,13 @@ impl Raising {
         metrics: Arc<Metrics>,
     ) -> Self {
         let layouts = vec![0; devices.len()];
-        Self { devices, layouts, client: None, unanswered: Vec::new(), deliveries, now, metrics }
+        let awaited = Awaited::default();
+        Self { devices, layouts, client: None, unanswered: Vec::new(), awaited, deliveries, now, metrics }
+    }
+
+    /// What waits for an answer.
+    pub fn awaited(&self) -> Awaited {
+        self.awaited.clone()
     }
 
     /// Until the link or the loop is gone.
@@ -159,6 +204,8 @@ impl Raising {
             Ok(publication) => publication,
             Err(error) => return Some((order, error.to_string())),
         };
+        // Before it is out: the answer may be quicker than this thread.
+        let ticket = self.awaited.add((device, id.clone(), order.command.clone()));
         let expiry = PublishProperties { message_expiry_interval: Some(EXPIRY_S), ..PublishProperties::default() };
         let topic = publication.topic;
         let handed = client.try_publish_with_properties(&topic, QoS::AtLeastOnce, false, publication.body, expiry);
@@ -170,7 +217,7 @@ impl Raising {
             timeout_ms => Duration::from_millis(timeout_ms),
         };
         let until = tokio::time::Instant::now() + within;
-        self.unanswered.push(Unanswered { order, device, id, until, stage: Stage::Handed });
+        self.unanswered.push(Unanswered { order, device, id, until, stage: Stage::Handed, _ticket: ticket });
         None
     }
 

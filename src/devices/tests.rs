@@ -1,5 +1,6 @@
 //! The links against a real broker and a pseudo-terminal: nothing acknowledged before the commit, nothing raised twice.
 
+mod answers;
 mod board;
 mod broker;
 mod check;

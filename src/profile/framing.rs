@@ -58,6 +58,8 @@ pub(super) fn swapped(name: &str) -> Option<u8> {
 #[derive(Debug, Default)]
 pub struct Waiting {
     bytes: Vec<u8>,
+    /// Whether they came right behind a flag that ended a frame, and that may begin the next one too.
+    is_behind_flag: bool,
 }
 
 impl Waiting {
@@ -121,18 +123,28 @@ impl Framing {
         waiting.bytes.extend_from_slice(bytes);
         let mut found = Vec::new();
         while !waiting.bytes.is_empty() {
-            match self.next(&waiting.bytes) {
+            match self.next(&waiting.bytes, waiting.is_behind_flag) {
                 Next::Wait if waiting.bytes.len() > self.longest() => {
-                    waiting.bytes.clear();
+                    *waiting = Waiting::default();
                     found.push(Err(Fault::TooLong));
                 }
                 Next::Wait => break,
                 Next::Frame(length) => {
                     let rest = waiting.bytes.split_off(length);
                     found.push(Ok(std::mem::replace(&mut waiting.bytes, rest)));
+                    waiting.is_behind_flag = self.has_flags();
+                }
+                Next::Shares(length) => {
+                    found.push(Ok([self.start(), &waiting.bytes[..length]].concat()));
+                    waiting.bytes.drain(..length);
+                }
+                Next::Idle(length) => {
+                    waiting.bytes.drain(..length);
+                    waiting.is_behind_flag = false;
                 }
                 Next::Noise(length, fault) => {
                     waiting.bytes.drain(..length.clamp(1, waiting.bytes.len()));
+                    waiting.is_behind_flag = false;
                     if !matches!((&fault, found.last()), (Fault::NotThis(_), Some(Err(Fault::NotThis(_))))) {
                         found.push(Err(fault));
                     }
@@ -144,8 +156,9 @@ impl Framing {
 
     /// The line was quiet for the pause that ends a frame.
     pub fn quiet(&self, waiting: &mut Waiting) -> Option<Result<Vec<u8>, Fault>> {
-        let bytes = std::mem::take(&mut waiting.bytes);
-        if bytes.is_empty() {
+        let bytes = std::mem::take(waiting).bytes;
+        // A flag alone is a line that has nothing to say.
+        if bytes.is_empty() || (self.has_flags() && bytes == self.start()) {
             return None;
         }
         // Where neither a length nor an end byte tells, the pause does.
@@ -153,8 +166,11 @@ impl Framing {
         Some(if is_whole { Ok(bytes) } else { Err(Fault::CutOff) })
     }
 
-    fn next(&self, bytes: &[u8]) -> Next {
+    fn next(&self, bytes: &[u8], is_behind_flag: bool) -> Next {
         let start = self.start();
+        if self.has_flags() && (is_behind_flag || bytes.starts_with(start)) && !start.starts_with(bytes) {
+            return self.between_flags(bytes);
+        }
         if !start.is_empty() {
             let begins = bytes.windows(start.len()).position(|window| window == start);
             match begins {
@@ -186,6 +202,31 @@ impl Framing {
             Ok(Some(_) | None) => Next::Wait,
             Err(fault) => Next::Noise(1, fault),
         }
+    }
+
+    /// Where the same byte begins and ends frames: two of it in a row are no frame, and the second may begin one, so that
+    /// neither an idle line nor a lost end puts all that follows out of step.
+    fn between_flags(&self, bytes: &[u8]) -> Next {
+        let flag = self.start();
+        let next_flag = |bytes: &[u8]| bytes.windows(flag.len()).position(|window| window == flag);
+        if let Some(inner) = bytes.strip_prefix(flag) {
+            return match next_flag(inner) {
+                Some(0) => Next::Idle(flag.len()),
+                Some(at) => Next::Frame(flag.len() + at + flag.len()),
+                None => Next::Wait,
+            };
+        }
+        let Some(at) = next_flag(bytes) else { return Next::Wait };
+        let whole = [flag, &bytes[..at + flag.len()]].concat();
+        match self.read(&whole) {
+            Ok(_) => Next::Shares(at + flag.len()),
+            Err(_) => Next::Noise(at, Fault::NotThis("start".to_owned())),
+        }
+    }
+
+    /// Whether the same bytes begin and end a frame.
+    fn has_flags(&self) -> bool {
+        !self.start().is_empty() && self.start() == self.end()
     }
 
     /// A length promises a frame; the check says whether it is one. If not, the length was noise too.
@@ -255,6 +296,10 @@ impl Framing {
 enum Next {
     Wait,
     Frame(usize),
+    /// A frame whose beginning is the flag that ended the one before.
+    Shares(usize),
+    /// A flag that begins nothing.
+    Idle(usize),
     Noise(usize, Fault),
 }
 
@@ -323,6 +368,47 @@ mod tests {
                     .collect();
                 assert_eq!(found, [one.clone(), two.clone()], "in pieces of {size}");
             }
+        }
+    }
+
+    /// Eight bits that nobody meant as a frame, or that got lost, cost no frame but the one to which they belonged.
+    #[test]
+    fn idle_flags_and_lost_ones_put_nothing_out_of_step() {
+        for text in [DELIMITED, SLIP] {
+            let framing = framing(text);
+            let frames: Vec<Vec<u8>> =
+                (1..=5).map(|command| framing.write(&values(command, &[9, 8])).expect("written")).collect();
+            let flag = frames[0][0];
+            let end_lost = |frame: &[u8]| frame[..frame.len() - 1].to_vec();
+            let start_lost = |frame: &[u8]| frame[1..].to_vec();
+            let of = |first: Vec<u8>| [vec![first], frames[1..].to_vec()].concat().concat();
+            for (what, stream, count) in [
+                ("an idle flag before", [&[flag][..], &frames.concat()].concat(), 5),
+                ("three idle flags before", [&[flag; 3][..], &frames.concat()].concat(), 5),
+                ("two ends", of([&frames[0][..], &[flag]].concat()), 5),
+                ("a lost end", of(end_lost(&frames[0])), 5),
+                (
+                    "one flag between",
+                    [end_lost(&frames[0]), frames[1..].iter().flat_map(|f| end_lost(f)).collect(), vec![flag]].concat(),
+                    5,
+                ),
+                ("a lost start", of(start_lost(&frames[0])), 4),
+                ("a start and an end lost", of([&start_lost(&frames[0])[..1], &end_lost(&frames[0])].concat()), 5),
+                ("noise between", of([&frames[0][..], &[0x11, 0x22]].concat()), 5),
+            ] {
+                for size in [1, 3, stream.len()] {
+                    let mut waiting = Waiting::default();
+                    let taken =
+                        stream.chunks(size).flat_map(|piece| framing.take(&mut waiting, piece)).collect::<Vec<_>>();
+                    let whole: Vec<Vec<u8>> =
+                        taken.into_iter().flatten().filter(|frame| framing.read(frame).is_ok()).collect();
+                    assert_eq!(whole, frames[5 - count..], "{what}, in pieces of {size}");
+                    assert_eq!(framing.quiet(&mut waiting), None, "{what}: nothing is left over");
+                }
+            }
+            let mut waiting = Waiting::default();
+            assert!(framing.take(&mut waiting, &[flag]).is_empty());
+            assert_eq!(framing.quiet(&mut waiting), None, "an idle flag is no fault");
         }
     }
 

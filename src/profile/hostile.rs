@@ -227,7 +227,7 @@ fn message(codec: &MqttCodec, way: usize, bytes: &[u8]) -> Vec<Statement> {
     let Some(topic) = topics.get(way % topics.len().max(1)) else { return Vec::new() };
     match codec.decode(topic, bytes).map(|heard| heard.what) {
         Ok(Meaning::Says(statements)) => statements,
-        Ok(Meaning::Answers(_)) | Err(_) => Vec::new(),
+        Ok(Meaning::Answers(_) | Meaning::AnswersNobody) | Err(_) => Vec::new(),
     }
 }
 

@@ -16,6 +16,7 @@ use super::language::http::{HttpCommand, HttpPoll, HttpWords, InReply, Login};
 use super::meaning;
 use super::statement::{CannotSend, DeviceAnswer, Picture, Rejection, Statement};
 use super::template::{self, Values};
+use super::trying::{self, Tried};
 
 /// One device that speaks HTTP: the profile with the settings' parameters in it.
 #[derive(Clone, Debug)]
@@ -159,14 +160,7 @@ impl HttpCodec {
     ) -> Result<Heard, Rejection> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let messages = self.routes.get(path).ok_or(Rejection::UnknownTopic)?;
-        let mut document = if body.is_empty() {
-            Document { tree: Json::Object(serde_json::Map::new()), parts: Vec::new() }
-        } else {
-            document::read(content_type, body)?
-        };
-        if let Some(members) = document.tree.as_object_mut().filter(|_| !query.is_empty()) {
-            members.insert("?".to_owned(), document::query(query));
-        }
+        let mut document = document_of(query, content_type, body)?;
         document.parts.iter_mut().for_each(|part| part.whole = whole);
         let identity = self.words.identity.as_ref();
         let names_device = identity::is_named(identity, &self.params, Body::new(&document.tree, ""))?;
@@ -187,6 +181,30 @@ impl HttpCodec {
         let mut document = document::read(content_type, body)?;
         document.parts.extend(pictures);
         self.said(self.of_stream(), content_type, &document)
+    }
+
+    /// Every message of the profile before a body, in the order in which they are tried: the first that fits is taken.
+    pub fn tries(&self, path: Option<&str>, content_type: &str, body: &[u8]) -> Result<Vec<Tried>, Rejection> {
+        let (path, query) = path.map_or((None, ""), |path| {
+            path.split_once('?').map_or((Some(path), ""), |(path, query)| (Some(path), query))
+        });
+        let route = path.map(|path| self.routes.get(path).ok_or(Rejection::UnknownTopic)).transpose()?;
+        let document = document_of(query, content_type, body)?;
+        let (kind, _) = type_of(content_type);
+        let one = |(number, message): (usize, &Message)| {
+            let is_here = route.map_or(message.paths.is_empty(), |route| route.contains(&number));
+            if is_here && (message.content_types.is_empty() || message.content_types.contains(&kind)) {
+                return trying::tried(message, &document.tree);
+            }
+            let paths: Vec<&str> = message.paths.iter().map(|path| path.get_ref().as_str()).collect();
+            let why = match (is_here, paths.is_empty()) {
+                (true, _) => format!("it comes as {}", message.content_types.join(", ")),
+                (false, true) => "it comes in the stream or as the answer to a poll, without a path".to_owned(),
+                (false, false) => format!("it comes to {}", paths.join(", ")),
+            };
+            trying::elsewhere(message, why)
+        };
+        Ok(self.words.messages.iter().enumerate().map(one).collect())
     }
 
     /// How many pictures a message of the stream brings at most.
@@ -362,4 +380,17 @@ fn echoed(value: &Json) -> Option<template::Value> {
 /// A body as a tree of values, for people who look at one.
 pub fn tree(content_type: &str, body: &[u8]) -> Result<Json, Rejection> {
     document::read(content_type, body).map(|document| document.tree)
+}
+
+/// One tree of what stands in a body and, below `?`, behind the path; nothing at all is an empty one.
+fn document_of<'b>(query: &str, content_type: &str, body: &'b [u8]) -> Result<Document<'b>, Rejection> {
+    let mut document = if body.is_empty() {
+        Document { tree: Json::Object(serde_json::Map::new()), parts: Vec::new() }
+    } else {
+        document::read(content_type, body)?
+    };
+    if let Some(members) = document.tree.as_object_mut().filter(|_| !query.is_empty()) {
+        members.insert("?".to_owned(), document::query(query));
+    }
+    Ok(document)
 }

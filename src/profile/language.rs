@@ -264,6 +264,9 @@ pub struct Field {
     /// Where it stands otherwise: the values at these paths, joined by `_`.
     #[serde(default)]
     pub or_join: Vec<String>,
+    /// For `bits` of inputs: the path of each input's own value, instead of `path`.
+    #[serde(default)]
+    pub each: Vec<String>,
     /// A number on the wire is multiplied by this, so that 0.97 becomes 97 with `times = 100`; what is left after the
     /// point is dropped.
     pub times: Option<i64>,

@@ -145,9 +145,8 @@ fn inputs<'f>(body: Body, field: &impl Fn(&str) -> Option<&'f Field>) -> Result<
     let (count_field, count) = needed_integer(body, field("count"))?;
     let count = u16::try_from(count).ok().filter(|count| (1..=64).contains(count));
     let count = count.ok_or_else(|| bad(count_field, "not 1 to 64 inputs"))?;
-    let (_, bits) = needed_integer(body, field("bits"))?;
-    let on = (0..count).filter(|number| bits >> number & 1 == 1).collect();
-    Ok(Statement::Inputs { count, on })
+    let bits = field("bits").expect("the catalogue refuses a message that lacks a needed field");
+    Ok(Statement::Inputs { count, on: super::contacts::on(body, bits, count)? })
 }
 
 /// A field of which a strange value costs nothing but itself: the vehicle was seen all the same.

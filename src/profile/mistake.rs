@@ -4,6 +4,10 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+/// What is allowed where the reader of TOML does not say it.
+const FORM: &str =
+    "the form that the manual describes; for profiles, `gatepost profile new` prints an example with every word";
+
 /// The text of a file and its name, so that a mistake can point at line and column.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
@@ -47,10 +51,34 @@ impl<'a> Source<'a> {
         let place = error.span().map(|span| self.place(span.start));
         let message = error.message().replace('\n', "; ");
         let (wrong, allowed) = match message.split_once(", expected ") {
+            Some((wrong, "a sequence")) => (wrong.to_owned(), self.list_for(wrong, error.span())),
             Some((wrong, allowed)) => (meant(wrong, allowed), allowed.trim_start_matches("one of ").to_owned()),
-            None => (message, "what the manual beside the file describes".to_owned()),
+            None => match message.split_once(" are expected: ") {
+                Some((allowed, wrong)) => (wrong.to_owned(), allowed.to_owned()),
+                None => (message, FORM.to_owned()),
+            },
         };
         Mistake { file: self.file.to_owned(), place, wrong, allowed }
+    }
+
+    /// The same of a file that may be no profile at all: whatever else lies below a directory of profiles is read as one.
+    pub fn no_profile(&self, error: &toml::de::Error) -> Mistake {
+        let mistake = self.unreadable(error);
+        if mistake.wrong != "missing field `profile`" {
+            return mistake;
+        }
+        let wrong = "this is no profile: there is no [profile]";
+        self.whole(wrong, "profiles and their NAME.recording.toml only, below a directory of profiles")
+    }
+
+    /// A list with what stands there alone; of a length or a check, with what a second name would mean.
+    fn list_for(&self, wrong: &str, at: Option<Range<usize>>) -> String {
+        let alone = wrong.split_once('"').and_then(|(_, rest)| rest.rsplit_once('"')).map_or("…", |(alone, _)| alone);
+        let before = at.and_then(|at| self.text.get(..at.start)).unwrap_or_default().trim_end();
+        let key = before.strip_suffix('=').unwrap_or_default().trim_end();
+        let is_range = ["counts", "over"].iter().any(|word| key.ends_with(word));
+        let range = if is_range { ", or the first and the last of several: [\"first\", \"last\"]" } else { "" };
+        format!("a list: [\"{alone}\"]{range}")
     }
 
     fn place(&self, byte: usize) -> (usize, usize) {

@@ -17,17 +17,19 @@ pub mod shipped;
 pub mod statement;
 pub mod stream;
 pub mod template;
+pub mod trying;
 pub mod wiegand;
 
 mod check;
 mod checks;
+mod contacts;
 mod join;
 mod json;
 mod meaning;
 mod xml;
 pub use json::shortened;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -56,6 +58,7 @@ const DIRECTORY_DEPTH_MAX: usize = 3;
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     profiles: BTreeMap<String, Profile>,
+    own: BTreeSet<String>,
 }
 
 /// One product.
@@ -152,15 +155,28 @@ impl Catalogue {
             }),
             None => Vec::new(),
         };
-        for (file, text) in shipped.chain(own) {
-            match Profile::parse(&Source { file: &file, text: &text }) {
+        let mut owners: BTreeMap<String, PathBuf> = BTreeMap::new();
+        for (number, (file, text)) in shipped.chain(own).enumerate() {
+            let source = Source { file: &file, text: &text };
+            match Profile::parse(&source) {
                 Ok(profile) => {
-                    profiles.insert(profile.id().to_owned(), profile);
+                    let id = profile.head().id.clone();
+                    let own = (number >= SHIPPED.len()).then(|| (id.get_ref().clone(), file.clone()));
+                    if let Some(other) = own.and_then(|(id, file)| owners.insert(id, file)) {
+                        let wrong = format!("{} is the id of {} too", id.get_ref(), other.display());
+                        mistakes.push(source.mistake(id.span(), wrong, "an id of its own for each file"));
+                    }
+                    profiles.insert(id.into_inner(), profile);
                 }
                 Err(found) => mistakes.extend(found),
             }
         }
-        if mistakes.is_empty() { Ok(Self { profiles }) } else { Err(mistakes) }
+        if mistakes.is_empty() { Ok(Self { profiles, own: owners.into_keys().collect() }) } else { Err(mistakes) }
+    }
+
+    /// Whether the site's own directory has this id.
+    pub fn is_own(&self, id: &str) -> bool {
+        self.own.contains(id)
     }
 
     /// The profile with this id.
@@ -178,7 +194,7 @@ impl Profile {
     /// Reads a profile and checks that it makes sense.
     pub fn parse(source: &Source) -> Result<Self, Vec<Mistake>> {
         let unreadable = |error: toml::de::Error| vec![source.unreadable(&error)];
-        let opening: Opening = toml::from_str(source.text).map_err(unreadable)?;
+        let opening: Opening = toml::from_str(source.text).map_err(|error| vec![source.no_profile(&error)])?;
         let text = source.text;
         let (words, mistakes) = match opening.profile.link {
             Link::Mqtt => {

@@ -136,6 +136,36 @@ impl ModbusCodec {
         Ok(self.write(words, address, &values?))
     }
 
+    /// The commands that a frame can be, or can be the echo of; or that it refuses, with the reason's number. The frame
+    /// begins with the board's address; over TCP it has no check.
+    pub fn commands_of(&self, frame: &[u8], is_tcp: bool) -> Vec<(&str, Option<u8>)> {
+        let body = if is_tcp { Some(frame) } else { frame.split_last_chunk::<2>().map(|(body, _)| body) };
+        let is_right = is_tcp || body.is_some_and(|body| checked(body.to_vec()) == frame);
+        let Some([address, function, rest @ ..]) = body.filter(|_| is_right) else { return Vec::new() };
+        let one = |words: &'_ ModbusCommand| {
+            let own = *words.function.get_ref();
+            let is_refused = *function == own | REFUSED && rest.len() == 1;
+            let is_it = *function == own && rest.len() >= 4 && self.may_write(words, rest);
+            (*address == self.address && (is_refused || is_it)).then(|| is_refused.then(|| rest[0]))
+        };
+        self.words.commands.iter().filter_map(|words| Some((words.name.get_ref().as_str(), one(words)?))).collect()
+    }
+
+    /// Whether the four bytes behind the function are ones that this command can have: what no argument changes is as it is.
+    fn may_write(&self, words: &ModbusCommand, rest: &[u8]) -> bool {
+        let at = |place: usize| u16::from_be_bytes([rest[place], rest[place + 1]]);
+        let is_it = |words: &Number, found: u16| match (&words.arg, number(words, &Values::new())) {
+            (None, Ok(fixed)) => fixed == found,
+            (Some(_), _) | (None, Err(_)) => true,
+        };
+        let values = words.values.get_ref();
+        let value_fits = match (words.function.get_ref(), values.as_slice()) {
+            (5 | 6, [value]) => is_it(value, at(2)),
+            _ => usize::from(at(2)) == values.len(),
+        };
+        is_it(words.address.get_ref(), at(0)) && value_fits
+    }
+
     fn read(&self, poll: &Poll) -> Request {
         let inputs = *poll.count.get_ref();
         let per_register = poll.bits.as_ref().map_or(1, |bits| *bits.get_ref());

@@ -13,6 +13,7 @@ use super::meaning;
 pub use super::statement::DeviceAnswer;
 use super::statement::{BODY_BYTES_MAX, CannotSend, Picture, Rejection, Statement};
 use super::template::{self, Values};
+use super::trying::{self, Tried};
 
 /// One device of an MQTT profile: the profile with the settings' parameters in it.
 #[derive(Clone, Debug)]
@@ -23,10 +24,13 @@ pub struct MqttCodec {
     routes: BTreeMap<String, Route>,
 }
 
+/// What comes on one topic: many devices have one for all that they say, answers among it.
 #[derive(Clone, Debug)]
-enum Route {
-    Says { layout: usize, messages: Vec<usize> },
-    Answers { layout: usize, command: usize },
+struct Route {
+    layout: usize,
+    messages: Vec<usize>,
+    /// The commands that are answered here.
+    commands: Vec<usize>,
 }
 
 /// A message that was understood.
@@ -52,7 +56,7 @@ impl Heard {
         let may_lack_name = match &self.what {
             Meaning::Says(says) => identity::may_be_of_all(says),
             // Which command it answers tells whose it is.
-            Meaning::Answers(_) => true,
+            Meaning::Answers(_) | Meaning::AnswersNobody => true,
         };
         if self.names_device || !is_shared || may_lack_name { Ok(self) } else { Err(identity::missing()) }
     }
@@ -65,6 +69,8 @@ pub enum Meaning {
     Says(Vec<Statement>),
     /// The device answers a command.
     Answers(DeviceAnswer),
+    /// It is built like an answer, and to no command that is waited for.
+    AnswersNobody,
 }
 
 /// A message to be published.
@@ -93,8 +99,8 @@ impl MqttCodec {
     /// Whether a topic says whether the device is there, and nothing else: what the broker kept of it still holds, because
     /// the device's last will takes its place.
     pub fn keeps_state(&self, topic: &str) -> bool {
-        let Some(Route::Says { messages, .. }) = self.routes.get(topic) else { return false };
-        let mut emits = messages.iter().map(|message| *self.words.messages[*message].emits.get_ref());
+        let Some(route) = self.routes.get(topic).filter(|route| route.commands.is_empty()) else { return false };
+        let mut emits = route.messages.iter().map(|message| *self.words.messages[*message].emits.get_ref());
         let is_state = |emits| matches!(emits, Emits::Away | Emits::KeepAlive | Emits::Nothing);
         emits.clone().any(|emits| emits == Emits::Away) && emits.all(is_state)
     }
@@ -102,6 +108,11 @@ impl MqttCodec {
     /// Patterns of topics on which devices of the same product speak that the settings do not name.
     pub fn strangers(&self) -> impl Iterator<Item = &str> {
         self.words.strangers.iter().map(|pattern| pattern.get_ref().as_str())
+    }
+
+    /// The names of what this device can be told.
+    pub fn commands(&self) -> impl Iterator<Item = &str> {
+        self.words.commands.iter().map(|command| command.name.get_ref().as_str())
     }
 
     /// How long a command's answer may take, in milliseconds; 0 where the profile has no such command.
@@ -119,33 +130,52 @@ impl MqttCodec {
         paths.map(|path| path.get_ref().as_str()).collect()
     }
 
-    /// What a message means.
+    /// What a message means while no command waits for its answer.
     pub fn decode(&self, topic: &str, body: &[u8]) -> Result<Heard, Rejection> {
+        self.decode_awaited(topic, body, |_, _| false)
+    }
+
+    /// What a message means. `is_awaited` says of an id and a command's name whether this command was sent with this id and
+    /// waits: several commands may be answered on one topic, each with a test of its own, and messages may come there too.
+    pub fn decode_awaited(
+        &self,
+        topic: &str,
+        body: &[u8],
+        is_awaited: impl Fn(&str, &str) -> bool,
+    ) -> Result<Heard, Rejection> {
         if body.len() > BODY_BYTES_MAX {
             return Err(Rejection::TooLarge(body.len()));
         }
         let route = self.routes.get(topic).ok_or(Rejection::UnknownTopic)?;
         let top = self.read(route, body)?;
         let names_device = identity::is_named(self.words.identity.as_ref(), &self.params, Body::new(&top, ""))?;
-        match route {
-            Route::Says { layout, messages } => {
-                let (message, body) = self.fitting(messages, &top)?;
+        let heard = |what| Heard {
+            layout: route.layout,
+            what,
+            pictures: Vec::new(),
+            number: None,
+            names_device,
+            strange: Vec::new(),
+        };
+        let commands = || route.commands.iter().map(|command| &self.words.commands[*command]);
+        let mut awaited = commands().filter_map(|command| answered(command, &top).ok().zip(Some(command)));
+        if let Some((found, _)) = awaited.find(|(found, command)| is_awaited(&found.id, command.name.get_ref())) {
+            return Ok(heard(Meaning::Answers(found)));
+        }
+        match self.fitting(&route.messages, &top) {
+            Ok((message, body)) => {
                 let what = Meaning::Says(meaning::of(message, body)?);
                 let (pictures, number) = (meaning::pictures(message, body, &[]), meaning::number(message, body));
-                let strange = meaning::strange(message, body);
-                Ok(Heard { layout: *layout, what, pictures, number, names_device, strange })
+                Ok(Heard { pictures, number, strange: meaning::strange(message, body), ..heard(what) })
             }
-            Route::Answers { layout, command } => {
-                let answer = answered(&self.words.commands[*command], &top)?;
-                let what = Meaning::Answers(answer);
-                Ok(Heard {
-                    layout: *layout,
-                    what,
-                    pictures: Vec::new(),
-                    number: None,
-                    names_device,
-                    strange: Vec::new(),
-                })
+            Err(rejection) => {
+                let unasked: Vec<_> = commands().map(|command| answered(command, &top)).collect();
+                if unasked.iter().any(Result::is_ok) {
+                    return Ok(heard(Meaning::AnswersNobody));
+                }
+                // Where only answers come, it is one that lacks its id.
+                let lacking = unasked.into_iter().find_map(Result::err).filter(|_| route.messages.is_empty());
+                Err(lacking.unwrap_or(rejection))
             }
         }
     }
@@ -157,15 +187,25 @@ impl MqttCodec {
 
     /// A bare text stands at the path `text`.
     fn read(&self, route: &Route, body: &[u8]) -> Result<Value, Rejection> {
-        let malformed = |why: String| Rejection::Malformed(shortened(&why));
-        let is_text = |message: &usize| self.words.messages[*message].body == BodyKind::Text;
-        match route {
-            Route::Says { messages, .. } if messages.iter().any(is_text) => {
-                let text = std::str::from_utf8(body).map_err(|error| malformed(error.to_string()))?;
-                Ok(serde_json::json!({ "text": text }))
-            }
-            Route::Says { .. } | Route::Answers { .. } => document::json_or_text(body),
+        if !route.messages.iter().any(|message| self.words.messages[*message].body == BodyKind::Text) {
+            return document::json_or_text(body);
         }
+        let text = std::str::from_utf8(body).map_err(|error| Rejection::Malformed(shortened(&error.to_string())))?;
+        Ok(serde_json::json!({ "text": text }))
+    }
+
+    /// Every message of the profile before a body, in the order in which they are tried: the first that fits is taken.
+    pub fn tries(&self, topic: &str, body: &[u8]) -> Result<Vec<Tried>, Rejection> {
+        let route = self.routes.get(topic).ok_or(Rejection::UnknownTopic)?;
+        let top = self.read(route, body)?;
+        let one = |(number, message): (usize, &Message)| {
+            if route.messages.contains(&number) {
+                return trying::tried(message, &top);
+            }
+            let topics: Vec<&str> = message.topics.iter().map(|topic| topic.get_ref().as_str()).collect();
+            trying::elsewhere(message, format!("it comes on {}", topics.join(", ")))
+        };
+        Ok(self.words.messages.iter().enumerate().map(one).collect())
     }
 
     /// The message that carries a command, in the layout in which the device spoke last (0 where it has not spoken).
@@ -187,21 +227,19 @@ impl MqttCodec {
     }
 
     fn routed(&self) -> BTreeMap<String, Route> {
-        let mut routes = BTreeMap::new();
+        let mut routes: BTreeMap<String, Route> = BTreeMap::new();
+        let new = |layout| Route { layout, messages: Vec::new(), commands: Vec::new() };
         for (layout, prefix) in self.layouts.iter().enumerate() {
             let topic = |pattern: &str| template::plain(&in_layout(pattern, prefix), &self.params);
             for (number, message) in self.words.messages.iter().enumerate() {
                 for topic in message.topics.iter().filter_map(|pattern| topic(pattern.get_ref())) {
-                    let route = routes.entry(topic).or_insert(Route::Says { layout, messages: Vec::new() });
-                    if let Route::Says { messages, .. } = route {
-                        messages.push(number);
-                    }
+                    routes.entry(topic).or_insert_with(|| new(layout)).messages.push(number);
                 }
             }
             for (command, words) in self.words.commands.iter().enumerate() {
                 let topics = words.reply.iter().flat_map(|reply| &reply.topics);
                 for topic in topics.filter_map(|pattern| topic(pattern.get_ref())) {
-                    routes.insert(topic, Route::Answers { layout, command });
+                    routes.entry(topic).or_insert_with(|| new(layout)).commands.push(command);
                 }
             }
         }

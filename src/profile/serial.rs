@@ -6,11 +6,13 @@ use serde_json::Value as Json;
 
 use super::framing::Framing;
 use super::json::Body;
+use super::language::Message;
 use super::language::frame::{Part, SerialCommand, SerialReply, SerialWords};
 use super::layout::{self, Fault, Read, Step};
 use super::meaning::{self, answer};
 use super::statement::{CannotSend, DeviceAnswer, Rejection, Statement};
 use super::template::{Value, Values};
+use super::trying::{self, Tried};
 
 /// One device that speaks in frames: the profile with the settings' parameters in it.
 #[derive(Clone, Debug)]
@@ -90,6 +92,17 @@ impl SerialCodec {
             }
         }
         Err(Rejection::UnknownMessage)
+    }
+
+    /// Every message of the profile before a frame, in the order in which they are tried: the first that fits is taken.
+    pub fn tries(&self, frame: &[u8]) -> Result<Vec<Tried>, Rejection> {
+        let read = self.framing.read(frame)?;
+        self.is_ours(&read)?;
+        let one = |message: &Message| match laid_out(&read, &message.data) {
+            Ok(top) => trying::tried(message, &top),
+            Err(fault) => trying::elsewhere(message, format!("its data is laid out otherwise: {fault}")),
+        };
+        Ok(self.words.messages.iter().map(one).collect())
     }
 
     /// What a frame says as the answer to a command; `None` where it is not that command's answer.

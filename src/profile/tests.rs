@@ -12,7 +12,10 @@ use super::statement::{
 };
 use super::*;
 
+mod answers;
 mod beside;
+mod contacts;
+mod named;
 mod refused;
 
 const CAMERA: &str = "265e1040-85e01fb7";

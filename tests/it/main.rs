@@ -49,6 +49,7 @@ mod photos;
 mod points;
 mod privileges;
 mod promises;
+mod proving;
 mod random;
 mod record;
 mod recovery;

@@ -37,6 +37,11 @@ const HOUSE: [(&str, &[&str]); 13] = [
 /// Commands for which devices differ in what they take: the house gives each what it has a place for.
 const OFFERED: [&str; 5] = [SHOW, PAY_SCREEN, FREE_BAYS, WHITELIST_ADD, REFILL];
 
+/// What the house gives to a command of this name; nothing to one of an installer's.
+pub(super) fn given_by_the_house(name: &str) -> &'static [&'static str] {
+    HOUSE.iter().find(|(known, _)| *known == name).map_or(&[], |(_, given)| given)
+}
+
 /// What a dry talk sends must move nothing and need nothing.
 pub fn question(source: &Source, profile: &Profile) -> Option<Mistake> {
     let asked = profile.head().check.as_ref()?;

@@ -8,7 +8,7 @@ use super::super::language::Link;
 use super::super::language::frame::{Digits, Escape, Hex, Part, SerialWords};
 use super::super::layout::{called, kinds_said, span, width};
 use super::super::mistake::{Mistake, Source, one_of};
-use super::{POLL_MS, REPLY_MS, belongs, check_named, fields, head, tests_something, unused, within};
+use super::{POLL_MS, REPLY_MS, belongs, check_named, fields, head, names, tests_something, unused, within};
 
 /// A pause that ends a frame: from the shortest that a computer can tell to the longest that a bus can wait.
 const GAP_MS: std::ops::RangeInclusive<u64> = 1..=1_000;
@@ -27,7 +27,6 @@ pub fn serial(source: &Source, words: &SerialWords) -> Vec<Mistake> {
     for part in &words.frame.parts {
         one_thing(source, part.span(), part.get_ref(), &owned, &mut mistakes);
     }
-    let names: BTreeSet<&str> = owned.iter().map(called).filter(|name| !name.is_empty()).collect();
     if let Some(escape) = &words.frame.escape {
         escapes(source, words, escape, &mut mistakes);
     }
@@ -48,10 +47,6 @@ pub fn serial(source: &Source, words: &SerialWords) -> Vec<Mistake> {
         let at = command.name.span();
         check_named(source, &named!(command), &mut mistakes);
         parts(source, &at, &command.data, &mut mistakes);
-        for name in command.set.keys().filter(|name| !names.contains(name.as_str())) {
-            let wrong = format!("the frame has no part {name}");
-            mistakes.push(source.mistake(at.clone(), wrong, one_of(names.iter().copied())));
-        }
         let Some(reply) = &command.reply else { continue };
         within(source, &reply.timeout_ms, &REPLY_MS, "timeout_ms", &mut mistakes);
         parts(source, &at, &reply.data, &mut mistakes);
@@ -60,6 +55,7 @@ pub fn serial(source: &Source, words: &SerialWords) -> Vec<Mistake> {
         }
     }
     unused::serial(source, words, &mut mistakes);
+    names::serial(source, words, &mut mistakes);
     mistakes
 }
 

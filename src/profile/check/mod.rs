@@ -21,6 +21,7 @@ macro_rules! named {
 mod boards;
 mod commands;
 mod frames;
+mod names;
 mod posts;
 mod readers;
 mod unused;
@@ -246,7 +247,11 @@ fn fields(source: &Source, message: &Message, params: &BTreeMap<String, Param>, 
             }
         }
         let (words, at) = (field.get_ref(), field.span());
-        if (words.path.is_some() || !words.or_join.is_empty()) == words.always.is_some() {
+        if !words.each.is_empty() && name != "bits" {
+            mistakes.push(source.mistake(at.clone(), format!("{name} has each"), "each with bits only"));
+        }
+        let is_read = words.path.is_some() || !words.or_join.is_empty();
+        if usize::from(is_read) + usize::from(words.always.is_some()) + usize::from(!words.each.is_empty()) != 1 {
             let allowed = "path, with or_join for where it is missing; or_join alone; or always";
             mistakes.push(source.mistake(at, format!("where {name} stands is not clear"), allowed));
         }
@@ -304,6 +309,10 @@ fn tests_something(source: &Source, condition: &Condition, mistakes: &mut Vec<Mi
         let wrong = format!("nothing is tested about {}", condition.path.get_ref());
         let allowed = "is = […], is_not = […], above = … or is_there = true";
         mistakes.push(source.mistake(condition.path.span(), wrong, allowed));
+    }
+    if [&condition.is, &condition.is_not].into_iter().flatten().any(Vec::is_empty) {
+        let wrong = format!("{} is compared with nothing", condition.path.get_ref());
+        mistakes.push(source.mistake(condition.path.span(), wrong, "one value or more, such as is = [1]"));
     }
 }
 

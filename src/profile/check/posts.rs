@@ -1,8 +1,11 @@
 //! Whether a profile for HTTP makes sense: every post has its answer, every command one way to travel.
 
+use std::collections::BTreeSet;
+
 use super::super::language::http::{HttpCommand, HttpPoll, HttpWords, InReply, PictureForm, Request};
 use super::super::language::{Emits, LOWER, Link, Message, RAISE};
 use super::super::mistake::{Mistake, Source, one_of};
+use super::super::template;
 use super::{
     REPLY_MS, belongs, check_named, fields, head, identity, is_json, names_known, placeholders, tests_something,
     unused, within,
@@ -34,6 +37,7 @@ pub fn http(source: &Source, words: &HttpWords) -> Vec<Mistake> {
         let echoed = echoed(words, name);
         let echoed: Vec<&str> = echoed.iter().map(String::as_str).collect();
         names_known(source, &answer.body, &words.params, &echoed, &mut mistakes);
+        lacking(source, words, name, answer.body.get_ref(), &mut mistakes);
     }
     for message in &words.messages {
         belongs(source, message, Link::Http, &mut mistakes);
@@ -182,12 +186,26 @@ fn asked(source: &Source, words: &HttpWords, command: &HttpCommand, request: &Re
     within(source, &request.timeout_ms, &REPLY_MS, "timeout_ms", mistakes);
 }
 
-/// What every message with this reply gives it to repeat.
-fn echoed(words: &HttpWords, reply: &str) -> Vec<String> {
-    let with_it = words.messages.iter().filter(|message| message.reply.as_ref().is_some_and(|r| r.get_ref() == reply));
-    let mut names: Vec<Vec<String>> = with_it.map(|message| message.echo.keys().cloned().collect()).collect();
-    let first = names.pop().unwrap_or_default();
-    first.into_iter().filter(|name| names.iter().all(|others| others.contains(name))).collect()
+/// The messages that are answered with this reply.
+fn answered_with<'w>(words: &'w HttpWords, reply: &str) -> impl Iterator<Item = &'w Message> {
+    words.messages.iter().filter(move |message| message.reply.as_ref().is_some_and(|own| own.get_ref() == reply))
+}
+
+/// What some message with this reply gives it to repeat.
+fn echoed(words: &HttpWords, reply: &str) -> BTreeSet<String> {
+    answered_with(words, reply).flat_map(|message| message.echo.keys().cloned()).collect()
+}
+
+/// What one message gives its reply to repeat, all messages with the same reply must give.
+fn lacking(source: &Source, words: &HttpWords, reply: &str, body: &str, mistakes: &mut Vec<Mistake>) {
+    let echoed = echoed(words, reply);
+    for name in template::names(body).into_iter().filter(|name| echoed.contains(*name)) {
+        for message in answered_with(words, reply).filter(|message| !message.echo.contains_key(name)) {
+            let wrong = format!("the message {:?} gives nothing for {{{name}}} in its reply {reply}", message.name);
+            let at = message.reply.as_ref().map_or(0..0, |reply| reply.span());
+            mistakes.push(source.mistake(at, wrong, format!("echo = {{ {name} = \"PATH\" }}, or a reply of its own")));
+        }
+    }
 }
 
 fn reply_known(source: &Source, words: &HttpWords, reply: &toml::Spanned<String>, mistakes: &mut Vec<Mistake>) {

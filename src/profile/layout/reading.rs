@@ -205,7 +205,12 @@ impl<'p, 'b> Cursor<'p, 'b> {
         Ok(match kind(part) {
             Kind::Always(_) | Kind::Each(_) | Kind::Check(..) => None,
             Kind::Reserved(_) | Kind::Bytes => Some(Value::String(hex::encode_upper(own))),
-            Kind::Number(_) => Some(unscaled(part, number_of(part, own)?).into()),
+            Kind::Number(_) => {
+                let wire = number_of(part, own)?;
+                let value = unscaled(part, wire);
+                // Eight bytes with the highest bit set are large, not negative.
+                Some(if value == wire { wire.cast_unsigned().into() } else { value.into() })
+            }
             Kind::Counts(_) | Kind::CountOf(..) => Some(number_of(part, own)?.into()),
             Kind::Text => {
                 let ends = part.ends.as_ref().map_or(0, |ends| ends.0.len());

@@ -46,7 +46,7 @@ fn published(with: &With, told: &Told, all: &[Told]) -> Result<usize, String> {
     // What the exchange itself has already complained about is nothing here.
     let Ok(Codec::Mqtt(codec)) = with.own(told.params.as_ref()) else { return Ok(0) };
     let topic = told.reply_topic.as_deref().unwrap_or_default();
-    let is_taken = |bytes: &[u8]| is_taken_on(&codec, topic, &told.reply_id, bytes);
+    let is_taken = |bytes: &[u8]| is_taken_on(&codec, topic, told, bytes);
     let proved_by = codec.proved_by(&told.command);
     let whole = told.reply.as_bytes();
     let count = damaged("", whole, &proved_by, told.refused.is_some(), is_taken)?;
@@ -57,10 +57,10 @@ fn published(with: &With, told: &Told, all: &[Told]) -> Result<usize, String> {
     }
 }
 
-fn is_taken_on(codec: &MqttCodec, topic: &str, id: &str, bytes: &[u8]) -> bool {
-    match codec.decode(topic, bytes).map(|heard| heard.what) {
-        Ok(Meaning::Answers(answer)) => answer.id == id && answer.taken.is_ok(),
-        Ok(Meaning::Says(_)) | Err(_) => false,
+fn is_taken_on(codec: &MqttCodec, topic: &str, told: &Told, bytes: &[u8]) -> bool {
+    match codec.decode_awaited(topic, bytes, told.awaits()).map(|heard| heard.what) {
+        Ok(Meaning::Answers(answer)) => answer.taken.is_ok(),
+        Ok(Meaning::Says(_) | Meaning::AnswersNobody) | Err(_) => false,
     }
 }
 

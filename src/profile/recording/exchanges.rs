@@ -61,6 +61,7 @@ impl With<'_> {
             let what = match what {
                 Meaning::Says(says) => means(says),
                 Meaning::Answers(answer) => format!("an answer to the command {:?}", answer.id),
+                Meaning::AnswersNobody => "an answer to no command: [[told]] is for answers".to_owned(),
             };
             what + &pictures_written(pictures)
         })
@@ -73,7 +74,7 @@ impl With<'_> {
         let found = publication.map(|publication| (publication.topic, publication.body));
         same(&found, &Ok((told.topic.clone(), told.body.clone())))?;
         let Some(reply_topic) = &told.reply_topic else { return Ok(()) };
-        let found = codec.decode(reply_topic, told.reply.as_bytes()).map(|heard| heard.what);
+        let found = codec.decode_awaited(reply_topic, told.reply.as_bytes(), told.awaits()).map(|heard| heard.what);
         let taken = told.refused.clone().map_or(Ok(()), Err);
         same(&found, &Ok(Meaning::Answers(DeviceAnswer { id: told.reply_id.clone(), taken })))
     }

@@ -4,8 +4,9 @@
 mod answers;
 mod exchanges;
 mod mutations;
+mod untouched;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -127,6 +128,13 @@ pub struct Told {
     pub reply_id: String,
     /// The refusal, where the device does not take the command.
     pub refused: Option<String>,
+}
+
+impl Told {
+    /// Whether this command waits for an answer with this id.
+    fn awaits(&self) -> impl Fn(&str, &str) -> bool {
+        |id, command| id == self.reply_id && command == self.command
+    }
 }
 
 /// What an HTTP device posts; without a path, a part of its stream.
@@ -390,7 +398,9 @@ pub struct Forbidden {
 pub struct Proved {
     /// Exchanges, each both ways where it goes both ways.
     pub exchanges: usize,
-    /// Damaged copies of them.
+    /// Those of them that are not as recorded, whole or damaged.
+    pub failed: usize,
+    /// Damaged copies that behaved.
     pub damaged: usize,
 }
 
@@ -399,11 +409,25 @@ type Differs = (String, String);
 
 /// Runs every exchange both ways and damages each: how many there were, or everything that differs.
 pub fn check(profile: &Profile, source: &Source) -> Result<Proved, Vec<Mistake>> {
-    let recording: Recording = toml::from_str(source.text).map_err(|error| vec![source.unreadable(&error)])?;
-    let codec = profile
-        .bind(&recording.params)
-        .map_err(|bad| bad.into_iter().map(|bad| source.whole(bad.wrong, bad.allowed)).collect::<Vec<Mistake>>())?;
+    let (proved, mistakes) = prove(profile, source);
+    if mistakes.is_empty() { Ok(proved) } else { Err(mistakes) }
+}
+
+/// The same with how many there were also where something differs. What nothing was recorded of is not proved.
+pub fn prove(profile: &Profile, source: &Source) -> (Proved, Vec<Mistake>) {
+    let recording: Recording = match toml::from_str(source.text) {
+        Ok(recording) => recording,
+        Err(error) => return (Proved::default(), vec![source.unreadable(&error)]),
+    };
+    let codec = match profile.bind(&recording.params) {
+        Ok(codec) => codec,
+        Err(bad) => {
+            let mistakes = bad.into_iter().map(|bad| source.whole(bad.wrong, bad.allowed)).collect();
+            return (Proved::default(), mistakes);
+        }
+    };
     let mut mistakes = Vec::new();
+    let mut failed = BTreeSet::new();
     if recording.source.trim().is_empty() {
         mistakes.push(source.whole("the source is empty", "where the facts come from"));
     }
@@ -414,6 +438,7 @@ pub fn check(profile: &Profile, source: &Source) -> Result<Proved, Vec<Mistake>>
         if let Err((found, recorded)) = found {
             let wrong = format!("{}: the profile gives {found}", what.get_ref());
             mistakes.push(source.mistake(what.span(), wrong, format!("as recorded, {recorded}")));
+            failed.insert(what.span().start);
         }
     }
     for (what, found) in mutations::of(&recording, &codec).into_iter().chain(answers::of(&with, &recording)) {
@@ -422,10 +447,18 @@ pub fn check(profile: &Profile, source: &Source) -> Result<Proved, Vec<Mistake>>
             Err(wrong) => {
                 let wrong = format!("{}, damaged: {wrong}", what.get_ref());
                 mistakes.push(source.mistake(what.span(), wrong, "a rejection, or the same meaning"));
+                failed.insert(what.span().start);
             }
         }
     }
-    if mistakes.is_empty() { Ok(proved) } else { Err(mistakes) }
+    proved.failed = failed.len();
+    if proved.exchanges == 0 {
+        mistakes
+            .push(source.whole("nothing is recorded", "exchanges, as the manual's section on recordings lists them"));
+    }
+    let allowed = "an exchange for each; [[forbidden]] for a command that is never sent";
+    mistakes.extend(untouched::of(&with, &recording).into_iter().map(|wrong| source.whole(wrong, allowed)));
+    (proved, mistakes)
 }
 
 /// What a device says, as its recording writes it down.

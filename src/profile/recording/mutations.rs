@@ -75,7 +75,7 @@ fn message(codec: &MqttCodec, topic: &str, body: &[u8]) -> Result<usize, String>
     let decode = |bytes: &[u8]| {
         codec.decode(topic, bytes).map(|heard| match heard.what {
             Meaning::Says(says) => says,
-            Meaning::Answers(_) => Vec::new(),
+            Meaning::Answers(_) | Meaning::AnswersNobody => Vec::new(),
         })
     };
     text(body, decode)
