@@ -48,6 +48,9 @@ pub enum What {
         /// How the product is reached.
         #[arg(long, value_enum, default_value = "mqtt")]
         link: Skeleton,
+        /// Its recordings instead, which lie beside it as NAME.recording.toml.
+        #[arg(long)]
+        recording: bool,
     },
     /// Say step by step what bytes mean.
     Try(Try),
@@ -127,18 +130,20 @@ pub fn run(what: What) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }),
         What::Test { path } => proving::test(path.as_deref()),
-        What::New { link } => {
-            let id = match link {
+        What::New { link, recording } => {
+            let name = match link {
                 Skeleton::Mqtt => "example/mqtt-camera",
                 Skeleton::Http => "example/http-camera",
                 Skeleton::Serial => "example/serial-controller",
-                Skeleton::ModbusRtu => "waveshare/modbus-relay-8",
-                Skeleton::ModbusTcp => "waveshare/modbus-poe-eth-relay-b",
-                Skeleton::Wiegand => "wiegand/reader",
-                Skeleton::Osdp => "osdp/reader",
+                Skeleton::ModbusRtu => "example/modbus-board",
+                Skeleton::ModbusTcp => "example/modbus-tcp-board",
+                Skeleton::Wiegand => "example/card-reader",
+                Skeleton::Osdp => "example/osdp-reader",
             };
-            let example = EXAMPLES.iter().chain(SHIPPED).find(|example| example.file.contains(id));
-            say(example.context("find the example inside the program")?.text.trim_end());
+            let file = format!("device-profiles/{name}.toml");
+            let example = EXAMPLES.iter().find(|example| example.file == file);
+            let example = example.context("find the example inside the program")?;
+            say(if recording { example.recording } else { example.text }.trim_end());
             Ok(ExitCode::SUCCESS)
         }
         What::Try(asked) => known(&asked.profile, asked.directory.as_deref(), |profile| explain(profile, &asked)),

@@ -46,9 +46,12 @@ pub struct Delivery {
 impl Delivery {
     /// What the same message means for another device.
     pub fn join(&mut self, other: Self) {
-        self.inputs.extend(other.inputs);
-        self.photos.extend(other.photos);
-        self.held.extend(other.held);
+        let Self { inputs, photos, looks, held, receipt } = other;
+        self.inputs.extend(inputs);
+        self.photos.extend(photos);
+        self.looks.extend(looks);
+        self.held.extend(held);
+        self.receipt = self.receipt.take().or(receipt);
     }
 }
 

@@ -7,6 +7,7 @@ mod check;
 mod gateway;
 mod line;
 mod looking;
+mod mosquitto;
 mod polling;
 mod pulse;
 mod push;

@@ -135,9 +135,6 @@ pub struct Message {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub topics: Vec<Spanned<String>>,
-    /// MQTT: `text` where the body is a bare text and no JSON.
-    #[serde(default)]
-    pub body: BodyKind,
     /// HTTP: the paths to which it is posted; parameters in braces. A message of a stream has none.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
@@ -181,17 +178,6 @@ pub struct Message {
     pub pictures: BTreeMap<PhotoKind, Spanned<PictureWords>>,
     /// For `emits = "unsupported"`: what the installer should do.
     pub because: Option<String>,
-}
-
-/// How the body of an MQTT message is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum BodyKind {
-    /// JSON.
-    #[default]
-    Json,
-    /// A bare text in UTF-8, which stands at the path `text`.
-    Text,
 }
 
 /// What a device is asked to say.

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::document;
 use super::identity;
-use super::json::{Body, scalar, shortened};
-use super::language::{BodyKind, Emits, Message, MqttCommand, MqttWords};
+use super::json::{Body, scalar};
+use super::language::{Emits, Message, MqttCommand, MqttWords};
 use super::meaning;
 pub use super::statement::DeviceAnswer;
 use super::statement::{BODY_BYTES_MAX, CannotSend, Picture, Rejection, Statement};
@@ -147,7 +147,7 @@ impl MqttCodec {
             return Err(Rejection::TooLarge(body.len()));
         }
         let route = self.routes.get(topic).ok_or(Rejection::UnknownTopic)?;
-        let top = self.read(route, body)?;
+        let top = document::json_or_text(body)?;
         let names_device = identity::is_named(self.words.identity.as_ref(), &self.params, Body::new(&top, ""))?;
         let heard = |what| Heard {
             layout: route.layout,
@@ -185,19 +185,10 @@ impl MqttCodec {
         identity::of(self.words.identity.as_ref(), &self.params)
     }
 
-    /// A bare text stands at the path `text`.
-    fn read(&self, route: &Route, body: &[u8]) -> Result<Value, Rejection> {
-        if !route.messages.iter().any(|message| self.words.messages[*message].body == BodyKind::Text) {
-            return document::json_or_text(body);
-        }
-        let text = std::str::from_utf8(body).map_err(|error| Rejection::Malformed(shortened(&error.to_string())))?;
-        Ok(serde_json::json!({ "text": text }))
-    }
-
     /// Every message of the profile before a body, in the order in which they are tried: the first that fits is taken.
     pub fn tries(&self, topic: &str, body: &[u8]) -> Result<Vec<Tried>, Rejection> {
         let route = self.routes.get(topic).ok_or(Rejection::UnknownTopic)?;
-        let top = self.read(route, body)?;
+        let top = document::json_or_text(body)?;
         let one = |(number, message): (usize, &Message)| {
             if route.messages.contains(&number) {
                 return trying::tried(message, &top);

@@ -51,4 +51,12 @@ pub const SHIPPED: &[Shipped] = shipped![
 ];
 
 /// The annotated profiles of the manual, which no device has.
-pub const EXAMPLES: &[Shipped] = shipped!["example/http-camera", "example/mqtt-camera", "example/serial-controller"];
+pub const EXAMPLES: &[Shipped] = shipped![
+    "example/card-reader",
+    "example/http-camera",
+    "example/modbus-board",
+    "example/modbus-tcp-board",
+    "example/mqtt-camera",
+    "example/osdp-reader",
+    "example/serial-controller",
+];

@@ -44,6 +44,31 @@ fn what_nothing_was_recorded_of_is_not_proved() {
     );
 }
 
+/// Whoever saves what `new` prints begins with a profile that is proved, under an id that replaces no shipped one.
+#[test]
+fn what_new_prints_for_each_link_is_a_product_of_its_own_and_proves_itself() {
+    let links = ["mqtt", "http", "serial", "modbus-rtu", "modbus-tcp", "wiegand", "osdp"];
+    let folder = tempfile::tempdir().unwrap();
+    for link in links {
+        let print = |more: &[&str]| {
+            let printed = gatepost().args(["profile", "new", "--link", link]).args(more).output().unwrap();
+            assert!(printed.status.success(), "{link}");
+            String::from_utf8(printed.stdout).unwrap()
+        };
+        let profile = print(&[]);
+        assert!(profile.contains(&format!("link = \"{link}\"")), "{profile}");
+        let comments = profile.lines().filter(|line| line.trim_start().starts_with('#')).count();
+        assert!(comments >= 3 && profile.contains("id = \"example/"), "{profile}");
+        write(folder.path(), &format!("{link}.toml"), &profile);
+        write(folder.path(), &format!("{link}.recording.toml"), &print(&["--recording"]));
+    }
+    let directory = folder.path().display().to_string();
+    let (is_right, told) = run(&["test", &directory]);
+    assert!(is_right && told.contains(&format!("{} profiles, ", links.len())), "{told}");
+    let (_, listed) = run(&["list", "--directory", &directory]);
+    assert!(!listed.contains("replaces the shipped one"), "{listed}");
+}
+
 #[test]
 fn a_try_says_what_speaks_against_each_message() {
     let own = |name: &str| root().join("device-profiles").join(name).display().to_string();

@@ -34,8 +34,8 @@ pub use readers::{osdp, wiegand};
 
 use super::json::{own_base64, toml_scalar};
 use super::language::{
-    Arg, ArgKind, BodyKind, Condition, Decode, Emits, Field, Head, Identity, Link, Message, MqttCommand, MqttWords,
-    Param, ParamKind,
+    Arg, ArgKind, Condition, Decode, Emits, Field, Head, Identity, Link, Message, MqttCommand, MqttWords, Param,
+    ParamKind,
 };
 use super::meaning::{is_wall_time, level, position, sign};
 use super::mistake::{Mistake, Source, one_of};
@@ -108,25 +108,12 @@ pub fn mqtt(source: &Source, words: &MqttWords) -> Vec<Mistake> {
     for message in &words.messages {
         belongs(source, message, Link::Mqtt, &mut mistakes);
         fields(source, message, &words.params, &mut mistakes);
-        one_body(source, words, message, &mut mistakes);
     }
     for command in &words.commands {
         mqtt_command(source, command, &words.params, &mut mistakes);
     }
     unused::mqtt(source, words, &mut mistakes);
     mistakes
-}
-
-/// On one topic nobody can tell a bare text from JSON; and what answers a command is JSON.
-fn one_body(source: &Source, words: &MqttWords, message: &Message, mistakes: &mut Vec<Mistake>) {
-    let others = words.messages.iter().filter(|other| other.body != message.body).flat_map(|other| &other.topics);
-    let answers = words.commands.iter().filter_map(|command| command.reply.as_ref()).flat_map(|reply| &reply.topics);
-    let of_another_kind: Vec<&str> = others.chain(answers).map(|topic| topic.get_ref().as_str()).collect();
-    let topics = message.topics.iter().filter(|_| message.body == BodyKind::Text);
-    for topic in topics.filter(|topic| of_another_kind.contains(&topic.get_ref().as_str())) {
-        let wrong = format!("{} carries a bare text and JSON", topic.get_ref());
-        mistakes.push(source.mistake(topic.span(), wrong, "one of them on a topic"));
-    }
 }
 
 /// What tells devices of one topic or path apart is one of their parameters.
@@ -361,7 +348,6 @@ fn belongs(source: &Source, message: &Message, link: Link, mistakes: &mut Vec<Mi
         ("get", message.get, link == Link::Http),
         ("number", message.number.is_some(), matches!(link, Link::Mqtt | Link::Http)),
         ("data", !message.data.is_empty(), link == Link::Serial),
-        ("body", message.body == BodyKind::Text, link == Link::Mqtt),
     ];
     for (word, _, _) in said.iter().filter(|(_, is_said, may_be)| *is_said && !may_be) {
         let allowed = one_of(said.iter().filter(|(_, _, may_be)| *may_be).map(|(word, _, _)| *word));

@@ -66,7 +66,10 @@ fn a_name_that_nobody_gives_or_no_part_has_is_refused() {
 fn what_the_house_gives_and_what_an_installer_writes_in_rows_is_no_mistake() {
     for (right, also_right) in [
         ("is = [0x90] }], data", "is = [\"144\"] }], data"),
-        ("{ number = \"output\", base = 1 }", "{ number = \"elsewhere\", default = 1 }"),
+        (
+            "{ number = \"output\", base = 1 }",
+            "{ number = \"output\", base = 1 }, { number = \"elsewhere\", default = 1 }",
+        ),
         ("path = \"data.bits\"", "path = \"$.data.bits\""),
         (
             "[{ path = \"command\", is = [0x81] }]\n# How",

@@ -119,13 +119,6 @@ fn what_no_device_can_be_or_must_be_told_is_refused() {
             "nothing is tested about cameras.{camera}.camera_fps; allowed: is = […], is_not",
         ),
         (
-            "lpr.toml",
-            "body = \"text\"\nwhen = [{ path = \"text\", is = [\"offline\", \"disabled\"] }]",
-            "when = [{ path = \"text\", is = [\"offline\", \"disabled\"] }]",
-            "{layout}/{camera}/status/detect carries a bare text and JSON; allowed: one of them on a topic",
-        ),
-        ("webhook", "reply = \"taken\"", "body = \"text\"", "a message of link http has no body; allowed: paths"),
-        (
             "isapi",
             "plateRect.height\", of = 1000",
             "plateRect.height\", bottom = \"x\", of = 1000",
