@@ -235,14 +235,19 @@ impl Broker {
     /// A message is of the device that it names; one that names none can tell all of its topic that they are there, or gone.
     async fn delivery_to(&mut self, devices: &[usize], topic: &str, body: &[u8], read_at: Instant) -> Delivery {
         let mut delivery = Delivery::default();
-        let mut is_of_nobody = true;
+        let (mut is_of_nobody, mut is_unmatched) = (true, false);
         for &number in devices {
             let is_awaited = |id: &str, command: &str| self.awaited.has(number, id, command);
             let heard = self.devices[number].codec.decode_awaited(topic, body, is_awaited);
             match heard.and_then(|heard| heard.of_one(devices.len() > 1)) {
+                // The next device may wait for an answer that this one does not.
+                Ok(heard) if devices.len() > 1 && !heard.names_device && heard.what == Meaning::AnswersNobody => {
+                    (is_of_nobody, is_unmatched) = (false, true);
+                }
                 Ok(heard) => {
-                    // The next device may wait for an answer that this one does not.
-                    let is_for_one = heard.names_device || matches!(heard.what, Meaning::Answers(_));
+                    let is_answer = matches!(heard.what, Meaning::Answers(_));
+                    let is_for_one = heard.names_device || is_answer;
+                    is_unmatched &= !is_answer;
                     delivery.join(self.understood(number, heard, read_at).await);
                     is_of_nobody = false;
                     if is_for_one {
@@ -256,6 +261,9 @@ impl Broker {
                     return delivery;
                 }
             }
+        }
+        if is_unmatched {
+            self.metrics.rejected("devices", "unmatched-answer");
         }
         if is_of_nobody {
             // Of a device that the settings need not name, such as a camera in the lobby that hangs on the same server.

@@ -234,7 +234,9 @@ impl Shared {
         let mut of_nobody = Rejection::UnknownTopic;
         let mut nameless = Vec::new();
         let target = format!("{path}?{query}");
-        for device in self.devices.iter().filter(|device| device.plan.codec.paths().any(|known| known == path)) {
+        let posts_here = |device: &&Device| device.plan.codec.paths().any(|known| known == path);
+        let is_shared = self.devices.iter().filter(posts_here).count() > 1;
+        for device in self.devices.iter().filter(posts_here) {
             match device.plan.codec.decode_whole(&target, content_type, body) {
                 Ok(heard) if heard.names_device => return Ok((device, heard)),
                 Ok(heard) => nameless.push((device, heard)),
@@ -245,7 +247,6 @@ impl Shared {
                 }
             }
         }
-        let is_shared = nameless.len() > 1;
         let mut nameless = nameless.into_iter();
         let found = nameless.next().ok_or(of_nobody);
         let found = found.and_then(|(device, heard)| {
@@ -258,7 +259,7 @@ impl Shared {
             self.reject(None, rejection);
             return found;
         }
-        for (device, heard) in nameless {
+        for (device, heard) in nameless.filter(|(_, heard)| !heard.says.is_empty()) {
             // Nothing comes of it but that they are there, or gone.
             submitting::inputs_of(&self.metrics, &device.plan.wiring, heard.says, (self.now)());
         }
@@ -306,6 +307,10 @@ impl Shared {
 
     fn inputs_of(&self, device: &Device, heard: &mut Heard, received: UtcMs, read_at: Instant) -> Said {
         let (mut pictures, mut looks) = (Vec::new(), Vec::new());
+        if !heard.names_device && heard.says.is_empty() {
+            // Known and of no interest, and no sign of any device in particular.
+            return Said { inputs: Vec::new(), pictures, looks };
+        }
         let wiring = &device.plan.wiring;
         submitting::numbered(&self.metrics, &wiring.device, heard.number);
         submitting::strange(&self.metrics, &wiring.device, &heard.strange);

@@ -47,6 +47,9 @@ pub(super) fn http(source: &Source, words: &HttpWords, mistakes: &mut Vec<Mistak
     let mut all = of_messages(&words.messages, words.identity.as_ref());
     all.extend(templates(words.stream.iter().map(|stream| stream.path.get_ref().as_str())));
     all.extend(templates(words.replies.values().map(|reply| reply.body.get_ref().as_str())));
+    let forms = words.read_picture.iter();
+    let of_forms = forms.flat_map(|form| [&form.path, &form.part, &form.file_name, &form.content_type]);
+    all.extend(templates(of_forms.map(|text| text.get_ref().as_str())));
     let mut told = Vec::new();
     for command in &words.commands {
         let bodies = command.in_reply.iter().map(|in_reply| &in_reply.body);
