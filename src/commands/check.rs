@@ -13,6 +13,7 @@ use gatepost::devices::check::{Finding, Verdict, talk};
 use gatepost::devices::hatch;
 use gatepost::site::{Past, may_start};
 use gatepost::store::reader::Reader;
+use tokio::runtime::Runtime;
 
 use super::{complain, say};
 
@@ -42,7 +43,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
-    if let Err(error) = rules_may_start(&settings) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    if let Err(error) = rules_may_start(&settings, &runtime) {
         complain(&format!("{}: the daemon would not start with the rules: {error:#}", options.config.display()));
         return Ok(ExitCode::from(2));
     }
@@ -53,7 +55,6 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     // Cameras may want their requests encrypted; the daemon installs the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
     let found = runtime.block_on(async {
         let (hatch, wait) = (config::hatch_of(&settings.ledger), Duration::from_secs(options.wait));
         if hatch::look(&hatch).await.is_ok() {
@@ -71,13 +72,12 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 }
 
 /// A version of the rules stands for one text for ever; what the ledger knows of it is only looked at.
-fn rules_may_start(settings: &Settings) -> anyhow::Result<()> {
+fn rules_may_start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     if !settings.ledger.exists() {
         return Ok(());
     }
     let past = |version| {
         let reader = Reader::open(&settings.ledger)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (in_force, newest, same) = runtime.block_on(reader.look(move |view| view.rules_known(version)))?;
         Ok(Past { in_force, newest, same })
     };

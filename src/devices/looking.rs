@@ -173,17 +173,8 @@ impl Eye {
         };
         match self.device.codec.decode_answer(status, &content_type, &body) {
             Ok(says) => {
-                let seen = says.into_iter().find_map(|says| match says {
-                    Statement::PlateRead(seen) => Some(seen),
-                    Statement::Input { .. }
-                    | Statement::Inputs { .. }
-                    | Statement::Card { .. }
-                    | Statement::Tunnelled { .. }
-                    | Statement::Arm { .. }
-                    | Statement::VehicleSign { .. }
-                    | Statement::KeepAlive {}
-                    | Statement::Away {} => None,
-                })?;
+                let plate = |says| if let Statement::PlateRead(seen) = says { Some(seen) } else { None };
+                let seen = says.into_iter().find_map(plate)?;
                 let read = second_read(&self.device.wiring.device, event, &question.of, seen);
                 if read.is_none() {
                     self.metrics.rejected("devices", "picture-of-several");
