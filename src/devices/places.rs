@@ -1,80 +1,244 @@
-//! How much of a listener one address may have: its connections, and the posts that are read at once.
+//! How much of a listener one address may have: its connections, and the posts that are read at once. Who has posted well
+//! before and who has not have places apart, and in both what brings nothing gives way to who waits.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
+/// Connections at once of known addresses: twenty cameras with two each, and some to spare.
+const CONNECTIONS_MAX: usize = 64;
+/// Connections at once of addresses that have posted nothing well, each of which may be reading a post. A box that was just
+/// started knows nobody, and its cameras come back.
+const STRANGERS_MAX: usize = 16;
 /// Connections from one address: a device that opens one after the other and says nothing must not keep the others out.
 const CONNECTIONS_OF_ONE_MAX: usize = 8;
 /// Posts from one address that are read at once, so that the slow ones of a few addresses leave places to all others.
 const BODIES_OF_ONE_MAX: usize = 2;
-/// Posts that are read at once, so that they never hold more than sixteen times the longest.
-const BODIES_MAX: usize = 16;
+/// Posts of known addresses that are read at once: with those of strangers they never hold more than 24 times the longest.
+const BODIES_MAX: usize = 8;
+/// A connection that has brought nothing for so long may have to give way: what a camera says is there in less. Eighty that
+/// come before it are five rounds of this, before any camera's deadline.
+const UNDISTURBED: Duration = Duration::from_millis(100);
+/// What comes faster, in bytes a second, need not give way: a tenth of what the longest post needs to end in time.
+const MOVING: u128 = 32 * 1024;
+/// How often one who waits looks for somebody who has to give way.
+pub const LOOK: Duration = Duration::from_millis(20);
+/// For how long an address is known after a post that a device of the settings could have made: one that speaks for vehicles
+/// only is silent through the night.
+const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
+/// Addresses that are known; more than any site has cameras.
+const KNOWN_MAX: usize = 1_024;
 
 /// What each address has.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Places {
     shared: Arc<Shared>,
 }
 
+/// Whether there is a place.
+#[derive(Debug)]
+pub enum Room {
+    /// There is.
+    For(Place),
+    /// In a moment: nobody can give way yet.
+    Later,
+    /// The address has as many as it may.
+    Never,
+}
+
 #[derive(Debug)]
 struct Shared {
-    taken: Mutex<BTreeMap<IpAddr, (usize, Arc<Semaphore>)>>,
+    taken: Mutex<Taken>,
     bodies: Semaphore,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    connections: BTreeMap<u64, Connection>,
+    known: BTreeMap<IpAddr, Instant>,
+    last: u64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    from: IpAddr,
+    doing: Doing,
+    since: Instant,
+    /// Of the post that is read.
+    bytes: usize,
+    own: Arc<Semaphore>,
+    gives_way: Arc<Notify>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    /// Nothing was asked, or what was asked waits until it may be read.
+    Waits,
+    /// A post is read.
+    Reads,
+    /// A post is whole, and is decided.
+    Answers,
 }
 
 /// One connection's place; it is free again when it is dropped.
 #[derive(Debug)]
 pub struct Place {
     of: Places,
+    number: u64,
     from: IpAddr,
-    bodies: Arc<Semaphore>,
+    own: Arc<Semaphore>,
+    gives_way: Arc<Notify>,
 }
 
-impl Default for Places {
+/// A connection that is doing something until this is dropped.
+#[derive(Debug)]
+pub struct Busy<'p> {
+    place: &'p Place,
+    /// The places of a post that is read: the address's own, and one of all known ones.
+    _turns: (Option<SemaphorePermit<'p>>, Option<SemaphorePermit<'p>>),
+}
+
+impl Default for Shared {
     fn default() -> Self {
-        Self { shared: Arc::new(Shared { taken: Mutex::default(), bodies: Semaphore::new(BODIES_MAX) }) }
+        Self { taken: Mutex::default(), bodies: Semaphore::new(BODIES_MAX) }
     }
 }
 
 impl Places {
-    /// None where the address has as many as it may.
-    pub fn take(&self, from: IpAddr) -> Option<Place> {
+    /// A place for one more connection. Where all are taken, the oldest that brings nothing ends.
+    pub fn take(&self, from: IpAddr) -> Room {
         let mut taken = self.taken();
-        let (count, bodies) = taken.entry(from).or_insert_with(|| (0, Arc::new(Semaphore::new(BODIES_OF_ONE_MAX))));
-        if *count >= CONNECTIONS_OF_ONE_MAX {
-            return None;
+        let Some(own) = taken.own(from) else { return Room::Never };
+        let is_known = taken.knows(from);
+        if !taken.has_room_for(is_known) && !taken.ends_one(is_known, |_| true) {
+            return Room::Later;
         }
-        *count += 1;
-        Some(Place { of: self.clone(), from, bodies: Arc::clone(bodies) })
+        taken.last += 1;
+        let (number, gives_way) = (taken.last, Arc::new(Notify::new()));
+        let place = Place { of: self.clone(), number, from, own: Arc::clone(&own), gives_way: Arc::clone(&gives_way) };
+        let since = Instant::now();
+        taken.connections.insert(number, Connection { from, doing: Doing::Waits, since, bytes: 0, own, gives_way });
+        Room::For(place)
     }
 
     /// A panic elsewhere leaves at worst one place taken.
-    fn taken(&self) -> MutexGuard<'_, BTreeMap<IpAddr, (usize, Arc<Semaphore>)>> {
+    fn taken(&self) -> MutexGuard<'_, Taken> {
         self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    /// The places for posts of this address; none where it has as many connections as it may.
+    fn own(&self, from: IpAddr) -> Option<Arc<Semaphore>> {
+        let of_it = || self.connections.values().filter(|connection| connection.from == from);
+        if of_it().count() >= CONNECTIONS_OF_ONE_MAX {
+            return None;
+        }
+        let own = of_it().next().map(|connection| Arc::clone(&connection.own));
+        Some(own.unwrap_or_else(|| Arc::new(Semaphore::new(BODIES_OF_ONE_MAX))))
+    }
+
+    fn knows(&self, from: IpAddr) -> bool {
+        self.known.get(&from).is_some_and(|at| at.elapsed() < KNOWN_FOR)
+    }
+
+    fn has_room_for(&self, is_known: bool) -> bool {
+        let alike = self.connections.values().filter(|connection| self.knows(connection.from) == is_known);
+        alike.count() < if is_known { CONNECTIONS_MAX } else { STRANGERS_MAX }
+    }
+
+    /// Ends the oldest of these that brings nothing, known ones for known ones only and strangers for strangers. Who needs the
+    /// place has it at once; the other learns of it.
+    fn ends_one(&mut self, is_known: bool, is_wanted: impl Fn(&Connection) -> bool) -> bool {
+        let idle = self.connections.iter().filter(|(_, connection)| {
+            self.knows(connection.from) == is_known && is_wanted(connection) && connection.brings_nothing()
+        });
+        let oldest = idle.min_by_key(|(_, connection)| connection.since).map(|(number, _)| *number);
+        let ended = oldest.and_then(|number| self.connections.remove(&number));
+        ended.inspect(|connection| connection.gives_way.notify_one()).is_some()
+    }
+}
+
+impl Connection {
+    /// What is whole already waits for the box, and not the box for it.
+    fn brings_nothing(&self) -> bool {
+        let (so_long, bytes) = (self.since.elapsed(), self.bytes as u128);
+        self.doing != Doing::Answers && so_long >= UNDISTURBED && bytes * 1000 < MOVING * so_long.as_millis()
     }
 }
 
 impl Place {
     /// Until a post of this connection may be read; it may be while what comes back is held.
-    pub async fn reads(&self) -> Option<(SemaphorePermit<'_>, SemaphorePermit<'_>)> {
+    pub async fn reads(&self) -> Option<Busy<'_>> {
         // The address's own first: who waits for that holds nothing of the others'.
-        let own = self.bodies.acquire().await.ok()?;
-        let any = self.of.shared.bodies.acquire().await.ok()?;
-        Some((own, any))
+        let own = self.own.acquire().await.ok()?;
+        // A stranger's connection is its place.
+        let is_known = self.of.taken().knows(self.from);
+        let of_known = if is_known { Some(self.turn().await?) } else { None };
+        self.does(Doing::Reads);
+        Some(Busy { place: self, _turns: (Some(own), of_known) })
+    }
+
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let mut turn = pin!(self.of.shared.bodies.acquire());
+        let mut looks = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                biased;
+                turn = &mut turn => return turn.ok(),
+                _ = looks.tick() => self.of.taken().ends_one(true, |connection| connection.doing == Doing::Reads),
+            };
+        }
+    }
+
+    /// So much more of the post is there.
+    pub fn brought(&self, bytes: usize) {
+        if let Some(connection) = self.of.taken().connections.get_mut(&self.number) {
+            connection.bytes += bytes;
+        }
+    }
+
+    /// The post is whole: nobody else's need ends the connection while what comes back is held.
+    pub fn answers(&self) -> Busy<'_> {
+        self.does(Doing::Answers);
+        Busy { place: self, _turns: (None, None) }
+    }
+
+    /// A device of the settings has posted from here, or one that knows its name.
+    pub fn is_known(&self) {
+        let mut taken = self.of.taken();
+        taken.known.insert(self.from, Instant::now());
+        if taken.known.len() > KNOWN_MAX
+            && let Some(oldest) = taken.known.iter().min_by_key(|(_, at)| **at).map(|(from, _)| *from)
+        {
+            taken.known.remove(&oldest);
+        }
+    }
+
+    /// Until somebody else needs the place more.
+    pub async fn gives_way(&self) {
+        self.gives_way.notified().await;
+    }
+
+    fn does(&self, doing: Doing) {
+        if let Some(connection) = self.of.taken().connections.get_mut(&self.number) {
+            (connection.doing, connection.since, connection.bytes) = (doing, Instant::now(), 0);
+        }
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.place.does(Doing::Waits);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.of.taken();
-        if let Some((count, _)) = taken.get_mut(&self.from) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.from);
-            }
-        }
+        self.of.taken().connections.remove(&self.number);
     }
 }

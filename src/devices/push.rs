@@ -1,8 +1,10 @@
 //! The link to which devices post: what they say is answered after its commit and within their deadline, and the answer
 //! carries commands where the device takes them that way.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::error::Error;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,14 +15,14 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::calling::Caller;
 use super::looking::Look;
 use super::order::{Order, Outcome};
-use super::places::{Place, Places};
+use super::places::{LOOK, Place, Places, Room};
 use super::planning::{HttpDevice, PushPlan};
 use super::submitting::{self, whole};
 use super::waiting::{RaisedBy, Waiting};
@@ -34,8 +36,8 @@ use crate::profile::statement::{BODY_BYTES_MAX, Rejection};
 use crate::profile::template::Values;
 use crate::site::Handle;
 
-/// Connections at once: twenty cameras with two each, and some to spare.
-const CONNECTIONS_MAX: usize = 64;
+/// Connections that wait for a place; those behind them wait in the system's own queue.
+const WAITING_MAX: usize = 256;
 /// A device that takes longer to say what it wants is not one of ours.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 /// Two megabytes over the slowest line that a car park has.
@@ -116,25 +118,44 @@ impl Push {
         let address = listener.local_addr().unwrap_or(self.plan.listen);
         tracing::info!(link = self.plan.id, %address, devices = self.shared.devices.len(), "devices may post");
         self.shared.metrics.link_up(&self.plan.id, true);
-        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let places = Places::default();
-        let mut connections = JoinSet::new();
+        let mut guests = Guests::new(Arc::clone(&self.shared));
+        let mut looks = tokio::time::interval(LOOK);
         loop {
-            while connections.try_join_next().is_some() {}
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
             tokio::select! {
-                accepted = listener.accept() => if let Ok((stream, from)) = accepted {
-                    let Some(place) = places.take(from.ip()) else {
-                        self.shared.metrics.rejected("devices", "too-many-connections");
-                        continue;
-                    };
-                    let shared = Arc::clone(&self.shared);
-                    connections.spawn(async move {
-                        converse(shared, stream, place).await;
-                        drop(slot);
-                    });
-                },
+                accepted = listener.accept(), if guests.waiting.len() < WAITING_MAX => {
+                    guests.waiting.extend(accepted.ok());
+                }
+                _ = looks.tick(), if !guests.waiting.is_empty() => {}
                 _ = &mut raising => return,
+            }
+            guests.seat();
+        }
+    }
+}
+
+/// The connections of one listener.
+struct Guests {
+    shared: Arc<Shared>,
+    places: Places,
+    waiting: VecDeque<(TcpStream, SocketAddr)>,
+    conversing: JoinSet<()>,
+}
+
+impl Guests {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, places: Places::default(), waiting: VecDeque::new(), conversing: JoinSet::new() }
+    }
+
+    /// In the order in which they came; a known address need not wait for strangers.
+    fn seat(&mut self) {
+        while self.conversing.try_join_next().is_some() {}
+        for (stream, from) in std::mem::take(&mut self.waiting) {
+            match self.places.take(from.ip()) {
+                Room::For(place) => {
+                    self.conversing.spawn(converse(Arc::clone(&self.shared), stream, place));
+                }
+                Room::Later => self.waiting.push_back((stream, from)),
+                Room::Never => self.shared.metrics.rejected("devices", "too-many-connections"),
             }
         }
     }
@@ -166,14 +187,17 @@ async fn converse(shared: Arc<Shared>, stream: TcpStream, place: Place) {
     // An answer must not wait for the next one.
     let _ = stream.set_nodelay(true);
     let place = Arc::new(place);
-    let service = service_fn(move |request| {
+    let service = service_fn(|request| {
         let (shared, place) = (Arc::clone(&shared), Arc::clone(&place));
         async move { Ok::<_, Infallible>(shared.answer(request, &place).await) }
     });
     let mut connection = hyper::server::conn::http1::Builder::new();
     connection.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).keep_alive(true);
-    // A connection that breaks concerns its device only, which posts again.
-    let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+    tokio::select! {
+        // A connection that breaks concerns its device only, which posts again.
+        _ = connection.serve_connection(TokioIo::new(stream), service) => {}
+        () = place.gives_way() => shared.metrics.rejected("devices", "gave-way"),
+    }
 }
 
 impl Shared {
@@ -195,10 +219,14 @@ impl Shared {
             Ok(body) => body,
             Err(status) => return plain(status, "the body is too long, too slow or broken"),
         };
+        let _busy = place.answers();
         let (device, heard) = match self.heard(&path, &query, &content_type, &body) {
             Ok(found) => found,
             Err(rejection) => return plain(StatusCode::BAD_REQUEST, rejection.name()),
         };
+        if heard.names_device {
+            place.is_known();
+        }
         // Of it only pictures are needed any more, and the commit may take its time.
         drop(body);
         self.taken(device, heard, read_at).await
@@ -217,10 +245,10 @@ impl Shared {
             self.metrics.rejected("devices", why);
             Err(status)
         };
-        let Ok(Some(_turn)) = timeout(BODY_TURN_WITHIN, place.reads()).await else {
+        let Ok(Some(_busy)) = timeout(BODY_TURN_WITHIN, place.reads()).await else {
             return fails("too-many-bodies", StatusCode::SERVICE_UNAVAILABLE);
         };
-        match timeout(BODY_WITHIN, all_of(Limited::new(request.into_body(), BODY_BYTES_MAX), promised)).await {
+        match timeout(BODY_WITHIN, all_of(Limited::new(request.into_body(), BODY_BYTES_MAX), promised, place)).await {
             Ok(Ok(whole)) => Ok(whole),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
             Ok(Err(_)) => fails("body-broken", StatusCode::BAD_REQUEST),
@@ -414,10 +442,15 @@ impl Shared {
 }
 
 /// In one piece of memory, into which it comes: it is held once. A promise is at most the longest body.
-async fn all_of(mut body: Limited<Incoming>, promised: usize) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
+async fn all_of(
+    mut body: Limited<Incoming>,
+    promised: usize,
+    place: &Place,
+) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
     let mut whole = Vec::with_capacity(promised);
     while let Some(frame) = body.frame().await {
         if let Ok(piece) = frame?.into_data() {
+            place.brought(piece.len());
             whole.extend_from_slice(&piece);
         }
     }

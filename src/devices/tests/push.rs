@@ -138,14 +138,11 @@ async fn orders_for_a_list_keep_no_raise_out_of_the_answer_to_a_plate() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_posts_from_two_addresses_keep_no_other_camera_waiting() {
     let (mut site, address) = site().await;
-    let head = "POST /vzenith HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n{";
     let mut slow = Vec::new();
     for from in ["127.0.0.2", "127.0.0.3"] {
         for n in 0..8 {
-            let socket = TcpSocket::new_v4().expect("a socket");
-            socket.bind(SocketAddr::new(from.parse().expect("an address"), 0)).expect("bound");
-            let mut stream = socket.connect(address).await.expect("connected");
-            stream.write_all(head.as_bytes()).await.expect("written");
+            let mut stream = connect_from(from, address).await;
+            stream.write_all(BEGUN.as_bytes()).await.expect("written");
             if n == 0 {
                 assert!(first_line(&mut stream).await.contains("100 Continue"), "its body is read");
             }
@@ -157,10 +154,54 @@ async fn slow_posts_from_two_addresses_keep_no_other_camera_waiting() {
     assert!(posting.await.expect("curl ran").ends_with(" 200"));
     assert_eq!(site.metrics.rejections("devices", "body-too-slow"), 0, "the slow ones are still at it");
     // Who hangs up in the middle has not said too much.
-    slow.truncate(15);
-    slow.remove(0);
+    drop(slow);
     site.until(|metrics| metrics.rejections("devices", "body-broken") > 0).await;
     assert_eq!(site.metrics.rejections("devices", "too-large"), 0);
+}
+
+/// Eighty from ten addresses, which come again whenever they are sent away.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_posts_from_ten_addresses_give_way_to_cameras_and_end_no_known_one_s() {
+    let (mut site, address) = site().await;
+    let heartbeat = "/devicemanagement/php/receivedeviceinfo.php";
+    let known = ["--interface", "127.0.0.20", "--data-binary", "serialno=0f823866-d2dc45ab"];
+    assert!(curl_with(address, heartbeat, &known).await.expect("curl ran").ends_with(" 200"));
+    // A known one on a bad line, in the middle of its post.
+    let mut halting = connect_from("127.0.0.20", address).await;
+    let head = BEGUN.replace("1000", &PLATE.len().to_string());
+    halting.write_all(head.as_bytes()).await.expect("written");
+    assert!(first_line(&mut halting).await.contains("100 Continue"), "its body is read");
+    let mut slow = JoinSet::new();
+    for n in 0..80 {
+        slow.spawn(async move {
+            loop {
+                let mut stream = connect_from(&format!("127.0.0.{}", 2 + n / 8), address).await;
+                // One that is sent away may be closed at once.
+                let _ = stream.write_all(BEGUN.as_bytes()).await;
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            }
+        });
+    }
+    site.until(|metrics| metrics.rejections("devices", "gave-way") > 100).await;
+    // Of a camera that was never heard: without an answer within its deadline it would be 503.
+    let posting = curl_with(address, "/vzenith", &["--interface", "127.0.0.21", "--data-binary", PLATE]);
+    assert!(matches!(site.committed().await, Input::PlateRead(_)));
+    assert!(posting.await.expect("curl ran").ends_with(" 200"));
+    halting.write_all(&PLATE.as_bytes()[1..]).await.expect("it was given its time");
+    assert!(matches!(site.committed().await, Input::PlateRead(_)), "and was read to its end");
+    assert!(first_line(&mut halting).await.contains("200 OK"), "it was given its time");
+    for reason in ["body-too-slow", "too-many-bodies"] {
+        assert_eq!(site.metrics.rejections("devices", reason), 0, "no patience was used up: {reason}");
+    }
+}
+
+/// The first byte of a post.
+const BEGUN: &str = "POST /vzenith HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n{";
+
+async fn connect_from(from: &str, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::new(from.parse().expect("an address"), 0)).expect("bound");
+    socket.connect(to).await.expect("connected")
 }
 
 #[tokio::test(flavor = "multi_thread")]
