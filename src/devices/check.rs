@@ -182,7 +182,10 @@ impl Looked<'_> {
     fn finding(&self, metrics: &Metrics, wait: Duration) -> Finding {
         let place = format!("{} on {}", self.profile.id(), self.link);
         let health = metrics.health.of(self.device);
-        let (verdict, seen, advice) = if metrics.is_link_up(&self.line) {
+        let unheard = metrics.health.unheard(self.device);
+        let (verdict, seen, advice) = if !unheard.is_empty() {
+            self.unheard(&unheard)
+        } else if metrics.is_link_up(&self.line) {
             self.on_its_link(health.as_ref(), wait)
         } else if let Some(trouble) = health.as_ref().and_then(|health| health.trouble) {
             // A stream is a link of its own device.
@@ -192,6 +195,17 @@ impl Looked<'_> {
             (Verdict::Fault, format!("the link {} is down: {why}", self.link), self.advice_for_link(&why))
         };
         Finding { device: self.device.to_owned(), place, verdict, seen, advice }
+    }
+
+    /// Whatever else is well with it: what is refused may be the vehicles.
+    fn unheard(&self, topics: &[String]) -> (Verdict, String, String) {
+        let topics = topics.join(" and ");
+        let seen = format!("the broker of the link {} refuses the subscription to {topics}", self.link);
+        let advice = format!(
+            "in the broker's access list, let the username of the link {} subscribe to and read {topics}",
+            self.link
+        );
+        (Verdict::Fault, seen, advice)
     }
 
     fn on_its_link(&self, health: Option<&DeviceHealth>, wait: Duration) -> (Verdict, String, String) {
@@ -252,7 +266,9 @@ impl Looked<'_> {
                 "the device knows other commands than its profile: see whether the profile is its own"
             }
             (Link::Mqtt, Trouble::Silent) => {
-                "in the device: the broker's address and port, and that it is switched on; in the settings: its name in params"
+                "in the device: the broker's address and port, and that it is switched on; in the settings: its name in params; \
+                 in the broker: that its access list lets the link's username read the device's topics, because mosquitto \
+                 refuses nothing and keeps silent"
             }
             (Link::Http, Trouble::Silent) if self.kind == LinkKind::HttpAsk => {
                 "in the device: its power and cable, and that its program runs; in the settings: its address with the port"

@@ -6,7 +6,7 @@
 //! message of the former connection. A client that dies with its connection can do neither, while the broker keeps the
 //! session, and with it what the cameras said meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -132,7 +132,7 @@ impl Broker {
 
     async fn converse(&mut self, client: &AsyncClient, mut connection: EventLoop) -> Ended {
         self.kept.connecting();
-        let mut to_confirm = 0;
+        let mut to_confirm = VecDeque::new();
         let mut came_up = false;
         loop {
             let event = match connection.poll().await {
@@ -152,9 +152,9 @@ impl Broker {
                 self.kept.begin(client, ack.session_present, read_at, (self.now)());
                 true
             } else if let Event::Incoming(Packet::SubAck(ack)) = event {
-                self.refused_subscriptions(&ack.return_codes);
-                to_confirm -= usize::from(to_confirm > 0);
-                let is_ready = to_confirm == 0 && !came_up;
+                // A broker answers in the order in which it was asked.
+                self.refused_subscriptions(&to_confirm.pop_front().unwrap_or_default(), &ack.return_codes);
+                let is_ready = to_confirm.is_empty() && !came_up;
                 came_up |= is_ready;
                 !is_ready || self.up(client).await
             } else {
@@ -176,34 +176,53 @@ impl Broker {
         self.news.send(news).await.is_ok()
     }
 
-    /// Everything, after every connect: a broker that lost its session lost the subscriptions too.
-    fn subscribe(&self, client: &AsyncClient) -> usize {
+    /// Everything, after every connect: a broker that lost its session lost the subscriptions too. Returns what each request
+    /// asks for.
+    fn subscribe(&self, client: &AsyncClient) -> VecDeque<Vec<String>> {
         let strangers: BTreeSet<String> = self.strangers.iter().map(|pattern| template::filter(pattern)).collect();
         // Overlapping subscriptions would bring every message twice.
         let covered = |topic: &str| strangers.iter().any(|filter| template::covers(filter, topic));
         let own = self.by_topic.keys().map(|topic| (topic, self.keeps_state(topic)));
         // A state that is told twice says nothing else than one that is told once.
         let own = own.filter(|(topic, keeps_state)| *keeps_state || !covered(topic));
-        let all = strangers.iter().map(|filter| (filter, false)).chain(own);
-        let filters = all.map(|(topic, keeps_state)| asked(topic, keeps_state));
-        let filters: Vec<Filter> = filters.chain([self.kept.filter()]).collect();
+        let own = own.map(|(topic, keeps_state)| asked(topic, keeps_state, self.quality(topic)));
+        let all = strangers.iter().map(|filter| asked(filter, false, QoS::AtLeastOnce)).chain(own);
+        let filters: Vec<Filter> = all.chain([self.kept.filter()]).collect();
         let requests = filters.chunks(FILTERS_PER_REQUEST);
-        let count = requests.len();
-        for request in requests {
+        for request in requests.clone() {
             // A connection that cannot take it is ending; the next one subscribes again.
             let _ = client.try_subscribe_many(request.to_vec());
         }
-        count
+        self.devices.iter().for_each(|device| self.metrics.health.hears_all(device.wiring.device.as_str()));
+        requests.map(|request| request.iter().map(|filter| filter.path.clone()).collect()).collect()
     }
 
-    fn refused_subscriptions(&mut self, codes: &[SubscribeReasonCode]) {
-        let refused = codes.iter().filter(|code| !matches!(code, SubscribeReasonCode::Success(_))).count();
-        if refused > 0 {
+    /// Signs of life need not be kept for a box that is away: they would push vehicles out of the broker's queue. Nothing else
+    /// asks for these topics, because two subscriptions of different quality would bring one message twice.
+    fn quality(&self, topic: &str) -> QoS {
+        let devices = self.by_topic.get(topic);
+        let is_only_alive = |device: &usize| self.devices[*device].codec.is_only_alive(topic);
+        let may_be_lost = devices.is_some_and(|devices| devices.iter().all(is_only_alive));
+        if may_be_lost { QoS::AtMostOnce } else { QoS::AtLeastOnce }
+    }
+
+    /// Which devices are not heard now, and on what.
+    fn refused_subscriptions(&mut self, asked: &[String], codes: &[SubscribeReasonCode]) {
+        let refused = asked.iter().zip(codes).filter(|(_, code)| !matches!(code, SubscribeReasonCode::Success(_)));
+        for (topic, why) in refused {
             self.metrics.rejected("devices", "subscription-refused");
+            for device in self.devices.iter() {
+                let mut topics = device.codec.topics();
+                if topics.any(|own| own == topic || template::covers(topic, own)) {
+                    self.metrics.health.may_not_hear(device.wiring.device.as_str(), topic);
+                }
+            }
             tracing::error!(
                 link = self.id,
-                refused,
-                "the broker refuses subscriptions: devices are not heard; see its access list"
+                topic,
+                ?why,
+                "the broker refuses a subscription: devices are not heard; its access list must let the link's user \
+                 subscribe to this topic and read it"
             );
         }
     }
@@ -235,7 +254,7 @@ impl Broker {
     /// A message is of the device that it names; one that names none can tell all of its topic that they are there, or gone.
     async fn delivery_to(&mut self, devices: &[usize], topic: &str, body: &[u8], read_at: Instant) -> Delivery {
         let mut delivery = Delivery::default();
-        let (mut is_of_nobody, mut is_unmatched) = (true, false);
+        let (mut is_of_nobody, mut is_unmatched, mut rejected) = (true, false, None);
         for &number in devices {
             let is_awaited = |id: &str, command: &str| self.awaited.has(number, id, command);
             let heard = self.devices[number].codec.decode_awaited(topic, body, is_awaited);
@@ -255,12 +274,14 @@ impl Broker {
                     }
                 }
                 Err(Rejection::NotForThis(_)) => {}
-                Err(rejection) => {
-                    let whose = (devices.len() == 1).then_some(number);
-                    self.reject(whose, topic, &rejection);
-                    return delivery;
-                }
+                // One of another product may know it, or wait for it.
+                Err(rejection) => rejected = rejected.or(Some(rejection)),
             }
+        }
+        if let Some(rejection) = rejected.filter(|_| is_of_nobody && !is_unmatched) {
+            let whose = devices.first().copied().filter(|_| devices.len() == 1);
+            self.reject(whose, topic, &rejection);
+            return delivery;
         }
         if is_unmatched {
             self.metrics.rejected("devices", "unmatched-answer");
@@ -396,8 +417,8 @@ fn problem(reason: PubAckReason) -> Option<String> {
 }
 
 /// A subscription. Only whether a device is there is wanted as the broker has kept it.
-fn asked(topic: &str, keeps_state: bool) -> Filter {
-    let mut filter = Filter::new(topic, QoS::AtLeastOnce);
+fn asked(topic: &str, keeps_state: bool, quality: QoS) -> Filter {
+    let mut filter = Filter::new(topic, quality);
     filter.retain_forward_rule =
         if keeps_state { RetainForwardRule::OnEverySubscribe } else { RetainForwardRule::Never };
     filter

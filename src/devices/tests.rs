@@ -15,6 +15,7 @@ mod readers;
 mod shared;
 mod steady;
 mod stream;
+mod subscriptions;
 mod telling;
 mod tunnel;
 

@@ -96,6 +96,7 @@ struct State {
     missing: u64,
     never_heard: BTreeSet<u64>,
     listed: Option<Listed>,
+    unheard: BTreeSet<String>,
 }
 
 impl State {
@@ -247,6 +248,21 @@ impl Health {
         self.listed.get_or_create(&of(device)).set(number(held));
         self.unlisted.get_or_create(&of(device)).set(number(pending));
         self.list_as_of.get_or_create(&of(device)).set(as_of_ms / 1000);
+    }
+
+    /// Nothing is known to keep the box from hearing the device.
+    pub fn hears_all(&self, device: &str) {
+        self.devices().entry(device.to_owned()).or_default().unheard.clear();
+    }
+
+    /// The device's broker does not let the box hear this topic of it.
+    pub fn may_not_hear(&self, device: &str, topic: &str) {
+        self.devices().entry(device.to_owned()).or_default().unheard.insert(topic.to_owned());
+    }
+
+    /// The topics of the device that its broker does not let the box hear.
+    pub fn unheard(&self, device: &str) -> Vec<String> {
+        self.devices().get(device).into_iter().flat_map(|state| state.unheard.iter().cloned()).collect()
     }
 
     /// Why a link is not there.

@@ -105,6 +105,13 @@ impl MqttCodec {
         emits.clone().any(|emits| emits == Emits::Away) && emits.all(is_state)
     }
 
+    /// Whether all that comes on a topic is a sign of life, said again soon: one that is lost costs nothing.
+    pub fn is_only_alive(&self, topic: &str) -> bool {
+        let Some(route) = self.routes.get(topic).filter(|route| route.commands.is_empty()) else { return false };
+        let emits = |message: &usize| *self.words.messages[*message].emits.get_ref();
+        route.messages.iter().all(|message| matches!(emits(message), Emits::KeepAlive | Emits::Nothing))
+    }
+
     /// Patterns of topics on which devices of the same product speak that the settings do not name.
     pub fn strangers(&self) -> impl Iterator<Item = &str> {
         self.words.strangers.iter().map(|pattern| pattern.get_ref().as_str())

@@ -53,6 +53,27 @@ impl Mosquitto {
         broker
     }
 
+    /// One whose access list refuses a subscription, which mosquitto does with this plugin of its package only.
+    pub(super) async fn that_refuses(subscription: &str) -> Self {
+        let folders = std::fs::read_dir("/usr/lib").expect("a folder").flatten();
+        let plugin = folders.map(|folder| folder.path().join("mosquitto_dynamic_security.so"));
+        let plugin = plugin.into_iter().find(|file| file.exists()).expect("mosquitto's package brings it");
+        let deny = json!({"acltype": "subscribeLiteral", "topic": subscription, "allow": false});
+        let list = json!({
+            "defaultACLAccess": {
+                "publishClientSend": true, "publishClientReceive": true, "subscribe": true, "unsubscribe": true},
+            "roles": [{"rolename": "box", "acls": [deny]}],
+            "groups": [{"groupname": "all", "roles": [{"rolename": "box"}]}],
+            "anonymousGroup": "all",
+        });
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        std::io::Write::write_all(&mut file, list.to_string().as_bytes()).expect("written");
+        // The broker reads it as a user of its own.
+        std::fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("permitted");
+        let (plugin, list) = (plugin.display(), file.path().display());
+        Self::start_with(&format!("allow_anonymous true\nplugin {plugin}\nplugin_opt_config_file {list}")).await
+    }
+
     /// A box that is connected and subscribed.
     pub(super) async fn site(&mut self, profile_timeout: Option<&str>) -> Site {
         self.site_of(settings(self.port, profile_timeout)).await

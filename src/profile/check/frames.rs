@@ -8,7 +8,7 @@ use super::super::language::Link;
 use super::super::language::frame::{Digits, Escape, Hex, Part, SerialWords};
 use super::super::layout::{called, kinds_said, span, width};
 use super::super::mistake::{Mistake, Source, one_of};
-use super::{POLL_MS, REPLY_MS, belongs, check_named, fields, head, names, tests_something, unused, within};
+use super::{POLL_MS, REPLY_MS, belongs, check_named, fields, head, names, tests_without_params, unused, within};
 
 /// A pause that ends a frame: from the shortest that a computer can tell to the longest that a bus can wait.
 const GAP_MS: std::ops::RangeInclusive<u64> = 1..=1_000;
@@ -51,7 +51,7 @@ pub fn serial(source: &Source, words: &SerialWords) -> Vec<Mistake> {
         within(source, &reply.timeout_ms, &REPLY_MS, "timeout_ms", &mut mistakes);
         parts(source, &at, &reply.data, &mut mistakes);
         for condition in reply.when.iter().chain(&reply.success) {
-            tests_something(source, condition, &mut mistakes);
+            tests_without_params(source, condition, &mut mistakes);
         }
     }
     unused::serial(source, words, &mut mistakes);

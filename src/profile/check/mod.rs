@@ -285,7 +285,7 @@ fn pictures(source: &Source, message: &Message, mistakes: &mut Vec<Mistake>) {
             mistakes.push(source.mistake(picture.span(), "this is no place of a plate in a picture", allowed));
         }
         for condition in &plate.when {
-            tests_something(source, condition, mistakes);
+            tests_without_params(source, condition, mistakes);
         }
     }
 }
@@ -300,6 +300,19 @@ fn tests_something(source: &Source, condition: &Condition, mistakes: &mut Vec<Mi
     if [&condition.is, &condition.is_not].into_iter().flatten().any(Vec::is_empty) {
         let wrong = format!("{} is compared with nothing", condition.path.get_ref());
         mistakes.push(source.mistake(condition.path.span(), wrong, "one value or more, such as is = [1]"));
+    }
+}
+
+/// Parameters are put into the tests of a message only: elsewhere they would test nothing.
+fn tests_without_params(source: &Source, condition: &Condition, mistakes: &mut Vec<Mistake>) {
+    tests_something(source, condition, mistakes);
+    let allowed = "is, is_not, above and is_there with values and plain paths; parameters in the when of a [[message]]";
+    if let Some(name) = &condition.is_param {
+        let wrong = format!("the parameter {} tests nothing here", name.get_ref());
+        mistakes.push(source.mistake(name.span(), wrong, allowed));
+    }
+    if let Some(name) = template::names(condition.path.get_ref()).first() {
+        mistakes.push(source.mistake(condition.path.span(), format!("{{{name}}} stands for nothing here"), allowed));
     }
 }
 
@@ -373,7 +386,7 @@ fn mqtt_command(source: &Source, command: &MqttCommand, params: &BTreeMap<String
         names_known(source, topic, params, &["layout"], mistakes);
     }
     if let Some(success) = &reply.success {
-        tests_something(source, success, mistakes);
+        tests_without_params(source, success, mistakes);
     }
     within(source, &reply.timeout_ms, &REPLY_MS, "timeout_ms", mistakes);
     if !template::names(command.payload.get_ref()).contains(&"id") {

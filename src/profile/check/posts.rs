@@ -7,7 +7,7 @@ use super::super::language::{Emits, LOWER, Link, Message, RAISE};
 use super::super::mistake::{Mistake, Source, one_of};
 use super::super::template;
 use super::{
-    REPLY_MS, belongs, check_named, fields, head, identity, is_json, names_known, placeholders, tests_something,
+    REPLY_MS, belongs, check_named, fields, head, identity, is_json, names_known, placeholders, tests_without_params,
     unused, within,
 };
 
@@ -181,7 +181,7 @@ fn asked(source: &Source, words: &HttpWords, command: &HttpCommand, request: &Re
         mistakes.push(source.mistake(request.path.span(), wrong, "both, or none"));
     }
     if let Some(success) = &request.success {
-        tests_something(source, success, mistakes);
+        tests_without_params(source, success, mistakes);
     }
     within(source, &request.timeout_ms, &REPLY_MS, "timeout_ms", mistakes);
 }

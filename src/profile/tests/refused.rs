@@ -130,6 +130,31 @@ fn what_no_device_can_be_or_must_be_told_is_refused() {
             "}]",
             "nothing is tested about ANPR.pictureInfoList.pictureInfo.type",
         ),
+        // Parameters are put into the tests of messages only.
+        (
+            "r-mqtt",
+            "success = { path = \"code\", is = [200] }",
+            "success = { path = \"code\", is_param = \"sn\" }",
+            ": the parameter sn tests nothing here; allowed: is, is_not, above and is_there with values",
+        ),
+        (
+            "isapi",
+            "success = { path = \"",
+            "success = { path = \"{name}.",
+            ": {name} stands for nothing here; allowed: is, is_not, above",
+        ),
+        (
+            "isapi",
+            "is = [\"detectionPicture\"] }]",
+            "is_param = \"name\" }]",
+            ": the parameter name tests nothing here; allowed: is, is_not",
+        ),
+        (
+            "escpos",
+            "success = { path = \"data.state\", is = [0x12, 0x1E] }",
+            "success = { path = \"data.state\", is_param = \"x\" }",
+            ": the parameter x tests nothing here; allowed: is, is_not",
+        ),
         // What is asked again and again moves nothing and needs nothing.
         ("isapi", "every_ms = 1000", "every_ms = 499", "every_ms is 499; allowed: 500 to 3600000"),
         (
