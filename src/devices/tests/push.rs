@@ -195,6 +195,33 @@ async fn slow_posts_from_ten_addresses_give_way_to_cameras_and_end_no_known_one_
     }
 }
 
+/// Known addresses may need more places than there are: then who asks for nothing goes, and not who waits for the box.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_is_being_decided_loses_its_place_to_nobody() {
+    let (mut site, address) = site().await;
+    let known = |n: u8| format!("127.0.0.{}", 20 + n);
+    let heartbeat = async |from: &str| {
+        let path = "/devicemanagement/php/receivedeviceinfo.php";
+        let args = ["--interface", from, "--data-binary", "serialno=0f823866-d2dc45ab"];
+        curl_with(address, path, &args).await.expect("curl ran")
+    };
+    for n in 0..9 {
+        assert_eq!(heartbeat(&known(n)).await, "{} 200");
+    }
+    let mut deciding = connect_from(&known(0), address).await;
+    let post = BEGUN.replace("1000", &PLATE.len().to_string()).replace("Expect: 100-continue\r\n", "") + &PLATE[1..];
+    deciding.write_all(post.as_bytes()).await.expect("written");
+    let envelope = site.next().await;
+    let mut idle = Vec::new();
+    for n in 1..64 {
+        idle.push(connect_from(&known(n / 8), address).await);
+    }
+    assert_eq!(heartbeat(&known(8)).await, "{} 200");
+    site.until(|metrics| metrics.rejections("devices", "gave-way") == 1).await;
+    let _ = envelope.reply.send(Reply::Done);
+    assert!(first_line(&mut deciding).await.contains("HTTP/1.1"), "it is answered");
+}
+
 /// The first byte of a post.
 const BEGUN: &str = "POST /vzenith HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n{";
 
