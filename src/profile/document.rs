@@ -66,6 +66,11 @@ pub fn read<'b>(content_type: &str, body: &'b [u8]) -> Result<Document<'b>, Reje
     Err(malformed("neither JSON nor XML nor a form"))
 }
 
+/// Whether it can be seen of a body that its end is missing: a form and a bare word may end anywhere.
+pub fn shows_its_end(content_type: &str, body: &[u8]) -> bool {
+    by_first_byte(body).is_some() || type_of(content_type).0.starts_with("multipart/")
+}
+
 /// A content type without its parameters, in small letters, and its boundary.
 pub fn type_of(content_type: &str) -> (String, Option<&str>) {
     let mut pieces = content_type.split(';');

@@ -135,6 +135,11 @@ impl HttpCodec {
         self.words.polls.iter().filter_map(call).collect()
     }
 
+    /// How much one of its messages may say.
+    pub fn says_most(&self) -> usize {
+        self.words.messages.iter().map(|message| message.meanings().count()).max().unwrap_or(0)
+    }
+
     /// Whether something may come to this path as a GET request.
     pub fn takes_get(&self, path: &str) -> bool {
         self.routes.get(path).is_some_and(|messages| messages.iter().any(|number| self.words.messages[*number].get))

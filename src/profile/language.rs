@@ -176,8 +176,32 @@ pub struct Message {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, PictureWords>")]
     pub pictures: BTreeMap<PhotoKind, Spanned<PictureWords>>,
+    /// What the same message says besides, such as a status that has the arm and the inputs.
+    #[serde(default)]
+    pub also: Vec<Also>,
     /// For `emits = "unsupported"`: what the installer should do.
     pub because: Option<String>,
+}
+
+/// `[[message.also]]`: one more thing that a message says.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Also {
+    /// What it means.
+    #[schemars(with = "Emits")]
+    pub emits: Spanned<Emits>,
+    /// Where the meaning stands in the body.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Field>")]
+    pub fields: BTreeMap<String, Spanned<Field>>,
+}
+
+impl Message {
+    /// All that it means, each with its fields.
+    pub fn meanings(&self) -> impl Iterator<Item = (&Spanned<Emits>, &BTreeMap<String, Spanned<Field>>)> + Clone {
+        let also = self.also.iter().map(|also| (&also.emits, &also.fields));
+        std::iter::once((&self.emits, &self.fields)).chain(also)
+    }
 }
 
 /// What a device is asked to say.

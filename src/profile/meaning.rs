@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hyper::body::Bytes;
 use jiff::civil::{DateTime, date};
+use toml::Spanned;
 
 use super::document::PartOf;
 use super::json::{Body, bad, place, scalar, scaled, shortened, toml_scalar};
@@ -24,12 +25,23 @@ const PLATE_CHARS_MAX: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Strange;
 
-/// What a message says whose conditions hold.
+/// What a message says whose conditions hold: all of it or nothing.
 pub(super) fn of(message: &Message, body: Body) -> Result<Vec<Statement>, Rejection> {
-    let field = |name: &str| message.fields.get(name).map(|field| field.get_ref());
-    let statement = match message.emits.get_ref() {
-        Emits::Nothing => return Ok(Vec::new()),
-        Emits::Unsupported => return Err(Rejection::Unsupported(message.because.clone().unwrap_or_default())),
+    if *message.emits.get_ref() == Emits::Unsupported {
+        return Err(Rejection::Unsupported(message.because.clone().unwrap_or_default()));
+    }
+    let all = message.meanings().map(|(emits, fields)| statement(*emits.get_ref(), fields, body));
+    all.filter_map(Result::transpose).collect()
+}
+
+fn statement(
+    emits: Emits,
+    fields: &BTreeMap<String, Spanned<Field>>,
+    body: Body,
+) -> Result<Option<Statement>, Rejection> {
+    let field = |name: &str| fields.get(name).map(|field| field.get_ref());
+    Ok(Some(match emits {
+        Emits::Nothing | Emits::Unsupported => return Ok(None),
         Emits::KeepAlive => Statement::KeepAlive {},
         Emits::Away => Statement::Away {},
         Emits::PlateRead => Statement::PlateRead(seen_plate(body, &field)?),
@@ -56,8 +68,7 @@ pub(super) fn of(message: &Message, body: Body) -> Result<Vec<Statement>, Reject
         }
         Emits::Arm => Statement::Arm { position: needed(body, field("position"), position)? },
         Emits::VehicleSign => Statement::VehicleSign { sign: needed(body, field("sign"), sign)? },
-    };
-    Ok(vec![statement])
+    }))
 }
 
 /// The device's own running number of a message, where it has one. A number that is none tells nothing of what is missing.

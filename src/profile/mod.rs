@@ -274,7 +274,7 @@ impl Profile {
     pub fn emits(&self, what: Emits) -> bool {
         match &self.words {
             Words::Mqtt(_) | Words::Http(_) | Words::Serial(_) => {
-                self.messages().iter().any(|message| *message.emits.get_ref() == what)
+                self.messages().iter().flat_map(Message::meanings).any(|(emits, _)| *emits.get_ref() == what)
             }
             Words::Modbus(words) => what == Emits::Input && words.polls.iter().any(|poll| !poll.untold),
             Words::Wiegand(_) => what == Emits::Card,

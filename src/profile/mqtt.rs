@@ -100,7 +100,7 @@ impl MqttCodec {
     /// the device's last will takes its place.
     pub fn keeps_state(&self, topic: &str) -> bool {
         let Some(route) = self.routes.get(topic).filter(|route| route.commands.is_empty()) else { return false };
-        let mut emits = route.messages.iter().map(|message| *self.words.messages[*message].emits.get_ref());
+        let mut emits = self.emitted(route);
         let is_state = |emits| matches!(emits, Emits::Away | Emits::KeepAlive | Emits::Nothing);
         emits.clone().any(|emits| emits == Emits::Away) && emits.all(is_state)
     }
@@ -108,8 +108,17 @@ impl MqttCodec {
     /// Whether all that comes on a topic is a sign of life, said again soon: one that is lost costs nothing.
     pub fn is_only_alive(&self, topic: &str) -> bool {
         let Some(route) = self.routes.get(topic).filter(|route| route.commands.is_empty()) else { return false };
-        let emits = |message: &usize| *self.words.messages[*message].emits.get_ref();
-        route.messages.iter().all(|message| matches!(emits(message), Emits::KeepAlive | Emits::Nothing))
+        self.emitted(route).all(|emits| matches!(emits, Emits::KeepAlive | Emits::Nothing))
+    }
+
+    fn emitted(&self, route: &Route) -> impl Iterator<Item = Emits> + Clone {
+        let messages = route.messages.iter().map(|message| &self.words.messages[*message]);
+        messages.flat_map(|message| message.meanings().map(|(emits, _)| *emits.get_ref()))
+    }
+
+    /// How much one of its messages may say.
+    pub fn says_most(&self) -> usize {
+        self.words.messages.iter().map(|message| message.meanings().count()).max().unwrap_or(0)
     }
 
     /// Patterns of topics on which devices of the same product speak that the settings do not name.

@@ -14,7 +14,9 @@ use super::*;
 
 mod answers;
 mod beside;
+mod besides;
 mod contacts;
+mod forms;
 mod named;
 mod refused;
 

@@ -49,6 +49,9 @@ const POLL_MS: std::ops::RangeInclusive<u64> = 10..=5_000;
 /// Longer than this, a lane would wait for a board that is not there.
 const REPLY_MS: std::ops::RangeInclusive<u64> = 20..=60_000;
 
+/// What one message may say besides: a status of more is one of `inputs`.
+const ALSO_MAX: usize = 8;
+
 /// What a message of each meaning must and may say.
 fn fields_of(emits: Emits) -> (&'static [&'static str], &'static [&'static str]) {
     match emits {
@@ -202,15 +205,9 @@ fn names_known(
 
 fn fields(source: &Source, message: &Message, params: &BTreeMap<String, Param>, mistakes: &mut Vec<Mistake>) {
     let emits = *message.emits.get_ref();
-    let (needed, also) = if message.answers.is_some() { fields_of_an_answer(emits) } else { fields_of(emits) };
-    for name in needed.iter().filter(|name| !message.fields.contains_key(**name)) {
-        let wrong = format!("the message {:?} lacks the field {name}", message.name);
-        mistakes.push(source.mistake(
-            message.emits.span(),
-            wrong,
-            format!("it must have {}", one_of(needed.iter().copied())),
-        ));
-    }
+    let known = if message.answers.is_some() { fields_of_an_answer(emits) } else { fields_of(emits) };
+    meaning(source, &message.name, &message.emits, &message.fields, known, mistakes);
+    also(source, message, mistakes);
     for condition in &message.when {
         tests_something(source, condition, mistakes);
         names_known(source, &condition.path, params, &[], mistakes);
@@ -219,46 +216,90 @@ fn fields(source: &Source, message: &Message, params: &BTreeMap<String, Param>, 
             mistakes.push(source.mistake(name.span(), format!("there is no parameter {:?}", name.get_ref()), known));
         }
     }
-    for (name, field) in &message.fields {
-        if !needed.contains(&name.as_str()) && !also.contains(&name.as_str()) {
-            let allowed = one_of(needed.iter().chain(also).copied());
-            mistakes.push(source.mistake(field.span(), format!("a message of this kind has no field {name}"), allowed));
-        }
-        for own in field.get_ref().decode.iter().filter_map(|decode| match decode {
-            Decode::Base64Own(own) => Some(own),
-            Decode::Base64 | Decode::Base64Url | Decode::Hex | Decode::Utf8OrGbk | Decode::Gbk => None,
-        }) {
-            if own_base64(own).is_none() {
-                let allowed = "64 different ASCII characters, and a padding that is none of them";
-                mistakes.push(source.mistake(field.span(), "this alphabet is not one of base64", allowed));
-            }
-        }
-        let (words, at) = (field.get_ref(), field.span());
-        if !words.each.is_empty() && name != "bits" {
-            mistakes.push(source.mistake(at.clone(), format!("{name} has each"), "each with bits only"));
-        }
-        let is_read = words.path.is_some() || !words.or_join.is_empty();
-        if usize::from(is_read) + usize::from(words.always.is_some()) + usize::from(!words.each.is_empty()) != 1 {
-            let allowed = "path, with or_join for where it is missing; or_join alone; or always";
-            mistakes.push(source.mistake(at, format!("where {name} stands is not clear"), allowed));
-        }
-        if words.times_up_to.is_some() && words.times.is_none() {
-            let wrong = format!("{name} has times_up_to and no times");
-            mistakes.push(source.mistake(field.span(), wrong, "times_up_to beside times"));
-        }
-        if let Some(format) = &words.format
-            && (name != "captured_local" || !is_wall_time(format))
-        {
-            let allowed = "of captured_local only, with year, month, day, hour, minute and second as strftime has them";
-            mistakes.push(source.mistake(field.span(), format!("{name} has the format {format:?}"), allowed));
-        }
-        our_words(source, name, field, mistakes);
-    }
     pictures(source, message, mistakes);
     if (emits == Emits::Unsupported) != message.because.is_some() {
         let wrong = format!("the message {:?} gives a reason without need, or none", message.name);
         mistakes.push(source.mistake(message.emits.span(), wrong, "because = \"…\" with emits = \"unsupported\" only"));
     }
+}
+
+/// A status says how several things are. A vehicle or a card is said alone, so that nothing beside it can cost it.
+fn also(source: &Source, message: &Message, mistakes: &mut Vec<Mistake>) {
+    let is_state = |emits: Emits| matches!(emits, Emits::Input | Emits::Inputs | Emits::Arm | Emits::VehicleSign);
+    let takes_more = is_state(*message.emits.get_ref()) || *message.emits.get_ref() == Emits::KeepAlive;
+    if let Some(first) = message.also.first().filter(|_| !takes_more || message.answers.is_some()) {
+        let wrong = format!("the message {:?} says something besides", message.name);
+        let allowed = "also beside emits = \"input\", \"inputs\", \"arm\", \"vehicle_sign\" and \"keep_alive\"";
+        mistakes.push(source.mistake(first.emits.span(), wrong, allowed));
+    }
+    if let Some(beyond) = message.also.get(ALSO_MAX) {
+        let wrong = format!("the message {:?} says more than {ALSO_MAX} things besides", message.name);
+        mistakes.push(source.mistake(beyond.emits.span(), wrong, format!("at most {ALSO_MAX}")));
+    }
+    for more in &message.also {
+        let emits = *more.emits.get_ref();
+        if is_state(emits) {
+            meaning(source, &message.name, &more.emits, &more.fields, fields_of(emits), mistakes);
+        } else {
+            let wrong = format!("the message {:?} says this besides", message.name);
+            mistakes.push(source.mistake(more.emits.span(), wrong, "input, inputs, arm, vehicle_sign"));
+        }
+    }
+}
+
+/// What one meaning of a message must and may say, and that each of it can be read.
+fn meaning(
+    source: &Source,
+    message: &str,
+    emits: &Spanned<Emits>,
+    fields: &BTreeMap<String, Spanned<Field>>,
+    (needed, also): (&[&str], &[&str]),
+    mistakes: &mut Vec<Mistake>,
+) {
+    for name in needed.iter().filter(|name| !fields.contains_key(**name)) {
+        let wrong = format!("the message {message:?} lacks the field {name}");
+        let allowed = format!("it must have {}", one_of(needed.iter().copied()));
+        mistakes.push(source.mistake(emits.span(), wrong, allowed));
+    }
+    for (name, field) in fields {
+        if !needed.contains(&name.as_str()) && !also.contains(&name.as_str()) {
+            let allowed = one_of(needed.iter().chain(also).copied());
+            mistakes.push(source.mistake(field.span(), format!("a message of this kind has no field {name}"), allowed));
+        }
+        self::field(source, name, field, mistakes);
+    }
+}
+
+fn field(source: &Source, name: &str, field: &Spanned<Field>, mistakes: &mut Vec<Mistake>) {
+    for own in field.get_ref().decode.iter().filter_map(|decode| match decode {
+        Decode::Base64Own(own) => Some(own),
+        Decode::Base64 | Decode::Base64Url | Decode::Hex | Decode::Utf8OrGbk | Decode::Gbk => None,
+    }) {
+        if own_base64(own).is_none() {
+            let allowed = "64 different ASCII characters, and a padding that is none of them";
+            mistakes.push(source.mistake(field.span(), "this alphabet is not one of base64", allowed));
+        }
+    }
+    let (words, at) = (field.get_ref(), field.span());
+    if !words.each.is_empty() && name != "bits" {
+        mistakes.push(source.mistake(at.clone(), format!("{name} has each"), "each with bits only"));
+    }
+    let is_read = words.path.is_some() || !words.or_join.is_empty();
+    if usize::from(is_read) + usize::from(words.always.is_some()) + usize::from(!words.each.is_empty()) != 1 {
+        let allowed = "path, with or_join for where it is missing; or_join alone; or always";
+        mistakes.push(source.mistake(at, format!("where {name} stands is not clear"), allowed));
+    }
+    if words.times_up_to.is_some() && words.times.is_none() {
+        let wrong = format!("{name} has times_up_to and no times");
+        mistakes.push(source.mistake(field.span(), wrong, "times_up_to beside times"));
+    }
+    if let Some(format) = &words.format
+        && (name != "captured_local" || !is_wall_time(format))
+    {
+        let allowed = "of captured_local only, with year, month, day, hour, minute and second as strftime has them";
+        mistakes.push(source.mistake(field.span(), format!("{name} has the format {format:?}"), allowed));
+    }
+    our_words(source, name, field, mistakes);
 }
 
 /// Pictures belong to a vehicle that was seen.

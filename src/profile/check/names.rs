@@ -27,7 +27,7 @@ pub(super) fn serial(source: &Source, words: &SerialWords, mistakes: &mut Vec<Mi
         for condition in &message.when {
             tested(source, &frame, &message.data, &message.root, condition, mistakes);
         }
-        for field in message.fields.values() {
+        for field in message.meanings().flat_map(|(_, fields)| fields.values()) {
             for path in field.get_ref().path.iter().chain(&field.get_ref().or_join).chain(&field.get_ref().each) {
                 read(source, &frame, &message.data, &whole(&message.root, path), field.span(), mistakes);
             }

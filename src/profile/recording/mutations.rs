@@ -3,6 +3,7 @@
 
 use toml::Spanned;
 
+use super::super::document;
 use super::super::http::HttpCodec;
 use super::super::layout::Fault;
 use super::super::modbus::{Answer, BadFrame, Framing, RECORDED_TRANSACTION};
@@ -78,7 +79,7 @@ fn message(codec: &MqttCodec, topic: &str, body: &[u8]) -> Result<usize, String>
             Meaning::Answers(_) | Meaning::AnswersNobody => Vec::new(),
         })
     };
-    text(body, decode)
+    text(body, OneOf { says_most: codec.says_most(), shows_its_end: document::shows_its_end("", body) }, decode)
 }
 
 fn posted(codec: &HttpCodec, path: Option<&str>, content_type: &str, body: &[u8]) -> Result<usize, String> {
@@ -86,7 +87,8 @@ fn posted(codec: &HttpCodec, path: Option<&str>, content_type: &str, body: &[u8]
         Some(path) => codec.decode(path, content_type, bytes).map(|heard| heard.says),
         None => codec.decode_event(content_type, bytes).map(|heard| heard.says),
     };
-    text(body, decode)
+    let shows_its_end = document::shows_its_end(content_type, body);
+    text(body, OneOf { says_most: codec.says_most(), shows_its_end }, decode)
 }
 
 /// Statuses that say that the picture was not read.
@@ -98,27 +100,44 @@ fn looked(codec: &HttpCodec, look: &LookOf) -> Result<usize, String> {
     if let Some(status) = UNREAD.into_iter().find(|status| decode(*status, look.answer.as_bytes()).is_ok()) {
         return Err(format!("it is taken with the status {status}"));
     }
-    text(look.answer.as_bytes(), |bytes| decode(look.status, bytes)).map(|count| UNREAD.len() + count)
+    let kind =
+        OneOf { says_most: 1, shows_its_end: document::shows_its_end(&look.answer_type, look.answer.as_bytes()) };
+    text(look.answer.as_bytes(), kind, |bytes| decode(look.status, bytes)).map(|count| UNREAD.len() + count)
 }
 
-/// A text has no check, so a flipped letter may be another plate; but it is one bounded statement or a rejection, a part
-/// of it is no message, and another character set does not change what it means.
-fn text(whole: &[u8], decode: impl Fn(&[u8]) -> Result<Vec<Statement>, Rejection>) -> Result<usize, String> {
+/// What may be expected of a text.
+#[derive(Clone, Copy)]
+struct OneOf {
+    /// How much a message of its profile says.
+    says_most: usize,
+    shows_its_end: bool,
+}
+
+/// A text has no check, so a flipped letter may be another plate; but it says so much as a message does and within bounds, or
+/// it is a rejection; a part of it is no message, and another character set does not change what it means. Of a form and a bare
+/// word a part is another form or word: there it is the length over HTTP or at the broker that tells, and no part arrives.
+fn text(
+    whole: &[u8],
+    kind: OneOf,
+    decode: impl Fn(&[u8]) -> Result<Vec<Statement>, Rejection>,
+) -> Result<usize, String> {
     let meant = decode(whole);
     let mut count = 0;
-    for copy in flipped(whole).chain(halves(whole)) {
+    let parts = || cut(whole.trim_ascii_end());
+    let doubled = [whole, whole].concat();
+    for copy in flipped(whole).chain(halves(whole)).chain(parts().map(<[u8]>::to_vec)).chain([doubled.clone()]) {
         count += 1;
-        if decode(&copy).is_ok_and(|says| says.len() > 1 || says.iter().any(is_beyond_bounds)) {
-            return Err("it says more than one thing, or one beyond all bounds".to_owned());
+        if decode(&copy).is_ok_and(|says| says.len() > kind.says_most || says.iter().any(is_beyond_bounds)) {
+            return Err("it says more than a message does, or something beyond all bounds".to_owned());
         }
     }
-    for copy in cut(whole.trim_ascii_end()) {
+    for copy in parts().filter(|_| kind.shows_its_end) {
         count += 1;
         if decode(copy).is_ok_and(|says| !says.is_empty()) && meant.as_ref() != decode(copy).as_ref() {
             return Err(format!("its first {} bytes say something else", copy.len()));
         }
     }
-    let doubled = [whole, whole].concat();
+    let doubled = if kind.shows_its_end { doubled } else { whole.to_vec() };
     // What is no text in UTF-8 has no other character set to be in.
     let gbk =
         std::str::from_utf8(whole).map_or_else(|_| whole.to_vec(), |text| encoding_rs::GBK.encode(text).0.into_owned());
