@@ -1,11 +1,12 @@
-//! What devices cost the box: decoding each recorded message of every shipped product, events through one broker and one
-//! HTTP listener beside bare programs on the same links in the same run, and memory for each device.
+//! What devices cost the box: decoding each recorded message of every shipped product, events and vehicles through one broker
+//! and one HTTP listener beside bare programs on the same links in the same run, and memory for each device.
 //!
 //! `cargo bench --bench profiles` starts Debian's mosquitto and the daemon of this build.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use gatepost::profile::mistake::Source;
@@ -16,7 +17,7 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::{Client, MqttOptions};
 
 use crate::site::{
-    Broker, Cameras, Daemon, PATIENCE, camera_ms, cameras, entry_lanes, folder, loop_level, say, serial,
+    Broker, Cameras, Daemon, PATIENCE, camera_ms, cameras, entry_lanes, folder, loop_level, plate, say, serial, topic,
 };
 
 mod site;
@@ -25,6 +26,8 @@ mod site;
 const DECODING: Duration = Duration::from_millis(20);
 /// Keep-alives and inputs through one broker.
 const MESSAGES: usize = 20_000;
+/// Vehicles through one broker, and as many through one listener: each with a plate and an identity of its own.
+const READS: usize = 4_000;
 /// Posts through one listener, on so many connections as one camera may have.
 const POSTS: usize = 8_000;
 const CONNECTIONS: usize = 8;
@@ -41,7 +44,9 @@ fn main() {
     let folder = folder("profiles");
     let broker = Broker::start(folder.path());
     through_the_broker(folder.path(), &broker);
+    vehicles_through_the_broker(folder.path(), &broker);
     through_posts(folder.path(), &broker);
+    vehicles_through_posts(folder.path(), &broker);
     memory(folder.path(), &broker);
 }
 
@@ -116,16 +121,14 @@ fn least(mut call: impl FnMut()) -> f64 {
 /// Messages that the box understands and need no decision, beside a subscriber that only counts.
 fn through_the_broker(folder: &Path, broker: &Broker) {
     let (echo, heard) = broker.listen("counter", "bare/topic");
-    let bare = publish_all(broker, "bare/topic", |_| {
-        for _ in 0..MESSAGES {
-            heard.recv_timeout(PATIENCE).expect("every message comes");
-        }
-    });
+    // Alternating, so that each is news.
+    let level = |n: usize| loop_level(&serial(0), n % 2);
+    let bare = publish_all(broker, "bare/topic", MESSAGES, level, |_| all_came(&heard, MESSAGES));
     drop(echo);
     let lane = entry_lanes(0..1, "").replace("passage_loop", "arrival_loop");
     let daemon = Daemon::start(folder, "broker", broker, &lane);
     let (_listener, raises) = broker.listen("barrier", "device/+/message/down/gpio_out");
-    let ours = publish_all(broker, &format!("device/{}/message/up/gpio_in", serial(0)), |client| {
+    let ours = publish_all(broker, &topic(&serial(0), "up/gpio_in"), MESSAGES, level, |client| {
         // What a camera says is taken in order: a vehicle after it all is raised for when all is done.
         Cameras { client }.plate(&serial(0), "ivs_result", 1, camera_ms(), "");
         raises.recv_timeout(PATIENCE).expect("a raise");
@@ -139,25 +142,56 @@ fn through_the_broker(folder: &Path, broker: &Broker) {
     );
 }
 
-fn publish_all(broker: &Broker, topic: &str, wait: impl FnOnce(&Client)) -> f64 {
+/// Vehicles one after the other before one camera, each on record and acknowledged after its commit, beside a subscriber that
+/// acknowledges and does nothing else.
+fn vehicles_through_the_broker(folder: &Path, broker: &Broker) {
+    let (echo, heard) = broker.listen("acknowledging", "bare/vehicles");
+    let began_ms = camera_ms();
+    let read = |n: usize| plate(&serial(0), "ivs_result", n, began_ms + n as u128, "");
+    let bare = publish_all(broker, "bare/vehicles", READS, read, |_| all_came(&heard, READS));
+    drop(echo);
+    let daemon = Daemon::start(folder, "vehicles", broker, &entry_lanes(0..2, ""));
+    let (_listener, raises) = broker.listen("second-barrier", &topic(&serial(1), "down/gpio_out"));
+    let before = counted(&daemon.metrics());
+    let ours = publish_all(broker, &topic(&serial(0), "up/ivs_result"), READS, read, |client| {
+        // All are taken in order: the vehicle of another lane comes last.
+        Cameras { client }.plate(&serial(1), "ivs_result", READS, camera_ms(), "");
+        raises.recv_timeout(PATIENCE).expect("a raise");
+    });
+    let entries = counted(&daemon.metrics()) - before;
+    assert!(entries > READS, "each vehicle has an entry of its own: {entries}");
+    rate(&format!("MQTT, QoS 1, {READS} vehicles, each on record"), ours, bare, "a subscriber that acknowledges");
+}
+
+fn all_came(heard: &Receiver<(Instant, String)>, count: usize) {
+    for _ in 0..count {
+        heard.recv_timeout(PATIENCE).expect("every message comes");
+    }
+}
+
+fn publish_all(
+    broker: &Broker,
+    topic: &str,
+    count: usize,
+    body: impl Fn(usize) -> String,
+    wait: impl FnOnce(&Client),
+) -> f64 {
     let mut options = MqttOptions::new("publisher", "127.0.0.1", broker.port);
     options.set_outgoing_inflight_upper_limit(64);
     let (client, mut connection) = Client::new(options, 256);
     std::thread::spawn(move || connection.iter().map_while(Result::ok).for_each(drop));
     let begun = Instant::now();
-    for n in 0..MESSAGES {
-        // Alternating, so that each is news.
-        let body = loop_level(&serial(0), n % 2);
-        client.publish(topic, QoS::AtLeastOnce, false, body).expect("the broker is there");
+    for n in 0..count {
+        client.publish(topic, QoS::AtLeastOnce, false, body(n)).expect("the broker is there");
     }
     wait(&client);
     let took = begun.elapsed().as_secs_f64();
     // Its connection ends with it.
     let _ = client.disconnect();
-    MESSAGES as f64 / took
+    count as f64 / took
 }
 
-/// The entries of the journal.
+/// What devices said that is on disk.
 fn counted(metrics: &str) -> usize {
     let count = metrics.lines().find_map(|line| line.strip_prefix("gatepost_inputs_total "));
     count.and_then(|count| count.parse().ok()).expect("the daemon counts its inputs")
@@ -165,43 +199,72 @@ fn counted(metrics: &str) -> usize {
 
 /// Posts on connections that stay open, beside a listener that answers everything at once.
 fn through_posts(folder: &Path, broker: &Broker) {
-    let bare = bare_listener();
-    let of_bare = post_all(bare, "/vzenith");
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number");
-    let settings = format!(
-        "{}\n[[links]]\nid = \"posts\"\nkind = \"http-push\"\nlisten = \"{free}\"\n\
-         [[devices]]\nid = \"pushing\"\nprofile = \"vzenith/r-http\"\nlink = \"posts\"\nparams = {{ sn = \"{}\" }}\n",
-        entry_lanes(0..1, "").replace("device = \"camera-0\", input = 1", "device = \"pushing\", input = 1"),
-        serial(0),
-    );
+    // Alternating, so that most are news.
+    let input = |n: usize| {
+        let trigger = format!(r#"{{"TriggerResult":{{"source":1,"value":{}}}}}"#, n % 2);
+        format!(r#"{{"AlarmGioIn":{{"serialno":"{}","result":{trigger}}}}}"#, serial(0))
+    };
+    let of_bare = post_all(bare_listener(), POSTS, input);
+    let (free, settings) = pushing("device = \"camera-0\", input = 1", "device = \"pushing\", input = 1");
     let daemon = Daemon::start(folder, "posts", broker, &settings);
-    let ours = post_all(free, "/vzenith");
+    let ours = post_all(free, POSTS, input);
     rate(&format!("HTTP, {CONNECTIONS} connections, input posts"), ours, of_bare, "a listener that only answers");
     drop(daemon);
 }
 
-fn post_all(to: SocketAddr, path: &str) -> f64 {
-    // Alternating, so that most are news.
-    let requests = [0, 1].map(|level| {
-        let trigger = format!(r#"{{"TriggerResult":{{"source":1,"value":{level}}}}}"#);
-        let body = format!(r#"{{"AlarmGioIn":{{"serialno":"{}","result":{trigger}}}}}"#, serial(0));
-        format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-    });
+/// Vehicles one after the other, each answered when it is on record.
+fn vehicles_through_posts(folder: &Path, broker: &Broker) {
+    let began_s = camera_ms() / 1000;
+    let read = |n: usize| {
+        let time = format!(r#""timeStamp":{{"Timeval":{{"sec":{began_s},"usec":{n}}}}}"#);
+        let plate = format!(r#""license":"粤B{:05}","plateid":{n},"triggerType":8,"confidence":94"#, n % 100_000);
+        format!(
+            r#"{{"AlarmInfoPlate":{{"channel":0,"serialno":"{}","result":{{"PlateResult":{{"colorType":1,"isoffline":0,{plate},{time}}}}}}}}}"#,
+            serial(0)
+        )
+    };
+    let of_bare = post_all(bare_listener(), READS, read);
+    let (free, settings) = pushing("camera = \"camera-0\"", "camera = \"pushing\"");
+    let daemon = Daemon::start(folder, "posted-vehicles", broker, &settings);
+    let before = counted(&daemon.metrics());
+    let ours = post_all(free, READS, read);
+    let entries = counted(&daemon.metrics()) - before;
+    assert!(entries >= READS, "each vehicle has an entry of its own: {entries}");
+    let what = format!("HTTP, {CONNECTIONS} connections, {READS} vehicles, each on record");
+    rate(&what, ours, of_bare, "a listener that only answers");
+}
+
+/// A lane of which a device that posts does one thing.
+fn pushing(of_the_lane: &str, its_own: &str) -> (SocketAddr, String) {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number");
+    let settings = format!(
+        "{}\n[[links]]\nid = \"posts\"\nkind = \"http-push\"\nlisten = \"{free}\"\n\
+         [[devices]]\nid = \"pushing\"\nprofile = \"vzenith/r-http\"\nlink = \"posts\"\nparams = {{ sn = \"{}\" }}\n",
+        entry_lanes(0..1, "").replace(of_the_lane, its_own),
+        serial(0),
+    );
+    (free, settings)
+}
+
+fn post_all(to: SocketAddr, count: usize, body: impl Fn(usize) -> String + Sync) -> f64 {
     let begun = Instant::now();
     std::thread::scope(|scope| {
-        for _ in 0..CONNECTIONS {
-            scope.spawn(|| {
+        for connection in 0..CONNECTIONS {
+            let body = &body;
+            scope.spawn(move || {
                 let mut stream = TcpStream::connect(to).expect("the listener");
                 stream.set_nodelay(true).expect("an option");
-                for n in 0..POSTS / CONNECTIONS {
-                    stream.write_all(requests[n % 2].as_bytes()).expect("written");
+                for n in 0..count / CONNECTIONS {
+                    let body = body(n + connection * (count / CONNECTIONS));
+                    let head = format!("POST /vzenith HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+                    stream.write_all((head + &body).as_bytes()).expect("written");
                     let answer = answer(&mut stream);
                     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
                 }
             });
         }
     });
-    POSTS as f64 / begun.elapsed().as_secs_f64()
+    count as f64 / begun.elapsed().as_secs_f64()
 }
 
 /// One answer, by its length.

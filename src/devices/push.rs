@@ -368,6 +368,7 @@ impl Shared {
             if answer.await.is_err() {
                 return false;
             }
+            self.metrics.input_taken();
         }
         true
     }

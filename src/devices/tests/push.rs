@@ -28,6 +28,7 @@ async fn a_post_is_answered_after_its_commit_and_the_answer_raises() {
     let _ = envelope.reply.send(Reply::Done);
     let answer = posting.await.expect("curl ran");
     assert_eq!(answer, r#"{"Response_AlarmInfoPlate":{"info":"ok","channelNum":0,"is_pay":"true"}} 200"#);
+    assert!(site.metrics.text().contains("gatepost_inputs_total 1\n"), "it is counted as one that is on disk");
     let told = site.answer("c1").await;
     assert!(matches!(told, CommandAnswer::Unconfirmed(_)), "nothing confirms a raise in an answer: {told:?}");
 }
