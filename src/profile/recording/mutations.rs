@@ -108,7 +108,7 @@ fn text(whole: &[u8], decode: impl Fn(&[u8]) -> Result<Vec<Statement>, Rejection
     let mut count = 0;
     for copy in flipped(whole).chain(halves(whole)) {
         count += 1;
-        if decode(&copy).is_ok_and(|says| says.len() > 1 || says.iter().any(is_beyond_bounds)) {
+        if decode(&copy).is_ok_and(|says| says.len() > 1 || !says.iter().all(Statement::is_bounded)) {
             return Err("it says more than one thing, or one beyond all bounds".to_owned());
         }
     }
@@ -131,22 +131,6 @@ fn text(whole: &[u8], decode: impl Fn(&[u8]) -> Result<Vec<Statement>, Rejection
         }
     }
     Ok(count)
-}
-
-fn is_beyond_bounds(says: &Statement) -> bool {
-    match says {
-        Statement::PlateRead(read) => {
-            read.confidence > 100 || read.event.chars().count() > super::super::statement::EVENT_CHARS_MAX
-        }
-        Statement::Input { .. }
-        | Statement::Inputs { .. }
-        | Statement::Card { .. }
-        | Statement::Tunnelled { .. }
-        | Statement::Arm { .. }
-        | Statement::VehicleSign { .. }
-        | Statement::KeepAlive {}
-        | Statement::Away {} => false,
-    }
 }
 
 fn framed(codec: &SerialCodec, text: &str) -> Result<usize, String> {
