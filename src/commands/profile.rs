@@ -307,16 +307,22 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
             if let Ok(tree) = http::tree(&asked.content_type, &frame) {
                 say(format_args!("{tree:#}"));
             }
-            let heard = match &asked.path {
-                Some(path) => codec.decode(path, &asked.content_type, &frame),
-                None if codec.reads_pictures() => {
+            let path = asked.path.as_deref().unwrap_or_default();
+            trying::places("paths", codec.paths(), path);
+            let way = match &asked.path {
+                Some(path) => http::Way::Post(path),
+                None if codec.reads_pictures() => http::Way::OfPicture,
+                None => http::Way::Unasked,
+            };
+            trying::messages(codec.tries(way, &asked.content_type, &frame));
+            let heard = match way {
+                http::Way::Post(path) => codec.decode(path, &asked.content_type, &frame),
+                http::Way::Unasked => codec.decode_event(&asked.content_type, &frame),
+                http::Way::OfPicture => {
                     say("as the answer about a picture, whose event is the box's own:");
                     return Ok(told(codec.decode_answer(200, &asked.content_type, &frame).map(|says| means(&says))));
                 }
-                None => codec.decode_event(&asked.content_type, &frame),
             };
-            trying::places("paths", codec.paths(), asked.path.as_deref().unwrap_or_default());
-            trying::messages(codec.tries(asked.path.as_deref(), &asked.content_type, &frame));
             told(heard.map(|heard| trying::posted(codec, &heard)))
         }
         Codec::Modbus(codec) => told(trying::on_the_bus(codec, &frame)),

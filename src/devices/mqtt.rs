@@ -235,7 +235,13 @@ impl Broker {
     }
 
     async fn delivery_of(&mut self, publish: &Publish, read_at: Instant) -> Delivery {
-        if publish.payload.is_empty() || self.kept.heard(publish) {
+        if self.kept.heard(publish) {
+            return Delivery::default();
+        }
+        if publish.payload.is_empty() {
+            // No device's fault: a broker sends one to all who listen when somebody takes away what it kept on a topic.
+            self.metrics.rejected("devices", "empty-body");
+            tracing::debug!(link = self.id, topic = ?publish.topic, "an empty message says nothing");
             return Delivery::default();
         }
         let topic = String::from_utf8_lossy(&publish.topic);

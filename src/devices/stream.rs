@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::photos::Desk;
 use crate::profile::document::PartOf;
 use crate::profile::layout::Fault;
-use crate::profile::statement::Rejection;
+use crate::profile::statement::{Picture, Rejection};
 use crate::profile::stream::{Event, Events};
 
 /// A device that does not begin to answer in this time is not there.
@@ -173,7 +173,7 @@ async fn follow(
                 Ok(event) if event.is_picture() => told.extend(shared.pictured(device, &mut last, event)),
                 Ok(event) => {
                     told.extend(shared.complete(device, last.take()));
-                    match shared.delivery_of(device, &event, &[]) {
+                    match shared.heard(device, &event) {
                         Ok(delivery) => {
                             let is_read = delivery.inputs.iter().any(|input| matches!(input, Input::PlateRead(_)));
                             last = is_read.then_some(Vehicle { event, pictures: Vec::new() });
@@ -207,27 +207,36 @@ struct Vehicle {
 }
 
 impl Shared {
-    /// What an event means, and what it and its pictures do.
-    fn delivery_of(&self, device: &Device, event: &Event, pictures: &[PartOf]) -> Result<Delivery, Rejection> {
+    /// What an event means by itself. It is counted here, once, however many parts come behind it.
+    fn heard(&self, device: &Device, event: &Event) -> Result<Delivery, Rejection> {
         let read_at = Instant::now();
-        let mut heard = device.plan.codec.decode_with(&event.content_type, &event.body, pictures)?;
-        let received = (self.now)();
+        let heard = device.plan.codec.decode_event(&event.content_type, &event.body)?;
         let wiring = &device.plan.wiring;
         submitting::numbered(&self.metrics, &wiring.device, heard.number);
         submitting::strange(&self.metrics, &wiring.device, &heard.strange);
-        let inputs = submitting::inputs_of(&self.metrics, wiring, heard.says, received);
+        let inputs = submitting::inputs_of(&self.metrics, wiring, heard.says, (self.now)());
+        for input in &inputs {
+            if let Input::PlateRead(read) = input {
+                self.metrics.plate_heard(read.lane.as_str(), &read.event, read_at);
+            }
+        }
+        Ok(self.delivery_of(device, inputs, heard.pictures))
+    }
+
+    /// What inputs and the pictures of their message do.
+    fn delivery_of(&self, device: &Device, inputs: Vec<Input>, mut pictures: Vec<Picture>) -> Delivery {
+        let wiring = &device.plan.wiring;
         let mut delivery = Delivery { inputs, ..Delivery::default() };
         for input in &mut delivery.inputs {
             if let Input::PlateRead(read) = input {
-                self.metrics.plate_heard(read.lane.as_str(), &read.event, read_at);
-                let brought = whole(&self.metrics, std::mem::take(&mut heard.pictures));
+                let brought = whole(&self.metrics, std::mem::take(&mut pictures));
                 delivery.looks.extend(wiring.look(read, &brought));
                 let taken = self.desk.take(read, brought);
                 read.photos = taken.hashes;
                 delivery.photos.extend(taken.kept);
             }
         }
-        Ok(delivery)
+        delivery
     }
 
     /// One more picture of the last vehicle; with the last one it is told of again. A picture of nothing that is known is
@@ -243,7 +252,10 @@ impl Shared {
     fn complete(&self, device: &Device, vehicle: Option<Vehicle>) -> Option<Delivery> {
         let Vehicle { event, pictures } = vehicle.filter(|vehicle| !vehicle.pictures.is_empty())?;
         let parts: Vec<PartOf> = pictures.iter().map(Event::as_part).collect();
-        let delivery = self.delivery_of(device, &event, &parts).ok()?;
+        let heard = device.plan.codec.decode_with(&event.content_type, &event.body, &parts).ok()?;
+        let (wiring, received) = (&device.plan.wiring, (self.now)());
+        let inputs = heard.says.into_iter().flat_map(|says| wiring.inputs_of(says, received)).collect();
+        let delivery = self.delivery_of(device, inputs, heard.pictures);
         let is_pictured = |input: &Input| matches!(input, Input::PlateRead(read) if read.photos.is_some());
         (!delivery.looks.is_empty() || delivery.inputs.iter().any(is_pictured)).then_some(delivery)
     }

@@ -235,7 +235,9 @@ impl Wiring {
     /// What a level means that the device tells by itself; nothing where it must first prove to be steady.
     fn heard(&self, number: u16, is_on: bool) -> Option<Input> {
         let input = self.level(number, is_on)?;
-        let is_kept_back = self.steady.as_ref().is_some_and(|steady| steady.keeps_back(number, is_on));
+        let must_be_steady = self.debounce_ms > 0 || self.presence_ms.contains_key(&number);
+        let steady = self.steady.as_ref().filter(|_| must_be_steady);
+        let is_kept_back = steady.is_some_and(|steady| steady.keeps_back(number, is_on));
         (!is_kept_back).then_some(input)
     }
 

@@ -160,6 +160,9 @@ pub fn json(body: &[u8]) -> Result<Value, Rejection> {
 
 /// JSON, or the text itself where it does not even begin like JSON: `ON`, `online`.
 pub fn json_or_text(body: &[u8]) -> Result<Value, Rejection> {
+    if body.is_empty() {
+        return Err(malformed("the body is empty, as what a broker sends when what it kept on a topic is taken away"));
+    }
     let tree = json(body);
     let begins = body.iter().find(|byte| !byte.is_ascii_whitespace());
     match (&tree, begins) {

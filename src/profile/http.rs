@@ -82,6 +82,17 @@ pub struct PictureCall {
     pub timeout_ms: u64,
 }
 
+/// How something that the device says came to the box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way<'p> {
+    /// As a post to a path, with or without a query behind it.
+    Post(&'p str),
+    /// As a part of its stream, or as the answer to a poll.
+    Unasked,
+    /// As the answer about a picture that it was given.
+    OfPicture,
+}
+
 /// What a command is carried by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
@@ -189,24 +200,27 @@ impl HttpCodec {
     }
 
     /// Every message of the profile before a body, in the order in which they are tried: the first that fits is taken.
-    pub fn tries(&self, path: Option<&str>, content_type: &str, body: &[u8]) -> Result<Vec<Tried>, Rejection> {
-        let (path, query) = path.map_or((None, ""), |path| {
-            path.split_once('?').map_or((Some(path), ""), |(path, query)| (Some(path), query))
-        });
-        let route = path.map(|path| self.routes.get(path).ok_or(Rejection::UnknownTopic)).transpose()?;
-        let document = document_of(query, content_type, body)?;
+    pub fn tries(&self, way: Way, content_type: &str, body: &[u8]) -> Result<Vec<Tried>, Rejection> {
+        let (route, document) = match way {
+            Way::Post(target) => {
+                let (path, query) = target.split_once('?').unwrap_or((target, ""));
+                let route = self.routes.get(path).ok_or(Rejection::UnknownTopic)?;
+                (route.as_slice(), document_of(query, content_type, body)?)
+            }
+            Way::Unasked | Way::OfPicture => (&[][..], document::read(content_type, body)?),
+        };
         let (kind, _) = type_of(content_type);
         let one = |(number, message): (usize, &Message)| {
-            let is_here = route.map_or(message.paths.is_empty(), |route| route.contains(&number));
+            let is_here = match way {
+                Way::Post(_) => route.contains(&number),
+                Way::Unasked => is_unasked(message),
+                Way::OfPicture => message.answers.is_some(),
+            };
             if is_here && (message.content_types.is_empty() || message.content_types.contains(&kind)) {
                 return trying::tried(message, &document.tree);
             }
-            let paths: Vec<&str> = message.paths.iter().map(|path| path.get_ref().as_str()).collect();
-            let why = match (is_here, paths.is_empty()) {
-                (true, _) => format!("it comes as {}", message.content_types.join(", ")),
-                (false, true) => "it comes in the stream or as the answer to a poll, without a path".to_owned(),
-                (false, false) => format!("it comes to {}", paths.join(", ")),
-            };
+            let why =
+                if is_here { format!("it comes as {}", message.content_types.join(", ")) } else { comes(message) };
             trying::elsewhere(message, why)
         };
         Ok(self.words.messages.iter().enumerate().map(one).collect())
@@ -330,7 +344,7 @@ impl HttpCodec {
 
     /// The messages that come where the box asked for no certain one of them.
     fn of_stream(&self) -> impl Iterator<Item = &Message> {
-        self.words.messages.iter().filter(|message| message.paths.is_empty() && message.answers.is_none())
+        self.words.messages.iter().filter(|message| is_unasked(message))
     }
 
     fn prepared(&self, command: &str, args: &Values) -> Result<(&HttpCommand, Values), CannotSend> {
@@ -364,6 +378,21 @@ impl HttpCodec {
             }
         }
         Err(Rejection::UnknownMessage)
+    }
+}
+
+/// Whether a message comes in a stream or as the answer to a poll.
+fn is_unasked(message: &Message) -> bool {
+    message.paths.is_empty() && message.answers.is_none()
+}
+
+/// Where a message comes, for people.
+fn comes(message: &Message) -> String {
+    let paths: Vec<&str> = message.paths.iter().map(|path| path.get_ref().as_str()).collect();
+    match (paths.is_empty(), message.answers.is_some()) {
+        (false, _) => format!("it comes to {}", paths.join(", ")),
+        (true, true) => "it is the answer about a picture that the device was given".to_owned(),
+        (true, false) => "it comes in the stream or as the answer to a poll, without a path".to_owned(),
     }
 }
 

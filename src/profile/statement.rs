@@ -227,6 +227,27 @@ pub enum Level {
     Pulse,
 }
 
+impl Statement {
+    /// Whether everything in it is within what the house takes, whatever the device said.
+    pub fn is_bounded(&self) -> bool {
+        match self {
+            Statement::PlateRead(read) => {
+                read.confidence <= 100
+                    && read.event.chars().count() <= EVENT_CHARS_MAX
+                    && read.char_confidence.iter().all(|confidence| *confidence <= 100)
+            }
+            Statement::Inputs { count, on } => *count <= 64 && on.iter().all(|number| number < count),
+            Statement::Input { .. }
+            | Statement::Card { .. }
+            | Statement::Tunnelled { .. }
+            | Statement::Arm { .. }
+            | Statement::VehicleSign { .. }
+            | Statement::KeepAlive {}
+            | Statement::Away {} => true,
+        }
+    }
+}
+
 /// Why a message was not understood. The text never holds a plate, so that it may be logged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -234,7 +255,7 @@ pub enum Rejection {
     #[error("the body has {0} bytes; at most {BODY_BYTES_MAX} are read")]
     TooLarge(usize),
     /// No message of the profile has this topic.
-    #[error("no message of the profile has this topic")]
+    #[error("no message of the profile has this topic or path")]
     UnknownTopic,
     /// Not the format that the profile expects.
     #[error("the body is not in its format: {0}")]

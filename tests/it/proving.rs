@@ -117,6 +117,13 @@ fn a_try_says_what_speaks_against_each_message() {
             &["it is this one", "echo: number = 17", "answered: {\"seen\":17,\"open\":false}"],
         ),
         (&posts, &["--path", "/other"], post, false, &["this device's paths: /acme/plate"]),
+        (
+            &camera,
+            &["--topic", "acme/A1/plate"],
+            "",
+            false,
+            &["it is rejected: the body is not in its format: the body is empty, as what a broker sends"],
+        ),
     ] {
         let hex: String = body.bytes().map(|byte| format!("{byte:02X}")).collect();
         let arguments = [&["try", profile, "--param", "sn=A1", "--frame", &hex][..], more].concat();
@@ -139,6 +146,37 @@ fn a_try_says_what_speaks_against_each_message() {
         let address = if profile.starts_with("osdp") { &["--param", "address=5"][..] } else { &[] };
         let (_, told) = run(&[&["try", profile, "--frame", frame][..], address].concat());
         assert!(told.contains(says), "{profile} {frame}: {told}");
+    }
+}
+
+#[test]
+fn a_try_says_of_an_answer_about_a_picture_why_each_message_is_it_or_not() {
+    let plates = r#"{"code":5000,"result":{"plate_list":[{"conf":0.97,"plate_type":"蓝牌"}]}}"#;
+    let nobody = r#"{"code":5010,"result":null}"#;
+    for (answer, is_right, says) in [
+        (
+            plates,
+            false,
+            &[
+                "message \"no plate in the picture\": no: result.plate_list.0 is a list or an object; asked is nothing",
+                "message \"plates in the picture\": it is this one, but the field code is missing",
+            ][..],
+        ),
+        (
+            nobody,
+            false,
+            &[
+                "message \"plates in the picture\": no: $.code is \"5010\"; asked is one of [5000]",
+                "message \"the engine failed\": no: code is \"5010\"; asked is one of [5009]",
+                "it is rejected",
+            ],
+        ),
+        (r#"{"code":5000,"result":{"plate_list":[]}}"#, true, &["message \"no plate in the picture\": it is this one"]),
+    ] {
+        let hex: String = answer.bytes().map(|byte| format!("{byte:02X}")).collect();
+        let (found_right, told) = run(&["try", "hyperlpr/rest", "--frame", &hex]);
+        assert_eq!(found_right, is_right, "{told}");
+        assert!(says.iter().all(|says| told.contains(says)), "{told}\nshould say {says:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! A second look at a camera's picture: it is said of the vehicle in the picture, moves that one only while it waits, and never
 //! re-decides a raised barrier.
 
-use gatepost::domain::event::{EmergencySource, Input, LaneId, PlateRead, StaffAct, StaffWish};
+use gatepost::domain::event::{EmergencySource, Input, LaneId, PlateRead, StaffAct, StaffWish, StayId};
 use gatepost::domain::lane::LaneSettings;
 use gatepost::domain::plate::told::{Candidate, Told};
 
@@ -61,6 +61,18 @@ fn a_camera_that_leaves_no_room_is_not_outvoted() {
         assert_eq!(looked(&mut story, &read, "粤B12343"), 0);
         story.drive_through("in");
         assert_eq!(story.stays(), ["粤B12348 open - 0 0"], "a 3 is often read as an 8, and this is an 8");
+    }
+    for sure in [Vec::new(), vec![99; 7]] {
+        let mut story = with_an_engine();
+        story.enter("in", "粤B12345");
+        story.enter("in", "粤B12346");
+        story.minutes(5);
+        story.arrival("out", true);
+        let told = Told { char_confidence: sure, ..Told::default() };
+        let read = PlateRead { told, ..story.statement("out", "粤B12348") };
+        assert_eq!(story.feed(Input::PlateRead(read.clone())).0, 0, "it may be either");
+        assert_eq!((looked(&mut story, &read, "粤B12345"), story.phase("out").as_str()), (0, "waiting"));
+        assert_eq!(story.rows(OUTCOMES), ["same_vehicle"], "a guard chooses");
     }
 }
 
@@ -167,6 +179,18 @@ fn who_a_vehicle_is_by_a_person_s_word_no_picture_changes() {
     assert_eq!(looked(&mut story, &unread, "粤B12346"), 0);
     assert_eq!(story.rows(PENDING), before);
     assert_eq!(story.rows("SELECT state ->> '$.phase.visit.plate' FROM lane WHERE lane = 'out'"), ["粤B12345"]);
+    // Nor the stay that a person chose, though the camera was unsure of the sign that differs.
+    let mut story = with_an_engine();
+    story.enter("in", "粤B12345");
+    story.enter("in", "粤B12346");
+    story.minutes(61);
+    story.arrival("out", true);
+    let unsure = PlateRead { told: unsure(), ..story.statement("out", "粤B12348") };
+    assert_eq!(story.feed(Input::PlateRead(unsure.clone())).0, 0, "it may be either");
+    let (chosen, reason) = (story.stay_of("粤B12346"), "seen".to_owned());
+    assert_eq!(story.staff("out", StaffWish::ChooseStay { stay: StayId(chosen.clone()), reason }).0, 0, "it owes");
+    assert_eq!(looked(&mut story, &unsure, "粤B12345"), 0);
+    assert_eq!(story.rows("SELECT state ->> '$.phase.visit.stay' FROM lane WHERE lane = 'out'"), [chosen]);
 }
 
 #[test]

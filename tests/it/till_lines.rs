@@ -60,6 +60,18 @@ folder = "{{folder}}/till-4"
     drop((classic_end, strong_end));
     site.daemon.kill();
     site.verify().unwrap();
+    // Who is at the till no till is told: the house hears of each cashier once.
+    let ledger = rusqlite::Connection::open(site.folder.path().join("ledger.db")).unwrap();
+    let sql =
+        "SELECT CAST(body AS TEXT) ->> '$.input' FROM journal, json_each(CAST(body AS TEXT), '$.records') AS record
+               WHERE record.value ->> '$.kind' = 'shift_opened' AND record.value ->> '$.terminal' = ?1
+               AND record.value ->> '$.operator' = 'conformance'";
+    let mut opened = ledger.prepare(sql).unwrap();
+    for till in ["till-1", "till-2", "till-3", "till-4"] {
+        let asked: Vec<String> = opened.query_map([till], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        // One besides the three of the cut lines: while the status is asked.
+        assert_eq!(asked.len(), 4, "{till}: {asked:#?}");
+    }
 }
 
 #[test]

@@ -35,8 +35,8 @@ pub(super) struct Hands {
     transaction: Value,
     /// The number under which it was asked for.
     original: u64,
-    /// The vehicle's stay.
-    stay: Value,
+    /// The vehicle's stay, and how often its quote named the gift before.
+    stay: (Value, usize),
 }
 
 /// The day, in its order.
@@ -185,13 +185,22 @@ fn coupon_is_good(till: &mut Till, fields: &Value, _: &Value) -> Result<()> {
 fn vehicle(till: &mut Till) -> Result<Option<Value>> {
     let (Some(plate), Some(kind)) = (till.plate.clone(), till.validation.clone()) else { return Ok(None) };
     let quote = till.question(Verb::Quote, &json!({"plate": plate}))?.done().context("ask for the vehicle's stay")?;
-    till.hands.stay = quote["stay"].clone();
+    till.hands.stay = (quote["stay"].clone(), gifts_in(&quote, &kind));
     Ok(Some(json!({"stay": quote["stay"], "kind": kind})))
 }
 
-fn parking_is_given(till: &mut Till, _: &Value, answer: &Value) -> Result<()> {
-    ensure!(answer["stay"]["stay"] == till.hands.stay, "{answer}");
+fn parking_is_given(till: &mut Till, fields: &Value, answer: &Value) -> Result<()> {
+    let (stay, before) = till.hands.stay.clone();
+    ensure!(answer["stay"]["stay"] == stay, "{answer}");
+    let quote = till.question(Verb::Quote, &json!({"stay": stay}))?.done().context("ask for the gift")?;
+    let given = gifts_in(&quote, fields["kind"].as_str().unwrap_or_default());
+    ensure!(given == before + 1, "{given} gifts in the quote, not {}: {quote}", before + 1);
     Ok(())
+}
+
+/// How often a stay's quote names a gift: in a line of the fee, or among what is not used of it.
+fn gifts_in(quote: &Value, kind: &str) -> usize {
+    quote.to_string().matches(&format!("{kind}\"")).count()
 }
 
 fn hour(_: &mut Till) -> Result<Option<Value>> {

@@ -13,13 +13,17 @@ use crate::devices::settings::{BarrierConfig, ContactConfig, DeviceConfig, LinkC
 use crate::devices::wiring::InputRole;
 use crate::domain::event::LaneId;
 use crate::profile::http::Carrier;
-use crate::profile::language::{Arg, Emits, RAISE, TUNNEL, WHITELIST_ADD};
+use crate::profile::language::{Arg, Emits, Link, RAISE, TUNNEL, WHITELIST_ADD};
 use crate::profile::mistake::{Mistake, Source, one_of};
 use crate::profile::modbus::Framing;
 use crate::profile::{Codec, Profile};
 
 /// Shorter, a busy camera is away all the time; longer than an hour nobody waits.
 const SILENT_MS: std::ops::RangeInclusive<u64> = 500..=3_600_000;
+
+/// How long a fire panel's contact behind a broker must be closed, in milliseconds, where the settings do not say it. What the
+/// broker kept of an alarm that is long over, its closing and its opening, comes in less.
+const KEPT_CALL_MS: u32 = 1_000;
 
 /// What is looked up and what was found wrong.
 pub(super) struct Check<'s> {
@@ -289,6 +293,9 @@ impl Check<'_> {
             self.wrong(&contact.input, wrong, "an input for each contact".to_owned());
         } else if self.has_input(device, contact) {
             self.presence(device, contact);
+            if device.profile.link() == Link::Mqtt {
+                device.wiring.presence_ms.entry(input).or_insert(KEPT_CALL_MS);
+            }
             device.wiring.emergency = Some(input);
         }
     }

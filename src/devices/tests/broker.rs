@@ -32,6 +32,28 @@ async fn a_read_is_acknowledged_only_after_its_commit() {
     assert_eq!(event(&site.committed().await), "e-3", "what was committed does not come again");
 }
 
+/// Somebody takes away what the broker kept on a camera's topic: that is no word of the camera, and no fault of it.
+#[tokio::test]
+async fn an_empty_message_says_nothing_and_is_counted() {
+    let mut broker = Mosquitto::start().await;
+    let mut site = broker.site(None).await;
+    let mut camera = Camera::connect(broker.port).await;
+    camera.says("ivs_result", &plate("粤B12345", 1)).await;
+    assert_eq!(event(&site.committed().await), "e-1");
+    camera.says("ivs_result", "").await;
+    camera.says("ivs_result", &plate("粤B12346", 2)).await;
+    assert_eq!(event(&site.committed().await), "e-2");
+    assert_eq!(
+        (site.metrics.rejections("devices", "empty-body"), site.metrics.rejections("devices", "malformed")),
+        (1, 0)
+    );
+    let health = site.metrics.health.all();
+    assert!(health.iter().all(|device| device.trouble.is_none()), "{health:?}");
+    for _ in 0..3 {
+        broker.log("Received PUBACK from gatepost-mall-1").await;
+    }
+}
+
 #[tokio::test]
 async fn a_raise_is_answered_by_the_camera() {
     let mut broker = Mosquitto::start().await;

@@ -27,6 +27,9 @@ async fn what_is_read_in_a_picture_is_said_of_its_vehicle_after_the_camera_s_own
     let posting = curl(posts, "/vzenith", &with_picture("101", "粤B12345", &picture));
     let envelope = site.next().await;
     let Input::PlateRead(of) = envelope.input else { panic!("a read") };
+    // By the time that another post is answered, a picture that did not wait has long been handed in.
+    let alive = curl(posts, "/devicemanagement/php/receivedeviceinfo.php", "serialno=0f823866-d2dc45ab").await;
+    assert!(alive.expect("curl ran").ends_with(" 200"));
     assert!(engine.asked.try_recv().is_err(), "the camera's own read is not on disk");
     let _ = envelope.reply.send(Reply::Done);
     let asked = engine.next().await;

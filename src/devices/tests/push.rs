@@ -249,31 +249,7 @@ async fn a_strange_value_beside_the_plate_is_counted_and_costs_no_vehicle() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_may_say_everything_in_the_address() {
     let own = tempfile::tempdir().expect("a directory");
-    let profile = r#"
-        [profile]
-        id = "acme/asks"
-        vendor = "Acme"
-        product = "Asks"
-        link = "http"
-        [params.sn]
-        type = "text"
-        required = true
-        help = "serial number"
-        [identity]
-        param = "sn"
-        paths = ["?.sn"]
-        [[message]]
-        name = "plate"
-        paths = ["/asks"]
-        get = true
-        emits = "plate_read"
-        fields.event = { path = "?.id" }
-        fields.plate = { path = "?.plate" }
-        [[message]]
-        name = "alive"
-        paths = ["/alive"]
-        emits = "keep_alive"
-    "#;
+    let profile = include_str!("../../profile/tests/asks.toml");
     std::fs::create_dir(own.path().join("acme")).expect("a directory");
     std::fs::write(own.path().join("acme/asks.toml"), profile).expect("written");
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
@@ -296,14 +272,14 @@ async fn a_device_may_say_everything_in_the_address() {
     let mut site = Site::watched(plan);
     site.until(|metrics| metrics.text().contains("gatepost_link_up{link=\"posts\"} 1")).await;
     let get = |target: &str| curl_with(free, target, &["-X", "GET"]);
-    let asking = get("/asks?sn=A1&id=7&plate=%E7%B2%A4B12345");
+    let asking = get("/asks?sn=A1&what=plate&id=7&plate=%E7%B2%A4B12345");
     let envelope = site.next().await;
     assert!(
         matches!(&envelope.input, Input::PlateRead(read) if read.plate.as_ref().is_some_and(|p| p.as_str() == "粤B12345"))
     );
     let _ = envelope.reply.send(Reply::Done);
     assert_eq!(asking.await.expect("curl ran"), " 200");
-    assert_eq!(get("/asks?sn=B2&id=7&plate=%E7%B2%A4B12345").await.expect("curl ran"), "another-device 400");
+    assert_eq!(get("/asks?sn=B2&what=plate&id=7&plate=%E7%B2%A4B12345").await.expect("curl ran"), "another-device 400");
     assert_eq!(get("/alive?sn=A1").await.expect("curl ran"), "POST or PUT 405", "no message of the path takes it");
     let empty = curl_with(free, "/alive?sn=A1", &["-X", "POST"]);
     assert_eq!(empty.await.expect("curl ran"), " 200");

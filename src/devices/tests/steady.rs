@@ -4,7 +4,7 @@
 use super::broker::{Camera, Mosquitto, SN, event, input, plate};
 use super::push::{self, curl};
 use super::*;
-use crate::domain::event::LaneId;
+use crate::domain::event::{EmergencySource, LaneId};
 use crate::domain::lane::LoopRole;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,6 +59,42 @@ async fn a_level_that_is_not_on_disk_comes_again() {
     let mut site = broker.site_of(patient(broker.port)).await;
     let again = [site.committed().await, site.committed().await, site.committed().await];
     assert!(again.contains(&arrival(true)), "it never was on disk: {again:?}");
+}
+
+/// What a broker has of a fire panel's contact is where it stands now: its last word counts, however much was said before, and
+/// a word that it retained is of no known age. The loops of the same device are heard in their order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fire_that_is_over_when_the_box_comes_back_opens_nothing_and_one_that_burns_does() {
+    let mut broker = Mosquitto::start().await;
+    let mut camera = Camera::connect(broker.port).await;
+    let topic = format!("device/{SN}/message/up/gpio_in");
+    camera.publishes(&topic, &input(1, 1), true).await;
+    let calls = Input::Emergency { source: EmergencySource::Contact, active: true };
+    let mut site = broker.site_of(fire(broker.port)).await;
+    camera.says("ivs_result", &plate("粤B12345", 1)).await;
+    assert_eq!(event(&site.committed().await), "e-1", "the retained word is no call");
+    broker.log("Received PUBACK from gatepost-mall-1").await;
+    site.devices.stop().await;
+
+    for (number, value) in [(1, 1), (0, 1), (0, 0), (1, 0)] {
+        camera.says("gpio_in", &input(number, value)).await;
+    }
+    let mut site = broker.site_of(fire(broker.port)).await;
+    let mut heard = vec![site.committed().await, site.committed().await, site.committed().await];
+    let over = Input::Emergency { source: EmergencySource::Contact, active: false };
+    assert!(heard.contains(&over), "it burnt while the box was away, and does not now: {heard:?}");
+    heard.retain(|input| *input != over);
+    assert_eq!(heard, [arrival(true), arrival(false)]);
+    for _ in 0..4 {
+        broker.log("Received PUBACK from gatepost-mall-1").await;
+    }
+    site.devices.stop().await;
+
+    for value in [1, 0, 1] {
+        camera.says("gpio_in", &input(1, value)).await;
+    }
+    let mut site = broker.site_of(fire(broker.port)).await;
+    assert_eq!(site.committed().await, calls, "late is better than never");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,6 +159,24 @@ fn a_camera_that_times_its_pulse_by_itself_is_given_none() {
 
 fn arrival(occupied: bool) -> Input {
     Input::LoopChanged { lane: LaneId::from("entry-1"), role: LoopRole::Arrival, occupied }
+}
+
+/// A camera on which a fire panel's contact hangs beside a loop.
+fn fire(port: u16) -> Plan {
+    plan(&format!(
+        r#"
+        links = [{{ id = "broker", kind = "mqtt", port = {port} }}]
+        devices = [{{ id = "cam", profile = "vzenith/r-mqtt", link = "broker", params = {{ sn = "{SN}" }} }}]
+        emergency = {{ device = "cam", input = 1 }}
+        [[lanes]]
+        id = "entry-1"
+        direction = "entry"
+        camera = "cam"
+        barrier = {{ device = "cam", output = 0, pulse_ms = 500 }}
+        arrival_loop = {{ device = "cam", input = 0 }}
+        "#
+    ))
+    .expect("right settings")
 }
 
 /// A camera whose loop must be as it is for a second.

@@ -152,6 +152,26 @@ async fn pictures_behind_an_event_are_told_of_when_all_are_there_and_hold_up_no_
     site.until(|metrics| metrics.photos_kept() == 3).await;
 }
 
+/// A part with the event, a part with a picture: one message, which is told of twice.
+#[tokio::test]
+async fn what_is_strange_about_a_vehicle_is_counted_once_though_its_picture_comes_behind_it() {
+    let camera = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut site = Site::start(settings(&camera));
+    let mut stream = opened(&camera).await;
+    let strange = plate("a").replace("粤B12345", "SALE-50%").replace(">92<", ">high<");
+    send(&mut stream, &format!("--boundary\r\nContent-Type: application/xml\r\n\r\n{strange}")).await;
+    assert!(matches!(site.committed().await, Input::PlateRead(PlateRead { photos: None, .. })));
+    let head = "Content-Disposition: form-data; name=\"licensePlatePicture.jpg\"\r\nContent-Type: image/jpeg";
+    send(&mut stream, &format!("\r\n--boundary\r\n{head}\r\n\r\n")).await;
+    stream.write_all(&sample::jpeg(120, 40)).await.expect("writable");
+    send(&mut stream, &format!("\r\n--boundary\r\nContent-Type: application/xml\r\n\r\n{ALIVE}")).await;
+    assert!(matches!(site.committed().await, Input::PlateRead(PlateRead { photos: Some(_), .. })));
+    let counted = ["strange-value", "not-a-plate"].map(|name| site.metrics.rejections("devices", name));
+    assert_eq!(counted, [1, 1]);
+    let heard = "gatepost_reads_total{lane=\"exit-1\"} 1";
+    assert!(site.metrics.text().contains(heard), "{}", site.metrics.text());
+}
+
 #[tokio::test]
 async fn a_stream_that_falls_silent_is_opened_again() {
     let camera = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -113,6 +113,19 @@ mod tests {
         check(&[("粤B12845", false), ("粤B12B45", false), ("粤B12845", false)], &["粤B12845"]);
     }
 
+    /// Cameras that say nothing of their characters: two texts once each are both kept, the likelier plate first.
+    #[test]
+    fn without_a_word_on_its_characters_the_likelier_text_comes_first_and_a_third_read_decides() {
+        let once = fused(&[("粤B12345", false), ("粤B1Z345", false)]);
+        assert_eq!(fused(&[("粤B1Z345", false), ("粤B12345", false)]), once, "whichever came first");
+        assert_eq!(once.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>(), ["粤B12345", "粤B1Z345"]);
+        assert!((6_000..9_500).contains(&once[0].1), "neither is certain: {once:?}");
+        for (often, other) in [("粤B12345", "粤B1Z345"), ("粤B1Z345", "粤B12345")] {
+            let third = fused(&[(often, false), (other, false), (often, false)]);
+            assert!(third[0].0 == often && third[0].1 >= 9_500, "{third:?}");
+        }
+    }
+
     #[test]
     fn a_lost_character_is_known_for_one() {
         let meant = fused(&[("粤BD1234", false), ("粤BD12345", false)]);

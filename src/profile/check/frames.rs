@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::super::framing::swapped;
 use super::super::language::Link;
 use super::super::language::frame::{Digits, Escape, Hex, Part, SerialWords};
-use super::super::layout::{called, kinds_said, span, width};
+use super::super::layout::{Kind, NUMBER_DIGITS_MAX, called, kind, kinds_said, span, width};
 use super::super::mistake::{Mistake, Source, one_of};
 use super::{POLL_MS, REPLY_MS, belongs, check_named, fields, head, names, tests_without_params, unused, within};
 
@@ -108,11 +108,16 @@ fn one_thing(source: &Source, at: Range<usize>, part: &Part, all: &[Part], mista
             "one of always, reserved, number, text, bytes_of, counts, count_of, each, check, crc; or a name alone";
         wrong(format!("what the part {label} is, is not clear"), allowed);
     }
-    let widths = if part.reserved { RESERVED_BYTES } else { 1..=8 };
+    let is_written_out = part.digits != Digits::None && matches!(kind(part), Kind::Number(_));
+    let widths = match (part.reserved, is_written_out) {
+        (true, _) => RESERVED_BYTES,
+        (false, true) => 1..=NUMBER_DIGITS_MAX,
+        (false, false) => 1..=8,
+    };
     if part.bytes.is_some_and(|bytes| !widths.contains(&bytes)) {
         wrong(
             format!("the part {label} has {} bytes", part.bytes.unwrap_or(0)),
-            "1 to 8; 1 to 4096 of a reserved part",
+            "1 to 8; 1 to 15 digits of a number that is written in digits; 1 to 4096 of a reserved part",
         );
     }
     if part.bytes.is_some() && width(part).is_none() {

@@ -7,7 +7,7 @@ pub use reading::{Read, Step, needed, read};
 pub use writing::{with_wrong_lengths, write};
 
 use super::checks::Check;
-use super::language::frame::Part;
+use super::language::frame::{Digits, Part};
 
 /// Why bytes are not what a layout describes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +67,9 @@ pub(super) enum Kind<'p> {
     Check(usize, Check),
 }
 
+/// Digits of a number that is written out, hex ones among them: more do not fit one.
+pub(super) const NUMBER_DIGITS_MAX: usize = 15;
+
 /// What a part is; the check of the profile has made sure that it is one thing only.
 pub(super) fn kind(part: &Part) -> Kind<'_> {
     let width = part.bytes.unwrap_or(1).clamp(1, 8);
@@ -87,8 +90,10 @@ pub(super) fn kind(part: &Part) -> Kind<'_> {
         Kind::Each(rows)
     } else if let Some(check) = check {
         Kind::Check(width, check)
-    } else {
+    } else if part.digits == Digits::None {
         Kind::Number(width)
+    } else {
+        Kind::Number(part.bytes.unwrap_or(1).clamp(1, NUMBER_DIGITS_MAX))
     }
 }
 

@@ -127,7 +127,7 @@ fn text(
     let doubled = [whole, whole].concat();
     for copy in flipped(whole).chain(halves(whole)).chain(parts().map(<[u8]>::to_vec)).chain([doubled.clone()]) {
         count += 1;
-        if decode(&copy).is_ok_and(|says| says.len() > kind.says_most || says.iter().any(is_beyond_bounds)) {
+        if decode(&copy).is_ok_and(|says| says.len() > kind.says_most || !says.iter().all(Statement::is_bounded)) {
             return Err("it says more than a message does, or something beyond all bounds".to_owned());
         }
     }
@@ -150,22 +150,6 @@ fn text(
         }
     }
     Ok(count)
-}
-
-fn is_beyond_bounds(says: &Statement) -> bool {
-    match says {
-        Statement::PlateRead(read) => {
-            read.confidence > 100 || read.event.chars().count() > super::super::statement::EVENT_CHARS_MAX
-        }
-        Statement::Input { .. }
-        | Statement::Inputs { .. }
-        | Statement::Card { .. }
-        | Statement::Tunnelled { .. }
-        | Statement::Arm { .. }
-        | Statement::VehicleSign { .. }
-        | Statement::KeepAlive {}
-        | Statement::Away {} => false,
-    }
 }
 
 fn framed(codec: &SerialCodec, text: &str) -> Result<usize, String> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::super::http::Way;
 use super::super::{Codec, bytes};
 use super::Recording;
 use super::exchanges::{With, body};
@@ -42,11 +43,13 @@ fn heard_messages(with: &With, recording: &Recording) -> BTreeSet<usize> {
     let posts = recording.post.iter().filter_map(|post| {
         let Codec::Http(codec) = with.codec else { return None };
         let body = body(&post.body, post.body_hex.as_ref()).ok()?;
-        codec.tries(post.path.as_deref(), &post.content_type, &body).ok()
+        codec.tries(post.path.as_deref().map_or(Way::Unasked, Way::Post), &post.content_type, &body).ok()
     });
-    let looks = recording.look.iter().filter_map(|look| {
+    // No message reads what comes with another status.
+    let read = recording.look.iter().filter(|look| (200..300).contains(&look.status));
+    let looks = read.filter_map(|look| {
         let Codec::Http(codec) = with.codec else { return None };
-        codec.tries(None, &look.answer_type, look.answer.as_bytes()).ok()
+        codec.tries(Way::OfPicture, &look.answer_type, look.answer.as_bytes()).ok()
     });
     let heard = recording.frame.iter().filter(|frame| frame.command.is_none());
     let frames = heard.filter_map(|frame| {

@@ -1,6 +1,8 @@
-//! Topics on which a device says everything: answers to several commands, and messages among them.
+//! Topics on which a device says everything: answers to several commands, and messages among them; and answers about
+//! pictures, which are no part of what a device says by itself.
 
 use super::*;
+use crate::profile::http::Way;
 
 /// One topic for all that the device says, and one for all that it is told.
 const ONE_TOPIC: &str = r#"
@@ -73,6 +75,30 @@ fn a_topic_of_answers_brings_messages_too() {
     assert_eq!(awaited.what, heard.what, "whatever else is waited for");
     let strange = one_topic().decode("acme/A1/up", br#"{"cmd":"door"}"#).map_err(|rejection| rejection.name());
     assert_eq!(strange, Err("unknown-message"), "neither a message nor an answer");
+}
+
+/// The same bytes mean something as the answer about a picture, and nothing as a word of the device's own.
+#[test]
+fn what_answers_about_a_picture_is_tried_before_such_answers_only() {
+    let tried = |id: &str, params: &[(&str, &str)], way: Way, body: &str| -> Vec<(bool, String)> {
+        let params = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+        let catalogue = Catalogue::load(None).expect("right");
+        let Ok(Codec::Http(codec)) = catalogue.profile(id).expect("shipped").bind(&params) else { panic!("{id}") };
+        let kind = if body.starts_with('<') { "application/xml" } else { "application/json" };
+        let tried = codec.tries(way, kind, body.as_bytes()).expect("it can be read");
+        tried.into_iter().map(|tried| (tried.fits, tried.why_not.unwrap_or_default())).collect()
+    };
+    let plates = r#"{"code":5000,"result":{"plate_list":[{"code":"粤B12345","conf":0.97,"plate_type":"蓝牌"}]}}"#;
+    let asked = tried("hyperlpr/rest", &[], Way::OfPicture, plates);
+    assert_eq!(asked[0], (false, "result.plate_list.0 is a list or an object; asked is nothing".to_owned()));
+    assert_eq!(asked[1], (true, String::new()));
+    let unasked = tried("hyperlpr/rest", &[], Way::Unasked, plates);
+    let answer = (false, "it is the answer about a picture that the device was given".to_owned());
+    assert!(unasked.iter().all(|tried| *tried == answer), "{unasked:?}");
+    let alive = "<EventNotificationAlert><eventType>videoloss</eventType><eventState>inactive</eventState>\
+                 </EventNotificationAlert>";
+    let fits = |way| tried("hikvision/isapi", &[("name", "in")], way, alive).iter().any(|(fits, _)| *fits);
+    assert_eq!((fits(Way::Unasked), fits(Way::OfPicture)), (true, false), "a camera is asked about no picture");
 }
 
 fn one_topic() -> MqttCodec {

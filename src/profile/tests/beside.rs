@@ -48,33 +48,7 @@ fn a_time_that_is_none_in_one_form_is_taken_from_the_next() {
 /// Some devices say in the address who they are, or all that they have to say.
 #[test]
 fn a_query_stands_below_a_question_mark_and_an_empty_body_is_an_empty_tree() {
-    let text = r#"
-        [profile]
-        id = "acme/asks"
-        vendor = "Acme"
-        product = "Asks"
-        link = "http"
-        [params.sn]
-        type = "text"
-        required = true
-        help = "serial number"
-        [identity]
-        param = "sn"
-        paths = ["?.sn"]
-        [[message]]
-        name = "plate"
-        paths = ["/asks"]
-        get = true
-        when = [{ path = "$.?.what", is = ["plate"] }]
-        root = "in"
-        emits = "plate_read"
-        fields.event = { path = "$.?.id" }
-        fields.plate = { path = "$.?.plate" }
-        [[message]]
-        name = "alive"
-        paths = ["/asks", "/alive"]
-        emits = "keep_alive"
-    "#;
+    let text = include_str!("asks.toml");
     let profile = Profile::parse(&Source { file: Path::new("acme/asks.toml"), text });
     let profile = profile.unwrap_or_else(|mistakes| panic!("{}", listed(&mistakes)));
     let Ok(Codec::Http(codec)) = profile.bind(&[("sn".to_owned(), "A1".into())].into()) else { panic!("HTTP") };
@@ -174,6 +148,25 @@ fn a_profile_reads_attributes_of_xml_and_chooses_an_element_by_one() {
         ("7", 95, Some(1_772_294_399_000))
     );
     assert_eq!(seen.plate.as_ref().map(ToString::to_string).as_deref(), Some("粤B12345"));
+}
+
+/// Card readers and bridges write their numbers out, ten decimal digits most of all.
+#[test]
+fn a_number_may_be_written_in_more_digits_than_it_has_bytes() {
+    let shipped = include_str!("../../../device-profiles/id-innovations/id-12.toml");
+    let with = |digits: &str| {
+        let text = shipped.replace("bytes = 8, digits = \"hex\"", digits).replace("bytes_max = 12", "bytes_max = 30");
+        let source = Source { file: Path::new("acme/bridge.toml"), text: &text };
+        Profile::parse(&source).map_err(|mistakes| listed(&mistakes))
+    };
+    let profile = with("bytes = 10, digits = \"decimal\"").expect("a bridge");
+    let Ok(Codec::Serial(codec)) = profile.bind(&BTreeMap::new()) else { panic!("a line") };
+    let said = codec.decode(b"\x026200123456786A\x0D\x0A\x03");
+    assert_eq!(said, Ok(vec![Statement::Card { facility: Some(0x62), number: 12_345_678 }]));
+    for too_many in ["bytes = 16, digits = \"hex\"", "bytes = 9"] {
+        let told = with(too_many).expect_err("too wide");
+        assert!(told.contains("bytes; allowed: 1 to 8; 1 to 15 digits of a number"), "{told}");
+    }
 }
 
 fn device(id: &str, params: &[(&str, &str)]) -> http::HttpCodec {
