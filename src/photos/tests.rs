@@ -1,8 +1,9 @@
 //! Pictures from a link to the disk and to those who may see them, and what happens to those that are none.
 
-use super::sample::{jpeg, open, open_with, read, settings};
+use super::sample::{NOON_MS, jpeg, open, open_with, read, settings};
 use super::*;
 
+mod removed;
 mod spooling;
 
 /// Far beyond what any step takes, so that only a fault reaches it.
@@ -150,17 +151,21 @@ async fn nobody_sees_the_seat_that_the_settings_hide() {
     }
 }
 
+/// Thirty days are kept, and so many lie between the two.
 #[tokio::test]
 async fn what_is_too_old_is_gone_after_a_start() {
     let place = tempfile::tempdir().expect("a folder");
-    let days = ["20260101", "20260302"].map(|day| place.path().join(day));
-    for day in &days {
-        std::fs::create_dir(day).expect("made");
-        std::fs::write(day.join("000000000-exit-1-0badcafe-s-0.jpg"), "a picture").expect("written");
+    let days_ago = |days: i64| {
+        let (day, _) = naming::day_and_time(UtcMs(NOON_MS - days * 24 * 3600 * 1000)).expect("a time of ours");
+        place.path().join(day)
+    };
+    for days in 0..=31 {
+        std::fs::create_dir(days_ago(days)).expect("made");
+        std::fs::write(days_ago(days).join("000000000-exit-1-0badcafe-s-0.jpg"), "a picture").expect("written");
     }
     let (_photos, _intake, _) = open(place.path());
-    until_so(|| !days[0].exists()).await;
-    assert!(days[1].exists());
+    until_so(|| !days_ago(31).exists()).await;
+    assert!(days_ago(30).exists());
 }
 
 /// A file that never ends stands for a disk that hangs.
