@@ -2,6 +2,10 @@
 //! pictures, with them, and with them after a quick result; each through the box, and through the bare broker to a
 //! subscriber that only answers. What pictures add there is added by the wire, and by nobody's decision.
 //!
+//! Of the 0.76 ms that a 285 kB message which decides added at p50 when this was last run, the wire took 0.41, reading it
+//! (JSON, base64) 0.13, SHA-256 0.12 and the wait for the spool 0.05; of the 1.3 ms at p99, the wire took 0.78 and that
+//! wait 0.2. ARCHITECTURE.md says why none of the box's own steps goes behind the input.
+//!
 //! `cargo bench --bench photos` starts Debian's mosquitto and the daemon of this build, and takes all of it in turns, so
 //! that whatever else the machine does hits every one. The time runs from the last byte of the plate message that left
 //! the camera, whose connection is its own, to the command that came to another connection.

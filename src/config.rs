@@ -2,6 +2,7 @@
 
 mod days;
 mod people;
+mod pictures;
 mod signs;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use crate::tills::{MOST_REQUESTS_PER_S, Merchant, Operator, Scanner, Terminal, T
 pub use tls::{Tls, TlsFiles, TlsSeen};
 
 use people::{code_keys, people};
+use pictures::PhotosConfig;
 
 /// The settings as they are written.
 #[derive(Clone, Debug, Deserialize)]
@@ -154,31 +156,6 @@ struct MembersConfig {
     code_keys: Vec<Spanned<String>>,
 }
 
-/// `[photos]`: pictures of arrivals.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct PhotosConfig {
-    /// Where they are; beside the ledger where it is not given.
-    directory: Option<PathBuf>,
-    /// Days that a picture is kept; 0: none are taken.
-    keep_days: Spanned<u32>,
-    /// Megabytes that stay free on their disk.
-    min_free_mb: Spanned<u64>,
-    /// Megabytes that all of them may take.
-    max_mb: Spanned<u64>,
-}
-
-impl Default for PhotosConfig {
-    fn default() -> Self {
-        Self {
-            directory: None,
-            keep_days: Spanned::new(0..0, 30),
-            min_free_mb: Spanned::new(0..0, 512),
-            max_mb: Spanned::new(0..0, 8192),
-        }
-    }
-}
-
 impl Default for SiteConfig {
     fn default() -> Self {
         Self {
@@ -283,13 +260,6 @@ const STUCK_MS: u64 = 300_000;
 /// The most that any of them may be: ten minutes.
 const PATIENCE_MS: std::ops::RangeInclusive<u64> = 50..=600_000;
 
-/// How long a picture may be kept: above a year nobody could say what for.
-const KEEP_DAYS: std::ops::RangeInclusive<u32> = 0..=366;
-/// Megabytes; the least holds a day of a small site, the most is a disk of sixteen terabytes.
-const PHOTOS_MB: std::ops::RangeInclusive<u64> = 16..=16_000_000;
-/// Megabytes that can be asked to stay free.
-const FREE_MB: std::ops::RangeInclusive<u64> = 0..=16_000_000;
-
 /// Reads the settings, or tells every mistake with its place.
 pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
     let text = read(path).map_err(|mistake| vec![mistake])?;
@@ -323,7 +293,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Mistake>> {
     people(&file, &source, &mut mistakes);
     let words = signs::words(path, &file.signs, &source).map_err(|mistake| mistakes.push(mistake));
     let code_keys = code_keys(&file.members, &source, &mut mistakes);
-    let photos = photos_of(&file, &zone, &source, &mut mistakes);
+    let photos = pictures::photos_of(&file, &zone, &source, &mut mistakes);
     let signs = file.lanes.iter().map(sign).collect();
     let devices =
         DevicesConfig { links: file.links, devices: file.devices, lanes: file.lanes, emergency: file.emergency };
@@ -463,47 +433,6 @@ fn inner_lots(configs: &[LaneConfig], rules: &Rules, source: &Source<'_>, mistak
                 if known.is_empty() { "no zone, because the rules have none".to_owned() } else { known.join(", ") };
             mistakes.push(source.mistake(zone.span(), wrong, allowed));
         }
-    }
-}
-
-fn photos_of(
-    file: &File,
-    zone: &jiff::tz::TimeZone,
-    source: &Source<'_>,
-    mistakes: &mut Vec<Mistake>,
-) -> photos::Settings {
-    let PhotosConfig { directory, keep_days, min_free_mb, max_mb } = &file.photos;
-    if !KEEP_DAYS.contains(keep_days.get_ref()) {
-        let wrong = format!("keep_days is {}", keep_days.get_ref());
-        mistakes.push(source.mistake(keep_days.span(), wrong, "0 (none are taken) to 366"));
-    }
-    for (name, given, range) in [("min_free_mb", min_free_mb, FREE_MB), ("max_mb", max_mb, PHOTOS_MB)] {
-        if !range.contains(given.get_ref()) {
-            let allowed = format!("{} to {}", range.start(), range.end());
-            mistakes.push(source.mistake(given.span(), format!("{name} is {}", given.get_ref()), allowed));
-        }
-    }
-    let mut blur = std::collections::BTreeMap::new();
-    for lane in &file.lanes {
-        let Some(given) = &lane.photos.blur else { continue };
-        let [x, y, width, height] = *given.get_ref();
-        let fits = |from: u16, size: u16| size > 0 && u32::from(from) + u32::from(size) <= 1000;
-        if !(fits(x, width) && fits(y, height)) {
-            let allowed = "left, top, width, height in thousandths; neither beyond 1000 nor without size";
-            mistakes.push(source.mistake(given.span(), "the area does not lie in the picture", allowed));
-        }
-        blur.insert(LaneId(lane.id.get_ref().clone()), photos::Area { x, y, width, height });
-    }
-    let beside = file.ledger.file.parent().unwrap_or(Path::new("")).join("photos");
-    photos::Settings {
-        directory: directory.clone().unwrap_or(beside),
-        bounds: photos::Bounds {
-            keep_days: *keep_days.get_ref(),
-            min_free_mb: *min_free_mb.get_ref(),
-            max_mb: *max_mb.get_ref(),
-        },
-        blur,
-        zone: zone.clone(),
     }
 }
 

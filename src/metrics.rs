@@ -34,6 +34,7 @@ pub struct Metrics {
     inputs: Counter,
     photos: Counter,
     photos_late: Counter,
+    photos_lost: Counter,
     photos_bytes: Gauge<i64, AtomicI64>,
     raise_seconds: Histogram,
     exposure: Gauge<i64, AtomicI64>,
@@ -107,6 +108,9 @@ impl Default for Metrics {
         let photos_late = Counter::default();
         let help = "Pictures whose vehicle was decided before they were on disk, because the disk was slow";
         registry.register("photos_late", help, photos_late.clone());
+        let photos_lost = Counter::default();
+        let help = "Pictures whose day's folder was gone, because somebody beside the box removed it";
+        registry.register("photos_lost", help, photos_lost.clone());
         let photos_bytes = Gauge::default();
         registry.register("photos_bytes", "Bytes of all pictures on disk", photos_bytes.clone());
         let raise_seconds = Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]);
@@ -132,6 +136,7 @@ impl Default for Metrics {
             inputs,
             photos,
             photos_late,
+            photos_lost,
             photos_bytes,
             raise_seconds,
             exposure,
@@ -229,6 +234,21 @@ impl Metrics {
     /// How many pictures were not on disk when their vehicles were to be decided.
     pub fn photos_late(&self) -> u64 {
         self.photos_late.get()
+    }
+
+    /// So many pictures are gone, and the box did not remove them.
+    pub fn photos_are_lost(&self, pictures: u64) {
+        self.photos_lost.inc_by(pictures);
+    }
+
+    /// How many pictures were removed, and not by the box.
+    pub fn photos_lost(&self) -> u64 {
+        self.photos_lost.get()
+    }
+
+    /// Bytes of all pictures on disk.
+    pub fn photos_on_disk(&self) -> u64 {
+        self.photos_bytes.get().try_into().unwrap_or(0)
     }
 
     /// So many bytes of pictures are on disk.

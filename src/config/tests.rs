@@ -62,17 +62,56 @@ fn every_mistake_has_a_place_and_says_what_is_allowed() {
     );
 }
 
-fn check(from: &str, to: &str, expect: &str) {
-    assert!(SETTINGS.contains(from), "{from} is in the settings");
+#[test]
+fn a_camera_s_own_blur_stands_before_that_of_its_lane() {
+    let blur = |x| format!("photos = {{ blur = [{x}, 2, 3, 4] }}\n");
+    let device = "[[devices]]\nid = \"camera-out\"\n";
+    let with_rear = SETTINGS
+        .replacen(
+            "camera = \"camera-in\"\n",
+            &format!("camera = \"camera-in\"\nrear_camera = \"camera-rear\"\n{}", blur(1)),
+            1,
+        )
+        .replacen(
+            device,
+            &format!(
+                "[[devices]]\nid = \"camera-rear\"\nprofile = \"vzenith/r-mqtt\"\nlink = \"broker\"\n\
+                 params = {{ sn = \"1a2b3c4d-00000009\" }}\n{}{device}",
+                blur(9)
+            ),
+            1,
+        );
+    let settings =
+        written(&with_rear, |path| load(path).map_err(|mistakes| format!("{mistakes:?}"))).expect("settings");
+    let of = |lane: &str, end| settings.photos.blur.get(&(LaneId::from(lane), end)).map(|area| area.x);
+    let front = crate::domain::plate::told::End::Front;
+    let rear = crate::domain::plate::told::End::Rear;
+    assert_eq!([of("entry-1", front), of("entry-1", rear)], [Some(1), Some(9)]);
+    assert_eq!([of("exit-1", front), of("exit-1", rear)], [None; 2]);
+
+    let wrong =
+        "camera-rear is the camera of no lane, and its pictures are no lane's; allowed: photos of a lane's camera";
+    let lonely = with_rear.replacen("rear_camera = \"camera-rear\"\n", "", 1);
+    let mistakes = written(&lonely, load).expect_err("no lane's");
+    assert!(mistakes.iter().any(|mistake| mistake.to_string().contains(wrong)), "{mistakes:?}");
+}
+
+/// What becomes of settings in a file.
+fn written<T>(settings: &str, load: impl Fn(&Path) -> T) -> T {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("site")).expect("a folder");
     std::fs::create_dir(folder.path().join("systemd")).expect("a folder");
     std::fs::write(folder.path().join("systemd/rules.toml"), include_str!("../../systemd/rules.toml")).expect("rules");
     let path = folder.path().join("site/gatepost.toml");
-    std::fs::write(&path, SETTINGS).expect("settings");
-    assert!(load(&path).is_ok(), "right as they stand");
-    std::fs::write(&path, SETTINGS.replacen(from, to, 1)).expect("settings");
-    let found: Vec<String> = load(&path).expect_err(to).iter().map(ToString::to_string).collect();
+    std::fs::write(&path, settings).expect("settings");
+    load(&path)
+}
+
+fn check(from: &str, to: &str, expect: &str) {
+    assert!(SETTINGS.contains(from), "{from} is in the settings");
+    assert!(written(SETTINGS, |path| load(path).is_ok()), "right as they stand");
+    let mistakes = written(&SETTINGS.replacen(from, to, 1), |path| load(path).expect_err(to));
+    let found: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
     let all = found.join("\n");
     assert!(all.contains(expect), "{all}\nshould say\n{expect}");
     let has_place = |mistake: &String| {

@@ -3,6 +3,8 @@
 
 const SILENCE_MS = 40000; // two and a half beats of the stream
 const PIN_REST_MS = 300000; // a PIN that nobody used for five minutes is forgotten
+const PICTURE_MS = 200; // a vehicle that leaves at once is off the page by then, and its picture is not asked for
+const AGAIN_MS = 1000; // a picture that was not there is asked for once more
 const ANSWER_MS = 30000; // an answer is read by then, and would only mislead about the next vehicle
 const lost = document.getElementById("lost");
 const signOn = document.getElementById("sign-on");
@@ -44,7 +46,17 @@ function swap(id, html) {
   waiting.delete(id);
   const box = document.createElement("template");
   box.innerHTML = html;
-  part.replaceWith(box.content);
+  const fresh = box.content.firstElementChild;
+  for (const picture of fresh.querySelectorAll("img[data-src]")) {
+    const shown = [...part.querySelectorAll("img[src]")].find((old) => old.dataset.src === picture.dataset.src);
+    if (shown) picture.replaceWith(shown);
+  }
+  part.replaceWith(fresh);
+  ask(fresh.querySelectorAll("img[data-src]:not([src])"), PICTURE_MS);
+}
+
+function ask(pictures, after) {
+  for (const picture of pictures) setTimeout(() => { if (picture.isConnected) picture.src = picture.dataset.src; }, after);
 }
 
 function swapWaiting() {
@@ -146,10 +158,18 @@ document.getElementById("photo").addEventListener("close", (event) => {
   picture.removeAttribute("src");
   picture.hidden = true;
 });
+// Until a picture is there, and where it is gone, its place says in words what it is of.
+document.addEventListener("error", (event) => {
+  const picture = event.target;
+  if (!picture.matches("img[data-src]")) return;
+  picture.removeAttribute("src");
+  if (!picture.dataset.again) { picture.dataset.again = "1"; ask([picture], AGAIN_MS); }
+}, true);
 document.addEventListener("focusout", () => setTimeout(swapWaiting));
 document.addEventListener("toggle", () => setTimeout(swapWaiting), true);
 signOn.addEventListener("input", () => {
   clearTimeout(pinRest);
   pinRest = setTimeout(() => { signOn.pin.value = ""; }, PIN_REST_MS);
 });
+ask(document.querySelectorAll("img[data-src]"), PICTURE_MS);
 connect();

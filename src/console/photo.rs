@@ -15,6 +15,8 @@ use maud::{Markup, html};
 use super::Console;
 use super::picture::LanePicture;
 use super::words::Lang;
+use crate::domain::lane::Visit;
+use crate::domain::plate::told::End;
 use crate::photos::{Arrival, PhotoId, Tag};
 
 /// The id of the part with a lane's pictures.
@@ -25,20 +27,39 @@ pub(super) fn id(number: usize) -> String {
 /// The pictures of the vehicle in the lane.
 pub(super) fn of_lane(number: usize, lane: &LanePicture, lang: Lang) -> Markup {
     let whole = lang.pick("看整张照片", "See the whole picture");
+    let are_two = lane.photos.iter().any(|seen| seen.end() == Some(End::Rear));
     html! {
         div.photos #(id(number)) {
-            @if let Some(scene) = &lane.photos.scene {
-                button type="button" data-photo=(scene) title=(whole) {
-                    img src={ "/console/photos/" (scene) } alt=(lang.pick("车道照片", "Picture of the lane"));
-                }
-            }
-            @if let Some(plate) = &lane.photos.plate {
-                button.crop type="button" data-photo=(plate) title=(whole) {
-                    img src={ "/console/photos/" (plate) } alt=(lang.pick("车牌特写", "Picture of the plate"));
+            @for seen in &lane.photos {
+                figure {
+                    @if are_two { figcaption { (camera(seen, lang)) } }
+                    @if let Some(scene) = &seen.scene {
+                        button type="button" data-photo=(scene) title=(whole) {
+                            (picture(scene, lang.pick("车道照片", "Picture of the lane")))
+                        }
+                    }
+                    @if let Some(plate) = &seen.plate {
+                        button.crop type="button" data-photo=(plate) title=(whole) {
+                            (picture(plate, lang.pick("车牌特写", "Picture of the plate")))
+                        }
+                    }
                 }
             }
         }
     }
+}
+
+fn camera(seen: &Arrival, lang: Lang) -> &'static str {
+    match seen.end() {
+        Some(End::Front) | None => lang.pick("前置相机", "Front camera"),
+        Some(End::Rear) => lang.pick("后置相机", "Rear camera"),
+    }
+}
+
+/// The page's program asks for it a moment later: a vehicle that has left by then is not asked for, because its picture
+/// would not be given.
+fn picture(photo: &PhotoId, words: &str) -> Markup {
+    html! { img data-src={ "/console/photos/" (photo) } alt=(words); }
 }
 
 /// The picture of the entry of a stay that a guard may choose.
@@ -47,7 +68,7 @@ pub(super) fn of_entry(photos: &Arrival, lang: Lang) -> Markup {
     html! {
         @if let Some(photo) = photos.scene.as_ref().or(photos.plate.as_ref()) {
             button.entry type="button" data-photo=(photo) title=(whole) {
-                img src={ "/console/photos/" (photo) } alt=(lang.pick("入场照片", "Picture of the entry"));
+                (picture(photo, lang.pick("入场照片", "Picture of the entry")))
             }
         }
     }
@@ -99,7 +120,7 @@ impl Console {
     async fn stands_there(&self, id: &PhotoId) -> Result<bool, crate::store::reader::ReadError> {
         let (lane, tag) = (id.lane().clone(), id.tag().clone());
         let arrival = tag.clone();
-        let is_there = move |visit: &crate::domain::lane::Visit| Tag::of(&visit.event) == arrival;
+        let is_there = move |visit: &Visit| visit.all_events().any(|event| Tag::of(event) == arrival);
         self.settings
             .reader
             .look(move |view| {

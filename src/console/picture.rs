@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::candidates;
 use crate::domain::capacity::Counts;
 use crate::domain::event::{Fen, LaneId, Points, UtcMs};
-use crate::domain::lane::{Direction, Lane, Phase, PossibleStay, Waiting};
+use crate::domain::lane::{Direction, Lane, Phase, PossibleStay, Visit, Waiting};
 use crate::domain::losses::DayReport;
 use crate::domain::plate::Plate;
+use crate::domain::plate::told::End;
 use crate::metrics::DeviceHealth;
 use crate::photos::{Arrival, Photos};
 use crate::store::reader::journal::{Alarm, Head};
@@ -68,7 +69,8 @@ pub struct LanePicture {
     pub usable: Points,
     pub candidates: Vec<Plate>,
     pub possible: Vec<Possible>,
-    pub photos: Arrival,
+    /// Of each of its cameras that took any, the front one first.
+    pub photos: Vec<Arrival>,
 }
 
 /// A stay that the waiting vehicle may be, as a guard compares it.
@@ -140,12 +142,19 @@ fn lane(view: &View<'_>, photos: &Photos, sign: LaneSign, now: Lane) -> Result<L
     let member = member_id.as_ref().map(|id| view.member(id)).transpose()?.flatten();
     let usable = member_id.as_ref().map(|id| view.usable_points(id)).transpose()?.unwrap_or_default();
     let possible = now.candidates().iter().map(|stay| possible(view, photos, stay)).collect::<Result<_, _>>()?;
-    let photos = now.visit().map(|visit| photos.of_arrival(&sign.id, &visit.event)).unwrap_or_default();
+    let photos = now.visit().map(|visit| of_visit(photos, &sign.id, visit)).unwrap_or_default();
     let mut lane = LanePicture { sign, now, stay, member, usable, candidates: Vec::new(), possible, photos };
     if let Some(plate) = lane.waiting().and_then(|waiting| waiting.visit.plate.as_ref()) {
         lane.candidates = candidates::near(plate.as_str(), &view.plates_inside(MOST_COMPARED)?);
     }
     Ok(lane)
+}
+
+/// Of each of the lane's cameras, the front one first: both may have read the vehicle, and each more than once.
+fn of_visit(photos: &Photos, lane: &LaneId, visit: &Visit) -> Vec<Arrival> {
+    let all: Vec<Arrival> = visit.all_events().map(|event| photos.of_arrival(lane, event)).collect();
+    let of_end = |end| all.iter().find(|arrival| arrival.end() == Some(end)).cloned();
+    [End::Front, End::Rear].into_iter().filter_map(of_end).collect()
 }
 
 /// What a guard compares of a stay with the vehicle at the exit: when it came in, and its picture then.

@@ -1,6 +1,7 @@
 //! The page and its stream through a real socket, over a small mall's ledger file.
 
 mod arms;
+mod pictures;
 
 use serde_json::Value;
 

@@ -135,6 +135,9 @@ pub struct DeviceConfig {
     pub whitelist: Option<WhitelistConfig>,
     /// http-ask: the cameras whose pictures it reads as well, where it reads pictures.
     pub reads: Option<Spanned<Vec<Spanned<String>>>>,
+    /// What is done to its pictures, instead of what its lane says.
+    #[serde(default)]
+    pub photos: SeenConfig,
     /// http-push, http-stream, http-ask: the device's own address, HOST or HOST:PORT, where it is asked.
     pub address: Option<Spanned<String>>,
     /// http-push, http-stream, http-ask: the device's user.
@@ -209,15 +212,15 @@ pub struct LaneConfig {
     pub display: Option<Spanned<String>>,
     /// The device that says it.
     pub speaker: Option<Spanned<String>>,
-    /// What is done to its pictures.
+    /// What is done to the pictures of its cameras.
     #[serde(default)]
-    pub photos: LanePhotosConfig,
+    pub photos: SeenConfig,
 }
 
-/// `photos` of a lane.
+/// `photos` of a lane or of a camera.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LanePhotosConfig {
+pub struct SeenConfig {
     /// The driver's seat: left, top, width and height in thousandths of the scene. Nobody is to make it out.
     pub blur: Option<Spanned<[u16; 4]>>,
 }

@@ -188,14 +188,15 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
         return take(work, read, ReadOutcome::SameVehicle);
     }
     if read.plate == visit.plate {
-        second::remember(work, read);
         take(work, read, ReadOutcome::SameVehicle);
         still_there(work, read, raised);
         reread::better_known(work, read);
+        second::remember(work, read);
         return;
     }
     if work.lane.is_same_arrival(read) && (visit.is_unread_from(read.told.end) || visit.is_read_again(read)) {
         reread::better_known(work, read);
+        second::remember(work, read);
         return take(work, read, ReadOutcome::SameVehicle);
     }
     if raised.on_passage && !raised.told || !work.sees_arrivals() {

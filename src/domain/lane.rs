@@ -362,8 +362,8 @@ pub struct Visit {
     /// All that was read of it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<ArrivalRead>,
-    /// Further events in which the camera said something of it, the newest last; kept where somebody else reads its
-    /// pictures.
+    /// Further events in which a camera said something of it, the newest last; kept where the lane has two cameras, or
+    /// somebody else reads their pictures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
     /// What its driver is greeted with, in Chinese and English: a right of a tier or plan, which names nobody.
@@ -437,6 +437,12 @@ impl Visit {
         self.event == event
             || self.events.iter().any(|also| also == event)
             || self.reads.iter().any(|r| r.event == event)
+    }
+
+    /// The cameras' events that are about it: the one that it was served by, then the newest first.
+    pub fn all_events(&self) -> impl Iterator<Item = &str> {
+        let others = self.reads.iter().map(|read| &read.event).rev().chain(self.events.iter().rev());
+        std::iter::once(&self.event).chain(others).map(String::as_str)
     }
 
     /// A camera's event is about it, too.

@@ -48,9 +48,10 @@ pub(super) fn looked(work: &mut Work<'_>, read: &PlateRead) {
 }
 
 /// A camera's statement of the vehicle that is being served: its pictures are that vehicle's, too. Nothing is remembered
-/// where nobody looks at them.
+/// where one camera has said all that there is, and nobody else looks at its pictures.
 pub(super) fn remember(work: &mut Work<'_>, read: &PlateRead) {
-    if work.settings.gear.second_reader.is_none() {
+    let gear = &work.settings.gear;
+    if gear.second_reader.is_none() && gear.rear_camera.is_none() {
         return;
     }
     match &mut work.lane.phase {

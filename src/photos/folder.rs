@@ -1,5 +1,8 @@
 //! The folder on disk: a folder for each day, each picture written whole or not at all, the oldest gone first.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::{self, Write};
@@ -36,9 +39,27 @@ pub struct Bounds {
 pub struct Folder {
     directory: PathBuf,
     bounds: Bounds,
-    /// Bytes of each day, the oldest first.
-    days: BTreeMap<String, u64>,
+    /// The oldest first. One is made for each day that the box lives through, with pictures or without.
+    days: BTreeMap<String, Day>,
+    lost: Lost,
     free_bytes: fn(&Path) -> io::Result<u64>,
+}
+
+/// What lies in a day's folder.
+#[derive(Clone, Copy, Debug, Default)]
+struct Day {
+    bytes: u64,
+    /// As the cameras sent them; small ones are not counted.
+    pictures: u64,
+}
+
+/// What was there and is not, and the box did not remove it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// The folders of its days.
+    pub days: Vec<PathBuf>,
+    /// How many pictures lay in them.
+    pub pictures: u64,
 }
 
 /// Why a picture was not written.
@@ -60,26 +81,43 @@ pub enum NotWritten {
 impl Folder {
     /// The folder as it is found, made where there is none. What a crash left unfinished is removed.
     pub fn open(directory: &Path, bounds: Bounds) -> io::Result<Self> {
-        make(directory)?;
-        let mut days = BTreeMap::new();
-        for day in day_names(directory)? {
-            let mut bytes = 0;
-            for file in fs::read_dir(directory.join(&day))? {
-                let file = file?;
-                if file.file_name().to_string_lossy().ends_with(UNFINISHED) {
-                    fs::remove_file(file.path())?;
-                } else {
-                    bytes += file.metadata()?.len();
-                }
-            }
-            days.insert(day, bytes);
-        }
-        Ok(Self { directory: directory.to_owned(), bounds, days, free_bytes })
+        let mut folder =
+            Self { directory: directory.to_owned(), bounds, days: BTreeMap::new(), lost: Lost::default(), free_bytes };
+        folder.look_again()?;
+        Ok(folder)
     }
 
     /// Bytes of all pictures.
     pub fn bytes(&self) -> u64 {
-        self.days.values().sum()
+        self.days.values().map(|day| day.bytes).sum()
+    }
+
+    /// What was found to be gone since this was asked last.
+    pub fn lost(&mut self) -> Lost {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// What other people did to the folder meanwhile: it is made again where it is gone, days that are gone are lost, and
+    /// days that came with a disk are measured.
+    pub fn look_again(&mut self) -> io::Result<()> {
+        make(&self.directory)?;
+        let there = day_names(&self.directory)?;
+        for day in self.days.keys().filter(|day| !there.contains(*day)).cloned().collect::<Vec<_>>() {
+            let gone = self.days.remove(&day).unwrap_or_default();
+            self.lost.pictures += gone.pictures;
+            // A day without pictures is no loss.
+            if gone.bytes > 0 {
+                self.lost.days.push(self.directory.join(day));
+            }
+        }
+        for day in there {
+            if !self.days.contains_key(&day)
+                && let Some(measured) = measure(&self.directory.join(&day))?
+            {
+                self.days.insert(day, measured);
+            }
+        }
+        Ok(())
     }
 
     /// Writes a picture as the camera sent it.
@@ -103,19 +141,29 @@ impl Folder {
         self.write(id, SMALL, bytes)
     }
 
-    /// Removes what is older than the settings allow.
+    /// Removes the oldest day where the settings keep it no longer: one and no more, so that a mistake can be seen before
+    /// everything is gone.
+    ///
+    /// The clock alone is not believed. A day goes when it is too old by the clock *and* the box has lived through as many
+    /// midnights since. So a clock that is wrong by years removes nothing at once, and one day for each day that passes;
+    /// and a box that was off for a month keeps its pictures for that month longer.
     pub fn forget_the_old(&mut self, now: UtcMs) -> io::Result<()> {
-        let oldest = UtcMs(now.0.saturating_sub(i64::from(self.bounds.keep_days) * DAY_MS));
-        let Some((oldest, _)) = day_and_time(oldest) else { return Ok(()) };
-        while let Some((day, _)) = self.days.first_key_value().filter(|(day, _)| **day < oldest) {
-            let day = day.clone();
-            let folder = self.directory.join(&day);
-            for name in names(&folder)? {
-                fs::remove_file(folder.join(name))?;
-            }
-            self.day_is_over(&day)?;
+        let kept = i64::from(self.bounds.keep_days);
+        let first_kept = day_and_time(UtcMs(now.0.saturating_sub(kept * DAY_MS)));
+        let (Some((today, _)), Some((first_kept, _))) = (day_and_time(now), first_kept) else { return Ok(()) };
+        make(&self.directory.join(&today))?;
+        self.days.entry(today).or_default();
+        let oldest = self.days.keys().next().filter(|day| **day < first_kept).cloned();
+        if let Some(day) = oldest.filter(|_| self.midnights() > kept) {
+            self.remove_the_oldest_of(&day, u64::MAX)?;
         }
         Ok(())
+    }
+
+    /// How many nights the box has lived through since the oldest day: those with a day before and one after them.
+    fn midnights(&self) -> i64 {
+        let nights = self.days.keys().zip(self.days.keys().skip(1));
+        nights.filter(|(before, after)| is_next(before, after)).count() as i64
     }
 
     /// The newest pictures that have a small one, oldest first.
@@ -156,36 +204,52 @@ impl Folder {
         bytes: u64,
         put: impl FnOnce(&Path) -> io::Result<()>,
     ) -> Result<(), NotWritten> {
+        let day = self.directory.join(id.day());
+        if !day.is_dir() {
+            // It is new, or somebody has removed it.
+            self.look_again()?;
+        }
         self.make_room(bytes)?;
         let file = with_ending(id.stem(&self.directory), ending);
-        make(&self.directory.join(id.day()))?;
-        let before = fs::metadata(&file).map_or(0, |there| there.len());
-        put(&file)?;
+        make(&day)?;
+        let before = fs::metadata(&file).ok().map(|there| there.len());
+        put(&file).map_err(at(&file))?;
         let of_day = self.days.entry(id.day().to_owned()).or_default();
-        *of_day = of_day.saturating_sub(before) + bytes;
+        of_day.bytes = of_day.bytes.saturating_sub(before.unwrap_or(0)) + bytes;
+        of_day.pictures += u64::from(before.is_none() && ending != SMALL);
         Ok(())
     }
 
     fn make_room(&mut self, needed: u64) -> Result<(), NotWritten> {
-        let Bounds { min_free_mb, max_mb, .. } = self.bounds;
-        let too_many = (self.bytes() + needed).saturating_sub(max_mb * MB);
-        let free = (self.free_bytes)(&self.directory)?;
-        let too_full = (min_free_mb * MB + needed).saturating_sub(free);
-        let mut to_remove = match (too_many, too_full) {
-            (0, 0) => return Ok(()),
-            (0, too_full) => too_full + min_free_mb * MB / ROOM_MADE,
-            (too_many, too_full) => too_full.max(too_many + max_mb * MB / ROOM_MADE),
-        };
+        if self.to_remove(needed)? == 0 {
+            return Ok(());
+        }
+        // Somebody else may have made room.
+        self.look_again()?;
+        let mut to_remove = self.to_remove(needed)?;
         while to_remove > 0
             && let Some(day) = self.days.keys().next().cloned()
         {
             to_remove = self.remove_the_oldest_of(&day, to_remove)?;
         }
-        let free = (self.free_bytes)(&self.directory)?;
+        let (free, min_free_mb) = ((self.free_bytes)(&self.directory)?, self.bounds.min_free_mb);
         if free < min_free_mb * MB + needed {
             return Err(NotWritten::NoRoom { free_mb: free / MB, min_free_mb });
         }
         Ok(())
+    }
+
+    /// How many bytes have to go so that so many find room.
+    fn to_remove(&self, needed: u64) -> io::Result<u64> {
+        let Bounds { min_free_mb, max_mb, .. } = self.bounds;
+        let too_many = (self.bytes() + needed).saturating_sub(max_mb * MB);
+        let free = (self.free_bytes)(&self.directory)?;
+        let too_full = (min_free_mb * MB + needed).saturating_sub(free);
+        Ok(match (too_many, too_full) {
+            (0, 0) => 0,
+            (0, too_full) => too_full + min_free_mb * MB / ROOM_MADE,
+            (too_many, too_full) => too_full.max(too_many + max_mb * MB / ROOM_MADE),
+        })
     }
 
     /// How many bytes of `to_remove` are still to go afterwards.
@@ -195,12 +259,13 @@ impl Folder {
             if to_remove == 0 {
                 return Ok(0);
             }
-            let file = folder.join(name);
-            let bytes = fs::metadata(&file)?.len();
-            fs::remove_file(&file)?;
+            let file = folder.join(&name);
+            let bytes = fs::metadata(&file).map_err(at(&file))?.len();
+            fs::remove_file(&file).map_err(at(&file))?;
             to_remove = to_remove.saturating_sub(bytes);
             if let Some(of_day) = self.days.get_mut(day) {
-                *of_day = of_day.saturating_sub(bytes);
+                of_day.bytes = of_day.bytes.saturating_sub(bytes);
+                of_day.pictures = of_day.pictures.saturating_sub(u64::from(!name.ends_with(SMALL)));
             }
         }
         self.day_is_over(day)?;
@@ -210,8 +275,9 @@ impl Folder {
     /// What somebody else put there stays, and is no reason to stop.
     fn day_is_over(&mut self, day: &str) -> io::Result<()> {
         self.days.remove(day);
-        match fs::remove_dir(self.directory.join(day)) {
-            Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(error),
+        let folder = self.directory.join(day);
+        match fs::remove_dir(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(at(&folder)(error)),
             Ok(()) | Err(_) => Ok(()),
         }
     }
@@ -251,19 +317,26 @@ fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(file) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => Err(at(file)(error)),
     }
 }
 
 /// A folder with those above it. Nobody else on the box may look at what is in it.
 pub fn make(directory: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))
 }
 
 /// Nothing is synced.
 pub fn create(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut open = fs::OpenOptions::new();
-    open.write(true).create(true).truncate(true).mode(0o600).open(file)?.write_all(bytes)
+    let written = open.write(true).create(true).truncate(true).mode(0o600).open(file);
+    written.and_then(|mut file| file.write_all(bytes)).map_err(at(file))
+}
+
+/// The system's errors do not say of which file they are.
+fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    let path = path.to_owned();
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn with_ending(stem: PathBuf, ending: &str) -> PathBuf {
@@ -275,7 +348,7 @@ fn with_ending(stem: PathBuf, ending: &str) -> PathBuf {
 /// Folders of ours: eight digits. What else somebody put there is left alone.
 fn day_names(directory: &Path) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(directory)? {
+    for entry in fs::read_dir(directory).map_err(at(directory))? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_digit()) && entry.file_type()?.is_dir() {
@@ -285,12 +358,39 @@ fn day_names(directory: &Path) -> io::Result<Vec<String>> {
     Ok(found)
 }
 
+/// A day's folder as it is found, without what a crash left unfinished; `None` where only other people's files are left.
+fn measure(folder: &Path) -> io::Result<Option<Day>> {
+    let (mut day, mut others) = (Day::default(), 0);
+    for file in fs::read_dir(folder).map_err(at(folder))? {
+        let file = file?;
+        let name = file.file_name().to_string_lossy().into_owned();
+        if name.ends_with(UNFINISHED) {
+            fs::remove_file(file.path()).map_err(at(&file.path()))?;
+        } else if is_ours(&name) {
+            day.bytes += file.metadata()?.len();
+            day.pictures += u64::from(!name.ends_with(SMALL));
+        } else {
+            others += 1;
+        }
+    }
+    Ok((day.bytes > 0 || others == 0).then_some(day))
+}
+
+fn is_next(before: &str, after: &str) -> bool {
+    let date = |day| jiff::civil::Date::strptime("%Y%m%d", day).ok();
+    date(before).and_then(|day| day.tomorrow().ok()).is_some_and(|next| date(after) == Some(next))
+}
+
+fn is_ours(name: &str) -> bool {
+    ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
 /// The files of a day in the order of their names, which is the order of their times.
 fn names(day: &Path) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(day)? {
+    for entry in fs::read_dir(day).map_err(at(day))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        if ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+        if is_ours(&name) {
             found.push(name);
         }
     }
@@ -300,110 +400,6 @@ fn names(day: &Path) -> io::Result<Vec<String>> {
 
 /// What is free on the disk of a folder.
 pub fn free_bytes(directory: &Path) -> io::Result<u64> {
-    let disk = rustix::fs::statvfs(directory)?;
+    let disk = rustix::fs::statvfs(directory).map_err(|error| at(directory)(error.into()))?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::event::{DeviceId, LaneId, PhotoKind, PlateRead};
-
-    const NOON: i64 = 1_772_452_800_000;
-    const ROOMY: Bounds = Bounds { keep_days: 30, min_free_mb: 0, max_mb: 1000 };
-
-    #[test]
-    fn what_is_kept_is_found_again_and_counted() {
-        let place = tempfile::tempdir().expect("a folder");
-        let mut folder = Folder::open(place.path(), ROOMY).expect("opened");
-        let id = photo(0, "a");
-        folder.keep(&id, b"original", ImageFormat::Png).expect("kept");
-        folder.keep_small(&id, b"small").expect("kept");
-        folder.keep_small(&id, b"smaller").expect("again, by a repeat of the message");
-        assert_eq!(folder.bytes(), 8 + 7);
-        assert_eq!(original(place.path(), &id).expect("read").as_deref(), Some(&b"original"[..]));
-        assert_eq!(small(place.path(), &id).expect("read").as_deref(), Some(&b"smaller"[..]));
-        assert_eq!(original(place.path(), &photo(0, "b")).expect("read"), None);
-
-        let leftover = with_ending(photo(0, "c").stem(place.path()), ".jpg.unfinished");
-        fs::write(&leftover, "half of a pic").expect("written");
-        fs::write(place.path().join("notes.txt"), "of a person").expect("written");
-        let again = Folder::open(place.path(), ROOMY).expect("opened");
-        assert_eq!(again.bytes(), 15);
-        assert!(!leftover.exists() && place.path().join("notes.txt").exists());
-        assert_eq!(again.newest(10).expect("listed"), [id]);
-    }
-
-    #[test]
-    fn old_days_are_forgotten_and_young_ones_kept() {
-        let place = tempfile::tempdir().expect("a folder");
-        let mut folder = Folder::open(place.path(), Bounds { keep_days: 2, ..ROOMY }).expect("opened");
-        for days_ago in 0..5 {
-            folder.keep(&photo(-days_ago, "a"), b"x", ImageFormat::Jpeg).expect("kept");
-        }
-        folder.forget_the_old(UtcMs(0)).expect("a clock that lost its battery forgets nothing");
-        assert_eq!(folder.bytes(), 5);
-        folder.forget_the_old(UtcMs(NOON)).expect("forgotten");
-        let there = |days| original(place.path(), &photo(days, "a")).expect("read").is_some();
-        assert_eq!([0, -1, -2, -3, -4].map(there), [true, true, true, false, false]);
-        assert_eq!(day_names(place.path()).expect("listed").len(), 3, "no empty folders stay");
-    }
-
-    #[test]
-    fn the_oldest_go_first_where_there_are_too_many() {
-        let place = tempfile::tempdir().expect("a folder");
-        let mut folder = Folder::open(place.path(), Bounds { max_mb: 1, ..ROOMY }).expect("opened");
-        let quarter = vec![7; 256 * 1024];
-        for n in 0..6 {
-            folder.keep(&photo_at(NOON + n, "a"), &quarter, ImageFormat::Jpeg).expect("kept");
-            assert!(folder.bytes() <= MB);
-        }
-        let there = |n| original(place.path(), &photo_at(NOON + n, "a")).expect("read").is_some();
-        assert_eq!([0, 1, 2, 3, 4, 5].map(there), [false, false, true, true, true, true]);
-    }
-
-    #[test]
-    fn a_full_disk_takes_the_oldest_and_then_nothing_more() {
-        thread_local!(static FREE: std::cell::Cell<u64> = const { std::cell::Cell::new(0) });
-        let place = tempfile::tempdir().expect("a folder");
-        let mut folder = Folder::open(place.path(), Bounds { min_free_mb: 10, ..ROOMY }).expect("opened");
-        folder.free_bytes = |_| Ok(FREE.get());
-        FREE.set(20 * MB);
-        folder.keep(&photo(-1, "a"), b"old", ImageFormat::Jpeg).expect("room enough");
-        FREE.set(5 * MB);
-        let refused = folder.keep(&photo(0, "a"), b"new", ImageFormat::Jpeg).expect_err("no room");
-        assert!(matches!(refused, NotWritten::NoRoom { free_mb: 5, min_free_mb: 10 }), "{refused}");
-        assert_eq!(folder.bytes(), 0, "the old one went, and it was not enough");
-        assert!(!place.path().join("20260302").exists());
-    }
-
-    #[test]
-    fn a_disk_that_refuses_leaves_nothing_behind() {
-        let place = tempfile::tempdir().expect("a folder");
-        let mut folder = Folder::open(place.path(), ROOMY).expect("opened");
-        fs::write(place.path().join("20260302"), "no folder").expect("written");
-        let refused = folder.keep(&photo(0, "a"), b"new", ImageFormat::Jpeg).expect_err("no folder");
-        assert!(matches!(refused, NotWritten::Disk(_)), "{refused}");
-        assert_eq!(folder.bytes(), 0);
-    }
-
-    fn photo(days: i64, event: &str) -> PhotoId {
-        photo_at(NOON + days * DAY_MS, event)
-    }
-
-    fn photo_at(at: i64, event: &str) -> PhotoId {
-        let read = PlateRead {
-            lane: LaneId::from("exit-1"),
-            device: DeviceId::from("camera"),
-            event: event.to_owned(),
-            plate: None,
-            confidence: 0,
-            captured: UtcMs(at),
-            stored_offline: false,
-            photos: None,
-            told: Default::default(),
-            earlier: Vec::new(),
-        };
-        PhotoId::of(&read, PhotoKind::Scene, &"0".repeat(64)).expect("a time of ours")
-    }
 }

@@ -31,7 +31,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::domain::event::{LaneId, PhotoHashes, PhotoKind, PlateRead, UtcMs};
-use crate::domain::plate::told::PlateBox;
+use crate::domain::plate::told::{End, PlateBox};
 use crate::metrics::Metrics;
 
 pub use checking::{Checker, Tally};
@@ -79,8 +79,8 @@ pub struct Settings {
     pub directory: PathBuf,
     /// How many and how long. No days at all: none are taken.
     pub bounds: Bounds,
-    /// The driver's seat in the pictures of a lane, which nobody is to make out.
-    pub blur: BTreeMap<LaneId, Area>,
+    /// The driver's seat in the pictures of a lane's cameras, which nobody is to make out.
+    pub blur: BTreeMap<(LaneId, End), Area>,
     /// The site's time zone, for the time below the picture.
     pub zone: jiff::tz::TimeZone,
 }
@@ -107,6 +107,13 @@ pub struct Arrival {
     pub scene: Option<PhotoId>,
     /// The plate alone.
     pub plate: Option<PhotoId>,
+}
+
+impl Arrival {
+    /// Which of the lane's cameras took them; `None` where there are none.
+    pub fn end(&self) -> Option<End> {
+        self.scene.as_ref().or(self.plate.as_ref()).map(PhotoId::end)
+    }
 }
 
 /// The newest arrivals; the names on disk say the same, and are read at the start.
@@ -346,7 +353,7 @@ impl Settings {
     /// What is done to a picture before anybody sees it.
     fn finish(&self, id: &PhotoId) -> Finish {
         let blur = match id.kind() {
-            PhotoKind::Scene => self.blur.get(id.lane()).copied(),
+            PhotoKind::Scene => self.blur.get(&(id.lane().clone(), id.end())).copied(),
             PhotoKind::Plate => None,
         };
         let moment = jiff::Timestamp::from_millisecond(id.at().0).map(|at| at.to_zoned(self.zone.clone()));

@@ -8,16 +8,18 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 
 use crate::domain::event::{LaneId, PhotoKind, PlateRead, UtcMs};
+use crate::domain::plate::told::End;
 
 /// `20260302-080000638-exit-1-0badcafe-s-<64 hex>`: day and time (UTC), lane, tag of the arrival, kind, SHA-256.
 ///
-/// The day is also the folder. Everything in it follows from the plate read that the journal holds.
+/// The kind is `s` for a scene and `p` for a plate, `rs` and `rp` where the lane's rear camera took it. The day is also the folder. Everything in it follows from the plate read that the journal holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PhotoId {
     day: String,
     time: String,
     lane: LaneId,
     tag: Tag,
+    end: End,
     kind: PhotoKind,
     sha256: String,
 }
@@ -38,7 +40,7 @@ impl PhotoId {
     pub fn of(read: &PlateRead, kind: PhotoKind, sha256: &str) -> Option<Self> {
         let (day, time) = day_and_time(read.captured)?;
         let (lane, tag) = (read.lane.clone(), Tag::of(&read.event));
-        Some(Self { day, time, lane, tag, kind, sha256: sha256.to_owned() })
+        Some(Self { day, time, lane, tag, end: read.told.end, kind, sha256: sha256.to_owned() })
     }
 
     /// The name in the spool, before the hash is known: the number of bytes stands in its place.
@@ -64,6 +66,11 @@ impl PhotoId {
     /// Which arrival.
     pub fn tag(&self) -> &Tag {
         &self.tag
+    }
+
+    /// Which of the lane's cameras took it.
+    pub fn end(&self) -> End {
+        self.end
     }
 
     /// Of what it is.
@@ -106,9 +113,11 @@ impl PhotoId {
     }
 
     fn file_stem(&self) -> String {
-        let kind = match self.kind {
-            PhotoKind::Scene => 's',
-            PhotoKind::Plate => 'p',
+        let kind = match (self.end, self.kind) {
+            (End::Front, PhotoKind::Scene) => "s",
+            (End::Front, PhotoKind::Plate) => "p",
+            (End::Rear, PhotoKind::Scene) => "rs",
+            (End::Rear, PhotoKind::Plate) => "rp",
         };
         format!("{}-{}-{}-{kind}-{}", self.time, self.lane, self.tag.0, self.sha256)
     }
@@ -145,13 +154,15 @@ fn parse(text: &str) -> Option<PhotoId> {
     let is_name = (1..=LANE_CHARS_MAX).contains(&lane.len())
         && lane.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     let is_right = is_digits(day, 8) && is_digits(time, 9) && is_name && is_hex(tag, 8) && is_hex(sha256, 64);
-    let kind = match kind {
-        "s" => PhotoKind::Scene,
-        "p" => PhotoKind::Plate,
+    let (end, kind) = match kind {
+        "s" => (End::Front, PhotoKind::Scene),
+        "p" => (End::Front, PhotoKind::Plate),
+        "rs" => (End::Rear, PhotoKind::Scene),
+        "rp" => (End::Rear, PhotoKind::Plate),
         _ => return None,
     };
     let (day, time, sha256) = (day.to_owned(), time.to_owned(), sha256.to_owned());
-    is_right.then(|| PhotoId { day, time, lane: LaneId(lane.to_owned()), tag: Tag(tag.to_owned()), kind, sha256 })
+    is_right.then(|| PhotoId { day, time, lane: LaneId(lane.to_owned()), tag: Tag(tag.to_owned()), end, kind, sha256 })
 }
 
 /// As long as the settings allow a lane's name to be.
@@ -177,7 +188,16 @@ mod tests {
     fn a_name_reads_back_as_itself_and_knows_its_moment() {
         let id: PhotoId = NAME.parse().expect("a name");
         assert_eq!(id.to_string(), NAME);
-        assert_eq!((id.lane().as_str(), id.kind()), ("exit-1", PhotoKind::Scene));
+        assert_eq!((id.lane().as_str(), id.end(), id.kind()), ("exit-1", End::Front, PhotoKind::Scene));
+        for (letters, end, kind) in [
+            ("p", End::Front, PhotoKind::Plate),
+            ("rs", End::Rear, PhotoKind::Scene),
+            ("rp", End::Rear, PhotoKind::Plate),
+        ] {
+            let name = NAME.replace("-s-", &format!("-{letters}-"));
+            let other: PhotoId = name.parse().expect("a name");
+            assert_eq!((other.to_string(), other.end(), other.kind()), (name, end, kind));
+        }
         assert_eq!(id.at(), UtcMs(1_772_438_400_638));
         assert_eq!(day_and_time(id.at()), Some(("20260302".to_owned(), "080000638".to_owned())));
         assert_eq!(day_and_time(UtcMs(-1)), None);
@@ -197,6 +217,7 @@ mod tests {
             ("080000638", "08000063/"),
             ("0badcafe", "0badcaf/"),
             ("-s-", "-x-"),
+            ("-s-", "-r-"),
             ("e3b0", "E3B0"),
             ("e3b0", "e3b/"),
         ] {

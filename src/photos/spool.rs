@@ -242,17 +242,25 @@ impl Shared {
 
     fn written(&self, id: &PhotoId, bytes: &[u8]) -> io::Result<PathBuf> {
         drop(self.listed()?);
+        let file = self.folder.join(format!("{}-{id}", self.numbers.fetch_add(1, Ordering::Relaxed)));
+        match self.write(&file, bytes) {
+            // Somebody has removed the folder.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                folder::make(&self.folder)?;
+                self.write(&file, bytes)?;
+            }
+            outcome => outcome?,
+        }
+        Ok(file)
+    }
+
+    fn write(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
         let free = folder::free_bytes(&self.folder)?;
         if free < self.bounds.min_free_mb * folder::MB + bytes.len() as u64 {
             // Whoever keeps pictures makes room first.
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let file = self.folder.join(format!("{}-{id}", self.numbers.fetch_add(1, Ordering::Relaxed)));
-        if let Err(error) = (self.disk.write)(&file, bytes) {
-            let _ = fs::remove_file(&file);
-            return Err(error);
-        }
-        Ok(file)
+        (self.disk.write)(file, bytes).inspect_err(|_| _ = fs::remove_file(file))
     }
 
     /// The folder is there, and what was in it is known, before the first file of this run.

@@ -1,8 +1,9 @@
 //! Pictures from a link to the disk and to those who may see them, and what happens to those that are none.
 
-use super::sample::{jpeg, open, open_with, read, settings};
+use super::sample::{NOON_MS, jpeg, open, open_with, read, settings};
 use super::*;
 
+mod removed;
 mod spooling;
 
 /// Far beyond what any step takes, so that only a fault reaches it.
@@ -119,7 +120,8 @@ async fn a_scene_alone_gives_a_plate_where_the_camera_tells_where_it_is() {
 fn a_picture_says_its_lane_and_the_site_s_time_and_hides_the_seat_of_its_lane_s_scenes() {
     let place = tempfile::tempdir().expect("a folder");
     let seat = Area { x: 100, y: 200, width: 300, height: 400 };
-    let blur = [(LaneId::from("exit-1"), seat)].into();
+    let other = Area { x: 0, ..seat };
+    let blur = [((LaneId::from("exit-1"), End::Front), seat), ((LaneId::from("exit-1"), End::Rear), other)].into();
     let settings = Settings { blur, ..settings(place.path()) };
     let finish = |lane: &str, kind| {
         let id = PhotoId::of(&read(lane, "e-1"), kind, &"0".repeat(64)).expect("a time of ours");
@@ -128,13 +130,18 @@ fn a_picture_says_its_lane_and_the_site_s_time_and_hides_the_seat_of_its_lane_s_
     };
     assert_eq!(finish("exit-1", PhotoKind::Scene), ("exit-1 2026-03-02 20:00:00".to_owned(), Some(seat)));
     assert_eq!(finish("exit-1", PhotoKind::Plate), ("exit-1 2026-03-02 20:00:00".to_owned(), None));
+    let mut rear = read("exit-1", "rear e-1");
+    rear.told.end = End::Rear;
+    let id = PhotoId::of(&rear, PhotoKind::Scene, &"0".repeat(64)).expect("a time of ours");
+    assert_eq!(settings.finish(&id).blur, Some(other), "the seat is elsewhere from behind");
     assert_eq!(finish("exit-2", PhotoKind::Scene), ("exit-2 2026-03-02 20:00:00".to_owned(), None));
 }
 
 /// The settings' area reaches what people see, in both sizes.
 #[tokio::test]
 async fn nobody_sees_the_seat_that_the_settings_hide() {
-    let blur = [(LaneId::from("exit-1"), Area { x: 0, y: 0, width: 1000, height: 1000 })].into();
+    let all = Area { x: 0, y: 0, width: 1000, height: 1000 };
+    let blur = [((LaneId::from("exit-1"), End::Front), all)].into();
     let place = tempfile::tempdir().expect("a folder");
     let (photos, intake, _) = open_with(Settings { blur, ..settings(place.path()) });
     let mut changes = photos.changes();
@@ -150,17 +157,21 @@ async fn nobody_sees_the_seat_that_the_settings_hide() {
     }
 }
 
+/// Thirty days are kept, and so many lie between the two.
 #[tokio::test]
 async fn what_is_too_old_is_gone_after_a_start() {
     let place = tempfile::tempdir().expect("a folder");
-    let days = ["20260101", "20260302"].map(|day| place.path().join(day));
-    for day in &days {
-        std::fs::create_dir(day).expect("made");
-        std::fs::write(day.join("000000000-exit-1-0badcafe-s-0.jpg"), "a picture").expect("written");
+    let days_ago = |days: i64| {
+        let (day, _) = naming::day_and_time(UtcMs(NOON_MS - days * 24 * 3600 * 1000)).expect("a time of ours");
+        place.path().join(day)
+    };
+    for days in 0..=31 {
+        std::fs::create_dir(days_ago(days)).expect("made");
+        std::fs::write(days_ago(days).join("000000000-exit-1-0badcafe-s-0.jpg"), "a picture").expect("written");
     }
     let (_photos, _intake, _) = open(place.path());
-    until_so(|| !days[0].exists()).await;
-    assert!(days[1].exists());
+    until_so(|| !days_ago(31).exists()).await;
+    assert!(days_ago(30).exists());
 }
 
 /// A file that never ends stands for a disk that hangs.

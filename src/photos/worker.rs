@@ -139,11 +139,21 @@ impl Worker {
     fn tidy_up(&mut self) {
         let now = (self.now)();
         let Some(folder) = self.folder() else { return };
-        let outcome = folder.forget_the_old(now);
-        let bytes = folder.bytes();
-        self.shared.metrics.photos_bytes(bytes);
+        let outcome = folder.look_again().and_then(|()| folder.forget_the_old(now));
+        self.count();
         if let Err(error) = outcome {
             self.complain("photo-not-removed", &error);
+        }
+    }
+
+    /// What lies there now, and what somebody else has removed.
+    fn count(&mut self) {
+        let Some(folder) = &mut self.folder else { return };
+        let (bytes, lost) = (folder.bytes(), folder.lost());
+        self.shared.metrics.photos_bytes(bytes);
+        self.shared.metrics.photos_are_lost(lost.pictures);
+        if !lost.days.is_empty() {
+            tracing::warn!(pictures = lost.pictures, folders = ?lost.days, "pictures are gone: somebody removed their folders");
         }
     }
 
@@ -202,8 +212,7 @@ impl Worker {
     fn keep_small(&mut self, id: PhotoId, small: &[u8]) {
         let Some(folder) = self.folder() else { return };
         let outcome = folder.keep_small(&id, small);
-        let bytes = folder.bytes();
-        self.shared.metrics.photos_bytes(bytes);
+        self.count();
         match outcome {
             Ok(()) => self.shared.show(id),
             Err(error) => self.complain(name(&error), &error),

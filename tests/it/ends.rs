@@ -29,6 +29,9 @@ fn two_cameras_on_a_real_broker_make_one_arrival_and_keep_the_pictures_of_both()
     commands.hear(&raise_of(IN));
     with_pictures(&broker, REAR, "粤B12845", at);
     site.until("the pictures of both are kept", |site| site.metric("gatepost_photos_kept_total") == 4);
+    let page = |site: &Site| crate::boxed::request(site.address, "GET", "/", &[], "").unwrap().body;
+    site.until("the page shows those of both", |site| page(site).matches("\"/console/photos/").count() == 4);
+    assert!(page(&site).contains("前置相机") && page(&site).contains("后置相机"), "{}", page(&site));
     pass(&broker, IN);
     site.daemon.hear("a vehicle is inside");
 
@@ -45,7 +48,6 @@ fn two_cameras_on_a_real_broker_make_one_arrival_and_keep_the_pictures_of_both()
     assert!(inside.contains(&"粤B98765"), "{inside:?}");
 
     // The rear camera falls silent, and the front one goes on.
-    let page = |site: &Site| crate::boxed::request(site.address, "GET", "/", &[], "").unwrap().body;
     site.until("staff hear it", |site| page(site).contains("plates are read from the front alone"));
     plate(&broker, IN, "粤B55555", now_ms());
     commands.hear(&raise_of(IN));
@@ -53,6 +55,26 @@ fn two_cameras_on_a_real_broker_make_one_arrival_and_keep_the_pictures_of_both()
     let photos = site.folder.path().join("photos");
     let right = site.verify_with(&["--photos", photos.to_str().unwrap()]).unwrap();
     assert!(right.contains("4 pictures are what the journal says, 0 are gone"), "{right}");
+}
+
+#[test]
+fn what_either_camera_says_of_a_vehicle_is_known_to_be_of_it_while_it_is_served() {
+    for has_loop in [false, true] {
+        let mut story = bare("in", Direction::Entry, PassedBy::PassageLoop);
+        if has_loop {
+            story = Story::new();
+            two_cameras(&mut story, "in");
+            story.arrival("in", true);
+        }
+        assert_eq!(story.read("in", "粤B12345"), 1);
+        for plate in ["粤B12845", "粤B12345"] {
+            assert_eq!(rear(&mut story, plate), 0, "the same vehicle from behind");
+        }
+        let said = story.rows("SELECT event FROM plate_read WHERE device = 'rear' ORDER BY seq");
+        let state = story.rows("SELECT state ->> '$.phase.visit' FROM lane WHERE lane = 'in'").concat();
+        let times_known = |event: &String| state.matches(&format!("{event:?}")).count();
+        assert_eq!(said.iter().map(times_known).collect::<Vec<_>>(), [1, 1], "{has_loop}, {said:?}: {state}");
+    }
 }
 
 #[test]

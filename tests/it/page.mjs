@@ -40,6 +40,11 @@ async function story() {
   await sees(lane, ".plate", "粤B·12345");
   await sees(lane, ".due", "¥10.00");
   await sees(page, ".overview", "Waiting at a lane");
+  await page.waitForFunction(() => {
+    const shown = [...document.querySelectorAll(".photos img")];
+    return shown.length === 2 && shown.every((picture) => picture.naturalWidth > 0);
+  });
+  for (const width of [1300, 1000, 390]) await fits(width);
   say("waiting");
 
   await lane.getByText("Raise…", { exact: true }).click();
@@ -73,6 +78,18 @@ async function story() {
   if (!await page.evaluate(() => window.isTheSameDocument)) throw new Error("the page was loaded again");
   if (faults.length > 0) throw new Error("the browser complains: " + faults.join("; "));
   say("gone");
+}
+
+// Nothing stands over the edge of its card.
+async function fits(width) {
+  await page.setViewportSize({ width, height: 1000 });
+  const over = await page.evaluate(() => {
+    const inner = [...document.querySelectorAll(".card button, .card td, .card img")].filter((of) => of.checkVisibility());
+    return inner.filter((of) => of.getBoundingClientRect().right > of.closest(".card").getBoundingClientRect().right)
+      .map((of) => of.outerHTML);
+  });
+  const sideways = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  if (over.length > 0 || sideways > 0) throw new Error(`${width} px wide, ${sideways} too many: ${over.join("\n")}`);
 }
 
 async function sees(where, selector, words) {

@@ -112,9 +112,11 @@ impl Cameras {
     async fn stands_at(&self, sn: &str, ago: Duration) {
         self.loop_is(sn, ARRIVAL_LOOP, true).await;
         let at = (unix_time() - ago).as_millis() as u64;
-        let license = base64::engine::general_purpose::STANDARD.encode(PLATE);
-        let result = json!({"license": license, "confidence": 98, "triggerType": 8, "start_time": at,
-            "unique_id": format!("{sn}_{at}")});
+        let in_base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+        let pictures = simulators::photo::take(PLATE);
+        let result = json!({"license": in_base64(PLATE.as_bytes()), "confidence": 98, "triggerType": 8, "start_time": at,
+            "unique_id": format!("{sn}_{at}"), "full_image_content": in_base64(&pictures.scene),
+            "small_image_content": in_base64(&pictures.plate)});
         self.says(sn, "ivs_result", json!({"AlarmInfoPlate": {"result": {"PlateResult": result}}})).await;
     }
 
@@ -244,6 +246,8 @@ id = "box-1"
 file = "{}"
 [http]
 listen = "127.0.0.1:0"
+[photos]
+min_free_mb = 0
 [rules]
 file = "rules.toml"
 [[operators]]

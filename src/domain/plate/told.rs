@@ -54,7 +54,7 @@ impl Told {
 }
 
 /// An end of a vehicle. A lane's second camera looks at the rear.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
     /// Where it comes from, as the driver does.
