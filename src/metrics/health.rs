@@ -190,15 +190,16 @@ impl Health {
         let mut devices = self.devices();
         let state = devices.entry(device.to_owned()).or_default();
         let last = state.last_number.replace(number.max(state.last_number.unwrap_or(0)));
+        // What was asked for may be far behind.
+        if state.never_heard.remove(&number) {
+            drop(devices);
+            self.refilled.get_or_create(&of(device)).inc();
+            return None;
+        }
         // One that is far behind counts anew; one that is a little behind was stored or came twice.
         if last.is_some_and(|last| last.saturating_sub(number) > BACK_MAX) {
             state.last_number = Some(number);
             state.never_heard.clear();
-            return None;
-        }
-        if state.never_heard.remove(&number) {
-            drop(devices);
-            self.refilled.get_or_create(&of(device)).inc();
             return None;
         }
         let missing = number.checked_sub(last?)?.checked_sub(1).filter(|missing| *missing > 0)?;

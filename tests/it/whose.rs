@@ -1,6 +1,6 @@
 //! Whose read it is: orders in which cameras say and say again what they read, and vehicles that drive off misread.
 
-use gatepost::domain::event::{CommandAnswer, DeviceId, Input, PlateRead};
+use gatepost::domain::event::{CommandAnswer, DeviceId, Input, PlateRead, StaffWish};
 use gatepost::domain::lane::{Detectors, LaneSettings, LoopRole};
 use gatepost::domain::plate::told::{End, Stage, Told};
 
@@ -73,8 +73,7 @@ fn a_plate_that_comes_when_its_vehicle_has_gone_raises_for_nobody() {
         says(&mut story, "in", &("1", "", Stage::Quick));
         if is_let_in {
             let why = "known to me".to_owned();
-            let wish =
-                gatepost::domain::event::StaffWish::Raise { reason: why, plate: None, debt: false, second: None };
+            let wish = StaffWish::Raise { reason: why, plate: None, debt: false, second: None };
             assert_eq!(story.staff("in", wish).0, 1);
             story.drive_through("in");
         } else {
@@ -85,6 +84,22 @@ fn a_plate_that_comes_when_its_vehicle_has_gone_raises_for_nobody() {
         assert_eq!(says(&mut story, "in", &("1", PLATE, Stage::Full)), 0, "let in: {is_let_in}");
         assert_eq!(story.phase("in"), "idle", "let in: {is_let_in}");
     }
+}
+
+/// A person outranks what the camera reads at last.
+#[test]
+fn a_vehicle_that_a_guard_has_named_stays_what_it_was_named() {
+    let mut story = Story::new();
+    story.enter("in", "粤B12345");
+    story.minutes(61);
+    story.arrival("out", true);
+    says(&mut story, "out", &("1", "", Stage::Quick));
+    let plate = "粤B12345".parse().unwrap();
+    story.staff("out", StaffWish::CorrectPlate { plate, reason: "dirt".to_owned() });
+    let why = "SELECT state ->> '$.phase.why' FROM lane WHERE lane = 'out'";
+    assert_eq!(story.rows(why), ["fee_due"]);
+    assert_eq!(says(&mut story, "out", &("1", PLATE, Stage::Full)), 0);
+    assert_eq!((story.phase("out").as_str(), story.rows(why)), ("waiting", vec!["fee_due".to_owned()]));
 }
 
 #[test]
