@@ -86,10 +86,8 @@ pub(super) fn read_in_idle_lane(work: &mut Work<'_>, read: &PlateRead) {
 fn read_while_waiting(work: &mut Work<'_>, read: &PlateRead, waiting: &Waiting) {
     let is_said_before = read.plate == waiting.visit.plate || waiting.visit.is_read_again(read);
     let is_same = read.plate.is_none() || is_said_before;
-    let is_of_another = !is_same
-        && (whose::is_still_the_last_vehicle(work, read)
-            || ends::is_outvoted(work, read, waiting)
-            || whose::is_named_by_a_person(read, &waiting.visit));
+    let is_of_another =
+        !is_same && (whose::is_still_the_last_vehicle(work, read) || ends::is_outvoted(work, read, waiting));
     if (is_same && !may_go_on(work, read, waiting)) || is_of_another {
         take(work, read, ReadOutcome::SameVehicle);
         if is_same {

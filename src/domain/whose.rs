@@ -71,11 +71,6 @@ pub(super) fn is_still_the_last_vehicle(work: &Work<'_>, read: &PlateRead) -> bo
     })
 }
 
-/// Whether the camera now gives a plate to the vehicle that had none and that a person has named meanwhile.
-pub(super) fn is_named_by_a_person(read: &PlateRead, visit: &Visit) -> bool {
-    visit.event == read.event && visit.reads.is_empty() && (visit.plate.is_some() || visit.stay.is_some())
-}
-
 /// Whether a camera's statement may be about this vehicle: of its event, or with a plate that hardly differs from its own.
 pub(super) fn is_alike_to(visit: &Visit, read: &PlateRead) -> bool {
     let own = visit.reads.iter().map(|before| &before.plate).chain(&visit.plate);

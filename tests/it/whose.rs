@@ -86,22 +86,6 @@ fn a_plate_that_comes_when_its_vehicle_has_gone_raises_for_nobody() {
     }
 }
 
-/// A person outranks what the camera reads at last.
-#[test]
-fn a_vehicle_that_a_guard_has_named_stays_what_it_was_named() {
-    let mut story = Story::new();
-    story.enter("in", "粤B12345");
-    story.minutes(61);
-    story.arrival("out", true);
-    says(&mut story, "out", &("1", "", Stage::Quick));
-    let plate = "粤B12345".parse().unwrap();
-    story.staff("out", StaffWish::CorrectPlate { plate, reason: "dirt".to_owned() });
-    let why = "SELECT state ->> '$.phase.why' FROM lane WHERE lane = 'out'";
-    assert_eq!(story.rows(why), ["fee_due"]);
-    assert_eq!(says(&mut story, "out", &("1", PLATE, Stage::Full)), 0);
-    assert_eq!((story.phase("out").as_str(), story.rows(why)), ("waiting", vec!["fee_due".to_owned()]));
-}
-
 #[test]
 fn a_vehicle_that_drives_off_misread_raises_for_nobody() {
     for misread in ["粤S12348", "粤S12388"] {
