@@ -491,6 +491,8 @@ fn raised(cause: RaiseCause, answer: Option<CommandAnswer>) -> Lane {
         waived: Fen(0),
         since_ms: 0,
         told: false,
+        has_told_uncertain: false,
+        is_ahead: false,
     });
     Lane { phase, ..Lane::default() }
 }

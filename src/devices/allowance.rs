@@ -37,13 +37,13 @@ impl Allowance {
         Self { file: file.map(Path::to_owned), counts: Mutex::new(counts) }
     }
 
-    /// Counts one more, before it is sent; false where there were as many as may be. A clock that goes back begins no new
-    /// day.
+    /// Counts one more, before it is sent; false where there were as many as may be. A clock that goes back by a day begins
+    /// no new one; one that was far ahead counted a day that is not to come for long.
     pub fn take(&self, device: &str, command: &str, most: u32, now: UtcMs) -> std::io::Result<bool> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = counts.clone();
         let day = now.0.div_euclid(DAY_MS);
-        if day > next.day {
+        if day > next.day || next.day > day + 1 {
             next = Counts { day, sent: BTreeMap::new() };
         }
         let sent = next.sent.entry(format!("{device} {command}")).or_default();
@@ -79,6 +79,7 @@ mod tests {
         let file = directory.path().join("commands.toml");
         let at = |day: i64| UtcMs(day * DAY_MS + 5);
         let take = |day| Allowance::remembered_in(Some(&file)).take("card", "store_text", 2, at(day)).expect("written");
+        assert_eq!([take(22_000), take(22_000), take(22_000)], [true, true, false], "the clock is years ahead");
         assert_eq!([take(20_000), take(20_000), take(20_000)], [true, true, false]);
         assert!(!take(19_999), "a clock that goes back begins no new day");
         assert!(take(20_001));

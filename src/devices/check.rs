@@ -273,7 +273,7 @@ impl Looked<'_> {
             (Link::Http, Trouble::Silent) if self.kind == LinkKind::HttpAsk => {
                 "in the device: its power and cable, and that its program runs; in the settings: its address with the port"
             }
-            (Link::Http, Trouble::Silent) if self.told.is_some() => {
+            (Link::Http, Trouble::Silent) if self.profile.head().check.is_some() => {
                 "its power and cable, and its address in the settings"
             }
             (Link::Http, Trouble::Silent) => {

@@ -18,8 +18,8 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Between two questions to one device: what it sends again takes its time, and lines are for vehicles.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// How often a question that could not be put to a device is tried again: a camera that asks for orders once a minute has
-/// heard it by then.
+/// How often a question that a device did not answer, or that could not be put to it, is tried again: a camera that asks for
+/// orders once a minute has heard it by then.
 const TRIES_MAX: u32 = 12;
 
 /// What is still to be asked of a device.
@@ -51,7 +51,7 @@ impl Questions {
         due.iter().filter_map(|device| self.waiting.remove(device)).collect()
     }
 
-    /// A question did not reach the line: it waits for the next time, so often and no more.
+    /// A question did not reach the line, or its answer did not come: it waits for the next time, so often and no more.
     fn again(&mut self, open: Open) {
         if open.tries < TRIES_MAX {
             self.waiting.insert(open.gap.device.clone(), Open { tries: open.tries + 1, ..open });
@@ -81,7 +81,7 @@ pub(super) async fn watch(teller: Teller, metrics: Arc<Metrics>) {
     }
 }
 
-/// How many were asked for; `None` where the question did not reach the line. A device that cannot say it again is left
+/// How many were asked for; `None` where the question did not reach the line or was not answered. A device that cannot say it again is left
 /// alone: the gap is counted.
 async fn ask(teller: &Teller, gap: &Gap) -> Option<u64> {
     let Some((_, profile)) = teller.device(&DeviceId(gap.device.clone())) else { return Some(gap.count) };
@@ -107,12 +107,7 @@ async fn ask(teller: &Teller, gap: &Gap) -> Option<u64> {
                 outcome = outcome.word(),
                 "asked for what was never heard"
             );
-            match outcome {
-                Outcome::NotSent(_) => None,
-                Outcome::Taken | Outcome::Unconfirmed(_) => Some(count),
-                // It would refuse the rest too, and one that is away is asked when it is back and numbers on.
-                Outcome::Refused(_) | Outcome::Silent(_) => Some(gap.count),
-            }
+            settled(&outcome, count, gap)
         }
         Err(error) => {
             tracing::warn!(device = gap.device, %error, "what was never heard cannot be asked for");
@@ -121,9 +116,34 @@ async fn ask(teller: &Teller, gap: &Gap) -> Option<u64> {
     }
 }
 
+/// How many of the gap need not be asked for any more after a question for `count` of them; `None` where it is put again.
+fn settled(outcome: &Outcome, count: u64, gap: &Gap) -> Option<u64> {
+    match outcome {
+        // Asking once more is harmless: what comes twice is known by its event.
+        Outcome::NotSent(_) | Outcome::Silent(_) => None,
+        Outcome::Taken | Outcome::Unconfirmed(_) => Some(count),
+        // It would refuse the rest too.
+        Outcome::Refused(_) => Some(gap.count),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_question_without_an_answer_is_put_again() {
+        let why = || "why".to_owned();
+        for (outcome, left) in [
+            (Outcome::Taken, Some(100)),
+            (Outcome::Unconfirmed(why()), Some(100)),
+            (Outcome::Silent(why()), None),
+            (Outcome::NotSent(why()), None),
+            (Outcome::Refused(why()), Some(299)),
+        ] {
+            assert_eq!(settled(&outcome, 100, &gap(7, 299)), left, "{outcome:?}");
+        }
+    }
 
     #[test]
     fn a_device_is_asked_once_and_then_left_in_peace() {

@@ -100,6 +100,8 @@ fn raise_for_nobody(work: &mut Work<'_>, cause: RaiseCause) {
         waived: Fen(0),
         since_ms: work.now.uptime_ms,
         told: false,
+        has_told_uncertain: false,
+        is_ahead: false,
     });
 }
 

@@ -6,9 +6,9 @@ use super::event::{ArmPosition, CommandAnswer, PlateRead};
 use super::lane::Raised;
 use super::plate::told::End;
 
-/// How long a raise that nothing confirms counts as one that worked, in milliseconds: a slow arm is up after six seconds, and
-/// until its driver has noticed, the camera reads the plate again and again.
-const UNCONFIRMED_MS: u64 = 10_000;
+/// How long a raise of which nobody knows whether it worked counts as one that did, in milliseconds: a slow arm is up after
+/// six seconds, and until its driver has noticed, the camera reads the plate again and again.
+const UNCERTAIN_MS: u64 = 10_000;
 
 /// Whether the arm need not have gone up for a vehicle that still stands before it. A rear camera reads one that drives off,
 /// and a switch knows better than any answer.
@@ -22,11 +22,12 @@ pub(super) fn may_be_raised(work: &Work<'_>, read: &PlateRead, raised: &Raised) 
     if work.lane.limits.is_early {
         return true;
     }
+    let has_had_time = work.now.uptime_ms >= raised.since_ms + UNCERTAIN_MS;
     match raised.answer {
-        Some(CommandAnswer::Refused(_) | CommandAnswer::Silent(_) | CommandAnswer::NotSent(_)) => true,
+        Some(CommandAnswer::NotSent(_)) => true,
+        Some(CommandAnswer::Refused(_) | CommandAnswer::Silent(_)) => has_had_time,
         Some(CommandAnswer::Unconfirmed(_)) => {
             let is_unseen = arm.is_none() && work.settings.gear.switches.is_empty();
-            let has_had_time = work.now.uptime_ms >= raised.since_ms + UNCONFIRMED_MS;
             has_had_time && (is_unseen || arm == Some(ArmPosition::Down))
         }
         Some(CommandAnswer::Accepted) | None => false,

@@ -8,13 +8,9 @@ use super::event::{
 use super::lane::{Direction, Lane, Phase, PossibleStay, Raised, Unpaid, Visit, WaitReason, Waiting};
 use super::matching::answer::Verdict;
 use super::matching::are_alike;
-use super::plate::told::Stage;
 use super::split::{self, Offered};
 use super::stay::StayState;
-use super::{again, cables, dues, emergency, ends, entry, reread, second, zones};
-
-/// How long before the end of a passage a late read of the same vehicle may have been taken.
-const LATE_READ_MS: i64 = 600_000;
+use super::{again, cables, dues, emergency, ends, entry, reread, second, whose, zones};
 
 /// A camera's statement.
 ///
@@ -24,21 +20,21 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
     if read.told.picture_of.is_some() {
         return second::looked(work, read);
     }
-    if work.lane.emergency.is_some() && !read.stored_offline && !stands_nowhere(read) {
+    if work.lane.emergency.is_some() && !read.stored_offline && !whose::stands_nowhere(read) {
         return emergency::read(work, read);
     }
     if let Some(outcome) = work.facts.read_before
-        && !read_is_news(work, read, outcome)
+        && !whose::read_is_news(work, read, outcome)
     {
         // A quick result decides before the full one brings the pictures and the better plate: the journal holds them
         // all the same.
         let is_better = reread::better_known(work, read);
-        let is_correction = is_correction(work, read);
+        let is_correction = whose::is_correction(work, read);
         if read.photos.is_some() || is_better || is_correction {
             take(work, read, outcome);
         }
         let is_behind = work.lane.next.as_ref().is_some_and(|next| next.event == read.event);
-        if is_behind && is_correction && !stands_nowhere(read) {
+        if is_behind && is_correction && !whose::stands_nowhere(read) {
             stands_behind(work, read);
         }
         return;
@@ -47,7 +43,7 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
         take(work, read, ReadOutcome::StoredOffline);
         return;
     }
-    if is_last_word(read) {
+    if whose::is_last_word(read) {
         take(work, read, ReadOutcome::Lost);
         return;
     }
@@ -64,44 +60,8 @@ pub(super) fn read(work: &mut Work<'_>, read: &PlateRead) {
     }
 }
 
-/// A known event is news only where it waited behind another vehicle, where it seemed to drive away, or where the camera's
-/// full result corrects the quick one before anything was decided for good.
-fn read_is_news(work: &Work<'_>, read: &PlateRead, before: ReadOutcome) -> bool {
-    if stands_nowhere(read) {
-        return false;
-    }
-    // Written down only, because it was old; now it is said of a vehicle that is there.
-    let is_there_now = before == ReadOutcome::StoredOffline && !read.stored_offline;
-    if before == ReadOutcome::DrivesAway || is_there_now {
-        return true;
-    }
-    match &work.lane.phase {
-        Phase::Idle => before == ReadOutcome::Queued || !read.earlier.is_empty(),
-        Phase::Waiting(waiting) => {
-            waiting.visit.event == read.event && read.plate.is_some() && read.plate != waiting.visit.plate
-        }
-        Phase::Raised(_) => false,
-    }
-}
-
-/// A camera says it when it has not seen the vehicle for some time: none need stand there now.
-fn is_last_word(read: &PlateRead) -> bool {
-    read.told.stage == Stage::Last
-}
-
-/// Whether no vehicle need stand before the arm for what a camera says.
-fn stands_nowhere(read: &PlateRead) -> bool {
-    is_last_word(read) || read.told.drives_away
-}
-
-/// Whether a camera now gives another plate to an event that is known, however late. A quick result corrects nothing: it
-/// is a repeat that comes after its full one.
-fn is_correction(work: &Work<'_>, read: &PlateRead) -> bool {
-    read.plate.is_some() && read.told.stage != Stage::Quick && read.plate != work.facts.plate_before
-}
-
 pub(super) fn read_in_idle_lane(work: &mut Work<'_>, read: &PlateRead) {
-    if is_still_the_last_vehicle(work, read) {
+    if whose::is_still_the_last_vehicle(work, read) {
         ends::has_read_the_last(work, read);
         take(work, read, ReadOutcome::SameVehicle);
         return;
@@ -123,21 +83,11 @@ pub(super) fn read_in_idle_lane(work: &mut Work<'_>, read: &PlateRead) {
     }
 }
 
-/// A camera often reads a vehicle again while it drives off.
-pub(super) fn is_still_the_last_vehicle(work: &Work<'_>, read: &PlateRead) -> bool {
-    let window = work.settings.same_vehicle_ms;
-    work.lane.last.as_ref().is_some_and(|last| {
-        let since = read.captured.0.saturating_sub(last.at.0);
-        let is_it = read.plate.as_ref() == Some(&last.plate) || ends::may_be_the_last(last, read);
-        // A vehicle that was done in the far future was done before the clock was put right.
-        is_it && since <= window && since >= -LATE_READ_MS
-    })
-}
-
 fn read_while_waiting(work: &mut Work<'_>, read: &PlateRead, waiting: &Waiting) {
     let is_said_before = read.plate == waiting.visit.plate || waiting.visit.is_read_again(read);
     let is_same = read.plate.is_none() || is_said_before;
-    let is_of_another = !is_same && (is_still_the_last_vehicle(work, read) || ends::is_outvoted(work, read, waiting));
+    let is_of_another =
+        !is_same && (whose::is_still_the_last_vehicle(work, read) || ends::is_outvoted(work, read, waiting));
     if (is_same && !may_go_on(work, read, waiting)) || is_of_another {
         take(work, read, ReadOutcome::SameVehicle);
         if is_same {
@@ -148,6 +98,11 @@ fn read_while_waiting(work: &mut Work<'_>, read: &PlateRead, waiting: &Waiting) 
     // The same vehicle read better, or another one after the first has gone: nothing was decided for good either way.
     let earlier = if work.lane.is_same_arrival(read) { waiting.visit.reads.clone() } else { Vec::new() };
     withdraw(work, "another plate was read in the lane");
+    if work.facts.read_before.is_some() && waiting.visit.reads.is_empty() && waiting.visit.stay.is_none() {
+        // The first plate of an event that had none. It was looked up as a new vehicle already, and fed back it would be
+        // a repeat.
+        return read_in_idle_lane(work, read);
+    }
     work.actions.push(Action::Then(Box::new(Input::PlateRead(PlateRead { earlier, ..read.clone() }))));
 }
 
@@ -180,7 +135,15 @@ pub(super) fn may_go_on(work: &Work<'_>, read: &PlateRead, waiting: &Waiting) ->
     }
 }
 
-fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
+fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, mut raised: Raised) {
+    if raised.is_ahead
+        && work.lane.arrival
+        && raised.visit.as_ref().is_some_and(|visit| whose::is_alike_to(visit, read))
+    {
+        // It was read before it came to the loop, and has come.
+        raised.is_ahead = false;
+        work.lane.phase = Phase::Raised(raised.clone());
+    }
     let Some(visit) = &raised.visit else {
         return queue(work, read);
     };
@@ -201,6 +164,11 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, raised: Raised) {
     }
     if raised.on_passage && !raised.told || !work.sees_arrivals() {
         return queue(work, read);
+    }
+    if raised.is_ahead && !raised.on_passage && work.lane.arrival {
+        super::passage::back_out(work, "it never came to the arrival loop, where another vehicle stands");
+        work.actions.push(Action::Then(Box::new(Input::PlateRead(read.clone()))));
+        return;
     }
     if !raised.on_passage && visit.left_at_ms.is_none() {
         // It has not moved since, so this is a second reading of the same vehicle. A raised barrier is never re-decided.
@@ -422,7 +390,10 @@ pub(super) fn reconsider(work: &mut Work<'_>) {
 /// Commands the barrier up for a vehicle.
 pub(super) fn raise(work: &mut Work<'_>, visit: Visit, cause: RaiseCause, waived: Fen) {
     let command = work.command_raise(cause.clone(), visit.stay.clone());
+    let is_ahead = work.sees_arrivals() && !work.lane.arrival && whose::has_just_passed(work);
     work.lane.phase = Phase::Raised(Raised {
+        is_ahead,
+        has_told_uncertain: false,
         visit: Some(visit),
         command,
         cause,

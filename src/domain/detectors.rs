@@ -28,8 +28,11 @@ pub(super) fn is_down(work: &mut Work<'_>) {
 
 /// The daemon started, or the loop under the arm was away: until it is told to be clear, something may be there.
 pub(super) fn unknown(work: &mut Work<'_>) {
-    work.lane.safety |= work.settings.detectors.lowers();
     work.lane.both_passed = false;
+    if work.settings.detectors.lowers() {
+        (work.lane.safety, work.lane.safety_untold) = (true, true);
+        work.wake_in(LOWERING_MS);
+    }
 }
 
 /// A vehicle has been on both loops.
@@ -174,6 +177,8 @@ fn up_again(work: &mut Work<'_>) {
             waived: Default::default(),
             since_ms: work.now.uptime_ms,
             told: false,
+            has_told_uncertain: false,
+            is_ahead: false,
         });
     }
 }
@@ -188,14 +193,21 @@ fn end_of_lowering(work: &mut Work<'_>) {
         && raised.cause == RaiseCause::SafetyLoop
         && raised.visit.is_none()
         && !raised.on_passage
-        && !work.lane.safety
-        && !work.is_blind(LoopRole::Safety)
-        && !work.is_blind(LoopRole::Passage)
+        && is_done(work, raised)
     {
         // Its own timer lets the arm down: whoever waits before it may have taken the raise for a leave.
         work.lane.phase = Phase::Idle;
         passage::serve_next(work);
     }
+}
+
+/// Whether an arm that went up again keeps nobody waiting any more: nothing is under it; or nobody knows, and it has had
+/// the time to go up, so that its own timer lets it down whatever a loop may say some day.
+fn is_done(work: &Work<'_>, raised: &Raised) -> bool {
+    let is_blind = work.is_blind(LoopRole::Safety) || work.is_blind(LoopRole::Passage);
+    let is_untold = work.lane.safety_untold || work.is_blind(LoopRole::Safety);
+    let has_had_time = work.now.uptime_ms >= raised.since_ms + LOWERING_MS;
+    if work.lane.safety { is_untold && has_had_time } else { !is_blind || has_had_time }
 }
 
 /// In mode 1 a vehicle on a loop holds the arm up; a raise of which nobody knows the end is not repeated.

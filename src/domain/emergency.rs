@@ -154,6 +154,6 @@ pub(super) fn loop_changed(work: &mut Work<'_>, role: LoopRole, occupied: bool) 
     match role {
         LoopRole::Arrival => work.lane.arrival = occupied,
         LoopRole::Passage => work.lane.passage = occupied,
-        LoopRole::Safety => work.lane.safety = occupied,
+        LoopRole::Safety => (work.lane.safety, work.lane.safety_untold) = (occupied, false),
     }
 }

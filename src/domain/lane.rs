@@ -173,6 +173,9 @@ pub struct Lane {
     /// Whether something is under the arm.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub safety: bool,
+    /// Whether that is only assumed: the loop or the box was away, and nothing was told of it since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub safety_untold: bool,
     /// Since when the loops before and under the arm are covered, where they are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stood: BTreeMap<LoopRole, Covered>,
@@ -338,6 +341,13 @@ pub struct Raised {
     pub since_ms: u64,
     /// Whether staff were told that the vehicle does not drive on.
     pub told: bool,
+    /// Whether staff were told that nobody knows if the arm went up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_told_uncertain: bool,
+    /// Whether it was read right behind another vehicle while nobody stood on the arrival loop, and not since: it may be
+    /// nothing but the other one, misread.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_ahead: bool,
 }
 
 /// A vehicle in a lane.
@@ -472,6 +482,13 @@ impl Visit {
         }
         self.reads.push(read);
         true
+    }
+}
+
+impl Served {
+    /// Whatever was read of it.
+    pub fn plates(&self) -> impl Iterator<Item = &Plate> {
+        std::iter::once(&self.plate).chain(&self.also)
     }
 }
 

@@ -44,5 +44,6 @@ mod tailgate;
 pub mod tariff;
 pub mod till;
 mod voucher;
+mod whose;
 mod work;
 mod zones;

@@ -20,7 +20,7 @@ pub(super) fn loop_changed(work: &mut Work<'_>, role: LoopRole, occupied: bool) 
         (LoopRole::Arrival, false) if work.lane.arrival => left(work),
         (LoopRole::Passage, true) if !work.lane.passage => passage_entered(work),
         (LoopRole::Passage, false) if work.lane.passage => passage_left(work),
-        (LoopRole::Safety, occupied) => work.lane.safety = occupied,
+        (LoopRole::Safety, occupied) => (work.lane.safety, work.lane.safety_untold) = (occupied, false),
         (LoopRole::Arrival | LoopRole::Passage, _) => {}
     }
 }
@@ -131,6 +131,8 @@ pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &Comman
         return;
     }
     raised.answer = Some(answer.clone());
+    let has_told = raised.has_told_uncertain;
+    raised.has_told_uncertain |= raised.is_uncertain() && !matches!(answer, CommandAnswer::Unconfirmed(_));
     work.records.push(Record::BarrierAnswered {
         lane: work.lane_id.clone(),
         command: command.clone(),
@@ -139,6 +141,8 @@ pub(super) fn answered(work: &mut Work<'_>, command: &CommandId, answer: &Comman
     match answer {
         // A device that never confirms would call somebody for each vehicle; its loops and switches tell what is wrong.
         CommandAnswer::Accepted | CommandAnswer::Unconfirmed(_) => {}
+        // The same vehicle, which was raised for once more.
+        CommandAnswer::Refused(_) | CommandAnswer::Silent(_) if has_told => {}
         CommandAnswer::Refused(why) | CommandAnswer::Silent(why) => {
             work.alarm("raise_uncertain", format!("Nobody knows if the barrier of {} went up: {why}", work.lane_id));
         }

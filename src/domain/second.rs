@@ -9,7 +9,7 @@ use super::matching::are_alike;
 use super::matching::errors::Sureness;
 use super::plate::Plate;
 use super::plate::told::Told;
-use super::{arrival, reread};
+use super::{arrival, reread, whose};
 
 impl PlateRead {
     /// The camera's event that it is about: its own, or that of the picture in which somebody else read it.
@@ -99,7 +99,7 @@ fn looked_at_a_waiting_one(work: &mut Work<'_>, read: &PlateRead, waiting: &Wait
 /// picture, just as one that has just passed.
 fn may_decide(work: &Work<'_>, read: &PlateRead, waiting: &Waiting) -> bool {
     let visit = &waiting.visit;
-    if arrival::is_still_the_last_vehicle(work, read) || ends::is_outvoted(work, read, waiting) {
+    if whose::is_still_the_last_vehicle(work, read) || ends::is_outvoted(work, read, waiting) {
         return false;
     }
     if visit.reads.is_empty() {

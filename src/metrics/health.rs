@@ -13,10 +13,12 @@ use prometheus_client::registry::Registry;
 
 /// Several faults in a row are a device that is away; one is noise.
 const FAULTS_UNTIL_LOST: u32 = 3;
-/// A larger step of an event number is a device that counts anew, not events that were lost.
-const GAP_MAX: u64 = 1_000;
+/// A larger step back of an event number is a device that counts anew, not an event that was stored.
+const BACK_MAX: u64 = 1_000;
+/// A larger step ahead is no gap that anybody could ask for: by a hundred every ten seconds this takes half an hour.
+const GAP_MAX: u64 = 20_000;
 /// Numbers of one device that are waited for.
-const NEVER_HEARD_MAX: usize = 4_000;
+const NEVER_HEARD_MAX: u64 = GAP_MAX;
 /// Gaps that wait for somebody to ask for them.
 const GAPS_MAX: usize = 256;
 
@@ -189,31 +191,34 @@ impl Health {
         let mut devices = self.devices();
         let state = devices.entry(device.to_owned()).or_default();
         let last = state.last_number.replace(number.max(state.last_number.unwrap_or(0)));
-        // One that is far behind counts anew; one that is a little behind was stored or came twice.
-        if last.is_some_and(|last| last.saturating_sub(number) > GAP_MAX) {
-            state.last_number = Some(number);
-            state.never_heard.clear();
-            return None;
-        }
+        // What was asked for may be far behind.
         if state.never_heard.remove(&number) {
             drop(devices);
             self.refilled.get_or_create(&of(device)).inc();
             return None;
         }
+        // One that is far behind counts anew; one that is a little behind was stored or came twice.
+        if last.is_some_and(|last| last.saturating_sub(number) > BACK_MAX) {
+            state.last_number = Some(number);
+            state.never_heard.clear();
+            return None;
+        }
         let missing = number.checked_sub(last?)?.checked_sub(1).filter(|missing| *missing > 0)?;
-        if missing >= GAP_MAX {
+        state.missing = state.missing.saturating_add(missing);
+        if missing > GAP_MAX {
+            drop(devices);
+            self.missing.get_or_create(&of(device)).inc_by(missing);
             tracing::warn!(
                 device,
                 number,
                 last,
                 "the device's numbers made a long jump: it counts anew, or was long unheard"
             );
-            return None;
+            return Some(missing);
         }
-        state.missing = state.missing.saturating_add(missing);
         let from = number - missing;
-        state.never_heard.extend(from..number);
-        while state.never_heard.len() > NEVER_HEARD_MAX {
+        state.never_heard.extend(number.saturating_sub(NEVER_HEARD_MAX).max(from)..number);
+        while state.never_heard.len() as u64 > NEVER_HEARD_MAX {
             state.never_heard.pop_first();
         }
         drop(devices);
@@ -312,13 +317,23 @@ mod tests {
     fn a_gap_in_the_numbers_is_counted_once_and_a_device_that_counts_anew_has_none() {
         let health = Health::default();
         let told: Vec<Option<u64>> =
-            [7, 8, 11, 11, 9, 12, 4_000, 4_002, 3, 4].iter().map(|number| health.numbered("cam", *number)).collect();
-        assert_eq!(told, [None, None, Some(2), None, None, None, None, Some(1), None, None]);
-        assert_eq!(health.of("cam").map(|health| health.missing), Some(3));
+            [7, 8, 11, 11, 9, 12, 40_000, 40_002, 3, 4].iter().map(|number| health.numbered("cam", *number)).collect();
+        assert_eq!(told, [None, None, Some(2), None, None, None, Some(39_987), Some(1), None, None]);
+        assert_eq!(health.of("cam").map(|health| health.missing), Some(39_990), "each is counted, however many");
         assert_eq!(health.refilled.get_or_create(&of("cam")).get(), 1, "the 9 came after all");
         let gap = |from, count| Gap { device: "cam".to_owned(), from, count };
-        assert_eq!(health.take_gaps(), [gap(9, 2), gap(4_001, 1)]);
+        assert_eq!(health.take_gaps(), [gap(9, 2), gap(40_001, 1)]);
         assert_eq!(gap(9, 2).with(&gap(20, 1)), gap(9, 12));
+    }
+
+    #[test]
+    fn a_night_s_gap_is_counted_and_asked_for() {
+        let health = Health::default();
+        health.numbered("cam", 7);
+        assert_eq!(health.numbered("cam", 5_008), Some(5_000));
+        assert_eq!(health.take_gaps(), [Gap { device: "cam".to_owned(), from: 8, count: 5_000 }]);
+        assert_eq!(health.numbered("cam", 8), None);
+        assert_eq!(health.refilled.get_or_create(&of("cam")).get(), 1, "the first of them came after all");
     }
 
     #[test]

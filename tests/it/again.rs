@@ -28,6 +28,35 @@ fn a_raise_that_nobody_confirms_is_not_repeated_at_every_read() {
     }
 }
 
+/// A board that is busy, and a camera that reads twice a second.
+#[test]
+fn a_raise_that_is_not_answered_or_refused_is_not_repeated_at_every_read() {
+    let silent = CommandAnswer::Silent("no answer in time".to_owned());
+    let refused = CommandAnswer::Refused("busy".to_owned());
+    let not_sent = CommandAnswer::NotSent("no link".to_owned());
+    let after_ten_seconds = [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
+    let answers = [(silent, after_ten_seconds), (refused, after_ten_seconds), (not_sent, [1; 12])];
+    for (answer, raises) in answers {
+        let mut story = Story::new();
+        story.arrival("in", true);
+        assert_eq!(story.read("in", "粤B12345"), 1);
+        story.answer("in", answer.clone());
+        let mut again = Vec::new();
+        for _ in 0..12 {
+            story.seconds(1);
+            let raised = story.read("in", "粤B12345");
+            if raised > 0 {
+                story.answer("in", answer.clone());
+            }
+            again.push(raised);
+        }
+        assert_eq!(again, raises, "{answer:?}");
+        if raises[0] == 0 {
+            assert_eq!(story.alarms(), ["raise_uncertain"], "{answer:?}: staff are told once");
+        }
+    }
+}
+
 #[test]
 fn an_arm_that_is_seen_up_is_not_raised_again_and_neither_for_what_the_rear_camera_says() {
     for answer in [CommandAnswer::Silent("late".to_owned()), CommandAnswer::NotSent("no link".to_owned())] {

@@ -141,6 +141,37 @@ fn a_loop_that_is_lost_while_the_arm_comes_down_sends_it_up_again() {
     assert_eq!(story.commands.len(), raised + 1);
 }
 
+/// A loop that is away for a moment says nothing of itself when it is back: a board that tells changes has none to tell.
+#[test]
+fn a_loop_that_was_away_while_the_arm_came_down_strands_nobody() {
+    for mode in [Detectors::AtOnce, Detectors::AntiTailgate] {
+        for (away, is_back) in [("safety", true), ("safety", false), ("board", true)] {
+            let mut story = of(mode);
+            enter_until_under_the_arm(&mut story);
+            story.safety("in", false);
+            story.passage("in", false);
+            assert_eq!(story.lowers.len(), 1);
+            device(&mut story, away, true);
+            let raised = story.commands.len();
+            if is_back {
+                device(&mut story, away, false);
+            }
+            story.arrival("in", true);
+            // What is under the arm was told before the board went, and by another.
+            let is_known = away == "board";
+            let at_once = story.read("in", OTHER);
+            assert_eq!(at_once, usize::from(is_known), "{mode:?}, {away}: the arm goes up again");
+            story.seconds(6);
+            assert_eq!(story.commands.len(), raised + 1, "{mode:?}, {away} back: {is_back}: its turn");
+            story.drive_through("in");
+            let inside = story.rows("SELECT plate FROM stay WHERE state = 'open' ORDER BY plate");
+            assert_eq!(inside, [PLATE, OTHER], "{mode:?}, {away} back: {is_back}");
+            assert!(is_known || story.lowers.len() == 1, "nobody knows what is under the arm");
+            assert!(!story.alarms().contains(&"not_driving_on".to_owned()), "{:?}", story.alarms());
+        }
+    }
+}
+
 #[test]
 fn mode_1_holds_the_arm_up_for_a_vehicle_on_a_loop_and_repeats_no_uncertain_raise() {
     let mut story = of(Detectors::Hold);

@@ -70,4 +70,5 @@ mod tills;
 mod uplink;
 mod vouchers;
 mod whitelist;
+mod whose;
 mod world;

@@ -94,26 +94,21 @@ impl Words {
         Ok(Self { languages })
     }
 
-    /// The lines of a display, each language after the other as far as there is room. The words of a tier, where there are
-    /// some, take the place of the line that would name it.
+    /// The lines of a display, each language after the other as far as there is room: amounts before all else, and nothing
+    /// that stands there already. The words of a tier, where there are some, take the place of the line that would name it.
     pub fn lines(&self, notice: &Notice, besides: &Besides) -> Vec<String> {
         let of_each = LINES_MAX / self.languages.len().max(1);
-        let lines = |(language, words): &(Language, Sentences)| {
+        let mut all: Vec<String> = Vec::new();
+        for (language, words) in &self.languages {
             let own = besides.greeting(*language);
             let values = words.values(notice, besides);
-            let lines = words.says.get(&notice.word).map(|sentence| sentence.lines.clone()).unwrap_or_default();
+            let lines = words.says.get(&notice.word).map(|sentence| sentence.lines.as_slice()).unwrap_or_default();
             let filled = lines.iter().filter_map(|line| match own {
-                Some(own) if line.contains("{tier}") => Some(own.to_owned()),
-                Some(_) | None => filled(line, &values),
+                Some(own) if line.contains("{tier}") => Some((line, own.to_owned())),
+                Some(_) | None => Some((line, filled(line, &values)?)),
             });
-            let filled = filled.collect::<Vec<_>>();
-            filled.into_iter().take(of_each).collect::<Vec<_>>()
-        };
-        let mut all: Vec<String> = Vec::new();
-        for line in self.languages.iter().flat_map(lines) {
-            if !all.contains(&line) {
-                all.push(line);
-            }
+            let new = filled.filter(|(_, text)| !all.contains(text)).collect();
+            all.extend(with_room(new, of_each));
         }
         all
     }
@@ -189,6 +184,21 @@ impl Sentences {
     }
 }
 
+/// As many lines as there is room for, in their order. What is to be paid, or was, is the last to go.
+fn with_room(lines: Vec<(&String, String)>, room: usize) -> Vec<String> {
+    let is_amount = |(line, _): &&(&String, String)| line.contains("{due}") || line.contains("{fee}");
+    let mut others = room.saturating_sub(lines.iter().filter(is_amount).count());
+    let has_room = |line: &(&String, String)| {
+        is_amount(&line) || {
+            let is_kept = others > 0;
+            others = others.saturating_sub(1);
+            is_kept
+        }
+    };
+    let kept = lines.into_iter().filter(has_room).take(room);
+    kept.map(|(_, text)| text).collect()
+}
+
 /// The text with its names filled in; `None` where one of them is not known.
 fn filled(text: &str, values: &BTreeMap<&'static str, String>) -> Option<String> {
     let mut out = String::new();
@@ -229,6 +239,32 @@ mod tests {
                 }
                 let voice = words.voice(&Notice { word, ..longest.clone() }, &besides).unwrap_or_default();
                 assert!(voice.chars().count() <= 60, "{voice}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_display_in_two_languages_shows_every_amount_in_each_of_them() {
+        let due = Notice {
+            plate: Some("粤BD12345".parse().expect("a plate")),
+            fee: Some(Fen(1_500)),
+            due: Some(Fen(1_500)),
+            parked_min: Some(125),
+            ..notice(Word::PleasePay)
+        };
+        let both = [Language::Zh, Language::En];
+        let words = Words::new(&both, None).expect("right");
+        let shown = words.lines(&due, &Besides::default());
+        assert_eq!(shown, ["粤BD12345", "请交费15.00元", "Parked 2 h 5 min", "Please pay 15.00 yuan"]);
+        for word in Word::ALL {
+            let notice = Notice { word, ..due.clone() };
+            let shown = words.lines(&notice, &Besides::default());
+            for language in both {
+                let alone = Words::new(&[language], None).expect("right").lines(&notice, &Besides::default());
+                let amounts = alone.iter().filter(|line| line.contains("15.00"));
+                for amount in amounts {
+                    assert!(shown.contains(amount) && shown.len() <= LINES_MAX, "{word:?} lacks {amount}: {shown:?}");
+                }
             }
         }
     }

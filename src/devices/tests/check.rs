@@ -136,6 +136,22 @@ async fn a_clock_that_is_far_off_is_a_fault() {
     told(&watch.now(Duration::ZERO), "cam", Verdict::Fault, "28800000 ms ahead", "time zone");
 }
 
+/// What is to be done is the same whether the daemon runs beside the check or not.
+#[test]
+fn a_camera_that_could_be_asked_is_told_as_one_by_a_daemon_too() {
+    let metrics = Arc::new(Metrics::default());
+    let catalogue = Catalogue::load(None).expect("the shipped profiles");
+    let profile = catalogue.profile("hikvision/isapi").expect("it is shipped").clone();
+    let devices = BTreeMap::from([("cam".into(), ("posts".to_owned(), profile))]);
+    let kinds = BTreeMap::from([("posts".to_owned(), super::super::settings::LinkKind::HttpPush)]);
+    let watch = Watch::new(devices, kinds, Arc::clone(&metrics));
+    metrics.link_up("posts", true);
+    for _ in 0..3 {
+        metrics.health.fails("cam", crate::metrics::Trouble::Silent);
+    }
+    told(&watch.now(Duration::ZERO), "cam", Verdict::Fault, "it does not answer", "its address in the settings");
+}
+
 pub(super) fn told(found: &[Finding], device: &str, verdict: Verdict, seen: &str, advice: &str) {
     let finding = found.iter().find(|finding| finding.device == device).expect("every device has a line");
     assert_eq!(finding.verdict, verdict, "{finding}");
