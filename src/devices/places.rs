@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 const CONNECTIONS_OF_ONE_MAX: usize = 8;
 /// Posts from one address that are read at once, so that the slow ones of a few addresses leave places to all others.
 const BODIES_OF_ONE_MAX: usize = 2;
-/// Posts that are read at once, so that they never hold more than sixteen times the longest.
+/// Posts that are read at once; few of them may be long ones.
 const BODIES_MAX: usize = 16;
 
 /// What each address has.

@@ -53,7 +53,7 @@ const FIELDS_MAX: usize = 1000;
 /// content type decides between a form and parts.
 pub fn read<'b>(content_type: &str, body: &'b [u8]) -> Result<Document<'b>, Rejection> {
     if body.len() > BODY_BYTES_MAX {
-        return Err(Rejection::TooLarge(body.len()));
+        return Err(Rejection::TooLarge { bytes: body.len(), most: BODY_BYTES_MAX });
     }
     let told = charset_of(content_type);
     if let Some(tree) = by_first_byte(body, told) {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::layout::Fault;
 use super::mqtt::{Heard, Meaning};
 use super::statement::{
-    BODY_BYTES_MAX, NoPicture, PICTURE_BYTES_MAX, PICTURES_BYTES_MAX, Picture, Rejection, Statement,
+    BODY_BYTES_MAX, MESSAGE_BYTES_MAX, NoPicture, PICTURE_BYTES_MAX, PICTURES_BYTES_MAX, Picture, Rejection, Statement,
 };
 use super::*;
 
@@ -16,6 +16,7 @@ mod answers;
 mod beside;
 mod contacts;
 mod named;
+mod plates;
 mod refused;
 
 const CAMERA: &str = "265e1040-85e01fb7";
@@ -135,7 +136,7 @@ fn the_manual_names_every_word_of_a_recording_and_every_rejection() {
     }
     let text = String::new;
     let rejections = [
-        Rejection::TooLarge(1),
+        Rejection::TooLarge { bytes: 1, most: 0 },
         Rejection::UnknownTopic,
         Rejection::Malformed(text()),
         Rejection::NotForThis(text()),
@@ -209,8 +210,11 @@ fn an_answer_to_another_command_is_not_this_one_s() {
 
 #[test]
 fn a_body_above_the_limit_is_refused_before_it_is_read() {
-    let body = vec![b'x'; BODY_BYTES_MAX + 1];
-    assert_eq!(decode("ivs_result", &body), Err(Rejection::TooLarge(BODY_BYTES_MAX + 1)));
+    let (bytes, most) = (MESSAGE_BYTES_MAX + 1, MESSAGE_BYTES_MAX);
+    assert_eq!(decode("ivs_result", &vec![b'x'; bytes]), Err(Rejection::TooLarge { bytes, most }));
+    let (bytes, most) = (BODY_BYTES_MAX + 1, BODY_BYTES_MAX);
+    let read = document::read("", &vec![b'x'; bytes]).map(|document| document.tree);
+    assert_eq!(read, Err(Rejection::TooLarge { bytes, most }));
 }
 
 #[test]

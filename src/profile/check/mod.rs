@@ -25,6 +25,7 @@ mod names;
 mod posts;
 mod readers;
 mod unused;
+mod words;
 
 pub use boards::modbus;
 pub use commands::{question, variants};
@@ -253,6 +254,7 @@ fn fields(source: &Source, message: &Message, params: &BTreeMap<String, Param>, 
             mistakes.push(source.mistake(field.span(), format!("{name} has the format {format:?}"), allowed));
         }
         our_words(source, name, field, mistakes);
+        self::words::unused(source, name, field, mistakes);
     }
     pictures(source, message, mistakes);
     if (emits == Emits::Unsupported) != message.because.is_some() {

@@ -176,7 +176,7 @@ fn a_profile_reads_attributes_of_xml_and_chooses_an_element_by_one() {
     assert_eq!(seen.plate.as_ref().map(ToString::to_string).as_deref(), Some("粤B12345"));
 }
 
-fn device(id: &str, params: &[(&str, &str)]) -> http::HttpCodec {
+pub(super) fn device(id: &str, params: &[(&str, &str)]) -> http::HttpCodec {
     let catalogue = Catalogue::load(None).expect("right");
     let params = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
     match catalogue.profile(id).expect("shipped").bind(&params) {

@@ -130,6 +130,11 @@ fn what_no_device_can_be_or_must_be_told_is_refused() {
             "}]",
             "nothing is tested about ANPR.pictureInfoList.pictureInfo.type",
         ),
+        // A word that does nothing misleads whoever wrote it.
+        ("lpv", "plate = { ", "plate = { split = \",\", ", "plate does not use split; allowed: path, always, or_join, decode"),
+        ("lpv", "plate = { ", "plate = { times = 2, ", "plate does not use times; allowed: path"),
+        ("gateway", "plate = \"code\", ", "default = \"x\", plate = \"code\", ", "candidates does not use default; allowed: path, plate"),
+        ("isapi", "split = \",\"", "split = \",\", nulls = [\"\"]", ":66:19: char_confidence does not use nulls; allowed: path, split"),
         // What is asked again and again moves nothing and needs nothing.
         ("isapi", "every_ms = 1000", "every_ms = 499", "every_ms is 499; allowed: 500 to 3600000"),
         (
