@@ -77,7 +77,9 @@ mod tests {
 
     #[test]
     fn what_is_no_plate_in_gbk_stays_utf_8() {
-        for text in ["Süd", "MÜ-AB 123", "B·12345", "3 m³/h", "ж", "{\"camera\":\"Köln Süd\",\"flow\":\"12 m³\"}", "粤B12345"] {
+        for text in
+            ["Süd", "MÜ-AB 123", "B·12345", "3 m³/h", "ж", "{\"camera\":\"Köln Süd\",\"flow\":\"12 m³\"}", "粤B12345"]
+        {
             assert_eq!(guessed(text.as_bytes()).as_deref(), Some(text));
         }
         assert_eq!(guessed(b"\xFF\xFF"), None);

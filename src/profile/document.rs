@@ -129,7 +129,8 @@ fn of_parts(parts: Vec<PartOf<'_>>) -> Result<Document<'_>, Rejection> {
     let at = document.ok_or_else(|| malformed("no part is JSON or XML"))?;
     let mut parts = parts;
     let part = parts.remove(at);
-    let tree = by_first_byte(part.bytes, charset_of(part.content_type)).ok_or_else(|| malformed("no part is JSON or XML"))??;
+    let tree = by_first_byte(part.bytes, charset_of(part.content_type))
+        .ok_or_else(|| malformed("no part is JSON or XML"))??;
     Ok(Document { tree, parts })
 }
 
@@ -256,6 +257,19 @@ mod tests {
             read("application/x-www-form-urlencoded; charset=utf-8", b"a=1+2&b=%E7%B2%A4&c=%D4%C1&a=9").expect("read");
         assert_eq!(form.tree, serde_json::json!({"a": "1 2", "b": "粤", "c": "粤"}));
         assert_eq!(read("", b"{\"a\":\"\xD4\xC1\"}").expect("GBK").tree["a"], "粤");
+    }
+
+    #[test]
+    fn a_text_is_in_the_character_set_that_it_says_itself() {
+        // Two bytes that are one letter in either.
+        let a = |kind: &str, body: &[u8]| read(kind, body).expect("read").tree["a"].clone();
+        assert_eq!(a("text/xml", b"<?xml version='1.0' encoding='GB2312'?><a>\xC2\xB3</a>"), "鲁");
+        assert_eq!(a("text/xml; charset=gbk", b"<?xml version=\"1.0\" encoding=\"UTF-8\"?><a>\xC2\xB3</a>"), "³");
+        assert_eq!(a("application/json; charset=\"GB18030\"", b"{\"a\":\"\xC2\xB3\"}"), "鲁");
+        assert_eq!(a("application/json; charset=iso-8859-1", b"{\"a\":\"\xC2\xB3\"}"), "³");
+        let part = b"--x\r\nContent-Type: application/json; charset=gbk\r\n\r\n{\"a\":\"\xC2\xB3\"}\r\n--x--";
+        assert_eq!(a("multipart/form-data; boundary=x", part), "鲁");
+        assert_eq!(a("application/x-www-form-urlencoded; charset=GBK", b"a=%C2%B3"), "鲁");
     }
 
     #[test]

@@ -194,7 +194,9 @@ fn plate(body: Body, field: Option<&Field>) -> Result<(Option<Plate>, Option<Str
     if body.lacks(field) && field.default.is_none() {
         return Err(Rejection::MissingField(place(field)));
     }
-    let Some(text) = body.text(field)?.filter(|text| !text.trim().is_empty() && !field.nulls.contains(text)) else { return Ok((None, None)) };
+    let Some(text) = body.text(field)?.filter(|text| !text.trim().is_empty() && !field.nulls.contains(text)) else {
+        return Ok((None, None));
+    };
     Ok(match charset::plate(&text) {
         Ok(plate) => (Some(plate), None),
         Err(NotAPlate::NoPlate) => (None, None),

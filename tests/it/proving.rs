@@ -37,7 +37,8 @@ fn what_nothing_was_recorded_of_is_not_proved() {
         }
     }
     std::fs::remove_file(&recording).unwrap();
-    std::fs::write(&profile, example("http-camera.toml").replace("emits = \"plate_read\"", "emits = \"plate_reed\"")).unwrap();
+    std::fs::write(&profile, example("http-camera.toml").replace("emits = \"plate_read\"", "emits = \"plate_reed\""))
+        .unwrap();
     let (is_right, told) = run(&["test", &profile.display().to_string()]);
     let at = |says: &str| told.find(says).unwrap_or_else(|| panic!("{told}\nshould say {says:?}"));
     assert!(!is_right && at("plate_reed") < at("the profile has no recordings"), "{told}");

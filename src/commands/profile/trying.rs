@@ -1,9 +1,9 @@
 //! `gatepost profile try`: step by step what bytes mean by a profile, and why they do not mean what somebody hoped.
 
 use gatepost::profile::http::{Heard, HttpCodec};
+use gatepost::profile::language::reader::OsdpCheck;
 use gatepost::profile::modbus::{Answer, Framing, ModbusCodec};
 use gatepost::profile::mqtt::{Meaning, MqttCodec};
-use gatepost::profile::language::reader::OsdpCheck;
 use gatepost::profile::osdp::{self, OsdpCodec, Packet};
 use gatepost::profile::recording::means;
 use gatepost::profile::statement::{Picture, Rejection};

@@ -274,7 +274,7 @@ async fn a_post_with_two_pictures_that_are_too_large_costs_the_pictures_only() {
     assert!(matches!(&envelope.input, Input::PlateRead(read) if read.plate.is_some() && read.photos.is_none()));
     let _ = envelope.reply.send(Reply::Done);
     assert!(posting.await.expect("curl ran").ends_with(" 200"));
-    site.until(|metrics| metrics.rejections("devices", "photo-too-large") == 2).await;
+    site.until(|metrics| metrics.rejections("photos", "photo-too-large") == 2).await;
 }
 
 /// Most devices send all that they have before they look at the answer.
@@ -282,7 +282,8 @@ async fn a_post_with_two_pictures_that_are_too_large_costs_the_pictures_only() {
 async fn whoever_sends_too_much_hears_that_it_is_too_much() {
     let (site, address) = site().await;
     let bytes = BODY_BYTES_MAX + 4 * 1024 * 1024;
-    for head in [format!("Content-Length: {bytes}\r\n\r\n"), format!("Transfer-Encoding: chunked\r\n\r\n{bytes:x}\r\n")] {
+    for head in [format!("Content-Length: {bytes}\r\n\r\n"), format!("Transfer-Encoding: chunked\r\n\r\n{bytes:x}\r\n")]
+    {
         let mut stream = TcpStream::connect(address).await.expect("connected");
         let head = format!("POST /vzenith HTTP/1.1\r\nHost: x\r\n{head}");
         let sent = async {

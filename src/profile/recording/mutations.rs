@@ -122,7 +122,8 @@ fn text(whole: &[u8], decode: impl Fn(&[u8]) -> Result<Vec<Statement>, Rejection
     let doubled = [whole, whole].concat();
     // What was recorded in GBK has no other character set to be in.
     let is_utf8 = charset::guessed(whole).is_some_and(|text| text.as_bytes() == whole);
-    let gbk = std::str::from_utf8(whole).ok().filter(|_| is_utf8).map(|text| encoding_rs::GBK.encode(text).0.into_owned());
+    let gbk =
+        std::str::from_utf8(whole).ok().filter(|_| is_utf8).map(|text| encoding_rs::GBK.encode(text).0.into_owned());
     let gbk = gbk.unwrap_or_else(|| whole.to_vec());
     let broken: Vec<u8> = whole.iter().map(|byte| if byte.is_ascii() { *byte } else { 0xFF }).collect();
     for (copy, how) in [(doubled, "twice"), (gbk, "in GBK"), (broken, "in no character set")] {

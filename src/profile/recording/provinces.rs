@@ -10,9 +10,16 @@ use super::super::statement::{Rejection, Statement};
 /// How a plate stands in a text.
 type Written = fn(&[u8]) -> Vec<u8>;
 
-const FORMS: [Written; 3] = [<[u8]>::to_vec, |plate| STANDARD.encode(plate).into_bytes(), |plate| {
-    plate.iter().flat_map(|byte| if byte.is_ascii() { vec![*byte] } else { format!("%{byte:02X}").into_bytes() }).collect()
-}];
+const FORMS: [Written; 3] = [
+    <[u8]>::to_vec,
+    |plate| STANDARD.encode(plate).into_bytes(),
+    |plate| {
+        plate
+            .iter()
+            .flat_map(|byte| if byte.is_ascii() { vec![*byte] } else { format!("%{byte:02X}").into_bytes() })
+            .collect()
+    },
+];
 
 /// How many copies of a text in UTF-8 mean the plate that stands in them, or the first that does not.
 pub(super) fn of(
@@ -60,7 +67,8 @@ fn plate_of(says: &[Statement]) -> Option<&str> {
 /// Whether it is there, and is nowhere a part of something longer.
 fn stands_alone(whole: &[u8], what: &[u8]) -> bool {
     let ends: Vec<usize> = memchr::memmem::find_iter(whole, what).map(|at| at + what.len()).collect();
-    let goes_on = |end: &usize| whole.get(*end).is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+/=|%".contains(byte));
+    let goes_on =
+        |end: &usize| whole.get(*end).is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+/=|%".contains(byte));
     !ends.is_empty() && !ends.iter().any(goes_on)
 }
 
