@@ -240,6 +240,7 @@ fn a_picture_above_its_limit_is_refused_and_the_vehicle_is_heard() {
     let rest = (PICTURES_BYTES_MAX - most) / 3 * 3;
     assert_eq!(sizes(most, rest), [Ok(most), Ok(rest)]);
     assert_eq!(sizes(most + 3, rest), [Err(NoPicture::PhotoTooLarge), Ok(rest)]);
+    assert_eq!(sizes(2 * most, rest), [Err(NoPicture::PhotoTooLarge), Ok(rest)], "however large");
     assert_eq!(sizes(most, rest + 6), [Ok(most), Err(NoPicture::PhotoTooLarge)], "all of a message have a limit too");
 }
 
