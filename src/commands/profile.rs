@@ -265,7 +265,7 @@ fn explain(profile: &Profile, asked: &Try) -> anyhow::Result<ExitCode> {
     if let Codec::Wiegand(cards) = &codec {
         let bits = wiegand::bits(&asked.frame).map_err(anyhow::Error::msg)?;
         say(format_args!("{} bits", bits.len()));
-        return Ok(told(cards.decode(&bits).map(|card| format!("{card:?}"))));
+        return Ok(told(cards.decode(&bits).map(|card| means(&[card]))));
     }
     let frame = match asked.frame.strip_prefix('@') {
         Some(file) => std::fs::read(limited(Path::new(file))?).with_context(|| format!("read {file}"))?,

@@ -13,6 +13,7 @@ use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, Uri, header};
 use clap::{ArgGroup, Args};
+use gatepost::profile::charset;
 use gatepost::profile::statement::BODY_BYTES_MAX;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Packet, SubscribeReasonCode};
@@ -221,11 +222,12 @@ async fn messages(broker: &str, options: &Options) -> anyhow::Result<()> {
     }
 }
 
-/// A message as a recording holds it: as text where it is one in UTF-8, else in hex, so that nothing of it is lost.
+/// A message as a recording holds it: as text where it is one in UTF-8, else in hex, so that nothing of it is lost and no letter
+/// stands there for another.
 fn text_or_hex(bytes: &[u8]) -> (&'static str, String) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => ("body", text.to_owned()),
-        Err(_) => ("body_hex", spaced(bytes)),
+    match charset::guessed(bytes) {
+        Some(text) if text.as_bytes() == bytes => ("body", text.into_owned()),
+        Some(_) | None => ("body_hex", spaced(bytes)),
     }
 }
 

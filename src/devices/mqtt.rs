@@ -39,7 +39,7 @@ const IN_FLIGHT_MAX: u16 = 64;
 /// Acknowledgements and commands that wait for the connection. A broker sends faster than it is answered in a burst: what
 /// finds no room here waits its turn (`submitting`).
 const REQUESTS_MAX: usize = 256;
-/// Above the largest body that a profile reads, so that a larger one is told by name; the broker drops what is larger.
+/// Above the largest message that a profile reads, so that one a little larger is told by name; the broker drops what is larger.
 const PACKET_BYTES_MAX: u32 = 4 * 1024 * 1024;
 /// How long the broker keeps what was said while the box was away.
 const SESSION_S: u32 = 7 * 24 * 3600;

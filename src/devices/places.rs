@@ -18,8 +18,13 @@ const STRANGERS_MAX: usize = 16;
 const CONNECTIONS_OF_ONE_MAX: usize = 8;
 /// Posts from one address that are read at once, so that the slow ones of a few addresses leave places to all others.
 const BODIES_OF_ONE_MAX: usize = 2;
-/// Posts of known addresses that are read at once: with those of strangers they never hold more than 24 times the longest.
+/// Posts of known addresses that are read at once; with those of strangers they are 24.
 const BODIES_MAX: usize = 8;
+/// A body of more bytes carries large pictures, and few of them are read at once: with all others they hold 84 MiB at most.
+pub const LONG_BODY_BYTES: usize = 2 * 1024 * 1024;
+const LONG_BODIES_MAX: usize = 4;
+/// Of strangers, whose long bodies keep none of a known camera waiting.
+const STRANGERS_LONG_MAX: usize = 2;
 /// A connection that has brought nothing for so long may have to give way: what a camera says is there in less. Eighty that
 /// come before it are five rounds of this, before any camera's deadline.
 const UNDISTURBED: Duration = Duration::from_millis(100);
@@ -54,6 +59,8 @@ pub enum Room {
 struct Shared {
     taken: Mutex<Taken>,
     bodies: Semaphore,
+    long_bodies: Semaphore,
+    strangers_long: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -104,7 +111,12 @@ pub struct Busy<'p> {
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { taken: Mutex::default(), bodies: Semaphore::new(BODIES_MAX) }
+        Self {
+            taken: Mutex::default(),
+            bodies: Semaphore::new(BODIES_MAX),
+            long_bodies: Semaphore::new(LONG_BODIES_MAX),
+            strangers_long: Semaphore::new(STRANGERS_LONG_MAX),
+        }
     }
 }
 
@@ -193,6 +205,13 @@ impl Place {
                 _ = looks.tick() => self.of.taken().ends_one(true, |connection| connection.doing == Doing::Reads),
             };
         }
+    }
+
+    /// Until the post may be longer than [`LONG_BODY_BYTES`]; it may be while what comes back is held.
+    pub async fn reads_long(&self) -> Option<SemaphorePermit<'_>> {
+        let Shared { taken: _, bodies: _, long_bodies, strangers_long } = &*self.of.shared;
+        let is_known = self.of.taken().knows(self.from);
+        if is_known { long_bodies } else { strangers_long }.acquire().await.ok()
     }
 
     /// So much more of the post is there.

@@ -3,12 +3,11 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::service::service_fn;
@@ -22,7 +21,7 @@ use tokio::time::timeout;
 use super::calling::Caller;
 use super::looking::Look;
 use super::order::{Order, Outcome};
-use super::places::{LOOK, Place, Places, Room};
+use super::places::{LONG_BODY_BYTES, LOOK, Place, Places, Room};
 use super::planning::{HttpDevice, PushPlan};
 use super::submitting::{self, whole};
 use super::waiting::{RaisedBy, Waiting};
@@ -40,7 +39,7 @@ use crate::site::Handle;
 const WAITING_MAX: usize = 256;
 /// A device that takes longer to say what it wants is not one of ours.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
-/// Two megabytes over the slowest line that a car park has.
+/// The longest body over a line of 7 Mbit/s; one without pictures over the slowest line that a car park has.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// How long a post waits until it may be read. What is slow before it ends within the same time.
 const BODY_TURN_WITHIN: Duration = Duration::from_secs(10);
@@ -48,6 +47,9 @@ const BODY_TURN_WITHIN: Duration = Duration::from_secs(10);
 const RAISE_WITHIN: Duration = Duration::from_millis(100);
 /// Where a profile names no deadline.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// What is read on of a body that is too long, and for how long: whoever sends sees the answer and not only a broken line.
+const PASSED_OVER_BYTES_MAX: usize = 16 * 1024 * 1024;
+const PASSED_OVER_WITHIN: Duration = Duration::from_secs(5);
 /// The pause before an address that is taken is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -64,6 +66,12 @@ struct Shared {
     metrics: Arc<Metrics>,
     desk: Desk,
     warned: Mutex<Sparing>,
+}
+
+/// Why a body was not read.
+enum NoBody {
+    TooLong,
+    Broken,
 }
 
 struct Device {
@@ -233,13 +241,10 @@ impl Shared {
     }
 
     async fn body(&self, request: Request<Incoming>, place: &Place) -> Result<Bytes, StatusCode> {
-        let too_long = || {
-            self.reject(None, &Rejection::TooLarge(BODY_BYTES_MAX + 1));
-            StatusCode::PAYLOAD_TOO_LARGE
-        };
         let promised = header(&request, CONTENT_LENGTH).parse::<usize>().unwrap_or(0);
+        let mut coming = request.into_body();
         if promised > BODY_BYTES_MAX {
-            return Err(too_long());
+            return Err(self.too_long(coming));
         }
         let fails = |why: &str, status: StatusCode| {
             self.metrics.rejected("devices", why);
@@ -248,12 +253,19 @@ impl Shared {
         let Ok(Some(_busy)) = timeout(BODY_TURN_WITHIN, place.reads()).await else {
             return fails("too-many-bodies", StatusCode::SERVICE_UNAVAILABLE);
         };
-        match timeout(BODY_WITHIN, all_of(Limited::new(request.into_body(), BODY_BYTES_MAX), promised, place)).await {
+        match timeout(BODY_WITHIN, all_of(&mut coming, promised, place)).await {
             Ok(Ok(whole)) => Ok(whole),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
-            Ok(Err(_)) => fails("body-broken", StatusCode::BAD_REQUEST),
+            Ok(Err(NoBody::TooLong)) => Err(self.too_long(coming)),
+            Ok(Err(NoBody::Broken)) => fails("body-broken", StatusCode::BAD_REQUEST),
             Err(_) => fails("body-too-slow", StatusCode::REQUEST_TIMEOUT),
         }
+    }
+
+    /// Answered at once, while what still comes is passed over.
+    fn too_long(&self, rest: Incoming) -> StatusCode {
+        self.reject(None, &Rejection::TooLarge { bytes: BODY_BYTES_MAX + 1, most: BODY_BYTES_MAX });
+        tokio::spawn(timeout(PASSED_OVER_WITHIN, passed_over(rest)));
+        StatusCode::PAYLOAD_TOO_LARGE
     }
 
     /// The device that posts, and what it says. Several may post to one path; the post itself says which it is. One that names
@@ -443,19 +455,31 @@ impl Shared {
 }
 
 /// In one piece of memory, into which it comes: it is held once. A promise is at most the longest body.
-async fn all_of(
-    mut body: Limited<Incoming>,
-    promised: usize,
-    place: &Place,
-) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
+async fn all_of(body: &mut Incoming, promised: usize, place: &Place) -> Result<Bytes, NoBody> {
+    let mut long = None;
     let mut whole = Vec::with_capacity(promised);
     while let Some(frame) = body.frame().await {
-        if let Ok(piece) = frame?.into_data() {
-            place.brought(piece.len());
-            whole.extend_from_slice(&piece);
+        let Ok(piece) = frame.map_err(|_| NoBody::Broken)?.into_data() else { continue };
+        let length = whole.len() + piece.len();
+        if length > BODY_BYTES_MAX {
+            return Err(NoBody::TooLong);
         }
+        if length > LONG_BODY_BYTES && long.is_none() {
+            long = Some(place.reads_long().await.ok_or(NoBody::Broken)?);
+        }
+        place.brought(piece.len());
+        whole.extend_from_slice(&piece);
     }
     Ok(whole.into())
+}
+
+async fn passed_over(mut rest: Incoming) {
+    let mut left = PASSED_OVER_BYTES_MAX;
+    while let Some(Ok(frame)) = rest.frame().await {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        let Some(still) = left.checked_sub(bytes) else { return };
+        left = still;
+    }
 }
 
 fn header(request: &Request<Incoming>, name: hyper::header::HeaderName) -> String {

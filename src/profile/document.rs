@@ -1,11 +1,14 @@
 //! A posted body as a tree of values, whatever it is written in: JSON, a form, XML, or several parts of which one is.
 
+use std::borrow::Cow;
+
+use encoding_rs::Encoding;
 use hyper::body::Bytes;
 use serde_json::{Map, Value};
 
-use super::json::{shortened, utf8_or_gbk};
+use super::json::shortened;
 use super::statement::{BODY_BYTES_MAX, Rejection};
-use super::xml;
+use super::{charset, first, xml};
 
 /// A posted body.
 #[derive(Clone, Debug)]
@@ -50,9 +53,10 @@ const FIELDS_MAX: usize = 1000;
 /// content type decides between a form and parts.
 pub fn read<'b>(content_type: &str, body: &'b [u8]) -> Result<Document<'b>, Rejection> {
     if body.len() > BODY_BYTES_MAX {
-        return Err(Rejection::TooLarge(body.len()));
+        return Err(Rejection::TooLarge { bytes: body.len(), most: BODY_BYTES_MAX });
     }
-    if let Some(tree) = by_first_byte(body) {
+    let told = charset_of(content_type);
+    if let Some(tree) = by_first_byte(body, told) {
         return Ok(Document { tree: tree?, parts: Vec::new() });
     }
     let (kind, boundary) = type_of(content_type);
@@ -61,34 +65,50 @@ pub fn read<'b>(content_type: &str, body: &'b [u8]) -> Result<Document<'b>, Reje
         return of_parts(parts(boundary, body)?);
     }
     if kind.is_empty() || kind == "application/x-www-form-urlencoded" || kind == "text/plain" {
-        return Ok(Document { tree: form(body)?, parts: Vec::new() });
+        return Ok(Document { tree: form(body, told)?, parts: Vec::new() });
     }
     Err(malformed("neither JSON nor XML nor a form"))
 }
 
 /// Whether it can be seen of a body that its end is missing: a form and a bare word may end anywhere.
 pub fn shows_its_end(content_type: &str, body: &[u8]) -> bool {
-    by_first_byte(body).is_some() || type_of(content_type).0.starts_with("multipart/")
+    by_first_byte(body, None).is_some() || type_of(content_type).0.starts_with("multipart/")
 }
 
 /// A content type without its parameters, in small letters, and its boundary.
 pub fn type_of(content_type: &str) -> (String, Option<&str>) {
-    let mut pieces = content_type.split(';');
-    let kind = pieces.next().unwrap_or_default().trim().to_ascii_lowercase();
-    let boundary = pieces
-        .filter_map(|piece| piece.trim().split_once('='))
-        .find_map(|(name, value)| name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim().trim_matches('"')));
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let boundary = parameter(content_type, "boundary");
     (kind, boundary.filter(|boundary| (1..=200).contains(&boundary.len())))
 }
 
+/// The character set that a content type names, where it is one that is read here.
+fn charset_of(content_type: &str) -> Option<&'static Encoding> {
+    parameter(content_type, "charset").and_then(charset::named)
+}
+
+fn parameter<'t>(content_type: &'t str, wanted: &str) -> Option<&'t str> {
+    let pieces = content_type.split(';').skip(1).filter_map(|piece| piece.trim().split_once('='));
+    pieces
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))
+        .map(|(_, value)| value.trim().trim_matches('"'))
+        .next()
+}
+
 /// The tree of a part or of a whole body that begins like JSON or XML; `None` where it begins like neither.
-pub fn by_first_byte(body: &[u8]) -> Option<Result<Value, Rejection>> {
+fn by_first_byte(body: &[u8], told: Option<&'static Encoding>) -> Option<Result<Value, Rejection>> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        Some(b'{' | b'[') => Some(json(body)),
-        Some(b'<') => Some(text(body).and_then(|text| xml::read(&text))),
+        Some(b'{' | b'[') => Some(json(body, told)),
+        // What a document says of itself, its writer knew.
+        Some(b'<') => Some(text(body, xml::charset(body).or(told)).and_then(|text| xml::read(&text))),
         Some(_) | None => None,
     }
+}
+
+fn begins_one(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    body.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| b"{[<".contains(byte))
 }
 
 /// The parts between boundaries. The lengths that they give are not looked at: devices get them wrong.
@@ -110,11 +130,12 @@ pub fn parts<'b>(boundary: &str, body: &'b [u8]) -> Result<Vec<PartOf<'b>>, Reje
 }
 
 fn of_parts(parts: Vec<PartOf<'_>>) -> Result<Document<'_>, Rejection> {
-    let document = parts.iter().position(|part| by_first_byte(part.bytes).is_some());
+    let document = parts.iter().position(|part| begins_one(part.bytes));
     let at = document.ok_or_else(|| malformed("no part is JSON or XML"))?;
     let mut parts = parts;
     let part = parts.remove(at);
-    let tree = by_first_byte(part.bytes).ok_or_else(|| malformed("no part is JSON or XML"))??;
+    let tree = by_first_byte(part.bytes, charset_of(part.content_type))
+        .ok_or_else(|| malformed("no part is JSON or XML"))??;
     Ok(Document { tree, parts })
 }
 
@@ -145,17 +166,9 @@ pub fn word<'d>(disposition: &'d str, name: &str) -> &'d str {
     pieces.filter(|(key, _)| *key == name).map(|(_, value)| value.trim_matches('"')).next().unwrap_or_default()
 }
 
-/// JSON in UTF-8 or GBK. How deep it may lie is bounded by its reader, at 128.
-pub fn json(body: &[u8]) -> Result<Value, Rejection> {
-    let told = |error: serde_json::Error| malformed(&error.to_string());
-    match serde_json::from_slice(body) {
-        Ok(tree) => Ok(tree),
-        // A camera with a Chinese name may write its JSON in GBK.
-        Err(error) => match std::str::from_utf8(body) {
-            Ok(_) => Err(told(error)),
-            Err(_) => serde_json::from_str(&text(body)?).map_err(told),
-        },
-    }
+/// JSON in UTF-8 or GBK, as a camera with a Chinese name may write it. How deep it may lie is bounded by its reader, at 128.
+fn json(body: &[u8], told: Option<&'static Encoding>) -> Result<Value, Rejection> {
+    first::read(&text(body, told)?).map_err(|error| malformed(&error.to_string()))
 }
 
 /// JSON, or the text itself where it does not even begin like JSON: `ON`, `online`.
@@ -163,19 +176,19 @@ pub fn json_or_text(body: &[u8]) -> Result<Value, Rejection> {
     if body.is_empty() {
         return Err(malformed("the body is empty, as what a broker sends when what it kept on a topic is taken away"));
     }
-    let tree = json(body);
+    let tree = json(body, None);
     let begins = body.iter().find(|byte| !byte.is_ascii_whitespace());
     match (&tree, begins) {
-        (Err(_), Some(begin)) if !b"{[\"".contains(begin) => Ok(Value::String(text(body)?.trim().to_owned())),
+        (Err(_), Some(begin)) if !b"{[\"".contains(begin) => Ok(Value::String(text(body, None)?.trim().to_owned())),
         (Ok(_) | Err(_), Some(_) | None) => tree,
     }
 }
 
-fn form(body: &[u8]) -> Result<Value, Rejection> {
+fn form(body: &[u8], told: Option<&'static Encoding>) -> Result<Value, Rejection> {
     let mut values = Map::new();
     for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).take(FIELDS_MAX) {
         let at = pair.iter().position(|byte| *byte == b'=').ok_or_else(|| malformed("not a form"))?;
-        let (name, value) = (plain(&pair[..at])?, plain(&pair[at + 1..])?);
+        let (name, value) = (plain(&pair[..at], told)?, plain(&pair[at + 1..], told)?);
         values.entry(name).or_insert(Value::String(value));
     }
     if values.is_empty() { Err(malformed("the body is empty")) } else { Ok(Value::Object(values)) }
@@ -186,20 +199,20 @@ pub fn query(text: &str) -> Value {
     let mut values = Map::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()).take(FIELDS_MAX) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if let (Ok(name), Ok(value)) = (plain(name.as_bytes()), plain(value.as_bytes())) {
+        if let (Ok(name), Ok(value)) = (plain(name.as_bytes(), None), plain(value.as_bytes(), None)) {
             values.entry(name).or_insert(Value::String(value));
         }
     }
     Value::Object(values)
 }
 
-fn plain(bytes: &[u8]) -> Result<String, Rejection> {
+fn plain(bytes: &[u8], told: Option<&'static Encoding>) -> Result<String, Rejection> {
     let spaced: Vec<u8> = bytes.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-    text(&percent_encoding::percent_decode(&spaced).collect::<Vec<u8>>())
+    text(&percent_encoding::percent_decode(&spaced).collect::<Vec<u8>>(), told).map(Cow::into_owned)
 }
 
-fn text(bytes: &[u8]) -> Result<String, Rejection> {
-    utf8_or_gbk(bytes.to_vec()).ok_or_else(|| malformed("neither UTF-8 nor GBK"))
+fn text<'b>(bytes: &'b [u8], told: Option<&'static Encoding>) -> Result<Cow<'b, str>, Rejection> {
+    charset::read(bytes, told).ok_or_else(|| malformed("neither UTF-8 nor GBK"))
 }
 
 fn after<'b>(bytes: &'b [u8], what: &[u8]) -> Option<&'b [u8]> {
@@ -252,6 +265,19 @@ mod tests {
             read("application/x-www-form-urlencoded; charset=utf-8", b"a=1+2&b=%E7%B2%A4&c=%D4%C1&a=9").expect("read");
         assert_eq!(form.tree, serde_json::json!({"a": "1 2", "b": "粤", "c": "粤"}));
         assert_eq!(read("", b"{\"a\":\"\xD4\xC1\"}").expect("GBK").tree["a"], "粤");
+    }
+
+    #[test]
+    fn a_text_is_in_the_character_set_that_it_says_itself() {
+        // Two bytes that are one letter in either.
+        let a = |kind: &str, body: &[u8]| read(kind, body).expect("read").tree["a"].clone();
+        assert_eq!(a("text/xml", b"<?xml version='1.0' encoding='GB2312'?><a>\xC2\xB3</a>"), "鲁");
+        assert_eq!(a("text/xml; charset=gbk", b"<?xml version=\"1.0\" encoding=\"UTF-8\"?><a>\xC2\xB3</a>"), "³");
+        assert_eq!(a("application/json; charset=\"GB18030\"", b"{\"a\":\"\xC2\xB3\"}"), "鲁");
+        assert_eq!(a("application/json; charset=iso-8859-1", b"{\"a\":\"\xC2\xB3\"}"), "³");
+        let part = b"--x\r\nContent-Type: application/json; charset=gbk\r\n\r\n{\"a\":\"\xC2\xB3\"}\r\n--x--";
+        assert_eq!(a("multipart/form-data; boundary=x", part), "鲁");
+        assert_eq!(a("application/x-www-form-urlencoded; charset=GBK", b"a=%C2%B3"), "鲁");
     }
 
     #[test]

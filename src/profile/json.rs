@@ -5,6 +5,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
+use super::charset;
 use super::language::{BoxWords, Condition, Decode, Field, OwnBase64, PictureEncoding, PictureWords};
 use super::statement::{NoPicture, Rejection, TEXT_CHARS_MAX};
 use crate::domain::plate::told::PlateBox;
@@ -37,11 +38,7 @@ impl<'b> Body<'b> {
 
     /// The value at a path; null counts as absent.
     pub fn at(&self, path: &str) -> Option<&'b Value> {
-        let found = match path.strip_prefix("$.") {
-            Some(from_the_top) => step(self.top, from_the_top),
-            None => step(step(self.top, self.root)?, path),
-        };
-        found.filter(|value| !value.is_null())
+        self.found(path).filter(|value| !value.is_null())
     }
 
     /// Whether a condition holds.
@@ -98,6 +95,25 @@ impl<'b> Body<'b> {
     /// Whether a field has nothing to say: it is not there, or is a text of blanks.
     pub fn is_blank(&self, field: &Field) -> bool {
         self.raw(field).is_ok_and(|raw| raw.is_none_or(|text| text.trim().is_empty()))
+    }
+
+    /// Whether nothing stands at a field's path, not even null, and nothing else can stand for it.
+    pub fn lacks(&self, field: &Field) -> bool {
+        let is_there = |path: &String| self.found(path).is_some();
+        field.or_join.is_empty() && !field.path.as_ref().is_none_or(is_there)
+    }
+
+    /// How a field that has no value is called in a complaint: where it should stand, and which of the parts that could stand for
+    /// it are missing as well.
+    pub fn missing(&self, field: &Field) -> String {
+        let is_hole = |path: &&String| self.part(path).is_none();
+        let holes: Vec<&str> = field.or_join.iter().filter(is_hole).map(String::as_str).collect();
+        match &field.path {
+            Some(path) if holes.is_empty() => path.clone(),
+            Some(path) => format!("{path} (and what could stand for it, {})", holes.join(" and ")),
+            None if holes.is_empty() => place(field),
+            None => holes.join(" and "),
+        }
     }
 
     /// A list of numbers: a JSON list, or one text cut at `split`. Empty where it is absent.
@@ -169,9 +185,19 @@ impl<'b> Body<'b> {
             return Ok(None);
         }
         // With a hole in it, all vehicles would have the same identity.
-        let part = |path: &String| self.at(path).and_then(scalar).filter(|text| !text.trim().is_empty());
-        let parts: Option<Vec<String>> = field.or_join.iter().map(part).collect();
+        let parts: Option<Vec<String>> = field.or_join.iter().map(|path| self.part(path)).collect();
         Ok(parts.map(|parts| parts.join("_")))
+    }
+
+    fn part(&self, path: &str) -> Option<String> {
+        self.at(path).and_then(scalar).filter(|text| !text.trim().is_empty())
+    }
+
+    fn found(&self, path: &str) -> Option<&'b Value> {
+        match path.strip_prefix("$.") {
+            Some(from_the_top) => step(self.top, from_the_top),
+            None => step(step(self.top, self.root)?, path),
+        }
     }
 }
 
@@ -304,7 +330,9 @@ fn undone(raw: String, field: &Field) -> Result<Vec<u8>, Rejection> {
                 bytes.retain(|byte| !byte.is_ascii_whitespace());
                 hex::decode(&bytes).map_err(|_| bad(field, "not hex"))?
             }
-            Decode::Utf8OrGbk => utf8_or_gbk(bytes).ok_or_else(|| bad(field, "neither UTF-8 nor GBK"))?.into_bytes(),
+            Decode::Utf8OrGbk => charset::guessed(&bytes)
+                .map(|text| text.into_owned().into_bytes())
+                .ok_or_else(|| bad(field, "neither UTF-8 nor GBK"))?,
             Decode::Gbk => encoding_rs::GBK
                 .decode_without_bom_handling_and_without_replacement(&bytes)
                 .map(|text| text.into_owned().into_bytes())
@@ -317,16 +345,6 @@ fn undone(raw: String, field: &Field) -> Result<Vec<u8>, Rejection> {
 fn from_base64(mut bytes: Vec<u8>, engine: &GeneralPurpose) -> Option<Vec<u8>> {
     bytes.retain(|byte| !byte.is_ascii_whitespace());
     engine.decode(&bytes).ok()
-}
-
-/// Text whose character set nobody tells: UTF-8 where it is valid, else GBK, strictly.
-pub(super) fn utf8_or_gbk(bytes: Vec<u8>) -> Option<String> {
-    match String::from_utf8(bytes) {
-        Ok(text) => Some(text),
-        Err(error) => encoding_rs::GBK
-            .decode_without_bom_handling_and_without_replacement(error.as_bytes())
-            .map(|text| text.into_owned()),
-    }
 }
 
 #[cfg(test)]

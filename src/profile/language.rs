@@ -318,7 +318,7 @@ pub enum Decode {
     Base64Own(OwnBase64),
     /// Hex digits in pairs.
     Hex,
-    /// UTF-8 where it is valid, else GBK, strictly.
+    /// UTF-8 where it is valid, else GBK, strictly; what is valid in both is GBK where that makes a plate of it.
     Utf8OrGbk,
     /// GBK, strictly.
     Gbk,

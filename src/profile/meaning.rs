@@ -6,6 +6,7 @@ use hyper::body::Bytes;
 use jiff::civil::{DateTime, date};
 use toml::Spanned;
 
+use super::charset;
 use super::document::PartOf;
 use super::json::{Body, bad, place, scalar, scaled, shortened, toml_scalar};
 use super::language::{Arg, ArgKind, Condition, Emits, Field, Guard, Message};
@@ -181,10 +182,12 @@ fn char_confidence(body: Body, field: Option<&Field>) -> Vec<u8> {
 
 fn candidates(body: Body, field: Option<&Field>) -> Vec<Candidate> {
     let Some(field) = field else { return Vec::new() };
-    let text = |entry: Body, path: &Option<String>| path.as_deref().and_then(|path| entry.at(path)).and_then(scalar);
+    // Its plate takes the same steps as the plate itself.
+    let steps = Field { path: field.plate.clone(), ..field.clone() };
     let candidate = |entry: Body| {
-        let plate = text(entry, &field.plate)?.parse().ok()?;
-        let confidence = text(entry, &field.confidence).and_then(|text| scaled(&text, field));
+        let plate = charset::plate(&word(entry, Some(&steps))?).ok()?;
+        let confidence = field.confidence.as_deref().and_then(|path| entry.at(path)).and_then(scalar);
+        let confidence = confidence.and_then(|text| scaled(&text, field));
         Some(Candidate { plate, confidence: confidence.map_or(0, percent) })
     };
     body.entries(field).filter_map(candidate).take(CANDIDATES_MAX).collect()
@@ -197,12 +200,15 @@ fn percent(value: i64) -> u8 {
 /// The plate, or what was read instead: a vehicle of which the camera saw a part of the plate is there all the same.
 fn plate(body: Body, field: Option<&Field>) -> Result<(Option<Plate>, Option<String>), Rejection> {
     let Some(field) = field else { return Ok((None, None)) };
-    // An absent field is a mistake of the device; a null word is a vehicle without a plate.
-    if field.path.as_deref().is_some_and(|path| body.at(path).is_none()) && field.or_join.is_empty() {
+    // A field that is not there at all is a mistake of the device; null, or what the profile lists as nothing, is a vehicle
+    // without a plate.
+    if body.lacks(field) && field.default.is_none() {
         return Err(Rejection::MissingField(place(field)));
     }
-    let Some(text) = body.text(field)? else { return Ok((None, None)) };
-    Ok(match text.parse() {
+    let Some(text) = body.text(field)?.filter(|text| !text.trim().is_empty() && !field.nulls.contains(text)) else {
+        return Ok((None, None));
+    };
+    Ok(match charset::plate(&text) {
         Ok(plate) => (Some(plate), None),
         Err(NotAPlate::NoPlate) => (None, None),
         Err(NotAPlate::Length(_) | NotAPlate::Character(_) | NotAPlate::NoDigit) => {
@@ -325,7 +331,7 @@ fn needed_integer<'f>(body: Body, field: Option<&'f Field>) -> Result<(&'f Field
 
 fn needed_text<'f>(body: Body, field: Option<&'f Field>) -> Result<(&'f Field, String), Rejection> {
     let field = field.expect("the catalogue refuses a profile whose message lacks a needed field");
-    let text = body.text(field)?.ok_or_else(|| Rejection::MissingField(place(field)))?;
+    let text = body.text(field)?.ok_or_else(|| Rejection::MissingField(body.missing(field)))?;
     Ok((field, text))
 }
 

@@ -1,5 +1,6 @@
 //! Device profiles: one product per TOML file says what its bytes mean and what bytes move it. Pure: bytes in, values out.
 
+pub mod charset;
 pub mod document;
 pub mod framing;
 pub mod hostile;
@@ -23,6 +24,7 @@ pub mod wiegand;
 mod check;
 mod checks;
 mod contacts;
+mod first;
 mod join;
 mod json;
 mod meaning;

@@ -151,19 +151,28 @@ impl ModbusCodec {
         self.words.commands.iter().filter_map(|words| Some((words.name.get_ref().as_str(), one(words)?))).collect()
     }
 
-    /// Whether the four bytes behind the function are ones that this command can have: what no argument changes is as it is.
-    fn may_write(&self, words: &ModbusCommand, rest: &[u8]) -> bool {
+    /// Whether the four bytes behind the function are ones that this command can have: what no argument changes is as it is, and what
+    /// one changes is between its bounds.
+    fn may_write(&self, command: &ModbusCommand, rest: &[u8]) -> bool {
         let at = |place: usize| u16::from_be_bytes([rest[place], rest[place + 1]]);
-        let is_it = |words: &Number, found: u16| match (&words.arg, number(words, &Values::new())) {
-            (None, Ok(fixed)) => fixed == found,
-            (Some(_), _) | (None, Err(_)) => true,
+        let with = |words: &Number, value: Option<i64>| {
+            let given = words.arg.clone().zip(value.map(Value::Integer));
+            number(words, &given.into_iter().collect()).ok()
         };
-        let values = words.values.get_ref();
-        let value_fits = match (words.function.get_ref(), values.as_slice()) {
+        let is_it = |words: &Number, found: u16| {
+            let Some(arg) = words.arg.as_ref().map(|name| command.args.get(name)) else {
+                return with(words, None).is_none_or(|fixed| fixed == found);
+            };
+            let (min, max) = (arg.and_then(|arg| arg.min).unwrap_or(0), arg.and_then(|arg| arg.max).unwrap_or(0));
+            let ends = with(words, Some(min)).zip(with(words, Some(max)));
+            ends.is_none_or(|(one, other)| (one.min(other)..=one.max(other)).contains(&found))
+        };
+        let values = command.values.get_ref();
+        let value_fits = match (command.function.get_ref(), values.as_slice()) {
             (5 | 6, [value]) => is_it(value, at(2)),
             _ => usize::from(at(2)) == values.len(),
         };
-        is_it(words.address.get_ref(), at(0)) && value_fits
+        is_it(command.address.get_ref(), at(0)) && value_fits
     }
 
     fn read(&self, poll: &Poll) -> Request {

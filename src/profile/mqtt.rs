@@ -11,7 +11,7 @@ use super::json::{Body, scalar};
 use super::language::{Emits, Message, MqttCommand, MqttWords};
 use super::meaning;
 pub use super::statement::DeviceAnswer;
-use super::statement::{BODY_BYTES_MAX, CannotSend, Picture, Rejection, Statement};
+use super::statement::{CannotSend, MESSAGE_BYTES_MAX, Picture, Rejection, Statement};
 use super::template::{self, Values};
 use super::trying::{self, Tried};
 
@@ -159,8 +159,8 @@ impl MqttCodec {
         body: &[u8],
         is_awaited: impl Fn(&str, &str) -> bool,
     ) -> Result<Heard, Rejection> {
-        if body.len() > BODY_BYTES_MAX {
-            return Err(Rejection::TooLarge(body.len()));
+        if body.len() > MESSAGE_BYTES_MAX {
+            return Err(Rejection::TooLarge { bytes: body.len(), most: MESSAGE_BYTES_MAX });
         }
         let route = self.routes.get(topic).ok_or(Rejection::UnknownTopic)?;
         let top = document::json_or_text(body)?;

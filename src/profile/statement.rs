@@ -8,8 +8,12 @@ use crate::domain::event::{ArmPosition, PhotoKind, UtcMs, VehicleSign};
 use crate::domain::plate::Plate;
 pub use crate::domain::plate::told::{Candidate, Colour, PlateBox, Stage, VehicleKind};
 
-/// The largest message body that is looked at: a camera's full result with two pictures stays below it.
-pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The largest posted body that is looked at: a camera's full result with two pictures stays below it, also where each of them
+/// is too large to be taken, as base64 of 2.5 MiB are, so that the vehicle is heard without them.
+pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The largest message of a broker that is looked at, below the 4 MiB that the box asks of it with all that MQTT puts around.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024 - 64 * 1024;
 
 /// The largest picture that is taken: a full-HD scene at a camera's best quality stays below it. Taking it out of its
 /// message and hashing it stands between a vehicle and its barrier, so the limit is also one on that time.
@@ -251,9 +255,14 @@ impl Statement {
 /// Why a message was not understood. The text never holds a plate, so that it may be logged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// Larger than [`BODY_BYTES_MAX`].
-    #[error("the body has {0} bytes; at most {BODY_BYTES_MAX} are read")]
-    TooLarge(usize),
+    /// Larger than [`BODY_BYTES_MAX`], or [`MESSAGE_BYTES_MAX`] at a broker.
+    #[error("the body has {bytes} bytes or more; at most {most} are read")]
+    TooLarge {
+        /// How many came or were promised.
+        bytes: usize,
+        /// How many may come.
+        most: usize,
+    },
     /// No message of the profile has this topic.
     #[error("no message of the profile has this topic or path")]
     UnknownTopic,
@@ -289,7 +298,7 @@ impl Rejection {
     /// The name under which it is counted.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::TooLarge(_) => "too-large",
+            Self::TooLarge { .. } => "too-large",
             Self::UnknownTopic => "unknown-topic",
             Self::Malformed(_) => "malformed",
             Self::Frame(fault) => fault.name(),

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::layout::Fault;
 use super::mqtt::{Heard, Meaning};
 use super::statement::{
-    BODY_BYTES_MAX, NoPicture, PICTURE_BYTES_MAX, PICTURES_BYTES_MAX, Picture, Rejection, Statement,
+    BODY_BYTES_MAX, MESSAGE_BYTES_MAX, NoPicture, PICTURE_BYTES_MAX, PICTURES_BYTES_MAX, Picture, Rejection, Statement,
 };
 use super::*;
 
@@ -18,6 +18,7 @@ mod besides;
 mod contacts;
 mod forms;
 mod named;
+mod plates;
 mod refused;
 
 const CAMERA: &str = "265e1040-85e01fb7";
@@ -137,7 +138,7 @@ fn the_manual_names_every_word_of_a_recording_and_every_rejection() {
     }
     let text = String::new;
     let rejections = [
-        Rejection::TooLarge(1),
+        Rejection::TooLarge { bytes: 1, most: 0 },
         Rejection::UnknownTopic,
         Rejection::Malformed(text()),
         Rejection::NotForThis(text()),
@@ -211,8 +212,11 @@ fn an_answer_to_another_command_is_not_this_one_s() {
 
 #[test]
 fn a_body_above_the_limit_is_refused_before_it_is_read() {
-    let body = vec![b'x'; BODY_BYTES_MAX + 1];
-    assert_eq!(decode("ivs_result", &body), Err(Rejection::TooLarge(BODY_BYTES_MAX + 1)));
+    let (bytes, most) = (MESSAGE_BYTES_MAX + 1, MESSAGE_BYTES_MAX);
+    assert_eq!(decode("ivs_result", &vec![b'x'; bytes]), Err(Rejection::TooLarge { bytes, most }));
+    let (bytes, most) = (BODY_BYTES_MAX + 1, BODY_BYTES_MAX);
+    let read = document::read("", &vec![b'x'; bytes]).map(|document| document.tree);
+    assert_eq!(read, Err(Rejection::TooLarge { bytes, most }));
 }
 
 #[test]
@@ -238,6 +242,7 @@ fn a_picture_above_its_limit_is_refused_and_the_vehicle_is_heard() {
     let rest = (PICTURES_BYTES_MAX - most) / 3 * 3;
     assert_eq!(sizes(most, rest), [Ok(most), Ok(rest)]);
     assert_eq!(sizes(most + 3, rest), [Err(NoPicture::PhotoTooLarge), Ok(rest)]);
+    assert_eq!(sizes(2 * most, rest), [Err(NoPicture::PhotoTooLarge), Ok(rest)], "however large");
     assert_eq!(sizes(most, rest + 6), [Ok(most), Err(NoPicture::PhotoTooLarge)], "all of a message have a limit too");
 }
 

@@ -1,10 +1,14 @@
 //! A document in XML as a tree of values, and what makes one too costly to be read.
 
+use encoding_rs::Encoding;
 use serde_json::{Map, Value};
 
+use super::charset;
 use super::json::shortened;
 use super::statement::Rejection;
 
+/// What stands before the end of a first line; it has three words.
+const PROLOG_BYTES_MAX: usize = 200;
 /// Elements within elements; documents in the field have eight.
 const DEPTH_MAX: usize = 64;
 /// Elements of one document; the largest known has a few hundred.
@@ -35,6 +39,15 @@ pub(super) fn read(text: &str) -> Result<Value, Rejection> {
     put(document.root_element(), &mut top, &mut anywhere, DEPTH_MAX)?;
     top.insert("*".to_owned(), Value::Object(anywhere));
     Ok(Value::Object(top))
+}
+
+/// The character set that the first line of a document names, where it is one that is read here.
+pub(super) fn charset(document: &[u8]) -> Option<&'static Encoding> {
+    let begin = document.trim_ascii_start().strip_prefix(b"<?xml")?;
+    let end = memchr::memmem::find(begin, b"?>").filter(|end| *end <= PROLOG_BYTES_MAX)?;
+    let (_, label) = std::str::from_utf8(&begin[..end]).ok()?.split_once("encoding")?;
+    let label = label.trim_start().strip_prefix('=')?.trim();
+    charset::named(label.trim_matches(['"', '\'']).split(['"', '\'']).next()?)
 }
 
 /// Puts an element among its siblings. It calls itself for what is inside, so that `depth_left` guards the stack.

@@ -36,6 +36,13 @@ fn what_nothing_was_recorded_of_is_not_proved() {
             assert!(says.iter().all(|says| told.contains(says)), "{told}\nshould say {says:?}");
         }
     }
+    std::fs::remove_file(&recording).unwrap();
+    std::fs::write(&profile, example("http-camera.toml").replace("emits = \"plate_read\"", "emits = \"plate_reed\""))
+        .unwrap();
+    let (is_right, told) = run(&["test", &profile.display().to_string()]);
+    let at = |says: &str| told.find(says).unwrap_or_else(|| panic!("{told}\nshould say {says:?}"));
+    assert!(!is_right && at("plate_reed") < at("the profile has no recordings"), "{told}");
+    std::fs::write(&recording, whole).unwrap();
     std::fs::remove_file(&profile).unwrap();
     let (is_right, told) = run(&["test", &recording.display().to_string()]);
     assert!(
@@ -141,12 +148,16 @@ fn a_try_says_what_speaks_against_each_message() {
         ("waveshare/modbus-relay-8", "01 02 00 00 00 08 79 CC", "it is the poll from input 0"),
         ("waveshare/modbus-relay-8", "01 05 02 00 00 0F 8C 77", "it is rejected"),
         ("osdp/reader", "53 80 08 00 04 40 59 AC", "a packet of address 0; this reader is 5"),
+        ("osdp/reader", "53 80 08 00 04 40 59 AC", "address 0, a reply with the code 40, sequence 0, ends with a CRC"),
         ("kf/dc199", "00 64 FF FF 77 00 56 07", "it means nothing: no message of the profile fits the body"),
     ] {
         let address = if profile.starts_with("osdp") { &["--param", "address=5"][..] } else { &[] };
         let (_, told) = run(&[&["try", profile, "--frame", frame][..], address].concat());
         assert!(told.contains(says), "{profile} {frame}: {told}");
     }
+    // The address of a timed pulse is beyond those of the command that switches.
+    let (_, told) = run(&["try", "waveshare/modbus-relay-8", "--frame", "01 05 02 00 00 05 0C 71"]);
+    assert!(told.contains("the command raise") && !told.contains("switch"), "{told}");
 }
 
 #[test]

@@ -44,15 +44,17 @@ pub fn test(path: Option<&Path>) -> anyhow::Result<ExitCode> {
 }
 
 fn prove((file, text, recorded): &ProfileFile) -> (Proved, Vec<Mistake>) {
-    let Some(recorded) = recorded else {
-        let (wrong, allowed) = ("the profile has no recordings", "NAME.recording.toml beside it");
-        return (Proved::default(), vec![Source { file, text }.whole(wrong, allowed)]);
-    };
-    match Profile::parse(&Source { file, text }) {
-        Ok(profile) => {
+    let source = Source { file, text };
+    match (Profile::parse(&source), recorded) {
+        (Ok(profile), Some(recorded)) => {
             recording::prove(&profile, &Source { file: &file.with_extension("recording.toml"), text: recorded })
         }
-        Err(mistakes) => (Proved::default(), mistakes),
+        (Err(mistakes), Some(_)) => (Proved::default(), mistakes),
+        // Its own mistakes come first: they are what the author can put right without the device.
+        (parsed, None) => {
+            let missing = source.whole("the profile has no recordings", "NAME.recording.toml beside it");
+            (Proved::default(), parsed.err().into_iter().flatten().chain([missing]).collect())
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! `gatepost profile try`: step by step what bytes mean by a profile, and why they do not mean what somebody hoped.
 
 use gatepost::profile::http::{Heard, HttpCodec};
+use gatepost::profile::language::reader::OsdpCheck;
 use gatepost::profile::modbus::{Answer, Framing, ModbusCodec};
 use gatepost::profile::mqtt::{Meaning, MqttCodec};
-use gatepost::profile::osdp::{OsdpCodec, Packet};
+use gatepost::profile::osdp::{self, OsdpCodec, Packet};
 use gatepost::profile::recording::means;
 use gatepost::profile::statement::{Picture, Rejection};
 use gatepost::profile::template::Value;
@@ -149,12 +150,38 @@ fn answer_said(answer: &Answer) -> String {
 /// A packet of either side on a readers' bus.
 pub fn packet(codec: &OsdpCodec, frame: &[u8]) -> Result<String, Rejection> {
     let packet = Packet::read(frame)?;
-    say(format_args!("{packet:?}"));
+    say(format_args!("{}", packet_said(&packet)));
     if packet.address != codec.address() {
         return Ok(format!("a packet of address {}; this reader is {}", packet.address, codec.address()));
     }
     if !packet.is_reply {
         return Ok("a packet to the reader".to_owned());
     }
-    codec.meaning(&packet).map(|answer| format!("{answer:?}"))
+    codec.meaning(&packet).map(|answer| match answer {
+        osdp::Answer::Taken => "the reader took it, or has nothing to say".to_owned(),
+        osdp::Answer::Refused(reason) => format!("refused, {reason}"),
+        osdp::Answer::Busy => "the reader is busy: it is asked again later".to_owned(),
+        osdp::Answer::Says(says) => means(&[says]),
+        osdp::Answer::BadCard(why) => format!("a card that is none: {why}"),
+        osdp::Answer::Other(code) => format!("a reply with the code {code:02X}, which says nothing here"),
+    })
+}
+
+fn packet_said(packet: &Packet) -> String {
+    let who = if packet.is_reply { "a reply" } else { "a command" };
+    let ends = match packet.check {
+        OsdpCheck::Crc => "a CRC",
+        OsdpCheck::Checksum => "a checksum",
+    };
+    let mut said = format!(
+        "address {}, {who} with the code {:02X}, sequence {}, ends with {ends}",
+        packet.address, packet.code, packet.sequence
+    );
+    if let Some((kind, _)) = &packet.security {
+        said += &format!(", security block {kind:02X}");
+    }
+    if !packet.data.is_empty() {
+        said += &format!(", data {}", hex::encode_upper(&packet.data));
+    }
+    said
 }

@@ -7,6 +7,7 @@ pub(super) use super::mosquitto::{Cable, Camera, Mosquitto, SN, free_port};
 use super::*;
 use crate::domain::event::VehicleSign;
 use crate::photos::Checker;
+use crate::profile::statement::MESSAGE_BYTES_MAX;
 
 #[tokio::test]
 async fn a_read_is_acknowledged_only_after_its_commit() {
@@ -176,7 +177,7 @@ async fn what_cannot_be_understood_is_counted_by_name_and_stops_nothing() {
     camera.says("ivs_result", "{").await;
     camera.says("ivs_result", &plate("粤B12345", 1).replace("57Kk", "!!!!")).await;
     camera.says("ivs_result", &plate("B12", 7)).await;
-    camera.says("ivs_result", &"x".repeat(3 * 1024 * 1024)).await;
+    camera.says("ivs_result", &"x".repeat(MESSAGE_BYTES_MAX + 1)).await;
     camera.says("no_such_thing", "{}").await;
     camera.publishes("device/stranger-1/message/up/ivs_result", "{}", false).await;
     camera.publishes(&format!("device/{SN}/message/up/ivs_result"), "", true).await;

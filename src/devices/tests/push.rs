@@ -11,6 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::Command;
 
 use super::*;
+use crate::profile::statement::{BODY_BYTES_MAX, PICTURE_BYTES_MAX};
 use crate::profile::template::Value;
 
 pub(super) const PLATE: &str = r#"{"AlarmInfoPlate":{"channel":0,"serialno":"0f823866-d2dc45ab","result":{"PlateResult":{"colorType":1,"confidence":94,"isoffline":0,"license":"粤B12345","timeStamp":{"Timeval":{"sec":1772294399,"usec":638740}},"triggerType":8,"plateid":90813}}}}"#;
@@ -302,6 +303,43 @@ async fn a_picture_in_a_post_is_on_disk_before_its_vehicle_is_decided() {
     assert!(sample::is_on_disk(site.directory.path(), &scene));
     let _ = envelope.reply.send(Reply::Done);
     assert!(posting.await.expect("curl ran").ends_with(" 200"));
+}
+
+/// Some cameras send the scene as it is, whatever its size.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_with_two_pictures_that_are_too_large_costs_the_pictures_only() {
+    let (mut site, address) = site().await;
+    let image = STANDARD.encode(vec![0xD8; PICTURE_BYTES_MAX * 2]);
+    let images = format!("\"imageFile\":\"{image}\",\"imageFragmentFile\":\"{image}\",\"license\"");
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("post.json");
+    std::fs::write(&file, PLATE.replace("\"license\"", &images)).expect("written");
+    let posting = curl(address, "/vzenith", &format!("@{}", file.display()));
+    let envelope = site.next().await;
+    assert!(matches!(&envelope.input, Input::PlateRead(read) if read.plate.is_some() && read.photos.is_none()));
+    let _ = envelope.reply.send(Reply::Done);
+    assert!(posting.await.expect("curl ran").ends_with(" 200"));
+    site.until(|metrics| metrics.rejections("photos", "photo-too-large") == 2).await;
+}
+
+/// Most devices send all that they have before they look at the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_sends_too_much_hears_that_it_is_too_much() {
+    let (site, address) = site().await;
+    let bytes = BODY_BYTES_MAX + 4 * 1024 * 1024;
+    for head in [format!("Content-Length: {bytes}\r\n\r\n"), format!("Transfer-Encoding: chunked\r\n\r\n{bytes:x}\r\n")]
+    {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        let head = format!("POST /vzenith HTTP/1.1\r\nHost: x\r\n{head}");
+        let sent = async {
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(&vec![b'x'; bytes]).await
+        };
+        timeout(PATIENCE, sent).await.expect("in time").expect("nobody hangs up");
+        let line = first_line(&mut stream).await;
+        assert!(line.starts_with("HTTP/1.1 413 "), "{line}");
+    }
+    assert_eq!(site.metrics.rejections("devices", "too-large"), 2);
 }
 
 /// The answer's body and status, as a foreign client sees them.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::super::framing::swapped;
-use super::super::language::Link;
-use super::super::language::frame::{Digits, Escape, Hex, Part, SerialWords};
-use super::super::layout::{Kind, NUMBER_DIGITS_MAX, called, kind, kinds_said, span, width};
+use super::super::language::frame::{Digits, Escape, Hex, Part, SerialCommand, SerialWords};
+use super::super::language::{ArgKind, Link, ParamKind};
+use super::super::layout::{Kind, NUMBER_DIGITS_MAX, argument, called, holds, kind, kinds_said, span, width};
 use super::super::mistake::{Mistake, Source, one_of};
 use super::{POLL_MS, REPLY_MS, belongs, check_named, fields, head, names, tests_without_params, unused, within};
 
@@ -47,6 +47,9 @@ pub fn serial(source: &Source, words: &SerialWords) -> Vec<Mistake> {
         let at = command.name.span();
         check_named(source, &named!(command), &mut mistakes);
         parts(source, &at, &command.data, &mut mistakes);
+        for part in words.frame.parts.iter().map(|part| part.get_ref()).chain(&command.data) {
+            arguments_fit(source, words, command, part, &mut mistakes);
+        }
         let Some(reply) = &command.reply else { continue };
         within(source, &reply.timeout_ms, &REPLY_MS, "timeout_ms", &mut mistakes);
         parts(source, &at, &reply.data, &mut mistakes);
@@ -95,6 +98,37 @@ fn parts(source: &Source, at: &Range<usize>, all: &[Part], mistakes: &mut Vec<Mi
     for part in all {
         one_thing(source, at.clone(), part, all, mistakes);
         parts(source, at, &part.parts, mistakes);
+    }
+}
+
+/// Whatever the profile allows for a number goes into the part that carries it; what lies between goes into it as well.
+fn arguments_fit(
+    source: &Source,
+    words: &SerialWords,
+    command: &SerialCommand,
+    part: &Part,
+    mistakes: &mut Vec<Mistake>,
+) {
+    for inner in &part.parts {
+        arguments_fit(source, words, command, inner, mistakes);
+    }
+    let name = argument(part);
+    let arg = command.args.get(name).filter(|arg| arg.kind == ArgKind::Integer);
+    let param = words.params.get(name).filter(|param| param.kind == ParamKind::Integer);
+    let bounds = match (arg, command.set.get(name), param) {
+        (Some(arg), _, _) => (arg.min.unwrap_or(0), arg.max.unwrap_or(i64::MAX)),
+        (None, Some(fixed), _) => (*fixed, *fixed),
+        (None, None, Some(param)) => (param.min.unwrap_or(0), param.max.unwrap_or(i64::MAX)),
+        (None, None, None) => return,
+    };
+    // By zero it cannot be divided, which is a mistake of its own.
+    let is_reckoned = matches!(kind(part), Kind::Number(_)) && part.divided_by != 0;
+    for value in [bounds.0, bounds.1].into_iter().filter(|value| is_reckoned && !holds(part, *value)) {
+        let width = width(part).unwrap_or_default();
+        let as_what = if part.digits == Digits::None { "bytes" } else { "digits" };
+        let wrong = format!("{name} may be {value}, which does not fit the {width} {as_what} of its part");
+        let allowed = "min and max between which every number fits, once base, times and divided_by are reckoned";
+        mistakes.push(source.mistake(command.name.span(), wrong, allowed));
     }
 }
 

@@ -25,6 +25,7 @@ mod names;
 mod posts;
 mod readers;
 mod unused;
+mod words;
 
 pub use boards::modbus;
 pub use commands::{question, variants};
@@ -300,6 +301,7 @@ fn field(source: &Source, name: &str, field: &Spanned<Field>, mistakes: &mut Vec
         mistakes.push(source.mistake(field.span(), format!("{name} has the format {format:?}"), allowed));
     }
     our_words(source, name, field, mistakes);
+    words::unused(source, name, field, mistakes);
 }
 
 /// Pictures belong to a vehicle that was seen.

@@ -4,7 +4,7 @@ mod reading;
 mod writing;
 
 pub use reading::{Read, Step, needed, read};
-pub use writing::{with_wrong_lengths, write};
+pub use writing::{holds, with_wrong_lengths, write};
 
 use super::checks::Check;
 use super::language::frame::{Digits, Part};

@@ -124,6 +124,13 @@ fn one(part: &Part, values: &Values, out: &mut Vec<u8>) -> Result<(), CannotSend
     Ok(())
 }
 
+/// Whether a value can stand in a part that is a number.
+pub fn holds(part: &Part, value: i64) -> bool {
+    let Kind::Number(width) = kind(part) else { return false };
+    let scaled = scaled(part, value).and_then(|scaled| u64::try_from(scaled).ok());
+    scaled.is_some_and(|scaled| put(part, scaled, &mut vec![0; width]))
+}
+
 fn given(part: &Part, values: &Values) -> Result<i64, CannotSend> {
     match (values.get(argument(part)), part.default) {
         (Some(Value::Integer(number)), _) => Ok(*number),

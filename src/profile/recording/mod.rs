@@ -4,6 +4,7 @@
 mod answers;
 mod exchanges;
 mod mutations;
+mod provinces;
 mod untouched;
 
 use std::collections::{BTreeMap, BTreeSet};

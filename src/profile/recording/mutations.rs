@@ -4,6 +4,7 @@
 use toml::Spanned;
 
 use super::super::document;
+use super::super::charset;
 use super::super::http::HttpCodec;
 use super::super::layout::Fault;
 use super::super::modbus::{Answer, BadFrame, Framing, RECORDED_TRANSACTION};
@@ -13,7 +14,7 @@ use super::super::statement::{Rejection, Statement};
 use super::super::wiegand::{Cards, bits};
 use super::super::{Codec, bytes};
 use super::exchanges::body;
-use super::{LookOf, Recording};
+use super::{LookOf, Recording, provinces};
 
 /// Damaged copies of each kind of one text: enough to meet every byte of a frame and every region of a document.
 const COPIES_MAX: usize = 300;
@@ -138,9 +139,11 @@ fn text(
         }
     }
     let doubled = if kind.shows_its_end { doubled } else { whole.to_vec() };
-    // What is no text in UTF-8 has no other character set to be in.
+    // What was recorded in GBK has no other character set to be in.
+    let is_utf8 = charset::guessed(whole).is_some_and(|text| text.as_bytes() == whole);
     let gbk =
-        std::str::from_utf8(whole).map_or_else(|_| whole.to_vec(), |text| encoding_rs::GBK.encode(text).0.into_owned());
+        std::str::from_utf8(whole).ok().filter(|_| is_utf8).map(|text| encoding_rs::GBK.encode(text).0.into_owned());
+    let gbk = gbk.unwrap_or_else(|| whole.to_vec());
     let broken: Vec<u8> = whole.iter().map(|byte| if byte.is_ascii() { *byte } else { 0xFF }).collect();
     for (copy, how) in [(doubled, "twice"), (gbk, "in GBK"), (broken, "in no character set")] {
         count += 1;
@@ -148,6 +151,9 @@ fn text(
         if found.is_ok() && copy != whole && found != meant {
             return Err(format!("{how} it means something else"));
         }
+    }
+    if is_utf8 {
+        count += provinces::of(whole, &meant, decode)?;
     }
     Ok(count)
 }

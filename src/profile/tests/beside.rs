@@ -169,7 +169,7 @@ fn a_number_may_be_written_in_more_digits_than_it_has_bytes() {
     }
 }
 
-fn device(id: &str, params: &[(&str, &str)]) -> http::HttpCodec {
+pub(super) fn device(id: &str, params: &[(&str, &str)]) -> http::HttpCodec {
     let catalogue = Catalogue::load(None).expect("right");
     let params = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
     match catalogue.profile(id).expect("shipped").bind(&params) {

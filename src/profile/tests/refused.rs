@@ -155,6 +155,39 @@ fn what_no_device_can_be_or_must_be_told_is_refused() {
             "success = { path = \"data.state\", is_param = \"x\" }",
             ": the parameter x tests nothing here; allowed: is, is_not",
         ),
+        // What may be said and does not fit its frame would be refused only when it is to be sent.
+        (
+            "kf/dc199.",
+            "pulse_ms = { min = 1000, max = 254000",
+            "pulse_ms = { min = 1000, max = 256000",
+            "pulse_ms may be 256000, which does not fit the 1 bytes of its part; allowed: min and max between which",
+        ),
+        (
+            "kf/dc199.",
+            "seconds = { min = 0, max = 254 }",
+            "seconds = { min = 0, max = 256 }",
+            "seconds may be 256, which does not fit the 1 bytes",
+        ),
+        // A word that does nothing misleads whoever wrote it.
+        (
+            "lpv",
+            "plate = { ",
+            "plate = { split = \",\", ",
+            "plate does not use split; allowed: path, always, or_join, decode",
+        ),
+        ("lpv", "plate = { ", "plate = { times = 2, ", "plate does not use times; allowed: path"),
+        (
+            "gateway",
+            "plate = \"code\", ",
+            "default = \"x\", plate = \"code\", ",
+            "candidates does not use default; allowed: path, plate",
+        ),
+        (
+            "isapi",
+            "split = \",\"",
+            "split = \",\", nulls = [\"\"]",
+            ":66:19: char_confidence does not use nulls; allowed: path, split",
+        ),
         // What is asked again and again moves nothing and needs nothing.
         ("isapi", "every_ms = 1000", "every_ms = 499", "every_ms is 499; allowed: 500 to 3600000"),
         (
