@@ -163,6 +163,19 @@ async fn a_stream_that_falls_silent_is_opened_again() {
     assert_eq!(read(&mut site).await.0, "e");
 }
 
+#[tokio::test]
+async fn a_camera_that_ends_each_stream_at_once_is_asked_less_and_less_often() {
+    let camera = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let _site = Site::start(settings(&camera));
+    drop(opened(&camera).await);
+    let first = tokio::time::Instant::now();
+    for number in ["nc=00000002", "nc=00000003", "nc=00000004"] {
+        drop(opened_with(&camera, number).await);
+    }
+    // 200, 400 and 800 ms, but for the moment between its end and the box's word for it.
+    assert!(first.elapsed() > Duration::from_millis(1300), "{:?}", first.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_camera_without_power_takes_no_other_of_its_link_away() {
     // Another test may have installed it already.
