@@ -40,18 +40,28 @@ pub(crate) struct Login {
     used: Option<(String, u32)>,
 }
 
+/// What a proof is worth.
+enum Proof {
+    Good,
+    /// Right, but its number is not above all before; with its nonce.
+    Again(String),
+    Wrong,
+}
+
 impl Login {
     /// Only for who knows this password.
     pub fn new(username: &str, password: &str) -> Self {
         Self { username: username.to_owned(), password: password.to_owned(), nonces: 0, used: None }
     }
 
-    /// What is answered to who has not proven that he may ask; none for who has.
+    /// What is answered to who has not proven that he may ask; none for who has. A proof whose number does not grow is
+    /// refused at the nonce that it has, as strict devices do: who begins to count again there is never heard.
     pub fn refuses(&mut self, request: &Request) -> Option<String> {
-        if request.authorization.as_deref().is_some_and(|words| self.accepts(request, words)) {
-            return None;
-        }
-        let nonce = self.new_nonce();
+        let nonce = match request.authorization.as_deref().map(|words| self.judges(request, words)) {
+            Some(Proof::Good) => return None,
+            Some(Proof::Again(nonce)) => nonce,
+            Some(Proof::Wrong) | None => self.new_nonce(),
+        };
         let challenge = format!(
             "WWW-Authenticate: Digest realm=\"{REALM}\", qop=\"auth\", algorithm=SHA-256, nonce=\"{nonce}\"\r\n"
         );
@@ -66,7 +76,7 @@ impl Login {
     }
 
     /// Whether the proof is right, of the newest nonce, and numbered above all before.
-    fn accepts(&mut self, request: &Request, authorization: &str) -> bool {
+    fn judges(&mut self, request: &Request, authorization: &str) -> Proof {
         let word = |name: &str| {
             let words = authorization.trim_start_matches("Digest ").split(',');
             let mut pairs = words.filter_map(|word| word.trim().split_once('='));
@@ -75,9 +85,9 @@ impl Login {
         let (Some(nonce), Some(number), Some(cnonce), Some(response)) =
             (word("nonce"), word("nc"), word("cnonce"), word("response"))
         else {
-            return false;
+            return Proof::Wrong;
         };
-        let Ok(count) = u32::from_str_radix(&number, 16) else { return false };
+        let Ok(count) = u32::from_str_radix(&number, 16) else { return Proof::Wrong };
         let is_right = word("username").as_ref() == Some(&self.username)
             && word("uri").as_deref() == Some(request.path.as_str())
             && response
@@ -93,9 +103,10 @@ impl Login {
         match &mut self.used {
             Some((known, highest)) if is_right && *known == nonce && count > *highest => {
                 *highest = count;
-                true
+                Proof::Good
             }
-            Some(_) | None => false,
+            Some((known, _)) if is_right && *known == nonce => Proof::Again(nonce),
+            Some(_) | None => Proof::Wrong,
         }
     }
 }
@@ -181,9 +192,13 @@ mod tests {
             |count: u32| words(count, &proof(LOGIN, REALM, "PUT", PATH, &nonce, &format!("{count:08x}"), "0a4f113b"));
         assert_eq!(ask(&mut login, Some(right(1))), None);
         assert_eq!(ask(&mut login, Some(right(2))), None);
-        assert!(ask(&mut login, Some(right(2))).is_some(), "the number must grow");
-        assert!(ask(&mut login, Some(right(3))).is_some(), "the nonce is an old one");
-        assert!(ask(&mut login, Some(words(1, "00"))).is_some());
+        for count in [2, 1] {
+            let refusal = ask(&mut login, Some(right(count)));
+            assert!(refusal.is_some_and(|refusal| refusal.contains(&nonce)), "the number must grow, at the same nonce");
+        }
+        assert_eq!(ask(&mut login, Some(right(3))), None, "and it goes on there");
+        assert!(ask(&mut login, Some(words(4, "00"))).is_some());
+        assert!(ask(&mut login, Some(right(5))).is_some(), "the nonce is an old one");
     }
 
     /// Each at the newest nonce and with the number that is next, so that nothing but the proof is wrong.

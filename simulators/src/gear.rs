@@ -125,8 +125,8 @@ impl Device {
     /// Where the arm and the contacts hang.
     pub fn hangs(self) -> Hangs {
         match self {
-            Self::VzenithMqtt | Self::VzenithHttp | Self::Native | Self::SecondLook => Hangs::Camera,
-            Self::Hikvision | Self::HikvisionStream | Self::Qianyi => Hangs::CameraAndBoard,
+            Self::VzenithMqtt | Self::VzenithHttp | Self::Qianyi | Self::Native | Self::SecondLook => Hangs::Camera,
+            Self::Hikvision | Self::HikvisionStream => Hangs::CameraAndBoard,
             Self::Modbus | Self::Axis | Self::Rekor | Self::Frigate | Self::Dahua | Self::HyperLpr => Hangs::Board,
             Self::Kf => Hangs::Card,
         }

@@ -171,7 +171,9 @@ fn more_contacts(gear: &LaneGear) -> String {
         )
     };
     match gear.device.hangs() {
-        Hangs::Camera if gear.device.dialect() == Dialect::VzenithHttp => switches(&format!("camera-{lane}"), 2, 3),
+        Hangs::Camera if matches!(gear.device.dialect(), Dialect::VzenithHttp | Dialect::Qianyi) => {
+            switches(&format!("camera-{lane}"), 2, 3)
+        }
         Hangs::Camera => String::new(),
         Hangs::Card | Hangs::CameraAndBoard => switches(&format!("actor-{lane}"), 2, 4),
         Hangs::Board => {

@@ -5,16 +5,16 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
-use sha2::{Digest, Sha256};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard as Turn};
 use tokio::time::timeout;
 
-use super::digest::{Challenge, Credentials};
+use super::digest::Challenge;
+use super::login::Login;
 use super::order::{Order, Outcome};
 use super::planning::{CallPlan, HttpDevice};
 use crate::metrics::{Metrics, Trouble};
 use crate::profile::http::{Call, HttpCodec, PictureCall};
-use crate::profile::language::http::Login;
+use crate::profile::language::http::Login as Kind;
 
 /// The most that is read of an answer; a status document has a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -23,8 +23,9 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// How long a request waits for those before it. Later, another vehicle could stand there.
 const TURN_WITHIN: Duration = Duration::from_secs(5);
-/// After two refusals of the login in a row nothing is asked for so long: devices lock an account that guesses.
-const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// How long a raise waits for the one request that is under way, so that proofs reach the device in the order of their
+/// numbers. Later that one has long been sent, or the device is not there.
+const RAISE_WAITS: Duration = Duration::from_millis(300);
 
 /// One device that is asked.
 pub struct Caller {
@@ -32,25 +33,21 @@ pub struct Caller {
     codec: HttpCodec,
     plan: CallPlan,
     client: reqwest::Client,
-    state: std::sync::Mutex<State>,
-    /// Held by the request that is under way; a raise needs it not.
+    /// Not held while an answer is waited for: a raise takes its next number.
+    login: std::sync::Mutex<Login>,
+    /// Held by all but raises while they wait for their turn and have it, so that no more than one is before a raise.
+    line: Mutex<()>,
+    /// Held by the request that is under way.
     turn: Mutex<()>,
     metrics: Arc<Metrics>,
-}
-
-#[derive(Default)]
-struct State {
-    /// The device's last challenge. It is not held while an answer is waited for: a raise takes its next number.
-    challenge: Option<Challenge>,
-    refused_at: Option<Instant>,
-    /// Whether the device took the login when it last was asked.
-    is_taken: bool,
 }
 
 /// Why there is no answer.
 enum Failed {
     /// The request never left the box.
     NotSent(String),
+    /// Nor did this one: the device does not accept the login.
+    Barred(String),
     /// It went out, or may have.
     Lost(String),
 }
@@ -62,8 +59,8 @@ impl Caller {
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
         let client = client.connect_timeout(CONNECT_WITHIN).build()?;
         let (codec, device) = (device.codec.clone(), device.wiring.device.to_string());
-        let (state, turn) = (std::sync::Mutex::default(), Mutex::default());
-        Ok(Self { device, codec, plan, client, state, turn, metrics })
+        let login = std::sync::Mutex::new(Login::new(codec.login(), plan.credentials.clone()));
+        Ok(Self { device, codec, plan, client, login, line: Mutex::default(), turn: Mutex::default(), metrics })
     }
 
     /// Sends a command, once. A request that went out and got no answer leaves the outcome unknown.
@@ -78,6 +75,7 @@ impl Caller {
         let began = Instant::now();
         let outcome = match timeout(Duration::from_millis(call.timeout_ms), self.told(order, &call)).await {
             Ok(Ok(outcome)) => outcome,
+            Ok(Err(Failed::Barred(why))) => return Outcome::NotSent(why),
             Ok(Err(Failed::NotSent(why))) => Outcome::NotSent(why),
             Ok(Err(Failed::Lost(why))) => Outcome::Silent(why),
             Err(_) => Outcome::silent("no answer in time"),
@@ -102,13 +100,14 @@ impl Caller {
         };
         let asking = async {
             let _turn = self.turn(false).await;
-            self.asked(&call, &Bytes::new(), path).await
+            self.asked(&call, &Bytes::new(), false).await
         };
         let why = match timeout(within, asking).await {
             Ok(Ok(answer)) if answer.status().is_success() => {
                 return Ok((header(&answer, reqwest::header::CONTENT_TYPE), answer));
             }
             Ok(Ok(answer)) => return Err(format!("status {}", answer.status().as_u16())),
+            Ok(Err(Failed::Barred(why))) => return Err(why),
             Ok(Err(Failed::NotSent(why) | Failed::Lost(why))) => why,
             Err(_) => "no answer in time".to_owned(),
         };
@@ -117,20 +116,20 @@ impl Caller {
     }
 
     /// Asks for a poll: its status, content type and body. Any answer shows that the device is there.
-    pub async fn poll(&self, call: &Call, what: &str) -> Result<(u16, String, Vec<u8>), String> {
-        self.put(call, call.body.as_bytes().to_vec(), what).await
+    pub async fn poll(&self, call: &Call) -> Result<(u16, String, Vec<u8>), String> {
+        self.put(call, call.body.as_bytes().to_vec()).await
     }
 
-    /// Hands in a picture, and returns the answer as for a poll. `what` is another text for each picture.
-    pub async fn look(&self, call: PictureCall, what: &str) -> Result<(u16, String, Vec<u8>), String> {
+    /// Hands in a picture, and returns the answer as for a poll.
+    pub async fn look(&self, call: PictureCall) -> Result<(u16, String, Vec<u8>), String> {
         let PictureCall { path, content_type, body, timeout_ms } = call;
         let call = Call { method: "POST".to_owned(), path, content_type, body: String::new(), timeout_ms };
-        self.put(&call, body, what).await
+        self.put(&call, body).await
     }
 
-    async fn put(&self, call: &Call, body: Vec<u8>, what: &str) -> Result<(u16, String, Vec<u8>), String> {
+    async fn put(&self, call: &Call, body: Vec<u8>) -> Result<(u16, String, Vec<u8>), String> {
         let asking = async {
-            let mut answer = self.asked(call, &Bytes::from(body), what).await?;
+            let mut answer = self.asked(call, &Bytes::from(body), false).await?;
             let head = (answer.status().as_u16(), header(&answer, reqwest::header::CONTENT_TYPE));
             Ok((head, self.body(&mut answer).await?))
         };
@@ -139,6 +138,7 @@ impl Caller {
         };
         let why = match timeout(Duration::from_millis(call.timeout_ms), asking).await {
             Ok(Ok(((status, content_type), body))) => return Ok((status, content_type, body)),
+            Ok(Err(Failed::Barred(why))) => return Err(why),
             Ok(Err(Failed::NotSent(why) | Failed::Lost(why))) => why,
             Err(_) => "no answer in time".to_owned(),
         };
@@ -147,14 +147,22 @@ impl Caller {
     }
 
     /// Until a request may go out: where there is a login one after the other, because the device wants its numbers in their
-    /// order and locks an account that guesses. A raise waits for nobody.
-    async fn turn(&self, is_raise: bool) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        if is_raise || self.codec.login() == Login::None { None } else { Some(self.turn.lock().await) }
+    /// order and locks an account that guesses. A raise comes first, and waits no longer than for the one under way.
+    async fn turn(&self, is_raise: bool) -> Option<(Option<Turn<'_, ()>>, Option<Turn<'_, ()>>)> {
+        match (self.codec.login(), is_raise) {
+            (Kind::None, _) | (Kind::Basic, true) => None,
+            (Kind::Digest, true) => Some((timeout(RAISE_WAITS, self.turn.lock()).await.ok(), None)),
+            (Kind::Basic | Kind::Digest, false) => {
+                let line = self.line.lock().await;
+                // The first one is let go first, so that a raise has it before the next of the line.
+                Some((Some(self.turn.lock().await), Some(line)))
+            }
+        }
     }
 
     async fn told(&self, order: &Order, call: &Call) -> Result<Outcome, Failed> {
         let body = Bytes::from(call.body.clone());
-        let mut answer = self.asked(call, &body, &order.id).await?;
+        let mut answer = self.asked(call, &body, order.is_raise()).await?;
         let (status, content_type) = (answer.status().as_u16(), header(&answer, reqwest::header::CONTENT_TYPE));
         let body = self.body(&mut answer).await?;
         Ok(self.codec.answered(&order.command, status, &content_type, &body).into())
@@ -172,59 +180,41 @@ impl Caller {
         Ok(body)
     }
 
-    /// A 401 did nothing at the device, so the same request may go out once more with the login. `what` makes the login
-    /// of each request another one.
-    async fn asked(&self, call: &Call, body: &Bytes, what: &str) -> Result<reqwest::Response, Failed> {
-        let tries = {
-            let state = self.state();
-            if state.refused_at.is_some_and(|at| at.elapsed() < REFUSED_PAUSE) {
-                let why = "the device refused the login a moment ago; nothing is asked for a minute";
-                return Err(Failed::NotSent(why.to_owned()));
-            }
-            // With a login that was taken the second refusal may be another request's doing, which had a newer challenge.
-            if state.is_taken { 3 } else { 2 }
-        };
-        for attempt in 1..=tries {
-            let login = self.login(call, what);
-            let answer = self.send(call, body, login).await?;
+    /// A 401 did nothing at the device, so the same request may go out once more with another proof.
+    async fn asked(&self, call: &Call, body: &Bytes, is_raise: bool) -> Result<reqwest::Response, Failed> {
+        let tries = self.login().tries(is_raise, Instant::now());
+        let mut tries = tries.map_err(|why| {
+            self.metrics.health.fails(&self.device, Trouble::Login);
+            Failed::Barred(why)
+        })?;
+        loop {
+            let proof = self.login().proof(call);
+            let was_proven = proof.is_some();
+            let answer = self.send(call, body, proof).await?;
             if answer.status().as_u16() != 401 {
-                self.state().is_taken = true;
+                self.login().taken();
                 self.metrics.health.heard(&self.device);
                 return Ok(answer);
             }
             let headers = answer.headers().get_all(reqwest::header::WWW_AUTHENTICATE);
             let headers: Vec<_> = headers.iter().map(|header| String::from_utf8_lossy(header.as_bytes())).collect();
             let challenge = Challenge::best(headers.iter().map(AsRef::as_ref));
-            let may_try = attempt < tries && challenge.is_some() && self.plan.credentials.is_some();
-            self.state().challenge = challenge;
-            if !may_try {
+            tries -= 1;
+            if !self.login().refused(challenge, was_proven) || tries == 0 {
                 self.refuses();
                 return Ok(answer);
             }
         }
-        Err(Failed::Lost("the device refused the login".to_owned()))
     }
 
     fn refuses(&self) {
-        let mut state = self.state();
-        (state.is_taken, state.refused_at) = (false, Some(Instant::now()));
-        drop(state);
-        self.metrics.rejected("devices", "login-refused");
-        self.metrics.health.fails(&self.device, Trouble::Login);
-    }
-
-    fn login(&self, call: &Call, what: &str) -> Option<String> {
-        let who: &Credentials = self.plan.credentials.as_ref()?;
-        match self.codec.login() {
-            Login::None => None,
-            Login::Basic => Some(who.basic()),
-            Login::Digest => {
-                let mut state = self.state();
-                let challenge = state.challenge.as_mut()?;
-                // Another for each request; the device wants it different, not secret.
-                let cnonce = hex::encode(&Sha256::digest(format!("{what} {challenge:?}"))[..8]);
-                Some(challenge.answer(who, &call.method, &call.path, &cnonce))
-            }
+        let now = Instant::now();
+        let mut login = self.login();
+        if login.gives_up(now) {
+            self.metrics.rejected("devices", "login-refused");
+        }
+        if login.is_paused(now) {
+            self.metrics.health.fails(&self.device, Trouble::Login);
         }
     }
 
@@ -246,8 +236,8 @@ impl Caller {
     }
 
     /// A panic elsewhere costs at worst a challenge.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn login(&self) -> MutexGuard<'_, Login> {
+        self.login.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

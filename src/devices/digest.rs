@@ -81,6 +81,15 @@ impl Challenge {
         })
     }
 
+    /// Whether it is one that was answered before; then its numbers go on, because the device remembers the highest.
+    pub fn goes_on_from(&mut self, known: &Self) -> bool {
+        let is_same = (&self.realm, &self.nonce, self.algorithm) == (&known.realm, &known.nonce, known.algorithm);
+        if is_same {
+            self.count = self.count.max(known.count);
+        }
+        is_same
+    }
+
     /// The header that answers the challenge for one request. Each answer has a higher number than the one before.
     pub fn answer(&mut self, who: &Credentials, method: &str, path: &str, cnonce: &str) -> String {
         self.count += 1;

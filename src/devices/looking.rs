@@ -163,7 +163,7 @@ impl Eye {
             self.metrics.rejected("devices", "picture-foreign");
             return None;
         };
-        let (status, content_type, body) = match self.caller.look(call, &event).await {
+        let (status, content_type, body) = match self.caller.look(call).await {
             Ok(answer) => answer,
             Err(why) => {
                 self.metrics.rejected("devices", "picture-unread");

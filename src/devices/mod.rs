@@ -14,6 +14,7 @@ mod hours;
 mod kept;
 mod line;
 pub mod lists;
+mod login;
 mod looking;
 mod mqtt;
 pub mod numbers;

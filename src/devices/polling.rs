@@ -67,8 +67,10 @@ impl Polling {
     /// The pause until it is asked again; an error where the loop is gone.
     async fn ask(&mut self, number: usize) -> Result<Duration, mpsc::error::SendError<Delivery>> {
         let poll = &self.polls[number];
-        let (says, pause) = match self.caller.poll(&poll.call, &poll.call.path).await {
+        let (says, pause) = match self.caller.poll(&poll.call).await {
             Ok((200..300, content_type, body)) => (Some(self.says(&content_type, &body)), poll.every),
+            // Whether it may be asked again is known where the login is.
+            Ok((401, ..)) => (None, poll.every),
             Ok(_) => {
                 self.metrics.rejected("devices", "poll-refused");
                 (None, poll.every.max(REFUSED_PAUSE))

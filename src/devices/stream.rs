@@ -30,6 +30,8 @@ const OPEN_WITHIN: Duration = Duration::from_secs(5);
 const SETTLED: Duration = Duration::from_millis(20);
 /// The first pause before a stream is asked for again, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// A stream that breaks earlier has not worked: a device that ends each one at once is asked less and less often.
+const STREAM_TRUSTED: Duration = Duration::from_secs(5);
 
 /// Devices whose streams are read.
 pub struct Streams {
@@ -102,22 +104,33 @@ async fn read(shared: Arc<Shared>, device: Arc<Device>) {
     let line = line_of(&shared.id, name);
     let mut backoff = Backoff::new(PAUSE);
     let mut was_up = true;
+    // One that breaks again and again is told of once.
+    let mut was_short = false;
     let mut warned = Sparing::default();
     while !shared.deliveries.is_closed() {
         let why = match caller.open(&path, OPEN_WITHIN).await {
             Ok((content_type, answer)) => match Events::new(&content_type) {
                 Some(events) => {
-                    tracing::info!(link = shared.id, device = %name, "the stream of events is open");
-                    backoff.worked();
-                    was_up = true;
+                    if !was_short {
+                        tracing::info!(link = shared.id, device = %name, "the stream of events is open");
+                    }
                     shared.comes(&line);
+                    let opened = Instant::now();
                     let why = follow(&shared, &device, answer, events, silent_ms, &mut warned).await;
                     shared.goes(&line);
+                    let lasted = opened.elapsed() >= STREAM_TRUSTED;
+                    if lasted {
+                        backoff.worked();
+                    }
+                    (was_up, was_short) = (was_up || lasted || !was_short, !lasted);
                     why
                 }
                 None => format!("what it answers is no stream of parts: {}", crate::profile::shortened(&content_type)),
             },
-            Err(why) => why,
+            Err(why) => {
+                was_short = false;
+                why
+            }
         };
         shared.metrics.health.link_is_down(&line, &why);
         if was_up {

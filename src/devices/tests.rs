@@ -6,6 +6,7 @@ mod broker;
 mod check;
 mod gateway;
 mod line;
+mod login;
 mod looking;
 mod mosquitto;
 mod polling;

@@ -63,7 +63,7 @@ fn cameras_that_are_asked_for_the_barrier_and_some_for_their_stream_with_every_f
 }
 
 #[test]
-fn cameras_that_know_no_loops_and_are_told_in_answers_with_every_fault_end_with_books_that_match() {
+fn cameras_that_share_another_maker_s_posts_with_every_fault_end_with_books_that_match() {
     let report = day("qianyi");
     told(&report, "arm_up_unasked");
 }

@@ -44,10 +44,7 @@ pub(super) fn by_post(said: &Said<'_>, sender: &Sender<'_>) -> Option<Message> {
             let document = plate_post(&plate(said, sender.sn), &capture.plate);
             Some(Message::json(PLATES.to_owned(), &document))
         }
-        Said::Input(input, occupied) => {
-            let mut payload = input_payload(sender.sn, *input, *occupied);
-            Some(Message::json(INPUTS.to_owned(), &payload["body"].take()))
-        }
+        Said::Input(input, occupied) => Some(input_post(sender.sn, INPUTS, *input, *occupied)),
         Said::Gate(_) => None,
     }
 }
@@ -155,6 +152,11 @@ fn input_payload(sn: &str, input: CameraInput, occupied: bool) -> Value {
     json!({"body": {"AlarmGioIn": {
         "deviceName": "IVS", "ipaddr": "127.0.0.1", "serialno": sn, "result": {"TriggerResult": trigger},
     }}})
+}
+
+/// The same in a post.
+pub(super) fn input_post(sn: &str, path: &str, input: CameraInput, occupied: bool) -> Message {
+    Message::json(path.to_owned(), &input_payload(sn, input, occupied)["body"].take())
 }
 
 /// A command and the camera's reply to it; nothing for what is no command of this camera.

@@ -96,8 +96,17 @@ async fn inputs_of_a_card_in_a_tunnel_are_read_where_the_settings_ask_for_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_to_a_plate_carries_the_card_s_raise() {
-    let (mut site, address) = through_posts().await;
-    let posting = curl(address, "/vzenith", PLATE);
+    raised_through_posts("vzenith/r-http", "/vzenith", "0f823866-d2dc45ab").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_hangs_on_the_cameras_that_share_these_posts_as_well() {
+    raised_through_posts("qianyi/http", "/qianyi", "00112233445566778899aabbccddeeff").await;
+}
+
+async fn raised_through_posts(profile: &str, path: &str, sn: &str) {
+    let (mut site, address) = through_posts(profile, sn).await;
+    let posting = curl(address, path, &PLATE.replace("0f823866-d2dc45ab", sn));
     let envelope = site.next().await;
     // The loop hands raises over before it answers.
     site.raise("entry-1", "c1").await;
@@ -108,8 +117,8 @@ async fn the_answer_to_a_plate_carries_the_card_s_raise() {
     assert_eq!(decoded(&carried["data"]), RAISE_FRAME);
     let data = base64::engine::general_purpose::STANDARD.encode(TAKEN);
     let said = json!({"SerialData": {"serialChannel": 0, "data": data, "dataLen": TAKEN.len(), "deviceName": "IN-1",
-        "ipaddr": "192.168.22.2", "serialno": "0f823866-d2dc45ab"}});
-    let serial = curl(address, "/vzenith/serial", &said.to_string()).await.expect("curl ran");
+        "ipaddr": "192.168.22.2", "serialno": sn}});
+    let serial = curl(address, &format!("{path}/serial"), &said.to_string()).await.expect("curl ran");
     assert!(serial.ends_with(" 200"), "{serial}");
     assert_eq!(site.answer("c1").await, CommandAnswer::Accepted, "the card says what the camera cannot");
 }
@@ -193,7 +202,7 @@ fn slow_cards() -> Catalogue {
     Catalogue::load(Some(own.path())).expect("right")
 }
 
-async fn through_posts() -> (Site, SocketAddr) {
+async fn through_posts(profile: &str, sn: &str) -> (Site, SocketAddr) {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
     let text = format!(
         r#"
@@ -201,9 +210,9 @@ async fn through_posts() -> (Site, SocketAddr) {
 
         [[devices]]
         id = "cam"
-        profile = "vzenith/r-http"
+        profile = "{profile}"
         link = "posts"
-        params = {{ sn = "0f823866-d2dc45ab" }}
+        params = {{ sn = "{sn}" }}
         {CARD_AND_LANE}
         "#
     );

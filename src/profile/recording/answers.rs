@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::super::http::{HttpCodec, tree};
+use super::super::http::tree;
 use super::super::json::Body;
 use super::super::modbus::{Answer, Framing, ModbusCodec, RECORDED_TRANSACTION};
 use super::super::mqtt::{Meaning, MqttCodec};
@@ -24,7 +24,7 @@ pub fn of<'r>(with: &With, recording: &'r Recording) -> Vec<Found<'r>> {
             let answered = recording.told.iter().filter(|told| told.reply_topic.is_some());
             answered.map(|told| (&told.what, published(with, told, &recording.told))).collect()
         }
-        Codec::Http(codec) => recording.call.iter().map(|call| (&call.what, called(codec, call))).collect(),
+        Codec::Http(_) => recording.call.iter().map(|call| (&call.what, called(with, call))).collect(),
         Codec::Serial(_) => {
             let answers = recording.frame.iter().filter(|frame| frame.answers.is_some() && frame.rejected.is_none());
             answers.map(|frame| (&frame.what, framed(with, frame, &recording.frame))).collect()
@@ -64,7 +64,9 @@ fn is_taken_on(codec: &MqttCodec, topic: &str, told: &Told, bytes: &[u8]) -> boo
     }
 }
 
-fn called(codec: &HttpCodec, call: &CallOf) -> Result<usize, String> {
+fn called(with: &With, call: &CallOf) -> Result<usize, String> {
+    // What the exchange itself has already complained about is nothing here.
+    let Ok(Codec::Http(codec)) = with.own(call.params.as_ref()) else { return Ok(0) };
     let taken =
         |status: u16, bytes: &[u8]| codec.answered(&call.command, status, &call.answer_type, bytes).taken.is_ok();
     if let Some(status) = REFUSING.into_iter().find(|status| taken(*status, call.answer.as_bytes())) {

@@ -115,7 +115,7 @@ impl With<'_> {
     }
 
     fn call(&self, call: &CallOf) -> Result<(), Differs> {
-        let Codec::Http(codec) = self.codec else { return Err(not_for_this_link()) };
+        let Codec::Http(codec) = self.own(call.params.as_ref())? else { return Err(not_for_this_link()) };
         let found = codec.call(&call.command, &self.args(&call.command, &call.args));
         let found = found.map(|call| (call.method, call.path, call.body));
         same(&found, &Ok((call.method.clone(), call.path.clone(), call.body.clone())))?;

@@ -208,6 +208,8 @@ pub struct Carried {
 pub struct CallOf {
     /// What happens, for people.
     pub what: Spanned<String>,
+    /// Parameters of this exchange, instead of the recording's.
+    pub params: Option<BTreeMap<String, toml::Value>>,
     /// The command.
     pub command: String,
     /// Its arguments.
