@@ -147,6 +147,7 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
     };
     let books = daemon.settled_books(SETTLE_TIMEOUT).await?;
     let (latency, cloud) = (daemon.latency_us().await?, mall.accounts().await?);
+    let away = daemon.devices_away(SETTLE_TIMEOUT).await?;
     if !options.headless {
         say_unless(is_quiet, &format!("The day is done; the page stays open at {base} until Ctrl-C."));
         told_to_stop().await?;
@@ -158,7 +159,7 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
     let verdict = crate::store::journal::verify(&ledger).context("verify the journal")?;
     let losses = losses(&ledger, clock.now_ms())?;
     let alarms = alarms(&ledger).await?;
-    Report::make(&Told { outcome, books, cloud, verdict, losses, alarms, latency_us: latency })
+    Report::make(&Told { outcome, books, cloud, verdict, losses, alarms, latency_us: latency, away })
 }
 
 /// What the box's own report says was lost, over all days that the demo touched.

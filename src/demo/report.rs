@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use simulators::books::compare;
 use simulators::cables::Misled;
+use simulators::faults::Suffers;
 use simulators::led_card::Shown;
 use simulators::outcome::{Hurt, Outcome};
 
@@ -39,6 +40,8 @@ pub struct Report {
     devices: BTreeMap<&'static str, &'static str>,
     /// What went wrong with devices and cables, and how often.
     faults: BTreeMap<&'static str, u32>,
+    /// The same by what of the devices suffered.
+    suffered: BTreeMap<Suffers, BTreeMap<&'static str, u32>>,
     /// What wrong cables did to vehicles.
     misled: Vec<Misled>,
     /// Arms that broke, and whether staff were told.
@@ -78,6 +81,8 @@ pub struct Told {
     pub alarms: BTreeMap<String, u32>,
     /// Plate message to raise command, in microseconds.
     pub latency_us: Vec<u32>,
+    /// Devices that the box believes away at the end, although all of them are there.
+    pub away: Vec<String>,
 }
 
 /// What the box's own report of the day says.
@@ -119,10 +124,11 @@ impl Losses {
 impl Report {
     /// Compares everything with everything.
     pub fn make(told: &Told) -> anyhow::Result<Self> {
-        let Told { outcome, books, cloud, verdict, losses: _, alarms, latency_us } = told;
+        let Told { outcome, books, cloud, verdict, losses: _, alarms, latency_us, away } = told;
         let mut differences = compare(outcome, books, &cloud.members);
         differences.extend(outcome.troubles.iter().map(|trouble| format!("trouble: {trouble}")));
         differences.extend(verdict.faults.iter().map(|fault| format!("journal: {fault}")));
+        differences.extend(away.iter().map(|device| format!("the box believes that {device} is away")));
         let expected = Losses::of(outcome, books);
         if told.losses != expected {
             differences.push(format!("the day's report says {:?} instead of {expected:?}", told.losses));
@@ -168,6 +174,7 @@ impl Report {
             arms_lowered: outcome.arms_lowered,
             devices: outcome.devices.clone(),
             faults: outcome.faults.clone(),
+            suffered: outcome.suffered.clone(),
             misled: outcome.misled.clone(),
             hurt: outcome.hurt.clone(),
             alarms: alarms.clone(),
