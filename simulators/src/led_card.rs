@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::faults::{Fault, Faults, Suffers};
 use crate::modbus::crc16;
-use crate::relay_board::{LATE, STARTS_IN, open_line};
+use crate::relay_board::{LATE, STARTS_IN, forget_what_came, open_line};
 
 /// How often an idle card looks whether it was unplugged.
 const IDLE: Duration = Duration::from_millis(50);
@@ -278,16 +278,11 @@ impl Cards {
         self.answer(address, body[4], fault);
     }
 
-    fn inputs_told(&self) -> Vec<u8> {
-        [&[0, 0, 0, 0][..], &self.shared.state().inputs.to_le_bytes(), &[0, 0]].concat()
-    }
-
     fn answer(&self, address: u8, command: u8, fault: CardFault) {
         let data = match command {
             READ_INPUTS => {
                 let is_heard = matches!(fault, CardFault::None | CardFault::RelayBurnt | CardFault::AnswersDoubled);
-                self.shared.state().times_read += u64::from(is_heard);
-                self.inputs_told()
+                self.shared.state().inputs_told(is_heard)
             }
             _ => vec![0],
         };
@@ -304,8 +299,8 @@ impl Cards {
             }
             CardFault::AnswersDoubled => frame.repeat(2),
             CardFault::AnswersLate => {
-                // Busy with its screen, it hears nothing meanwhile; what it is sent waits on the line.
                 std::thread::sleep(LATE);
+                forget_what_came(&self.master);
                 frame
             }
         };
@@ -335,6 +330,12 @@ impl State {
             return None;
         }
         Some(of_the_answer(&faults).unwrap_or(self.fault))
+    }
+
+    /// What an answer says of the inputs, and whether the box hears it: whoever changes one counts the reads from then on.
+    fn inputs_told(&mut self, is_heard: bool) -> Vec<u8> {
+        self.times_read += u64::from(is_heard);
+        [&[0, 0, 0, 0][..], &self.inputs.to_le_bytes(), &[0, 0]].concat()
     }
 
     fn count(&mut self, address: u8, heard: &Heard) {

@@ -89,6 +89,8 @@ pub struct Visit {
     pub exit: Option<Passage>,
     /// What was paid in cash.
     pub payments: Vec<Payment>,
+    /// The coupon that was shown for it.
+    pub coupon: Option<String>,
     /// What its driver need not pay.
     pub rights: Rights,
     /// Whether the box was off while the car stood at a lane, so that a guard may have had to help.

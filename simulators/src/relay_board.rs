@@ -266,8 +266,15 @@ impl Board {
 
     fn take(&self, frame: &[u8]) {
         let now = Instant::now();
-        let reacted = self.shared.state().react(frame, now);
-        let (reaction, fault) = reacted.unwrap_or((Reaction::default(), BoardFault::None));
+        let (reaction, fault) = {
+            let mut state = self.shared.state();
+            let (reaction, fault) = state.react(frame, now).unwrap_or((Reaction::default(), BoardFault::None));
+            if reaction.read_inputs && matches!(fault, BoardFault::None | BoardFault::Doubled) {
+                // Before an input can change again: whoever changes one counts the reads from then on.
+                self.inputs_counted.send_modify(|count| *count += 1);
+            }
+            (reaction, fault)
+        };
         let answer = reaction.answer.and_then(|answer| spoil(answer, fault));
         if self.report_frames {
             self.report(BoardReport::Frame { request: frame.to_vec(), answer: answer.clone() });
@@ -277,11 +284,8 @@ impl Board {
         }
         let Some(answer) = answer else { return };
         if fault == BoardFault::Late {
-            // Busy with something else, it hears nothing meanwhile; what it is sent waits on the line.
             std::thread::sleep(LATE);
-        }
-        if reaction.read_inputs && matches!(fault, BoardFault::None | BoardFault::Doubled) {
-            self.inputs_counted.send_modify(|count| *count += 1);
+            forget_what_came(&self.master);
         }
         // A box that does not read its line loses the answer, as on a real line.
         let _ = rustix::io::write(&self.master, &answer);
@@ -316,6 +320,12 @@ fn spoil(mut answer: Vec<u8>, fault: BoardFault) -> Option<Vec<u8>> {
             Some(answer)
         }
     }
+}
+
+/// A device that was busy for so long has heard nothing meanwhile. Else it would go on answering what nobody asks any more.
+pub(crate) fn forget_what_came(master: &OwnedFd) {
+    let mut piece = [0; 256];
+    while matches!(rustix::io::read(master, &mut piece), Ok(1..)) {}
 }
 
 /// Both ends of a raw pseudo-terminal, and the path of the end that the box opens.
