@@ -386,7 +386,8 @@ fn are_up(links: &BTreeSet<String>, metrics: &str) -> bool {
 }
 
 fn away_by(metrics: &str) -> Vec<String> {
-    let device = |line: &str| Some(line.strip_prefix("gatepost_device_up{device=\"")?.strip_suffix("\"} 0")?.to_owned());
+    let device =
+        |line: &str| Some(line.strip_prefix("gatepost_device_up{device=\"")?.strip_suffix("\"} 0")?.to_owned());
     metrics.lines().filter_map(device).collect()
 }
 

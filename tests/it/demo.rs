@@ -18,7 +18,17 @@ fn a_headless_day_ends_with_books_that_match_the_world() {
     assert!(output.status.success(), "{report:#}");
     assert_eq!(report["books_match_world"], true, "{report:#}");
     assert_eq!((&report["overspent_points"], &report["unacknowledged_records"]), (&0.into(), &0.into()));
-    for counted in ["cars", "entries", "exits", "raised_automatically", "points_spent", "points_earned", "cash_fen", "coupons_used", "coupons_fen"] {
+    for counted in [
+        "cars",
+        "entries",
+        "exits",
+        "raised_automatically",
+        "points_spent",
+        "points_earned",
+        "cash_fen",
+        "coupons_used",
+        "coupons_fen",
+    ] {
         assert!(report[counted].as_i64().is_some_and(|n| n > 0), "{counted} in {report:#}");
     }
     assert!(report["losses"]["tailgated"].as_i64().is_some_and(|n| n > 0), "somebody escaped: {report:#}");
