@@ -284,8 +284,7 @@ impl Board {
         }
         let Some(answer) = answer else { return };
         if fault == BoardFault::Late {
-            std::thread::sleep(LATE);
-            forget_what_came(&self.master);
+            be_late(&self.master);
         }
         // A box that does not read its line loses the answer, as on a real line.
         let _ = rustix::io::write(&self.master, &answer);
@@ -322,8 +321,14 @@ fn spoil(mut answer: Vec<u8>, fault: BoardFault) -> Option<Vec<u8>> {
     }
 }
 
-/// A device that was busy for so long has heard nothing meanwhile. Else it would go on answering what nobody asks any more.
-pub(crate) fn forget_what_came(master: &OwnedFd) {
+/// Lets the time pass in which a box waits for an answer. A device that is busy for so long hears nothing meanwhile; else it
+/// would go on answering what nobody asks any more.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the device is late by the clock, in its own thread; nobody waits for an event"
+)]
+pub(crate) fn be_late(master: &OwnedFd) {
+    std::thread::sleep(LATE);
     let mut piece = [0; 256];
     while matches!(rustix::io::read(master, &mut piece), Ok(1..)) {}
 }

@@ -63,8 +63,6 @@ fn a_headless_day_ends_with_books_that_match_the_world() {
     ] {
         assert!(by_both(&what) > 0, "no vehicle at both cameras with {what}");
     }
-    let each_its_own = "front.outcome = 'taken' AND rear.outcome = 'taken'";
-    assert_eq!(by_both(each_its_own), 0, "one vehicle was two arrivals");
     assert!(report["manual"].is_u64() && report["latency_ms"]["p50"].is_f64() && report["latency_ms"]["p99"].is_f64());
 
     let daemon_log = std::fs::read_to_string(keep.path().join("gatepost.log")).unwrap();
