@@ -1,15 +1,12 @@
 //! Broken devices over their real links: whatever a line does to an answer, a raise is sent once, its end is told as what it
 //! is, and the lane goes on.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use simulators::faults::{Fault, Faults, Suffers};
 use simulators::led_card::{CardFault, Heard, LedLine};
 use simulators::modbus::{Dialect, Effect};
 use simulators::relay_board::{BoardFault, BoardReport, BoardSettings, RelayBoard};
 
-use crate::boxed::{Broker, Site, request};
+use crate::boxed::{Broker, Site};
 use crate::foreign::{IN, cameras, now_ms, pass, plate};
 
 /// What is wrong, and what the box must say of the raise: accepted, or uncertain with an alarm.
@@ -126,25 +123,20 @@ fn a_board_whose_reads_of_inputs_suffer_counts_each_vehicle_once_and_is_lost_onl
     let all = [Fault::Lost, Fault::Late, Fault::Duplicated, Fault::Corrupted];
     let faults = Faults::of(all);
     board.suffer(faults.clone());
-    let (mut vehicles, address, is_over) = (0, site.address, AtomicBool::new(false));
+    let mut vehicles = 0;
     let have_struck = || faults.suffered().get(&Suffers::Polls).is_some_and(|polls| polls.values().all(|n| *n > 1));
-    std::thread::scope(|scope| {
-        let times_away = scope.spawn(|| times_away(address, &is_over));
-        let over = Over(&is_over);
-        while !have_struck() {
-            assert!(vehicles < 60, "{:?}", faults.suffered());
-            step(0, true);
-            plate(&broker, IN, &format!("粤B{}", 12_340 + vehicles), now_ms());
-            until(|| matches!(reports.try_recv(), Ok(BoardReport::Acted(Effect::Pulsed { .. }, _))));
-            step(1, true);
-            step(0, false);
-            step(1, false);
-            site.daemon.hear("a vehicle is inside");
-            vehicles += 1;
-        }
-        drop(over);
-        assert_eq!(times_away.join().unwrap(), 0, "noise is no loss: {:?}", faults.suffered());
-    });
+    while !have_struck() {
+        assert!(vehicles < 60, "{:?}", faults.suffered());
+        step(0, true);
+        plate(&broker, IN, &format!("粤B{}", 12_340 + vehicles), now_ms());
+        until(|| matches!(reports.try_recv(), Ok(BoardReport::Acted(Effect::Pulsed { .. }, _))));
+        step(1, true);
+        step(0, false);
+        step(1, false);
+        site.daemon.hear("a vehicle is inside");
+        vehicles += 1;
+        assert!(is_up(&site), "noise is no loss: {:?}", faults.suffered());
+    }
     let open = site.books()["stays"].as_array().unwrap().iter().filter(|stay| stay["state"] == "open").count();
     assert_eq!(open, vehicles, "each once");
     let rejected = |reason: &str| {
@@ -158,25 +150,6 @@ fn a_board_whose_reads_of_inputs_suffer_counts_each_vehicle_once_and_is_lost_onl
     until(|| is_up(&site));
     site.daemon.kill();
     site.verify().unwrap();
-}
-
-/// The end of a look that goes on, also where a test fails meanwhile.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
-/// How often the board was away by the box's own word, at every look until it is over.
-fn times_away(address: SocketAddr, is_over: &AtomicBool) -> usize {
-    let mut times = 0;
-    while !is_over.load(Ordering::SeqCst) {
-        let metrics = request(address, "GET", "/metrics", &[], "").unwrap().body;
-        times += usize::from(metrics.contains("gatepost_device_up{device=\"actor\"} 0"));
-    }
-    times
 }
 
 /// The entry's barrier on a device of a serial line.
