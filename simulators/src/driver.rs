@@ -1,6 +1,7 @@
 //! A driver's visit: in, lunch, perhaps the pay desk, out; and what people do when a barrier stays down.
 
 mod broken;
+mod coupon;
 mod inner;
 
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub(crate) async fn visit(mall: &Arc<Mall>, number: usize) -> Visit {
     let plan = &mall.plan.cars[number];
     let member = plan.member.map(|member| mall.plan.members[member].id.clone());
     let is_gold = plan.member.is_some_and(|member| mall.plan.members[member].tier == "gold");
-    let rights = Rights { is_gold, gift_fen: 0, is_free: plan.right.is_some() };
+    let rights = Rights { is_gold, is_free: plan.right.is_some(), ..Rights::default() };
     let mut trip = Trip {
         mall,
         number,
@@ -86,6 +87,9 @@ impl<'a> Trip<'a> {
         let Some(entry) = &self.visit.entry else { return Ok(()) };
         let entered_ms = entry.captures_ms.last().copied().unwrap_or(0);
         let leaves_ms = entered_ms + self.plan.parked_ms;
+        if let Some(coupon) = &self.plan.coupon {
+            self.show_coupon(coupon).await;
+        }
         if self.plan.right == Some(Right::List) {
             self.visit_inner_lot(entered_ms).await?;
         }
@@ -192,6 +196,7 @@ impl<'a> Trip<'a> {
         if let Some(lunch) = self.plan.lunch {
             self.get_a_gift(lunch).await;
         }
+        self.until_coupon_counts().await;
         let asked_ms = self.mall.clock.now_ms();
         let quote = match self.mall.till.quote_plate_patiently(&self.plan.plate).await {
             Ok(quote) => quote,

@@ -16,7 +16,7 @@ const STROKES_QUEUED: usize = 256;
 pub enum Fault {
     /// A camera's plate result never comes.
     Lost,
-    /// It comes late.
+    /// It comes late, or an answer of a board or card when nobody waits for it any more.
     Late,
     /// A message comes twice.
     Duplicated,
@@ -26,7 +26,7 @@ pub enum Fault {
     Corrupted,
     /// The camera of the way in is three hours ahead.
     Clock,
-    /// A device starts anew when it should raise: it hears nothing, or answers nothing.
+    /// A device starts anew when it should raise, tell its inputs or show something: for a while it hears and answers nothing.
     Reboot,
     /// The relay is acknowledged and the arm does not move.
     DeadRelay,
@@ -44,6 +44,19 @@ pub enum Fault {
     SwappedLoops,
     /// Who reads a camera's picture once more reads a character wrong.
     WrongCharacter,
+}
+
+/// What of a device suffers. Each is counted apart: what is asked twenty times a second would leave nothing to the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Suffers {
+    /// What vehicles wait for: plates, loops, and the answers to raises.
+    #[default]
+    Words,
+    /// The answers of a device that is asked again and again how it is.
+    Polls,
+    /// Displays and speakers, and what they answer.
+    Signs,
 }
 
 /// All of them, by their names.
@@ -85,7 +98,7 @@ impl Fault {
     pub fn words(self) -> &'static str {
         match self {
             Self::Lost => "a plate result or an answer is lost",
-            Self::Late => "a plate result comes late",
+            Self::Late => "a plate result or an answer comes late",
             Self::Duplicated => "a message comes twice",
             Self::Reordered => "the arrival loop is heard of after the plate",
             Self::Corrupted => "a message comes spoilt",
@@ -103,7 +116,35 @@ impl Fault {
     }
 
     /// Every how many times it strikes where it can, and from which on. Different for each, so that they meet in all ways.
-    fn rhythm(self) -> (u32, u32) {
+    fn rhythm(self, of: Suffers) -> (u32, u32) {
+        match of {
+            Suffers::Words | Suffers::Signs => self.rhythm_of_words(),
+            Suffers::Polls => self.rhythm_of_polls(),
+        }
+    }
+
+    /// Far apart, for a lane that is asked twenty times a second must be of use between two of them, and some together.
+    fn rhythm_of_polls(self) -> (u32, u32) {
+        match self {
+            Self::Lost => (53, 20),
+            Self::Late => (61, 30),
+            Self::Duplicated => (17, 5),
+            Self::Corrupted => (47, 10),
+            Self::Reboot => (499, 150),
+            Self::Reordered
+            | Self::Clock
+            | Self::DeadRelay
+            | Self::StuckArm
+            | Self::SlowArm
+            | Self::TornArm
+            | Self::Swapped
+            | Self::SwappedRelays
+            | Self::SwappedLoops
+            | Self::WrongCharacter => self.rhythm_of_words(),
+        }
+    }
+
+    fn rhythm_of_words(self) -> (u32, u32) {
         match self {
             Self::Lost => (7, 3),
             Self::Late => (5, 1),
@@ -126,6 +167,7 @@ impl Fault {
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     place: &'static str,
+    of: Suffers,
     shared: Arc<Shared>,
 }
 
@@ -138,7 +180,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     /// How often each could have struck, and how often it did.
-    counts: BTreeMap<Fault, (u32, u32)>,
+    counts: BTreeMap<(Suffers, Fault), (u32, u32)>,
     watcher: Option<mpsc::Sender<Stroke>>,
 }
 
@@ -149,20 +191,37 @@ pub struct Stroke {
     pub fault: Fault,
     /// The lane.
     pub place: &'static str,
-    /// How often it has struck by now, anywhere.
+    /// What suffers.
+    pub of: Suffers,
+    /// How often it has struck the same by now, anywhere.
     pub times: u32,
+}
+
+impl Stroke {
+    /// What strikes polls does so all the time: the first is told, the tenth, the hundredth.
+    fn is_worth_a_line(&self) -> bool {
+        match self.of {
+            Suffers::Words | Suffers::Signs => true,
+            Suffers::Polls => self.times == 10_u32.saturating_pow(self.times.ilog10()),
+        }
+    }
 }
 
 impl Faults {
     /// These.
     pub fn of(which: impl IntoIterator<Item = Fault>) -> Self {
         let shared = Shared { which: which.into_iter().collect(), state: Mutex::default() };
-        Self { place: "", shared: Arc::new(shared) }
+        Self { place: "", of: Suffers::Words, shared: Arc::new(shared) }
     }
 
     /// The same faults, as they strike at a lane.
     pub fn at(&self, place: &'static str) -> Self {
-        Self { place, shared: Arc::clone(&self.shared) }
+        Self { place, ..self.clone() }
+    }
+
+    /// The same faults, as they strike something else of a device.
+    pub fn of_its(&self, of: Suffers) -> Self {
+        Self { of, ..self.clone() }
     }
 
     /// Whether the world has this one at all.
@@ -175,25 +234,34 @@ impl Faults {
         if !self.has(fault) {
             return false;
         }
-        let (every, from) = fault.rhythm();
+        let (every, from) = fault.rhythm(self.of);
         let mut state = self.state();
-        let (chances, struck) = state.counts.entry(fault).or_default();
+        let (chances, struck) = state.counts.entry((self.of, fault)).or_default();
         let is_now = *chances % every == from;
         *chances += 1;
         *struck += u32::from(is_now);
-        let stroke = Stroke { fault, place: self.place, times: *struck };
-        if let Some(watcher) = state.watcher.as_ref().filter(|_| is_now) {
+        let stroke = Stroke { fault, place: self.place, of: self.of, times: *struck };
+        if let Some(watcher) = state.watcher.as_ref().filter(|_| is_now && stroke.is_worth_a_line()) {
             // The counts do not depend on who watches.
             let _ = watcher.try_send(stroke);
         }
         is_now
     }
 
-    /// How often each struck.
+    /// How often each struck what vehicles wait for.
     pub fn struck(&self) -> BTreeMap<&'static str, u32> {
         let state = self.state();
-        let struck = |fault: &Fault| state.counts.get(fault).map_or(0, |(_, struck)| *struck);
+        let struck = |fault: &Fault| state.counts.get(&(Suffers::Words, *fault)).map_or(0, |(_, struck)| *struck);
         self.shared.which.iter().map(|fault| (fault.name(), struck(fault))).collect()
+    }
+
+    /// How often each struck anything at all.
+    pub fn suffered(&self) -> BTreeMap<Suffers, BTreeMap<&'static str, u32>> {
+        let mut suffered = BTreeMap::<_, BTreeMap<_, _>>::new();
+        for ((of, fault), (_, struck)) in &self.state().counts {
+            suffered.entry(*of).or_default().insert(fault.name(), *struck);
+        }
+        suffered
     }
 
     /// Every stroke from now on, for one who watches.
@@ -229,9 +297,25 @@ mod tests {
             faults.at(lane).strikes(Fault::Duplicated);
         }
         for (place, times) in [("entry-1", 1), ("exit-1", 2)] {
-            assert_eq!(strokes.try_recv(), Ok(Stroke { fault: Fault::Duplicated, place, times }));
+            assert_eq!(strokes.try_recv(), Ok(Stroke { fault: Fault::Duplicated, place, of: Suffers::Words, times }));
         }
         assert!(strokes.try_recv().is_err(), "what does not strike is not told");
+    }
+
+    #[test]
+    fn polls_are_counted_apart_and_told_ever_more_seldom() {
+        let faults = Faults::of([Fault::Duplicated]);
+        let mut strokes = faults.watch();
+        let polls = faults.of_its(Suffers::Polls);
+        let struck = (0..17 * 12).filter(|_| polls.strikes(Fault::Duplicated)).count();
+        assert_eq!(struck, 12);
+        assert!(faults.strikes(Fault::Duplicated), "the first word all the same");
+        let told: Vec<(Suffers, u32)> =
+            std::iter::from_fn(|| strokes.try_recv().ok()).map(|stroke| (stroke.of, stroke.times)).collect();
+        assert_eq!(told, [(Suffers::Polls, 1), (Suffers::Polls, 10), (Suffers::Words, 1)]);
+        assert_eq!(faults.struck(), BTreeMap::from([("duplicated", 1)]));
+        let all = [(Suffers::Words, 1), (Suffers::Polls, 12)].map(|(of, n)| (of, BTreeMap::from([("duplicated", n)])));
+        assert_eq!(faults.suffered(), BTreeMap::from(all));
     }
 
     #[test]

@@ -16,9 +16,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::ioctl_tiocnxcl;
 use serde::Serialize;
 
-use crate::faults::{Fault, Faults};
+use crate::faults::{Fault, Faults, Suffers};
 use crate::modbus::crc16;
-use crate::relay_board::open_line;
+use crate::relay_board::{STARTS_IN, be_late, open_line};
 
 /// How often an idle card looks whether it was unplugged.
 const IDLE: Duration = Duration::from_millis(50);
@@ -32,6 +32,8 @@ const HEARD_MAX: usize = 4096;
 const HEAD: usize = 6;
 /// The version whose length has one byte.
 const SHORT: u8 = 0x64;
+/// The command that asks for the inputs.
+const READ_INPUTS: u8 = 0xD5;
 
 /// What a card was told and did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +77,8 @@ pub enum CardFault {
     AnswersSpoilt,
     /// Every answer comes twice.
     AnswersDoubled,
+    /// Every answer comes when nobody waits any more.
+    AnswersLate,
 }
 
 /// What a line's cards came to.
@@ -114,6 +118,8 @@ struct State {
     inputs: u16,
     shown: Shown,
     screens: BTreeMap<u8, Vec<String>>,
+    /// Cards that start anew.
+    deaf_until: BTreeMap<u8, Instant>,
     broken_frames: u32,
     times_read: u64,
 }
@@ -153,7 +159,7 @@ impl LedLine {
         self.shared.state().fault = fault;
     }
 
-    /// What goes wrong with relays and their answers from now on.
+    /// What goes wrong with relays, screens, sentences and reads of inputs, and the answers to them, from now on.
     pub fn suffer(&self, faults: Faults) {
         self.shared.state().faults = faults;
     }
@@ -165,7 +171,7 @@ impl LedLine {
         state.inputs = if is_on { state.inputs | bit } else { state.inputs & !bit };
     }
 
-    /// Returns when the box has read the inputs twice from now on, or gives up on a box that does not ask.
+    /// Returns when the box has heard the inputs twice from now on, or gives up on a box that does not ask.
     pub async fn inputs_noticed(&self) {
         let enough = self.shared.state().times_read + 2;
         let until = Instant::now() + POLL_PATIENCE;
@@ -253,11 +259,7 @@ impl Cards {
     fn take(&self, frame: &[u8]) {
         let (body, check) = frame.split_at(frame.len() - 2);
         let address = body[0];
-        let (mut fault, faults) = {
-            let state = self.shared.state();
-            (state.fault, state.faults.clone())
-        };
-        if !self.addresses.contains(&address) || fault == CardFault::Dead {
+        if !self.addresses.contains(&address) || self.shared.state().is_deaf(address, Instant::now()) {
             return;
         }
         let heard =
@@ -266,12 +268,7 @@ impl Cards {
             self.shared.state().broken_frames += 1;
             return;
         };
-        if matches!(heard, Heard::Raised(_)) {
-            if faults.strikes(Fault::Reboot) {
-                return;
-            }
-            fault = of_the_answer(&faults).unwrap_or(fault);
-        }
+        let Some(fault) = self.shared.state().struck_by(address, body[4], &heard) else { return };
         let is_nothing = fault == CardFault::RelayBurnt && matches!(heard, Heard::Raised(_) | Heard::Lowered(_));
         if !is_nothing {
             self.shared.state().count(address, &heard);
@@ -281,15 +278,11 @@ impl Cards {
         self.answer(address, body[4], fault);
     }
 
-    fn inputs_told(&self) -> Vec<u8> {
-        [&[0, 0, 0, 0][..], &self.shared.state().inputs.to_le_bytes(), &[0, 0]].concat()
-    }
-
     fn answer(&self, address: u8, command: u8, fault: CardFault) {
         let data = match command {
-            0xD5 => {
-                self.shared.state().times_read += 1;
-                self.inputs_told()
+            READ_INPUTS => {
+                let is_heard = matches!(fault, CardFault::None | CardFault::RelayBurnt | CardFault::AnswersDoubled);
+                self.shared.state().inputs_told(is_heard)
             }
             _ => vec![0],
         };
@@ -305,6 +298,10 @@ impl Cards {
                 frame
             }
             CardFault::AnswersDoubled => frame.repeat(2),
+            CardFault::AnswersLate => {
+                be_late(&self.master);
+                frame
+            }
         };
         // A box that does not read its line loses it, as on a real one.
         let _ = rustix::io::write(&*self.master, &answer);
@@ -312,6 +309,34 @@ impl Cards {
 }
 
 impl State {
+    /// Whether a card hears nothing: it has no power, or starts anew.
+    fn is_deaf(&self, address: u8, now: Instant) -> bool {
+        self.fault == CardFault::Dead || self.deaf_until.get(&address).is_some_and(|until| now < *until)
+    }
+
+    /// What is wrong with a card's answer to this; none where it starts anew instead.
+    fn struck_by(&mut self, address: u8, command: u8, heard: &Heard) -> Option<CardFault> {
+        let of = match heard {
+            Heard::Raised(_) | Heard::Lowered(_) => Suffers::Words,
+            Heard::Screen(_) | Heard::Pay { .. } | Heard::Bays(_) | Heard::Said(_) => Suffers::Signs,
+            Heard::Other(_) if command == READ_INPUTS => Suffers::Polls,
+            Heard::Stored | Heard::Other(_) => return Some(self.fault),
+        };
+        let faults = self.faults.of_its(of);
+        if faults.strikes(Fault::Reboot) {
+            self.deaf_until.insert(address, Instant::now() + STARTS_IN);
+            self.screens.remove(&address);
+            return None;
+        }
+        Some(of_the_answer(&faults).unwrap_or(self.fault))
+    }
+
+    /// What an answer says of the inputs, and whether the box hears it: whoever changes one counts the reads from then on.
+    fn inputs_told(&mut self, is_heard: bool) -> Vec<u8> {
+        self.times_read += u64::from(is_heard);
+        [&[0, 0, 0, 0][..], &self.inputs.to_le_bytes(), &[0, 0]].concat()
+    }
+
     fn count(&mut self, address: u8, heard: &Heard) {
         match heard {
             Heard::Screen(lines) => {
@@ -338,6 +363,7 @@ fn of_the_answer(faults: &Faults) -> Option<CardFault> {
         (Fault::Lost, CardFault::AnswersLost),
         (Fault::Corrupted, CardFault::AnswersSpoilt),
         (Fault::Duplicated, CardFault::AnswersDoubled),
+        (Fault::Late, CardFault::AnswersLate),
     ];
     all.into_iter().find(|(fault, _)| faults.strikes(*fault)).map(|(_, of_answer)| of_answer)
 }
@@ -410,6 +436,38 @@ mod tests {
         check(0x6F, &two, Some(Heard::Screen(vec!["第一行".to_owned(), "第一行".to_owned()])));
         check(0x6F, &two.replacen("00", "01", 1), Some(Heard::Stored));
         check(0x6F, "0000020015", None);
+    }
+
+    #[test]
+    fn screens_and_reads_of_inputs_suffer_like_raises_and_each_is_counted_apart() {
+        let bays = Heard::Bays(10);
+        for (command, heard, of) in [
+            (0x0F, Heard::Raised(1), Suffers::Words),
+            (0xE3, bays, Suffers::Signs),
+            (READ_INPUTS, Heard::Other(READ_INPUTS), Suffers::Polls),
+        ] {
+            for (fault, answered) in [
+                (Fault::Lost, Some(CardFault::AnswersLost)),
+                (Fault::Corrupted, Some(CardFault::AnswersSpoilt)),
+                (Fault::Late, Some(CardFault::AnswersLate)),
+                (Fault::Duplicated, Some(CardFault::AnswersDoubled)),
+                (Fault::Reboot, None),
+            ] {
+                let faults = Faults::of([fault]);
+                let mut state = State { faults: faults.clone(), ..State::default() };
+                let struck = loop {
+                    let found = state.struck_by(3, command, &heard);
+                    if faults.suffered()[&of][fault.name()] > 0 {
+                        break found;
+                    }
+                    assert_eq!(found, Some(CardFault::None), "{fault:?} before its time");
+                };
+                assert_eq!(struck, answered, "{of:?}");
+                assert_eq!(state.is_deaf(3, Instant::now()), fault == Fault::Reboot, "it starts anew");
+                assert!(!state.is_deaf(4, Instant::now()), "the other card of the line does not");
+                assert!(!state.is_deaf(3, Instant::now() + STARTS_IN), "and it is there again");
+            }
+        }
     }
 
     fn check(command: u8, hex: &str, expect: Option<Heard>) {

@@ -11,6 +11,7 @@ pub mod cables;
 pub mod camera;
 pub mod clock;
 pub mod conformance;
+pub mod coupons;
 mod driver;
 pub mod engine;
 pub mod faults;

@@ -114,6 +114,11 @@ impl Registers {
         Self { dialect, address, held: 0, pulsed_until: [None; CHANNELS as usize], inputs: 0 }
     }
 
+    /// Without power for a moment: every relay has opened. What hangs on the inputs is as it is.
+    pub fn start_anew(&mut self) {
+        (self.held, self.pulsed_until) = (0, [None; CHANNELS as usize]);
+    }
+
     /// Closes or opens the contact at an input; inputs that the board does not have are ignored.
     pub fn set_input(&mut self, input: u8, closed: bool) {
         if input < CHANNELS {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::cables::Misled;
-use crate::faults::Fault;
+use crate::faults::{Fault, Suffers};
 use crate::led_card::Shown;
 use crate::plan::Way;
 use crate::tariff::{Rights, Tariff, points_earned_by, points_for_fen};
@@ -39,6 +39,8 @@ pub struct Outcome {
     pub arms_lowered: usize,
     /// What went wrong with devices and cables, and how often.
     pub faults: BTreeMap<&'static str, u32>,
+    /// The same by what of the devices suffered.
+    pub suffered: BTreeMap<Suffers, BTreeMap<&'static str, u32>>,
     /// What wrong cables did to vehicles, and what staff must have been told of it.
     pub misled: Vec<Misled>,
     /// Arms that broke, and whether staff were told.
@@ -87,6 +89,8 @@ pub struct Visit {
     pub exit: Option<Passage>,
     /// What was paid in cash.
     pub payments: Vec<Payment>,
+    /// The coupon that was shown for it.
+    pub coupon: Option<String>,
     /// What its driver need not pay.
     pub rights: Rights,
     /// Whether the box was off while the car stood at a lane, so that a guard may have had to help.

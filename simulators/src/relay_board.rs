@@ -16,8 +16,8 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{OptionalActions, ioctl_tiocnxcl, tcgetattr, tcsetattr};
 use tokio::sync::{mpsc, watch};
 
-use crate::faults::{Fault, Faults};
-use crate::modbus::{self, Framing, Registers};
+use crate::faults::{Fault, Faults, Suffers};
+use crate::modbus::{self, Framing, Reaction, Registers};
 pub use crate::modbus::{Dialect, Effect};
 
 /// Silence after which a frame is over; on a pseudo-terminal a frame arrives at once or in a few pieces.
@@ -29,6 +29,11 @@ const REPORTS_QUEUED: usize = 256;
 /// How long a loop stays as it is, at most, for a box that does not ask for inputs: longer than a box needs to start
 /// again, because a vehicle that drove over the loops meanwhile would be one that the box cannot know of.
 const POLL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How late an answer is that comes too late: longer than a box waits for one.
+pub(crate) const LATE: Duration = Duration::from_millis(400);
+/// How long a device is deaf and mute that starts anew.
+pub(crate) const STARTS_IN: Duration = Duration::from_millis(1200);
 
 /// How a board is set up.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +71,8 @@ pub enum BoardFault {
     WrongChecksum,
     /// It acts, and its answers come twice.
     Doubled,
+    /// It acts, and answers when nobody waits any more.
+    Late,
 }
 
 /// A board on its own pseudo-terminal; it hangs up when it is dropped.
@@ -87,6 +94,7 @@ impl RelayBoard {
                 registers: Registers::new(settings.dialect, settings.address),
                 fault: BoardFault::None,
                 faults: Faults::default(),
+                deaf_until: None,
                 hung_up: false,
             }),
             bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).context("make the board's bell")?,
@@ -116,7 +124,7 @@ impl RelayBoard {
         self.shared.state().registers.set_input(input, closed);
     }
 
-    /// Returns when the box has read the inputs twice from now on, or gives up on a box that does not ask.
+    /// Returns when the box has heard the inputs twice from now on, or gives up on a box that does not ask.
     ///
     /// A vehicle stands on a loop for longer than a box takes to ask; in fast time this keeps it so.
     pub async fn inputs_noticed(&self) {
@@ -132,7 +140,7 @@ impl RelayBoard {
         self.shared.state().fault = fault;
     }
 
-    /// What goes wrong with pulses and their answers from now on.
+    /// What goes wrong with pulses, with reads of inputs and with the answers to them from now on.
     pub fn suffer(&self, faults: Faults) {
         self.shared.state().faults = faults;
     }
@@ -164,7 +172,31 @@ struct State {
     registers: Registers,
     fault: BoardFault,
     faults: Faults,
+    /// While it starts anew.
+    deaf_until: Option<Instant>,
     hung_up: bool,
+}
+
+impl State {
+    /// Does what a frame asks, and what is wrong with the answer; none where the board hears nothing.
+    fn react(&mut self, frame: &[u8], now: Instant) -> Option<(Reaction, BoardFault)> {
+        if self.deaf_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        let reaction = self.registers.react(frame, now);
+        let suffers = match reaction.effect {
+            Some(Effect::Pulsed { .. }) => Some(Suffers::Words),
+            Some(Effect::Switched { .. }) => None,
+            None => reaction.read_inputs.then_some(Suffers::Polls),
+        };
+        let Some(faults) = suffers.map(|of| self.faults.of_its(of)) else { return Some((reaction, self.fault)) };
+        if faults.strikes(Fault::Reboot) {
+            self.deaf_until = Some(now + STARTS_IN);
+            self.registers.start_anew();
+            return None;
+        }
+        Some((reaction, of_the_answer(&faults).unwrap_or(self.fault)))
+    }
 }
 
 impl Shared {
@@ -234,30 +266,28 @@ impl Board {
 
     fn take(&self, frame: &[u8]) {
         let now = Instant::now();
-        let (reaction, mut fault, faults) = {
+        let (reaction, fault) = {
             let mut state = self.shared.state();
-            (state.registers.react(frame, now), state.fault, state.faults.clone())
-        };
-        if matches!(reaction.effect, Some(Effect::Pulsed { .. })) {
-            if faults.strikes(Fault::Reboot) {
-                return;
+            let (reaction, fault) = state.react(frame, now).unwrap_or((Reaction::default(), BoardFault::None));
+            if reaction.read_inputs && matches!(fault, BoardFault::None | BoardFault::Doubled) {
+                // Before an input can change again: whoever changes one counts the reads from then on.
+                self.inputs_counted.send_modify(|count| *count += 1);
             }
-            fault = of_the_answer(&faults).unwrap_or(fault);
-        }
-        if reaction.read_inputs {
-            self.inputs_counted.send_modify(|count| *count += 1);
-        }
+            (reaction, fault)
+        };
         let answer = reaction.answer.and_then(|answer| spoil(answer, fault));
-        if let Some(answer) = &answer {
-            // A box that does not read its line loses the answer, as on a real line.
-            let _ = rustix::io::write(&self.master, answer);
-        }
         if self.report_frames {
-            self.report(BoardReport::Frame { request: frame.to_vec(), answer });
+            self.report(BoardReport::Frame { request: frame.to_vec(), answer: answer.clone() });
         }
         if let Some(effect) = reaction.effect {
             self.report(BoardReport::Acted(effect, now));
         }
+        let Some(answer) = answer else { return };
+        if fault == BoardFault::Late {
+            be_late(&self.master);
+        }
+        // A box that does not read its line loses the answer, as on a real line.
+        let _ = rustix::io::write(&self.master, &answer);
     }
 
     fn report(&self, report: BoardReport) {
@@ -272,13 +302,14 @@ fn of_the_answer(faults: &Faults) -> Option<BoardFault> {
         (Fault::Lost, BoardFault::Silent),
         (Fault::Corrupted, BoardFault::WrongChecksum),
         (Fault::Duplicated, BoardFault::Doubled),
+        (Fault::Late, BoardFault::Late),
     ];
     all.into_iter().find(|(fault, _)| faults.strikes(*fault)).map(|(_, of_answer)| of_answer)
 }
 
 fn spoil(mut answer: Vec<u8>, fault: BoardFault) -> Option<Vec<u8>> {
     match fault {
-        BoardFault::None => Some(answer),
+        BoardFault::None | BoardFault::Late => Some(answer),
         BoardFault::Silent => None,
         BoardFault::Doubled => Some(answer.repeat(2)),
         BoardFault::WrongChecksum => {
@@ -288,6 +319,16 @@ fn spoil(mut answer: Vec<u8>, fault: BoardFault) -> Option<Vec<u8>> {
             Some(answer)
         }
     }
+}
+
+/// Lets the time pass in which a box waits for an answer. A device that is busy for so long hears nothing meanwhile; else it
+/// would go on answering what nobody asks any more.
+pub(crate) fn be_late(master: &OwnedFd) {
+    let late = Timespec { tv_sec: 0, tv_nsec: i64::from(LATE.subsec_nanos()) };
+    // Nothing is watched: only the time ends it, and a signal that ends it sooner makes an answer that is less late.
+    let _ = poll(&mut [], Some(&late));
+    let mut piece = [0; 256];
+    while matches!(rustix::io::read(master, &mut piece), Ok(1..)) {}
 }
 
 /// Both ends of a raw pseudo-terminal, and the path of the end that the box opens.
@@ -377,6 +418,51 @@ mod tests {
         board.set_fault(BoardFault::None);
         line.write_all(&READ_INPUTS).unwrap();
         assert_eq!(answer::<6>(&mut line)[..2], [0x01, 0x02]);
+    }
+
+    #[test]
+    fn reads_of_inputs_suffer_like_pulses() {
+        for (fault, answered) in [
+            (Fault::Lost, Some(BoardFault::Silent)),
+            (Fault::Corrupted, Some(BoardFault::WrongChecksum)),
+            (Fault::Late, Some(BoardFault::Late)),
+            (Fault::Duplicated, Some(BoardFault::Doubled)),
+            (Fault::Reboot, None),
+        ] {
+            let (board, _reports) = open();
+            let faults = Faults::of([fault]);
+            board.suffer(faults.clone());
+            let mut state = board.shared.state();
+            let struck = loop {
+                let found = state.react(&READ_INPUTS, Instant::now()).map(|(_, fault)| fault);
+                if faults.suffered()[&Suffers::Polls][fault.name()] > 0 {
+                    break found;
+                }
+                assert_eq!(found, Some(BoardFault::None), "{fault:?} before its time");
+            };
+            assert_eq!(struck, answered);
+            assert_eq!(state.react(&RAISE, Instant::now()).is_none(), fault == Fault::Reboot, "deaf for a while");
+            assert!(state.react(&READ_INPUTS, Instant::now() + STARTS_IN).is_some(), "and there again");
+        }
+    }
+
+    #[test]
+    fn the_box_has_noticed_what_it_could_hear() {
+        let (board, mut reports) = open_reporting();
+        let mut line = plug_in(&board);
+        for (fault, noticed) in [(BoardFault::Silent, 0), (BoardFault::WrongChecksum, 0), (BoardFault::None, 1)] {
+            board.set_fault(fault);
+            line.write_all(&READ_INPUTS).unwrap();
+            assert!(matches!(reports.blocking_recv(), Some(BoardReport::Frame { .. })), "it has come");
+            board.set_fault(BoardFault::None);
+            if fault != BoardFault::Silent {
+                answer::<6>(&mut line);
+            }
+            line.write_all(&RAISE).unwrap();
+            answer::<8>(&mut line);
+            while !matches!(reports.blocking_recv(), Some(BoardReport::Acted(..))) {}
+            assert_eq!(*board.inputs_read.borrow(), noticed, "{fault:?}");
+        }
     }
 
     #[test]

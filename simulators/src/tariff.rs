@@ -25,6 +25,8 @@ pub struct Tariff {
 const GOLD_FREE_MINUTES: i64 = 16;
 /// What the noodle bar gives to a guest's stay, in fen.
 pub const NOODLE_BAR_GIFT_FEN: i64 = 200;
+/// What the mall's coupon takes off a stay, in fen.
+pub const COUPON_FEN: i64 = 200;
 
 /// What a driver need not pay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -33,6 +35,8 @@ pub struct Rights {
     pub is_gold: bool,
     /// What shops gave, in fen.
     pub gift_fen: i64,
+    /// What a coupon takes off that was shown for the stay, in fen.
+    pub coupon_fen: i64,
     /// Whether a pass or a list lets it park for nothing.
     pub is_free: bool,
 }
@@ -55,7 +59,7 @@ impl Tariff {
     }
 
     /// The fee in fen after what the driver need not pay: a gold member's minutes come off before the started units are
-    /// counted, a shop's gift after. Nobody is paid for parking.
+    /// counted, a shop's gift and a coupon after. Nobody is paid for parking.
     pub fn fee_fen_after(&self, entry_ms: i64, exit_ms: i64, rights: Rights) -> i64 {
         if rights.is_free {
             return 0;
@@ -69,7 +73,7 @@ impl Tariff {
         } else {
             gross_fen
         };
-        (after_time_fen - rights.gift_fen).max(0)
+        (after_time_fen - rights.gift_fen - rights.coupon_fen).max(0)
     }
 
     /// How far a stay is from the nearest moment at which its fee changes, in milliseconds.

@@ -261,11 +261,28 @@ impl Till {
     pub async fn validate_patiently(&self, stay: &str, kind: &str, spend_fen: i64) -> Result<(), Failure> {
         let key = format!("gift-{:016x}", fastrand::u64(..));
         let body = json!({ "kind": kind, "spend_fen": spend_fen });
+        self.post_patiently(&format!("stays/{stay}/validations"), &key, &body).await.map(|_| ())
+    }
+
+    /// Shows a coupon for a stay until the box answers.
+    pub async fn show_coupon_patiently(&self, stay: &str, coupon: &str) -> Result<(), Failure> {
+        let key = format!("coupon-{:016x}", fastrand::u64(..));
+        self.post_patiently(&format!("stays/{stay}/coupons"), &key, &json!({ "coupon": coupon })).await.map(|_| ())
+    }
+
+    /// Asks what has become of a coupon.
+    pub async fn coupon_state(&self, coupon: &str) -> Result<String, Failure> {
+        let url = format!("{}/api/v1/coupons/{coupon}", self.settings.base);
+        let found = answer(self.signed(Method::GET, &url).send().await).await?;
+        Ok(found["state"].as_str().unwrap_or_default().to_owned())
+    }
+
+    async fn post_patiently(&self, path: &str, key: &str, body: &Value) -> Result<Value, Failure> {
         let mut attempts = Attempts::begin();
         loop {
-            let given = self.post(&format!("stays/{stay}/validations"), &key, &body).await;
+            let given = self.post(path, key, body).await;
             if attempts.settle(&given).await {
-                return given.map(|_| ());
+                return given;
             }
         }
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::barrier::Barrier;
 use crate::cables::{Cables, Misled};
 use crate::clock::VirtualClock;
 use crate::driver;
-use crate::faults::{Faults, Stroke};
+use crate::faults::{Faults, Stroke, Suffers};
 use crate::gear::{self, Device, LaneGear, Lanes, Place};
 use crate::guard::{Guard, GuardSettings};
 use crate::led_card::LedLine;
@@ -37,6 +37,10 @@ pub const CAMERAS: [(&str, &str); 5] = [
 ];
 /// The lane that a second camera looks at from behind, and that camera's serial number.
 pub const REAR_CAMERA: (&str, &str) = ("exit-1", "5e1f0a06-e0000006");
+/// How long a display may be dark at the end of the day: a box tells one that was away first seldom, then ever more.
+const LIT_WITHIN: Duration = Duration::from_secs(90);
+/// How often it is looked.
+const LIT_LOOK: Duration = Duration::from_millis(100);
 /// The relay board's address on its line.
 pub const BOARD_ADDRESS: u8 = 1;
 /// The lanes that have a display with a voice, and its address on their line.
@@ -139,6 +143,7 @@ impl World {
         let cables = Arc::new(Cables::of(&settings.faults));
         let (lanes, gear) = gear::open(&place, &cables).await?;
         let cards = LedLine::open(&CARDS.map(|(_, address)| address)).context("open the displays")?;
+        cards.suffer(settings.faults.at("the displays"));
         let mall = Mall {
             cards,
             cables,
@@ -201,6 +206,7 @@ impl World {
             lane.lock().await.closed().await?;
         }
         let arms = self.mall.arms().await;
+        self.mall.until_screens_are_lit().await;
         if let Some(watching) = watching {
             watching.abort();
         }
@@ -349,6 +355,19 @@ impl Mall {
         (lowered, hits)
     }
 
+    /// Waits for displays that started anew: the box must tell them again what they are to show.
+    async fn until_screens_are_lit(&self) {
+        let end = Instant::now() + LIT_WITHIN;
+        for (lane, address) in CARDS {
+            while self.cards.screen(address).is_empty() && Instant::now() < end {
+                tokio::time::sleep(LIT_LOOK).await;
+            }
+            if self.cards.screen(address).is_empty() {
+                self.trouble(format!("the display of {lane} stays dark"));
+            }
+        }
+    }
+
     fn outcome(&self, arms: (usize, usize), visits: Vec<crate::outcome::Visit>) -> Outcome {
         let account = std::mem::take(&mut *self.account());
         let (shown, broken) = (self.cards.shown(), self.cards.broken_frames());
@@ -362,6 +381,7 @@ impl Mall {
         let mut outcome = Outcome {
             shown,
             faults: self.faults.struck(),
+            suffered: self.faults.suffered(),
             misled: account.misled,
             hurt: account.hurt,
             arms_lowered: arms.0,
@@ -384,8 +404,13 @@ impl Mall {
 
 /// Names each fault that strikes to whoever watches.
 async fn tell_of(mall: Arc<Mall>, mut strokes: mpsc::Receiver<Stroke>) {
-    while let Some(Stroke { fault, place, times }) = strokes.recv().await {
-        mall.tell(&format!("! {} at {place}, {times}: {}", fault.name(), fault.words()), |_| {});
+    while let Some(Stroke { fault, place, of, times }) = strokes.recv().await {
+        let of = match of {
+            Suffers::Words => "",
+            Suffers::Polls => " in polls",
+            Suffers::Signs => " in what is shown and said",
+        };
+        mall.tell(&format!("! {} at {place}{of}, {times}: {}", fault.name(), fault.words()), |_| {});
     }
 }
 

@@ -318,6 +318,18 @@ impl Daemon {
         Ok(self.latency_us.iter().copied().chain(newest).collect())
     }
 
+    /// The devices that the box believes away and goes on doing so; one that is asked may just have started anew.
+    pub async fn devices_away(&self, limit: Duration) -> anyhow::Result<Vec<String>> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let away = away_by(&self.get("/metrics").await?);
+            if away.is_empty() || Instant::now() > deadline {
+                return Ok(away);
+            }
+            tokio::time::sleep(LOOK_PERIOD).await;
+        }
+    }
+
     /// The books, once nothing is pending, the cloud has everything, and no arm moves any more.
     pub async fn settled_books(&mut self, limit: Duration) -> anyhow::Result<Value> {
         let deadline = Instant::now() + limit;
@@ -375,6 +387,12 @@ fn are_up(links: &BTreeSet<String>, metrics: &str) -> bool {
     lines.into_iter().all(|line| metrics.lines().any(|other| other == line))
 }
 
+fn away_by(metrics: &str) -> Vec<String> {
+    let device =
+        |line: &str| Some(line.strip_prefix("gatepost_device_up{device=\"")?.strip_suffix("\"} 0")?.to_owned());
+    metrics.lines().filter_map(device).collect()
+}
+
 fn spawn(config: &Path, log: &Path) -> anyhow::Result<Child> {
     let log = File::options().create(true).append(true).open(log).context("open the daemon's log")?;
     Command::new(std::env::current_exe().context("find this program")?)
@@ -413,5 +431,11 @@ mod tests {
         assert!(are_up(&links, &up(1)));
         assert!(!are_up(&links, &up(0)), "what a camera says now is lost");
         assert!(!are_up(&links, "gatepost_link_up{link=\"posts\"} 1"), "the other is not even begun");
+    }
+
+    #[test]
+    fn a_device_that_the_box_believes_away_is_found() {
+        let up = |a: u8| format!("gatepost_device_up{{device=\"a\"}} {a}\ngatepost_device_up{{device=\"b\"}} 1\n");
+        assert_eq!((away_by(&up(0)), away_by(&up(1))), (vec!["a".to_owned()], vec![]));
     }
 }

@@ -15,6 +15,8 @@ use tokio::net::TcpListener;
 pub const BOX_ID: &str = "demo-1";
 /// What the box proves itself with at the ledger.
 pub const BOX_TOKEN: &str = "demo-box-token";
+/// The kind of coupon that the mall hands out, by its name in the rules.
+const COUPON_KIND: &str = "welcome";
 const ADMIN_TOKEN: &str = "demo-admin-token";
 
 /// The running surroundings; they end with the process.
@@ -27,23 +29,41 @@ pub struct Mall {
 }
 
 impl Mall {
-    /// Starts all of it and gives the ledger the plan's members.
+    /// Starts all of it and gives the ledger the plan's members and coupons.
     pub async fn open(folder: &Path, plan: &mut Plan) -> anyhow::Result<Self> {
         let broker = start_broker().await.context("start the broker")?;
         let cloud = start_cloud(folder).await.context("start the cloud ledger")?;
         let line = Line::open(cloud).await.context("open the line to the cloud")?;
         let mall = Self { broker, line, cloud };
         mall.enrol(plan).await.context("enrol the members")?;
+        mall.issue(plan).await.context("issue the coupons")?;
         Ok(mall)
     }
 
     /// The ledger's accounts, its own verification and what it knows of the box.
-    pub async fn accounts(&self) -> anyhow::Result<Accounts> {
+    pub async fn accounts(&self, coupons: &[String]) -> anyhow::Result<Accounts> {
         Ok(Accounts {
             members: self.ask(reqwest::Method::GET, "members", None).await?,
+            coupons: self.coupons(coupons).await?,
             verification: self.ask(reqwest::Method::GET, "verify", None).await?,
             this_box: self.ask(reqwest::Method::GET, &format!("boxes/{BOX_ID}"), None).await?,
         })
+    }
+
+    async fn coupons(&self, ids: &[String]) -> anyhow::Result<Vec<Value>> {
+        let mut coupons = Vec::new();
+        for id in ids {
+            coupons.push(self.ask(reqwest::Method::GET, &format!("coupons/{id}"), None).await?);
+        }
+        Ok(coupons)
+    }
+
+    async fn issue(&self, plan: &Plan) -> anyhow::Result<()> {
+        for id in plan.coupons() {
+            let issued = json!({ "kind": COUPON_KIND, "state": "issued" });
+            self.ask(reqwest::Method::PUT, &format!("coupons/{id}"), Some(&issued)).await?;
+        }
+        Ok(())
     }
 
     async fn enrol(&self, plan: &mut Plan) -> anyhow::Result<()> {
@@ -86,6 +106,8 @@ impl Mall {
 pub struct Accounts {
     /// `GET /v1/members`
     pub members: Value,
+    /// `GET /v1/coupons/{id}` of each
+    pub coupons: Vec<Value>,
     /// `GET /v1/verify`
     pub verification: Value,
     /// `GET /v1/boxes/{box}`

@@ -118,6 +118,7 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
         clock,
     };
     let rules = daemon::rules(&plan);
+    let coupons: Vec<String> = plan.coupons().map(str::to_owned).collect();
     let mut world = World::open(settings, plan, asks_in, progress_in).await.context("open the simulated mall")?;
     let config = daemon::settings(&daemon::Surroundings {
         folder: &folder.path,
@@ -146,7 +147,8 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
         }
     };
     let books = daemon.settled_books(SETTLE_TIMEOUT).await?;
-    let (latency, cloud) = (daemon.latency_us().await?, mall.accounts().await?);
+    let (latency, cloud) = (daemon.latency_us().await?, mall.accounts(&coupons).await?);
+    let away = daemon.devices_away(SETTLE_TIMEOUT).await?;
     if !options.headless {
         say_unless(is_quiet, &format!("The day is done; the page stays open at {base} until Ctrl-C."));
         told_to_stop().await?;
@@ -158,7 +160,7 @@ async fn day(options: &Options, folder: &Folder) -> anyhow::Result<Report> {
     let verdict = crate::store::journal::verify(&ledger).context("verify the journal")?;
     let losses = losses(&ledger, clock.now_ms())?;
     let alarms = alarms(&ledger).await?;
-    Report::make(&Told { outcome, books, cloud, verdict, losses, alarms, latency_us: latency })
+    Report::make(&Told { outcome, books, cloud, verdict, losses, alarms, latency_us: latency, away })
 }
 
 /// What the box's own report says was lost, over all days that the demo touched.

@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 use simulators::books::compare;
 use simulators::cables::Misled;
+use simulators::coupons;
+use simulators::faults::Suffers;
 use simulators::led_card::Shown;
 use simulators::outcome::{Hurt, Outcome};
 
@@ -27,6 +29,9 @@ pub struct Report {
     points_spent: i64,
     points_earned: i64,
     cash_fen: i64,
+    /// Coupons with which a vehicle left, each once by the cloud ledger's account too, and what they took off.
+    coupons_used: usize,
+    coupons_fen: i64,
     books_match_world: bool,
     overspent_points: i64,
     unacknowledged_records: u64,
@@ -39,6 +44,8 @@ pub struct Report {
     devices: BTreeMap<&'static str, &'static str>,
     /// What went wrong with devices and cables, and how often.
     faults: BTreeMap<&'static str, u32>,
+    /// The same by what of the devices suffered.
+    suffered: BTreeMap<Suffers, BTreeMap<&'static str, u32>>,
     /// What wrong cables did to vehicles.
     misled: Vec<Misled>,
     /// Arms that broke, and whether staff were told.
@@ -78,6 +85,8 @@ pub struct Told {
     pub alarms: BTreeMap<String, u32>,
     /// Plate message to raise command, in microseconds.
     pub latency_us: Vec<u32>,
+    /// Devices that the box believes away at the end, although all of them are there.
+    pub away: Vec<String>,
 }
 
 /// What the box's own report of the day says.
@@ -119,10 +128,12 @@ impl Losses {
 impl Report {
     /// Compares everything with everything.
     pub fn make(told: &Told) -> anyhow::Result<Self> {
-        let Told { outcome, books, cloud, verdict, losses: _, alarms, latency_us } = told;
+        let Told { outcome, books, cloud, verdict, losses: _, alarms, latency_us, away } = told;
         let mut differences = compare(outcome, books, &cloud.members);
+        differences.extend(coupons::compare(outcome, &cloud.coupons));
         differences.extend(outcome.troubles.iter().map(|trouble| format!("trouble: {trouble}")));
         differences.extend(verdict.faults.iter().map(|fault| format!("journal: {fault}")));
+        differences.extend(away.iter().map(|device| format!("the box believes that {device} is away")));
         let expected = Losses::of(outcome, books);
         if told.losses != expected {
             differences.push(format!("the day's report says {:?} instead of {expected:?}", told.losses));
@@ -160,6 +171,8 @@ impl Report {
             points_spent: sum_of(books, "spent"),
             points_earned: sum_of(books, "earned"),
             cash_fen: cash(books),
+            coupons_used: coupons::used(outcome),
+            coupons_fen: taken_off(&cloud.coupons),
             books_match_world: differences.is_empty() && overspent_points == 0 && unacknowledged_records == 0,
             overspent_points,
             unacknowledged_records,
@@ -168,6 +181,7 @@ impl Report {
             arms_lowered: outcome.arms_lowered,
             devices: outcome.devices.clone(),
             faults: outcome.faults.clone(),
+            suffered: outcome.suffered.clone(),
             misled: outcome.misled.clone(),
             hurt: outcome.hurt.clone(),
             alarms: alarms.clone(),
@@ -221,6 +235,12 @@ fn sum_where(books: &Value, kind: &str, member: Option<&str>) -> i64 {
     let of_kind = entries.iter().filter(|entry| entry["kind"] == kind);
     let of_member = of_kind.filter(|entry| member.is_none_or(|id| entry["member"] == id));
     of_member.filter_map(|entry| entry["points"].as_i64()).sum()
+}
+
+/// What coupons took off, by the cloud ledger's account.
+fn taken_off(coupons: &[Value]) -> i64 {
+    let uses = coupons.iter().filter_map(|coupon| coupon["uses"].as_array()).flatten();
+    uses.filter(|one| one["stands"] == true).filter_map(|one| one["fen"].as_i64()).sum()
 }
 
 /// Money taken for stays by tills and guards; what points paid is not money.

@@ -50,6 +50,11 @@ impl Contacts {
         self.known.get(&number).is_some_and(|contact| contact.told == Some(is_on) && contact.is_on == is_on)
     }
 
+    /// Whether this is what an input said last.
+    pub fn is_now(&self, number: u16, is_on: bool) -> bool {
+        self.known.get(&number).is_some_and(|contact| contact.is_on == is_on)
+    }
+
     /// Whether an input is as the loop was told.
     pub fn is_settled(&self, number: u16) -> bool {
         self.known.get(&number).is_none_or(|contact| contact.told == Some(contact.is_on))

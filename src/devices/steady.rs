@@ -22,6 +22,8 @@ pub struct Steady {
 #[derive(Debug)]
 struct State {
     contacts: Contacts,
+    /// The level that is on its way to the loop, which has not committed it yet.
+    telling: Option<(u16, bool)>,
     /// For each input, whom to tell that its newest word is done with; dropped when it is, or when it is not the newest.
     held: BTreeMap<u16, oneshot::Sender<()>>,
     /// The other ends, until the link takes them; no more than there are inputs.
@@ -47,14 +49,16 @@ pub(super) fn start(plan: &mut Plan, handle: &Handle) -> Vec<impl Future<Output 
 
 impl Steady {
     fn new(debounce_ms: u32) -> Self {
-        let state = State { contacts: Contacts::new(debounce_ms), held: BTreeMap::new(), waits: BTreeMap::new() };
+        let contacts = Contacts::new(debounce_ms);
+        let state = State { contacts, telling: None, held: BTreeMap::new(), waits: BTreeMap::new() };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// The device tells a level. Whether it is kept back until it is steady; what the loop knows already may go on.
     pub fn keeps_back(&self, number: u16, is_on: bool) -> bool {
         let mut state = self.state();
-        if state.contacts.is_known(number, is_on) {
+        let is_being_told = state.telling == Some((number, is_on)) && state.contacts.is_now(number, is_on);
+        if is_being_told || state.contacts.is_known(number, is_on) {
             return false;
         }
         state.contacts.read(number, [is_on], Instant::now());
@@ -84,8 +88,15 @@ impl Steady {
         std::mem::take(&mut self.state().waits).into_values().collect()
     }
 
+    /// The level goes to the loop. What the device says again from now on is no news that must first be steady.
+    fn tells(&self, number: u16, is_on: bool) {
+        self.state().telling = Some((number, is_on));
+    }
+
+    /// The loop has committed it.
     fn told(&self, number: u16, is_on: bool) {
         let mut state = self.state();
+        state.telling = None;
         state.contacts.told(number, is_on);
         if state.contacts.is_settled(number) {
             state.held.remove(&number);
@@ -115,6 +126,7 @@ async fn watch(steady: Arc<Steady>, wiring: Wiring, handle: Handle) {
         let news = steady.state().contacts.news(&wiring, Instant::now());
         for (number, is_on) in news {
             let Some(input) = wiring.level(number, is_on) else { continue };
+            steady.tells(number, is_on);
             let Ok(answer) = handle.submit(input).await else { return };
             // Without a reply there was no commit, and the loop is gone.
             if answer.await.is_err() {
@@ -122,5 +134,30 @@ async fn watch(steady: Arc<Steady>, wiring: Wiring, handle: Handle) {
             }
             steady.told(number, is_on);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    use super::*;
+
+    /// Between the loop's answer and the next line of its watch a device may well say the same once more.
+    #[test]
+    fn a_level_that_is_said_again_while_it_is_told_goes_on_at_once_and_the_first_still_waits_for_its_commit() {
+        let steady = Steady::new(0);
+        assert!(steady.keeps_back(0, true));
+        let mut first = steady.waits();
+        steady.tells(0, true);
+        assert!(!steady.keeps_back(0, true), "said again");
+        assert!(!steady.keeps_back(0, true), "and again");
+        assert_eq!(first[0].try_recv(), Err(TryRecvError::Empty), "not on disk yet");
+        assert!(steady.keeps_back(0, false), "another level must prove to be steady");
+        assert!(steady.keeps_back(0, true), "and so must what comes after it");
+        assert!(steady.keeps_back(1, true), "and every other input");
+        steady.told(0, true);
+        assert!(!steady.keeps_back(0, true), "on disk");
+        assert_eq!(first[0].try_recv(), Err(TryRecvError::Closed));
     }
 }

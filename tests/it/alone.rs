@@ -6,6 +6,7 @@ use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use simulators::alone;
+use simulators::faults::Fault;
 
 use crate::boxed::{Broker, Site, gatepost, root};
 
@@ -157,6 +158,28 @@ fn a_vehicle_at_any_kind_of_camera_is_read_by_the_box() {
     assert!(wrong.contains("the loops of rekor are on a board or card"), "{wrong}");
     let wrong = arrive("粤B54321", &["--device", "hikvision-stream", "--wait", "0"]).unwrap_err().to_string();
     assert!(wrong.contains("nobody asked for the stream within 0 s"), "{wrong}");
+    site.daemon.kill();
+}
+
+/// Each kind of device on a line: the box tells what is wrong with its answers, and finds it again.
+#[test]
+fn devices_whose_answers_suffer_are_found_again() {
+    // In the order in which they strike.
+    let all = [Fault::Duplicated, Fault::Corrupted, Fault::Lost, Fault::Late];
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path());
+    let devices =
+        ["kf/dc199", "osdp/reader", "waveshare/modbus-relay-8"].map(|profile| Alone::suffering(profile, &all));
+    let [card, reader, board] = devices.each_ref().map(|device| device.hear("/dev/"));
+    let settings = SETTINGS.replace("CARD", &card).replace("READER", &reader).replace("BOARD", &board);
+    let mut site = Site::start(&settings.replace("BROKER", &broker.port.to_string()));
+    for fault in all {
+        devices.iter().for_each(|device| drop(device.hear(&format!("! {}, 1:", fault.name()))));
+    }
+    for device in ["display", "reader", "relays"] {
+        let up = format!("gatepost_device_up{{device=\"{device}\"}}");
+        site.until("it is found again", |site| site.metric(&up) == 1);
+    }
     site.daemon.kill();
 }
 
@@ -342,6 +365,19 @@ fn tell(settings: &Path, words: &[&str]) -> String {
     String::from_utf8([told.stdout, told.stderr].concat()).unwrap()
 }
 
+fn options(profile: &str, link: &str) -> alone::Options {
+    alone::Options {
+        profile: profile.to_owned(),
+        link: link.to_owned(),
+        profiles: Some(root().join("device-profiles")),
+        params: Vec::new(),
+        play: false,
+        login: None,
+        key: None,
+        faults: Vec::new(),
+    }
+}
+
 /// One device alone, on a thread of its own.
 pub struct Alone {
     typed: tokio::sync::mpsc::Sender<String>,
@@ -353,21 +389,22 @@ impl Alone {
         Self::start_with(profile, link, None, None)
     }
 
+    /// One on a line of its own whose answers suffer.
+    fn suffering(profile: &str, faults: &[Fault]) -> Self {
+        Self::start_by(alone::Options { faults: faults.to_vec(), ..options(profile, "pty") })
+    }
+
     /// The same for a device that demands a login, or a reader that has a key.
     fn start_with(profile: &str, link: &str, login: Option<&str>, key: Option<&str>) -> Self {
+        let (login, key) = (login.map(str::to_owned), key.map(str::to_owned));
+        Self::start_by(alone::Options { login, key, ..options(profile, link) })
+    }
+
+    fn start_by(options: alone::Options) -> Self {
         // Another test may have done it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (typed, lines) = tokio::sync::mpsc::channel(16);
         let (tell, said) = mpsc::channel();
-        let options = alone::Options {
-            profile: profile.to_owned(),
-            link: link.to_owned(),
-            profiles: Some(root().join("device-profiles")),
-            params: Vec::new(),
-            play: false,
-            login: login.map(str::to_owned),
-            key: key.map(str::to_owned),
-        };
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let tell = Mutex::new(tell);

@@ -18,7 +18,17 @@ fn a_headless_day_ends_with_books_that_match_the_world() {
     assert!(output.status.success(), "{report:#}");
     assert_eq!(report["books_match_world"], true, "{report:#}");
     assert_eq!((&report["overspent_points"], &report["unacknowledged_records"]), (&0.into(), &0.into()));
-    for counted in ["cars", "entries", "exits", "raised_automatically", "points_spent", "points_earned", "cash_fen"] {
+    for counted in [
+        "cars",
+        "entries",
+        "exits",
+        "raised_automatically",
+        "points_spent",
+        "points_earned",
+        "cash_fen",
+        "coupons_used",
+        "coupons_fen",
+    ] {
         assert!(report[counted].as_i64().is_some_and(|n| n > 0), "{counted} in {report:#}");
     }
     assert!(report["losses"]["tailgated"].as_i64().is_some_and(|n| n > 0), "somebody escaped: {report:#}");
@@ -35,14 +45,23 @@ fn a_headless_day_ends_with_books_that_match_the_world() {
         assert!(told > 0, "the day tells of {kind}");
     }
     // Two cameras look at one exit, and each vehicle there was one arrival, whichever spoke first and whatever it read.
-    let by_rear = |what: &str| -> i64 {
-        let sql = format!("SELECT count(*) FROM plate_read WHERE device = 'camera-exit-1-rear' AND {what}");
+    let by_both = |what: &str| -> i64 {
+        let sql = format!(
+            "SELECT count(*) FROM plate_read rear JOIN plate_read front USING (captured_ms) \
+             WHERE rear.device = 'camera-exit-1-rear' AND front.device = 'camera-exit-1' AND {what}"
+        );
         ledger.query_row(&sql, [], |row| row.get(0)).unwrap()
     };
-    let otherwise = "captured_ms IN (SELECT f.captured_ms FROM plate_read f WHERE f.device = 'camera-exit-1' \
-                     AND f.plate <> plate_read.plate)";
-    for what in ["outcome = 'taken'", "outcome = 'same_vehicle'", otherwise] {
-        assert!(by_rear(what) > 0, "none of the rear camera with {what}");
+    let front_first = "front.outcome = 'taken' AND rear.outcome = 'same_vehicle'";
+    let rear_first = "rear.outcome = 'taken' AND front.outcome = 'same_vehicle'";
+    let otherwise =
+        "rear.plate NOT IN (SELECT plate FROM plate_read WHERE device = 'camera-entry-1' AND plate NOT NULL)";
+    for what in [
+        format!("{front_first} AND rear.plate = front.plate"),
+        format!("{rear_first} AND rear.plate = front.plate"),
+        format!("{front_first} AND {otherwise}"),
+    ] {
+        assert!(by_both(&what) > 0, "no vehicle at both cameras with {what}");
     }
     assert!(report["manual"].is_u64() && report["latency_ms"]["p50"].is_f64() && report["latency_ms"]["p99"].is_f64());
 

@@ -64,7 +64,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn spoilt(corpus: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
-    let pick = |dice: &mut Dice, end: usize| usize::try_from(dice.below(end.max(1) as u64)).unwrap();
+    let pick = |dice: &mut Dice, end: usize| dice.place(end.max(1));
     let mut bytes = corpus[pick(dice, corpus.len())].clone();
     for _ in 0..=dice.below(4) {
         let at = pick(dice, bytes.len() + 1);

@@ -40,6 +40,9 @@ fn a_broker_that_floods_is_counted_and_a_lane_on_another_is_served() {
     site.verify().unwrap();
 }
 
+/// A broker hands out no more once 64 messages are not acknowledged, so that few acknowledgements that are missing end the
+/// burst. That none is missing where the connection is slower than the loop, no broker shows that keeps to this: a test beside
+/// `devices::submitting` does.
 #[test]
 fn after_a_burst_of_right_reads_all_are_heard_and_the_next_one_is_the_next_entry() {
     let folder = tempfile::tempdir().unwrap();
@@ -55,8 +58,6 @@ fn after_a_burst_of_right_reads_all_are_heard_and_the_next_one_is_the_next_entry
     until(|| site.metric("gatepost_inputs_total") == count + 1);
     plate(&broker, OUT, "粤B12345", now_ms());
     until(|| site.metric("gatepost_inputs_total") == count + 2);
-    let late = r#"gatepost_rejections_total{room="devices",reason="acknowledgement-late"}"#;
-    assert_eq!(site.metric(late), 0, "the broker hears of each that it was taken");
     site.daemon.kill();
     site.verify().unwrap();
 }

@@ -42,12 +42,14 @@ fn cameras_that_post_with_every_fault_end_with_books_that_match() {
 fn relay_boards_with_every_fault_end_with_books_that_match() {
     let report = day("modbus");
     told(&report, "raise_uncertain");
+    struck(&report, "polls");
 }
 
 #[test]
 fn cards_with_every_fault_end_with_books_that_match() {
     let report = day("kf");
     told(&report, "raise_uncertain");
+    struck(&report, "polls");
 }
 
 #[test]
@@ -129,7 +131,16 @@ fn day(kinds: &str) -> Value {
         told(&report, alarm);
     }
     told(&report, "arm_free");
+    struck(&report, "signs");
     report
+}
+
+/// What suffers with the line of a board, card or display.
+fn struck(report: &Value, what: &str) {
+    for fault in ["lost", "late", "duplicated", "corrupted", "reboot"] {
+        let times = &report["suffered"][what][fault];
+        assert!(times.as_u64().is_some_and(|times| times > 0), "{fault} never struck {what}: {report:#}");
+    }
 }
 
 fn told(report: &Value, alarm: &str) {

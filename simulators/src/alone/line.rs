@@ -14,8 +14,9 @@ use tokio::time::timeout;
 use super::card::Card;
 use super::reader::{Reader, wiegand_26};
 use super::recording::Recording;
-use super::{Typed, hex, read_typed, unhex};
-use crate::relay_board::open_line;
+use super::{Typed, hex, read_typed, tell_stroke, unhex};
+use crate::faults::{Fault, Faults, Suffers};
+use crate::relay_board::{LATE, STARTS_IN, open_line};
 
 /// A pause of so long ends a frame that has no length.
 const GAP: Duration = Duration::from_millis(50);
@@ -77,6 +78,28 @@ impl Line {
     pub fn write(&self, bytes: &[u8]) {
         let _ = rustix::io::write(&self.master, bytes);
     }
+
+    /// Answers, where nothing goes wrong; while it is late or starts anew the device hears nothing.
+    async fn answer(&mut self, mut answer: Vec<u8>, faults: &Faults) {
+        if faults.strikes(Fault::Lost) {
+            return;
+        }
+        let starts_anew = faults.strikes(Fault::Reboot);
+        if starts_anew || faults.strikes(Fault::Late) {
+            tokio::time::sleep(if starts_anew { STARTS_IN } else { LATE }).await;
+            while self.pieces.try_recv().is_ok() {}
+        }
+        if starts_anew {
+            return;
+        }
+        if let Some(last) = answer.last_mut().filter(|_| faults.strikes(Fault::Corrupted)) {
+            *last ^= 0xFF;
+        }
+        self.write(&answer);
+        if faults.strikes(Fault::Duplicated) {
+            self.write(&answer);
+        }
+    }
 }
 
 fn read(master: &OwnedFd, slave: &OwnedFd, heard: &mpsc::Sender<Vec<u8>>) {
@@ -103,9 +126,11 @@ pub(super) async fn run(
     mut line: Line,
     mut speaks: Speaks,
     recording: &Recording,
+    faults: &Faults,
     mut typed: mpsc::Receiver<String>,
     say: impl Fn(&str) + Copy,
 ) -> Result<()> {
+    let (mut strokes, faults) = (faults.watch(), faults.of_its(Suffers::Polls));
     let mut waiting = Vec::new();
     let mut typing = true;
     loop {
@@ -117,7 +142,10 @@ pub(super) async fn run(
                     let told = answer.as_ref().map_or_else(|| "silence".to_owned(), |answer| hex(answer));
                     say(&format!("{} -> {told}", hex(&request)));
                     if let Some(answer) = answer {
-                        line.write(&answer);
+                        line.answer(answer, &faults).await;
+                    }
+                    while let Ok(stroke) = strokes.try_recv() {
+                        tell_stroke(stroke, say);
                     }
                 }
             }

@@ -18,6 +18,7 @@ use clap::Args;
 use tokio::sync::mpsc;
 
 use crate::asked::Login;
+use crate::faults::{Fault, Faults, Stroke};
 use crate::modbus::Dialect;
 use crate::relay_board::{BoardReport, BoardSettings, RelayBoard};
 use line::{Line, Recorded, Speaks};
@@ -50,7 +51,14 @@ pub struct Options {
     /// The key of an OSDP reader (SCBK) in 32 hexadecimal digits, for the secure channel; without it, it has none.
     #[arg(long, value_name = "HEX")]
     pub key: Option<String>,
+    /// What goes wrong with the answers of a device at `pty` now and then: lost, late, duplicated, corrupted, reboot. Each is
+    /// told with a ! when it strikes for the first time, the tenth, the hundredth.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    pub faults: Vec<Fault>,
 }
+
+/// What can go wrong on a line.
+const OF_LINES: [Fault; 5] = [Fault::Lost, Fault::Late, Fault::Duplicated, Fault::Corrupted, Fault::Reboot];
 
 /// Where recordings are, in this order.
 const PLACES: [&str; 2] = ["device-profiles", "/usr/share/gatepost/device-profiles"];
@@ -70,6 +78,7 @@ enum Typed {
 
 /// Runs the device until it is stopped; lines that are typed make it speak.
 pub async fn run(options: &Options, typed: mpsc::Receiver<String>, say: impl Fn(&str) + Copy) -> Result<()> {
+    check_faults(options)?;
     let recording = load(options)?;
     if let Some(broker) = options.link.strip_prefix("mqtt://") {
         mqtt::run(&recording, broker, options.play, typed, say).await
@@ -85,6 +94,20 @@ pub async fn run(options: &Options, typed: mpsc::Receiver<String>, say: impl Fn(
     } else {
         bail!("the link {:?} is none of mqtt://HOST:PORT, http://HOST:PORT, listen://HOST:PORT, pty", options.link)
     }
+}
+
+fn check_faults(options: &Options) -> Result<()> {
+    if let Some(fault) = options.faults.iter().find(|fault| !OF_LINES.contains(fault)) {
+        let allowed = OF_LINES.map(Fault::name).join(", ");
+        bail!("a device alone does not suffer {:?}; it suffers {allowed}", fault.name());
+    }
+    anyhow::ensure!(options.faults.is_empty() || options.link == "pty", "--faults is for devices at the link pty");
+    Ok(())
+}
+
+/// Each fault that strikes, for who watches.
+fn tell_stroke(stroke: Stroke, say: impl Fn(&str)) {
+    say(&format!("! {}, {}: {}", stroke.fault.name(), stroke.times, stroke.fault.words()));
 }
 
 fn load(options: &Options) -> Result<Recording> {
@@ -142,10 +165,11 @@ async fn on_a_line(
         Some(digits) => anyhow::Ok(reader.with_key(key(digits)?)),
         None => Ok(reader),
     };
+    let faults = Faults::of(options.faults.iter().copied());
     let speaks = match options.profile.as_str() {
-        "waveshare/modbus-relay-8" => return board(Dialect::Waveshare, address(1), typed, say).await,
-        "lc/modbus-8r" => return board(Dialect::Lc, address(1), typed, say).await,
-        "generic/modbus-relay-ff" => return board(Dialect::Waveshare, address(255), typed, say).await,
+        "waveshare/modbus-relay-8" => return board(Dialect::Waveshare, address(1), &faults, typed, say).await,
+        "lc/modbus-8r" => return board(Dialect::Lc, address(1), &faults, typed, say).await,
+        "generic/modbus-relay-ff" => return board(Dialect::Waveshare, address(255), &faults, typed, say).await,
         "kf/dc199" => Speaks::Card(Card::new(address(0))),
         "osdp/reader" => Speaks::Reader(reader(Reader::new(address(0)))?),
         "wiegand/reader" => Speaks::Bits,
@@ -153,16 +177,19 @@ async fn on_a_line(
     };
     let line = Line::open()?;
     say(&line.path().display().to_string());
-    line::run(line, speaks, &recording, typed, say).await
+    line::run(line, speaks, &recording, &faults, typed, say).await
 }
 
 async fn board(
     dialect: Dialect,
     address: u8,
+    faults: &Faults,
     mut typed: mpsc::Receiver<String>,
     say: impl Fn(&str) + Copy,
 ) -> Result<()> {
     let (board, mut reports) = RelayBoard::open(BoardSettings { dialect, address, report_frames: true })?;
+    board.suffer(faults.clone());
+    let mut strokes = faults.watch();
     say(&board.path().display().to_string());
     let mut typing = true;
     loop {
@@ -175,6 +202,7 @@ async fn board(
                 }
                 None => return Ok(()),
             },
+            Some(stroke) = strokes.recv() => tell_stroke(stroke, say),
             line = typed.recv(), if typing => match line.as_deref().map(read_typed) {
                 Some(Ok(Typed::Input(input, is_on))) if input < 8 => board.set_input(input, is_on),
                 Some(_) => say("write `in 0 on` or `in 0 off`, inputs 0 to 7"),

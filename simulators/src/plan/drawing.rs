@@ -172,6 +172,7 @@ impl Drawing {
             backs_out_at_exit: role == Role::BacksOutAtExit,
             is_unreadable: role == Role::OnTicket,
             right,
+            coupon: (role == Role::TillBefore).then(|| format!("C-{}", 1001 + place)),
             plate,
         }
     }

@@ -98,6 +98,8 @@ pub struct CarPlan {
     pub is_unreadable: bool,
     /// On what right it parks for nothing.
     pub right: Option<Right>,
+    /// The coupon that its driver was handed on the street, and shows at the pay desk.
+    pub coupon: Option<String>,
 }
 
 /// A right to park for nothing.
@@ -173,6 +175,11 @@ impl Plan {
         let cut_ms = cut(&cars);
         let kill_at_exit_of = kill(&cars, cut_ms, BOX_IS_BACK_REAL_MS * i64::from(settings.speed));
         Self { tariff: Tariff::DEMO, members: drawing.members, cars, cut_ms, kill_at_exit_of }
+    }
+
+    /// The coupons that the mall hands out.
+    pub fn coupons(&self) -> impl Iterator<Item = &str> {
+        self.cars.iter().filter_map(|car| car.coupon.as_deref())
     }
 
     /// The plates that park for nothing on a right.
@@ -281,6 +288,7 @@ mod tests {
         any("backing out at the exit", &|car| car.backs_out_at_exit);
         any("ticket", &|car| car.is_unreadable);
         any("pass", &|car| car.right == Some(Right::Pass));
+        any("coupon", &|car| car.coupon.is_some());
         any("vehicle of the house", &|car| car.right == Some(Right::List));
         any("new energy", &|car| PlateKind::of(&car.plate) == PlateKind::NewEnergy);
         check_pairs(&plan);

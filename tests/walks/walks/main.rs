@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cloud;
+#[path = "../../it/dice/generator.rs"]
 mod dice;
 mod healing;
 mod people;
@@ -149,7 +150,7 @@ impl World {
     }
 
     fn something(&mut self) {
-        let at = self.dice.below(BOXES.len());
+        let at = self.dice.place(BOXES.len());
         let minutes = self.dice.pick(&[0, 0, 1, 20, 40, 90]);
         self.sites[at].pass_time(minutes);
         match self.dice.below(100) {
@@ -217,7 +218,7 @@ impl World {
         if wanted.is_empty() {
             return;
         }
-        let wanted = &wanted[self.dice.below(wanted.len())];
+        let wanted = &wanted[self.dice.place(wanted.len())];
         let epoch = self.sites[at].epoch();
         let mut body =
             json!({"request": wanted.request, "epoch": epoch, "member": wanted.member, "points": wanted.points});
@@ -273,7 +274,7 @@ impl World {
         let epoch = if self.dice.one_in(6) { self.dice.pick(&epochs) } else { *late.unwrap_or(&epochs[0]) };
         let due = self.cursor(at, epoch) + 1;
         let from = match self.dice.below(8) {
-            0 => 1 + self.dice.below(self.sites[at].length(epoch).max(1)),
+            0 => 1 + self.dice.place(self.sites[at].length(epoch).max(1)),
             1 => due + 1,
             2 => due.saturating_sub(3).max(1),
             _ => due,
@@ -346,7 +347,7 @@ impl World {
     }
 
     fn online(&mut self) {
-        let member = self.dice.below(MEMBERS.len());
+        let member = self.dice.place(MEMBERS.len());
         let amount = self.dice.pick(&[1_i16, 50, 200]);
         self.sales += 1;
         let body = json!({"op": format!("online-{}", self.sales), "points": amount});
