@@ -3,8 +3,8 @@
 
 use toml::Spanned;
 
-use super::super::document;
 use super::super::charset;
+use super::super::document;
 use super::super::http::HttpCodec;
 use super::super::layout::Fault;
 use super::super::modbus::{Answer, BadFrame, Framing, RECORDED_TRANSACTION};
