@@ -162,7 +162,11 @@ fn a_golden_stay_has_what_its_driver_has() {
     Rules::parse(&mall).expect("the demo's bundle is right");
     for (from, to, says) in [
         ("minutes = 16", "minutes = 15", "must cost 500 fen, but this box computes 1000 fen"),
-        ("give = { fen = 200 }", "give = { fen = 300 }", "must cost 800 fen, but this box computes 700 fen"),
+        (
+            "= 100 }\ngive = { fen = 200 }",
+            "= 100 }\ngive = { fen = 300 }",
+            "must cost 100 fen, but this box computes 0 fen",
+        ),
         ("points_fen = 800", "points_fen = 700", "points must pay 700 fen, but this box lets them pay 800"),
         ("points = 300,", "points = 20,", "points must pay 800 fen, but this box lets them pay 200"),
         ("{ tier = \"gold\" }", "{ tiers = \"gold\" }", "unknown field `tiers`"),

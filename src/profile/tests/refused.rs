@@ -186,7 +186,7 @@ fn what_no_device_can_be_or_must_be_told_is_refused() {
             "isapi",
             "split = \",\"",
             "split = \",\", nulls = [\"\"]",
-            ":66:19: char_confidence does not use nulls; allowed: path, split",
+            ": char_confidence does not use nulls; allowed: path, split",
         ),
         // What is asked again and again moves nothing and needs nothing.
         ("isapi", "every_ms = 1000", "every_ms = 499", "every_ms is 499; allowed: 500 to 3600000"),
