@@ -254,7 +254,10 @@ impl<'a> Trip<'a> {
         if self.plan.way == Way::Escapes {
             return self.escape(&mut lane, passage).await;
         }
+        let times_failed = lane.times_failed();
         let up = self.get_raised(&mut lane, &mut passage).await?;
+        // Whoever asked for it: the camera, a guard who put the plate right, a till.
+        passage.is_failed |= lane.times_failed() > times_failed;
         self.visit.disturbed |= self.mall.box_was_off_since(seen) || passage.is_failed;
         if !up {
             lane.back_out().await?;

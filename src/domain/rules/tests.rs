@@ -171,7 +171,11 @@ fn a_golden_stay_has_what_its_driver_has() {
         ("points = 300,", "points = 20,", "points must pay 800 fen, but this box lets them pay 200"),
         ("{ tier = \"gold\" }", "{ tiers = \"gold\" }", "unknown field `tiers`"),
         ("points = 300,", "points = -1,", "-1 is out of range; allowed: 0 to 1000000000"),
-        ("fen = 3000 }", "fen = 99 }", "computes 1000 fen (standard.unit 1000; not used: noodles"),
+        (
+            "points = 300, validations = [{ kind = \"noodles\", merchant = \"Noodle bar\", fen = 3000 }",
+            "points = 300, validations = [{ kind = \"noodles\", merchant = \"Noodle bar\", fen = 99 }",
+            "computes 1000 fen (standard.unit 1000; not used: noodles",
+        ),
     ] {
         assert_eq!(mall.matches(from).count(), 1, "{from}");
         let error = Rules::parse(&mall.replacen(from, to, 1)).expect_err(to).to_string();
