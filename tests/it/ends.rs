@@ -77,6 +77,18 @@ fn what_either_camera_says_of_a_vehicle_is_known_to_be_of_it_while_it_is_served(
     }
 }
 
+/// Its picture is the only one of that end.
+#[test]
+fn what_the_rear_camera_could_not_read_is_known_to_be_of_the_vehicle_that_waits() {
+    let mut story = Story::new();
+    two_cameras(&mut story, "in");
+    story.arrival("in", true);
+    assert_eq!((story.read("in", ""), rear(&mut story, "")), (0, 0));
+    let said = story.rows("SELECT event FROM plate_read WHERE device = 'rear'");
+    let known = story.rows("SELECT coalesce(state ->> '$.phase.visit.events', '-') FROM lane WHERE lane = 'in'");
+    assert_eq!(known, [format!("[{:?}]", said.concat())]);
+}
+
 #[test]
 fn a_rear_camera_that_reads_a_plate_a_little_otherwise_brings_no_second_vehicle() {
     for on_passage in [false, true] {
