@@ -31,6 +31,8 @@ pub struct Login {
     /// Pauses since something was taken.
     pauses: usize,
     pause: Option<Pause>,
+    /// The next request proves nothing, and hears what the device wants now.
+    asks_anew: bool,
     /// Whether the device took the login when it last was asked.
     is_taken: bool,
     /// Whether it did so ever since the start.
@@ -51,7 +53,8 @@ impl Login {
         let _ = SystemRandom::new().fill(&mut seed);
         let (challenge, pause) = (None, None);
         let (proofs, refusals, pauses) = (0, 0, 0);
-        Self { kind, who, challenge, seed, proofs, refusals, pauses, pause, is_taken: false, was_ever_taken: false }
+        let (asks_anew, is_taken, was_ever_taken) = (false, false, false);
+        Self { kind, who, challenge, seed, proofs, refusals, pauses, pause, asks_anew, is_taken, was_ever_taken }
     }
 
     /// How often a request may go out, or why it may not. In a pause one raise may, where the login was right before: a
@@ -65,6 +68,9 @@ impl Login {
                 ));
             }
             pause.is_raise_spent = true;
+        } else {
+            // What it wanted before the pause has most likely ended, and a proof for that counts as one more guess.
+            self.asks_anew = self.pause.is_some();
         }
         // With a login that was taken the second refusal may be another request's doing, which had a newer challenge.
         Ok(if self.is_taken { 3 } else { 2 })
@@ -77,6 +83,9 @@ impl Login {
             Kind::None => None,
             Kind::Basic => Some(who.basic()),
             Kind::Digest => {
+                if std::mem::take(&mut self.asks_anew) {
+                    return None;
+                }
                 let challenge = self.challenge.as_mut()?;
                 self.proofs += 1;
                 let cnonce = hex::encode(&Sha256::digest([&self.seed[..], &self.proofs.to_be_bytes()].concat())[..8]);
@@ -88,7 +97,7 @@ impl Login {
     /// The device took a request.
     pub fn taken(&mut self) {
         (self.is_taken, self.was_ever_taken) = (true, true);
-        (self.refusals, self.pauses, self.pause) = (0, 0, None);
+        (self.refusals, self.pauses, self.pause, self.asks_anew) = (0, 0, None, false);
     }
 
     /// The device answered a request with 401. Whether it is worth another try: a 401 did nothing at the device, but the
@@ -169,6 +178,28 @@ mod tests {
         assert!(login.tries(true, now + PAUSES[0]).is_ok());
         login.taken();
         assert!(login.tries(false, now + PAUSES[0]).is_ok(), "it was taken");
+    }
+
+    /// A nonce of before the pause has ended by then, and what is proven with it may count as a wrong password, too.
+    #[test]
+    fn a_wrong_password_is_tried_once_before_each_pause() {
+        let (mut login, mut now, mut nonce) = (login(), Instant::now(), 0);
+        let mut guesses = Vec::new();
+        for pause in [PAUSES[0], PAUSES[1], PAUSES[2], PAUSES[2]] {
+            let mut tries = login.tries(false, now).expect("the pause is over");
+            let mut proofs = 0;
+            loop {
+                let is_proven = login.proof(&call()).is_some();
+                (proofs, tries, nonce) = (proofs + u32::from(is_proven), tries - 1, nonce + 1);
+                if !login.refused(challenge(&nonce.to_string()), is_proven) || tries == 0 {
+                    break;
+                }
+            }
+            assert!(login.gives_up(now));
+            guesses.push(proofs);
+            now += pause;
+        }
+        assert_eq!(guesses, [1, 1, 1, 1]);
     }
 
     #[test]

@@ -261,3 +261,42 @@ impl Drop for Place {
         self.of.taken().connections.remove(&self.number);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn of_long_bodies_four_of_cameras_and_two_of_strangers_are_read_at_once() {
+        for (is_known, most) in [(true, 4), (false, 2)] {
+            let places = Places::default();
+            let all: Vec<Place> = (0..=most).map(|n| seated(&places, n, is_known)).collect();
+            let mut reading: Vec<_> = all.iter().map(|place| at_once(place.reads_long()).flatten()).collect();
+            let is_read = |reading: &[Option<_>]| reading.iter().filter(|permit| Option::is_some(permit)).count();
+            assert_eq!(is_read(&reading), usize::from(most), "known: {is_known}");
+            assert!(reading.pop().expect("the last").is_none(), "it waits for its turn");
+            let other = seated(&places, 100, !is_known);
+            assert!(at_once(other.reads_long()).is_some(), "those keep none of the others waiting");
+            reading.clear();
+            assert!(at_once(all[usize::from(most)].reads_long()).is_some(), "its turn has come");
+        }
+    }
+
+    /// What comes of it without any wait.
+    fn at_once<T>(waits: impl Future<Output = T>) -> Option<T> {
+        match pin!(waits).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => None,
+        }
+    }
+
+    fn seated(places: &Places, n: u8, is_known: bool) -> Place {
+        let Room::For(place) = places.take(IpAddr::from([127, 0, 0, n])) else { panic!("there is room") };
+        if is_known {
+            place.is_known();
+        }
+        place
+    }
+}

@@ -148,6 +148,9 @@ fn read_while_raised(work: &mut Work<'_>, read: &PlateRead, mut raised: Raised) 
         return queue(work, read);
     };
     if read.plate.is_none() {
+        if visit.is_unread_from(read.told.end) {
+            second::remember(work, read);
+        }
         return take(work, read, ReadOutcome::SameVehicle);
     }
     if read.plate == visit.plate {

@@ -344,8 +344,8 @@ pub struct Raised {
     /// Whether staff were told that nobody knows if the arm went up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_told_uncertain: bool,
-    /// Whether it was read right behind another vehicle while nobody stood on the arrival loop, and not since: it may be
-    /// nothing but the other one, misread.
+    /// Whether it was read right behind another vehicle while nobody stood on the arrival loop, and not since, nor has
+    /// anybody driven over that: it may be nothing but the other one, misread.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_ahead: bool,
 }

@@ -43,7 +43,11 @@ fn left(work: &mut Work<'_>) {
         Phase::Idle => return,
         Phase::Waiting(waiting) => waiting.visit.left_at_ms = Some(now_ms),
         Phase::Raised(raised) => match &mut raised.visit {
-            Some(visit) if !raised.on_passage => visit.left_at_ms = Some(now_ms),
+            Some(visit) if !raised.on_passage => {
+                // Whoever stood there has taken the raise, read or not: the next one is another vehicle.
+                raised.is_ahead = false;
+                visit.left_at_ms = Some(now_ms);
+            }
             Some(_) | None => return,
         },
     }

@@ -77,6 +77,26 @@ fn what_either_camera_says_of_a_vehicle_is_known_to_be_of_it_while_it_is_served(
     }
 }
 
+/// Its picture is the only one of that end. Where that end has been read, it may be of the vehicle behind.
+#[test]
+fn what_the_rear_camera_could_not_read_is_known_to_be_of_the_vehicle_that_is_served() {
+    for (front, rear_before, is_known) in
+        [("", None, true), ("粤B12345", None, true), ("粤B12345", Some("粤B12345"), false)]
+    {
+        let mut story = Story::new();
+        two_cameras(&mut story, "in");
+        story.arrival("in", true);
+        assert_eq!(story.read("in", front), usize::from(!front.is_empty()));
+        assert!(rear_before.is_none_or(|plate| rear(&mut story, plate) == 0));
+        assert_eq!(rear(&mut story, ""), 0);
+        let unread =
+            story.rows("SELECT event FROM plate_read WHERE device = 'rear' ORDER BY seq DESC LIMIT 1").concat();
+        let known = story.rows("SELECT coalesce(state ->> '$.phase.visit.events', '-') FROM lane WHERE lane = 'in'");
+        let expected = if is_known { format!("[{unread:?}]") } else { "-".to_owned() };
+        assert_eq!(known, [expected], "{front:?} {rear_before:?}");
+    }
+}
+
 #[test]
 fn a_rear_camera_that_reads_a_plate_a_little_otherwise_brings_no_second_vehicle() {
     for on_passage in [false, true] {

@@ -1,7 +1,7 @@
 //! Whose read it is: orders in which cameras say and say again what they read, and vehicles that drive off misread.
 
 use gatepost::domain::event::{CommandAnswer, DeviceId, Input, PlateRead, StaffWish};
-use gatepost::domain::lane::{Detectors, LaneSettings, LoopRole};
+use gatepost::domain::lane::{Detectors, LaneSettings, LoopRole, PassedBy};
 use gatepost::domain::plate::told::{End, Stage, Told};
 
 use crate::dice::Dice;
@@ -161,6 +161,21 @@ fn who_was_read_ahead_and_has_come_is_not_sent_away_by_a_read_of_another() {
         story.drive_through("in");
         assert_eq!(story.rows("SELECT state FROM stay WHERE plate = '粤X98712'"), ["open"], "{first:?}");
     }
+}
+
+/// It was over the loop and nothing read it there. What tells that it has passed is the next one.
+#[test]
+fn who_was_read_ahead_and_has_driven_over_the_loop_has_passed_when_the_next_one_comes() {
+    let mut story = Story::new();
+    set(&mut story, |lane| lane.passed_by = PassedBy::Timeout);
+    story.enter("in", "粤S12345");
+    assert_eq!(story.read("in", "粤X98712"), 1);
+    story.arrival("in", true);
+    story.arrival("in", false);
+    story.arrival("in", true);
+    assert_eq!(story.read("in", "粤T77777"), 1);
+    let stays = story.rows("SELECT plate || ' ' || state FROM stay ORDER BY plate");
+    assert_eq!(stays, ["粤S12345 open", "粤T77777 pending_entry", "粤X98712 open"]);
 }
 
 /// The camera of the entry says something; how many raises followed. `rear` is the event of its other camera.
