@@ -204,22 +204,27 @@ mod tests {
     /// Each at the newest nonce and with the number that is next, so that nothing but the proof is wrong.
     #[test]
     fn a_proof_of_another_password_name_or_path_is_none() {
-        let proofs = |user: &str, password: &str, uri: &str, method: &str| {
+        let says = |said: (&str, &str), user: &str, password: &str, uri: &str, method: &str| {
             let mut login = Login::new(LOGIN.0, LOGIN.1);
             assert!(ask(&mut login, None).is_some());
             let nonce = login.used.clone().expect("a nonce").0;
             let response = proof((user, password), REALM, method, uri, &nonce, "00000001", "0a4f113b");
             let words = format!(
-                "Digest username=\"{user}\", realm=\"{REALM}\", nonce=\"{nonce}\", uri=\"{uri}\", qop=auth, \
-                 nc=00000001, cnonce=\"0a4f113b\", response=\"{response}\""
+                "Digest username=\"{}\", realm=\"{REALM}\", nonce=\"{nonce}\", uri=\"{}\", qop=auth, \
+                 nc=00000001, cnonce=\"0a4f113b\", response=\"{response}\"",
+                said.0, said.1
             );
             ask(&mut login, Some(words)).is_none()
         };
+        let proofs = |user, password, uri, method| says((user, uri), user, password, uri, method);
         assert!(proofs(LOGIN.0, LOGIN.1, PATH, "PUT"));
         assert!(!proofs(LOGIN.0, "another", PATH, "PUT"));
         assert!(!proofs("another", LOGIN.1, PATH, "PUT"));
         assert!(!proofs(LOGIN.0, LOGIN.1, "/other", "PUT"), "it is for another page");
         assert!(!proofs(LOGIN.0, LOGIN.1, PATH, "GET"), "it is for another kind of request");
+        // What is said beside a right proof must be right, too.
+        assert!(!says((LOGIN.0, "/other"), LOGIN.0, LOGIN.1, PATH, "PUT"), "it names another page");
+        assert!(!says(("another", PATH), LOGIN.0, LOGIN.1, PATH, "PUT"), "it names somebody else");
     }
 
     /// RFC 7616, 3.9.1.

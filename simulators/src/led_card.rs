@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::faults::{Fault, Faults, Suffers};
 use crate::modbus::crc16;
-use crate::relay_board::{STARTS_IN, be_late, open_line};
+use crate::relay_board::{LATE, STARTS_IN, be_late, open_line};
 
 /// How often an idle card looks whether it was unplugged.
 const IDLE: Duration = Duration::from_millis(50);
@@ -299,7 +299,7 @@ impl Cards {
             }
             CardFault::AnswersDoubled => frame.repeat(2),
             CardFault::AnswersLate => {
-                be_late(&self.master);
+                be_late(&self.master, LATE);
                 frame
             }
         };

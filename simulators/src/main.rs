@@ -36,7 +36,7 @@ enum Device {
     /// One device of a shipped profile alone over its real link: it says what was recorded of the real one.
     ///
     /// Lines on standard input make it speak: `list`, `say 0`, `say 0 OLD=NEW`, `in 0 on`, `card 1 12345`.
-    #[command(name = "device")]
+    #[command(name = "device", after_help = simulators::alone::EXAMPLES)]
     Alone(simulators::alone::Options),
     /// A member's phone: prints its public key, or with a token the code that it shows now.
     Phone(PhoneArgs),

@@ -68,8 +68,10 @@ pub struct Hurt {
     pub lane: &'static str,
     /// What staff must be told.
     pub alarm: &'static str,
-    /// Whether they were, or the box was off.
+    /// Whether they were.
     pub is_told: bool,
+    /// Whether the box was off while it happened, and need not have seen it.
+    pub is_excused: bool,
 }
 
 /// One car's visit.

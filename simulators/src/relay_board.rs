@@ -30,8 +30,11 @@ const REPORTS_QUEUED: usize = 256;
 /// again, because a vehicle that drove over the loops meanwhile would be one that the box cannot know of.
 const POLL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How late an answer is that comes too late: longer than a box waits for one.
+/// How late an answer of a card or reader is that comes too late: longer than a box waits for one.
 pub(crate) const LATE: Duration = Duration::from_millis(400);
+/// The same of a board, for which a box waits 200 ms: well within its next question, so that one late answer is noise and
+/// never three faults in a row, which is a board that is lost.
+const LATE_OF_BOARD: Duration = Duration::from_millis(300);
 /// How long a device is deaf and mute that starts anew.
 pub(crate) const STARTS_IN: Duration = Duration::from_millis(1200);
 
@@ -93,6 +96,7 @@ impl RelayBoard {
             state: Mutex::new(State {
                 registers: Registers::new(settings.dialect, settings.address),
                 fault: BoardFault::None,
+                fault_of_pulses: BoardFault::None,
                 faults: Faults::default(),
                 deaf_until: None,
                 hung_up: false,
@@ -140,6 +144,11 @@ impl RelayBoard {
         self.shared.state().fault = fault;
     }
 
+    /// Breaks or mends only what it answers to pulses: it tells its inputs all the same, and is not taken for lost.
+    pub fn set_fault_of_pulses(&self, fault: BoardFault) {
+        self.shared.state().fault_of_pulses = fault;
+    }
+
     /// What goes wrong with pulses, with reads of inputs and with the answers to them from now on.
     pub fn suffer(&self, faults: Faults) {
         self.shared.state().faults = faults;
@@ -171,6 +180,8 @@ struct Shared {
 struct State {
     registers: Registers,
     fault: BoardFault,
+    /// Instead of the other, where it is one.
+    fault_of_pulses: BoardFault,
     faults: Faults,
     /// While it starts anew.
     deaf_until: Option<Instant>,
@@ -189,13 +200,17 @@ impl State {
             Some(Effect::Switched { .. }) => None,
             None => reaction.read_inputs.then_some(Suffers::Polls),
         };
-        let Some(faults) = suffers.map(|of| self.faults.of_its(of)) else { return Some((reaction, self.fault)) };
+        let fault = match suffers {
+            Some(Suffers::Words) if self.fault_of_pulses != BoardFault::None => self.fault_of_pulses,
+            Some(_) | None => self.fault,
+        };
+        let Some(faults) = suffers.map(|of| self.faults.of_its(of)) else { return Some((reaction, fault)) };
         if faults.strikes(Fault::Reboot) {
             self.deaf_until = Some(now + STARTS_IN);
             self.registers.start_anew();
             return None;
         }
-        Some((reaction, of_the_answer(&faults).unwrap_or(self.fault)))
+        Some((reaction, of_the_answer(&faults).unwrap_or(fault)))
     }
 }
 
@@ -284,7 +299,7 @@ impl Board {
         }
         let Some(answer) = answer else { return };
         if fault == BoardFault::Late {
-            be_late(&self.master);
+            be_late(&self.master, LATE_OF_BOARD);
         }
         // A box that does not read its line loses the answer, as on a real line.
         let _ = rustix::io::write(&self.master, &answer);
@@ -323,8 +338,8 @@ fn spoil(mut answer: Vec<u8>, fault: BoardFault) -> Option<Vec<u8>> {
 
 /// Lets the time pass in which a box waits for an answer. A device that is busy for so long hears nothing meanwhile; else it
 /// would go on answering what nobody asks any more.
-pub(crate) fn be_late(master: &OwnedFd) {
-    let late = Timespec { tv_sec: 0, tv_nsec: i64::from(LATE.subsec_nanos()) };
+pub(crate) fn be_late(master: &OwnedFd, so_long: Duration) {
+    let late = Timespec { tv_sec: 0, tv_nsec: i64::from(so_long.subsec_nanos()) };
     // Nothing is watched: only the time ends it, and a signal that ends it sooner makes an answer that is less late.
     let _ = poll(&mut [], Some(&late));
     let mut piece = [0; 256];

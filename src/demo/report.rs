@@ -143,7 +143,8 @@ impl Report {
         }
         differences.extend(outcome.misled.iter().filter_map(|misled| untold(misled, alarms)));
         // As with cables: a box that believes a device away has nothing to tell of what hangs on it.
-        let untold_arms = outcome.hurt.iter().filter(|hurt| !hurt.is_told && !alarms.contains_key("device_lost"));
+        let is_untold = |hurt: &&Hurt| !hurt.is_told && !hurt.is_excused && !alarms.contains_key("device_lost");
+        let untold_arms = outcome.hurt.iter().filter(is_untold);
         differences.extend(
             untold_arms
                 .map(|hurt| format!("at {} {}, and nobody was told {}", hurt.lane, hurt.what.words(), hurt.alarm)),

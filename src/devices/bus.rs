@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::contacts::Contacts;
 use super::order::{Order, Outcome};
 use super::planning::{BoardPlan, BusPlan};
+use super::pulse::AWAY;
 use super::serial::{Fault, Port, Reopening};
 use super::submitting::Delivery;
 use super::wiring::Wiring;
@@ -17,8 +18,10 @@ use crate::profile::modbus::{Answer, ModbusCodec, Request};
 
 /// One fault is noise on the line; three in a row are a board without power.
 const FAULTS_UNTIL_LOST: u32 = 3;
-/// A lost board is asked this seldom, so that its silence does not hold up the others.
+/// A lost board is asked this seldom, so that its silence does not hold up the others; still often enough that a short loss is
+/// over before staff are told of it.
 const LOST_POLL: Duration = Duration::from_secs(1);
+const _: () = assert!(LOST_POLL.as_millis() < AWAY.as_millis(), "a short loss would be told");
 
 /// One line and its boards.
 pub struct Bus {

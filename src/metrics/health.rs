@@ -128,7 +128,11 @@ pub struct DeviceHealth {
 impl Health {
     pub(super) fn registered(registry: &mut Registry) -> Self {
         let health = Self::default();
-        registry.register("device_up", "1 while a device speaks or answers", health.up.clone());
+        registry.register(
+            "device_up",
+            "1 while a device speaks or answers; 0 from its third fault in a row to its next word",
+            health.up.clone(),
+        );
         let help = "How far a device's clock is ahead of the box's, in milliseconds";
         registry.register("device_clock_offset_milliseconds", help, health.clocks.clone());
         registry.register("device_events_missing", "Gaps in the numbers of a device's events", health.missing.clone());

@@ -75,6 +75,8 @@ fn every_shipped_product_runs_alone_over_its_own_link() {
         let kind = shipped.text.lines().find_map(|line| line.strip_prefix("link = ")).unwrap().trim_matches('"');
         let (link, words) = match kind {
             "mqtt" => (format!("mqtt://127.0.0.1:{}", broker.port), "things to say"),
+            // One that reads pictures is only asked.
+            "http" if shipped.text.contains("[read_picture]") => ("listen://127.0.0.1:0".to_owned(), "listening on"),
             "http" => ("http://127.0.0.1:1".to_owned(), "things to say"),
             "modbus-tcp" => ("listen://127.0.0.1:0".to_owned(), "listening on 127.0.0.1:"),
             "serial" | "modbus-rtu" | "wiegand" | "osdp" => ("pty".to_owned(), "/dev/"),
@@ -84,6 +86,10 @@ fn every_shipped_product_runs_alone_over_its_own_link() {
         device.hear(words);
         if kind == "modbus-tcp" {
             continue;
+        }
+        if link == "http://127.0.0.1:1" {
+            device.type_in("say 0");
+            device.hear("post to 127.0.0.1:1");
         }
         device.type_in("nonsense");
         device.hear("write `");

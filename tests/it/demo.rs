@@ -4,6 +4,20 @@ use std::process::Command;
 
 use serde_json::Value;
 
+/// Captures at the lane with two cameras that were more than one arrival: two reads were taken and neither knows of the other,
+/// or more than one raise followed.
+const ARRIVED_TWICE: &str = "
+    WITH records AS (
+        SELECT entry, r.value AS it FROM journal, json_each(CAST(body AS TEXT), '$.records') r
+    ), taken AS (
+        SELECT it ->> '$.read.captured' AS captured, it ->> '$.read.event' AS event, it -> '$.read.earlier' AS earlier,
+            (SELECT count(*) FROM records c WHERE c.entry = t.entry AND c.it ->> '$.kind' = 'barrier_commanded') AS raises
+        FROM records t
+        WHERE it ->> '$.kind' = 'read_taken' AND it ->> '$.outcome' = 'taken' AND it ->> '$.read.lane' = 'exit-1'
+    )
+    SELECT 'captured at ' || captured FROM taken GROUP BY captured
+    HAVING count(DISTINCT event) FILTER (WHERE earlier IS NULL) > 1 OR sum(raises) > 1";
+
 #[test]
 fn a_headless_day_ends_with_books_that_match_the_world() {
     let keep = tempfile::tempdir().unwrap();
@@ -63,6 +77,12 @@ fn a_headless_day_ends_with_books_that_match_the_world() {
     ] {
         assert!(by_both(&what) > 0, "no vehicle at both cameras with {what}");
     }
+    // Where the first camera read it wrong and nothing was decided, the other one's read is taken beside it: once.
+    let both_taken = "front.outcome = 'taken' AND rear.outcome = 'taken'";
+    assert!(by_both(both_taken) > 0, "no vehicle was decided by what both cameras read");
+    let twice: Vec<String> =
+        ledger.prepare(ARRIVED_TWICE).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert!(twice.is_empty(), "one vehicle was two arrivals: {twice:?}");
     assert!(report["manual"].is_u64() && report["latency_ms"]["p50"].is_f64() && report["latency_ms"]["p99"].is_f64());
 
     let daemon_log = std::fs::read_to_string(keep.path().join("gatepost.log")).unwrap();

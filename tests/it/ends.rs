@@ -177,6 +177,11 @@ fn a_rear_camera_outvotes_the_first_without_an_arrival_loop() {
     story.minutes(5);
     assert_eq!(story.read("out-bare", "粤B12845"), 0, "a 3 read as an 8, or a B");
     assert_eq!(rear_at(&mut story, "out-bare", "粤B12345"), 1);
+    // Both reads are taken, the second beside the first: one arrival, which was undecided until then.
+    let taken = "SELECT (r.value ->> '$.read.device') || ' ' || coalesce(r.value ->> '$.read.earlier[0].plate', '-') \
+                 FROM journal, json_each(CAST(body AS TEXT), '$.records') r WHERE r.value ->> '$.outcome' = 'taken' \
+                 AND r.value ->> '$.read.lane' = 'out-bare'";
+    assert_eq!(story.rows(taken), ["camera-out-bare -", "rear 粤B12845"]);
     story.sign("out-bare", VehicleSign::Passed);
     assert_eq!(story.stays(), ["粤B12345 closed 0 0 0", "粤B12B45 open - 0 0"]);
 }

@@ -38,7 +38,9 @@ pub(super) async fn post(
     while let Some(line) = typed.recv().await {
         match read_typed(&line) {
             Ok(Typed::Say(number, changes)) if number < posts.len() => {
-                say(&posted(&client, address, posts[number], &changes).await?);
+                // A box that is off, or not yet there, is no reason for a camera to go.
+                let what = posted(&client, address, posts[number], &changes).await;
+                say(&what.unwrap_or_else(|error| format!("{error:#}")));
             }
             Ok(Typed::List) => {
                 posts.iter().enumerate().for_each(|(number, post)| say(&format!("{number}: {}", post.what)))

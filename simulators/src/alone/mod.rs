@@ -27,6 +27,22 @@ use recording::Recording;
 pub use card::Card;
 pub use reader::Reader;
 
+/// One of each kind of link, for the help.
+pub const EXAMPLES: &str = "\
+Examples, a box at 192.168.1.10:
+  A camera at a broker:
+    gatepost-sim device vzenith/r-mqtt --link mqtt://192.168.1.10:1883 --param sn=265e1040-85e01fb7
+  A camera that posts to the box, at the address that the box's link of the kind http-push listens at:
+    gatepost-sim device rekor/webhook --link http://192.168.1.10:8081
+  A camera that the box asks, which wants a login:
+    gatepost-sim device hikvision/isapi --link listen://0.0.0.0:8082 --login box:secret
+  A board with a network plug:
+    gatepost-sim device waveshare/modbus-poe-eth-relay-b --link listen://0.0.0.0:4196
+  A board on a serial line of this machine, some of whose answers are lost; the path for the box is printed:
+    gatepost-sim device waveshare/modbus-relay-8 --link pty --faults lost,late
+  A reader of cards on a serial line that speaks the secure channel:
+    gatepost-sim device osdp/reader --link pty --key 404142434445464748494A4B4C4D4E4F";
+
 /// Which device, and where.
 #[derive(Args)]
 pub struct Options {
@@ -80,6 +96,7 @@ enum Typed {
 pub async fn run(options: &Options, typed: mpsc::Receiver<String>, say: impl Fn(&str) + Copy) -> Result<()> {
     check_faults(options)?;
     let recording = load(options)?;
+    check_link(options, &recording)?;
     if let Some(broker) = options.link.strip_prefix("mqtt://") {
         mqtt::run(&recording, broker, options.play, typed, say).await
     } else if let Some(address) = options.link.strip_prefix("http://") {
@@ -102,6 +119,17 @@ fn check_faults(options: &Options) -> Result<()> {
         bail!("a device alone does not suffer {:?}; it suffers {allowed}", fault.name());
     }
     anyhow::ensure!(options.faults.is_empty() || options.link == "pty", "--faults is for devices at the link pty");
+    Ok(())
+}
+
+/// Nobody should wait for a device at a link where it neither speaks nor answers.
+fn check_link(options: &Options, recording: &Recording) -> Result<()> {
+    let kind = options.link.split("://").next().unwrap_or_default();
+    let links = recording.links();
+    let is_known = ["mqtt", "http", "listen", "pty"].contains(&kind);
+    let does_something = links.iter().any(|link| link.split("://").next() == Some(kind));
+    let allowed = links.join(" or ");
+    anyhow::ensure!(!is_known || does_something, "{} does nothing at {kind}; its link is {allowed}", options.profile);
     Ok(())
 }
 

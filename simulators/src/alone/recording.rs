@@ -24,6 +24,9 @@ pub(super) struct Recording {
     pub look: Vec<Look>,
     #[serde(default)]
     pub frame: Vec<Frame>,
+    /// What a reader of cards and the box say to each other; only their being there counts here.
+    #[serde(default)]
+    packet: Vec<toml::Value>,
     #[serde(default)]
     pub bus: Vec<Bus>,
     #[serde(default)]
@@ -150,6 +153,14 @@ pub(super) struct Bus {
     pub answer: String,
 }
 
+impl Bus {
+    /// Whether it begins with a head that says how long it is.
+    fn is_over_tcp(&self) -> bool {
+        let Ok(bytes) = unhex(&self.writes) else { return false };
+        matches!(bytes.as_slice(), [_, _, 0, 0, high, low, rest @ ..] if usize::from(u16::from_be_bytes([*high, *low])) == rest.len())
+    }
+}
+
 /// A card's bits.
 #[derive(Debug, Deserialize)]
 pub(super) struct Bits {
@@ -171,6 +182,21 @@ impl Recording {
     /// Whether it was recorded of a Modbus board.
     pub fn is_of_a_board(&self) -> bool {
         !self.bus.is_empty()
+    }
+
+    /// The links at which it says or answers something.
+    pub fn links(&self) -> Vec<&'static str> {
+        let is_over_tcp = self.is_of_a_board() && self.bus.iter().all(Bus::is_over_tcp);
+        let is_asked = !self.call.is_empty() || self.stream.is_some() || self.reads.is_some();
+        let speaks_in_frames = !self.frame.is_empty() || !self.card.is_empty() || !self.packet.is_empty();
+        let is_on_a_line = speaks_in_frames || self.is_of_a_board() && !is_over_tcp;
+        let all = [
+            (!self.says.is_empty() || !self.told.is_empty(), "mqtt://HOST:PORT"),
+            (self.post.iter().any(|post| post.path.is_some()), "http://HOST:PORT"),
+            (is_asked || is_over_tcp, "listen://HOST:PORT"),
+            (is_on_a_line, "pty"),
+        ];
+        all.into_iter().filter(|(has, _)| *has).map(|(_, link)| link).collect()
     }
 
     /// Reads a recording's text; where a parameter is given, its recorded text becomes the given one everywhere.

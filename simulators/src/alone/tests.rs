@@ -77,6 +77,55 @@ fn what_is_said_is_a_text_or_bytes_and_one_of_them() {
 }
 
 #[test]
+fn the_help_has_a_right_example_of_every_link() {
+    #[derive(clap::Parser)]
+    struct Words {
+        #[command(flatten)]
+        options: Options,
+    }
+    let mut kinds = Vec::new();
+    for line in EXAMPLES.lines().filter_map(|line| line.trim().strip_prefix("gatepost-sim ")) {
+        let Words { mut options } = clap::Parser::try_parse_from(line.split(' ')).unwrap();
+        options.profiles = Some(PROFILES.into());
+        check_faults(&options).unwrap();
+        check_link(&options, &load(&options).unwrap()).unwrap();
+        options.login.as_deref().map(login).transpose().unwrap();
+        options.key.as_deref().map(key).transpose().unwrap();
+        kinds.push(options.link.split("://").next().unwrap().to_owned());
+    }
+    kinds.sort();
+    assert_eq!(kinds, ["http", "listen", "listen", "mqtt", "pty", "pty"]);
+}
+
+#[test]
+fn a_device_at_a_link_where_it_does_nothing_is_told_its_own() {
+    for (profile, link, own) in [
+        ("dahua/itsapi", "listen://127.0.0.1:0", "http://HOST:PORT"),
+        ("hyperlpr/rest", "http://127.0.0.1:1", "listen://HOST:PORT"),
+        ("waveshare/modbus-relay-8", "listen://127.0.0.1:0", "pty"),
+        ("waveshare/modbus-poe-eth-relay-b", "pty", "listen://HOST:PORT"),
+        ("kf/dc199", "mqtt://127.0.0.1:1", "pty"),
+        ("vzenith/r-mqtt", "pty", "mqtt://HOST:PORT"),
+    ] {
+        let options = Options {
+            profile: profile.to_owned(),
+            link: link.to_owned(),
+            profiles: Some(PROFILES.into()),
+            params: Vec::new(),
+            play: false,
+            login: None,
+            key: None,
+            faults: Vec::new(),
+        };
+        let told = check_link(&options, &load(&options).unwrap()).unwrap_err().to_string();
+        assert!(
+            told.ends_with(&format!("does nothing at {}; its link is {own}", link.split("://").next().unwrap())),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn parameters_replace_recorded_ones_everywhere() {
     let text = std::fs::read_to_string(format!("{PROFILES}/vzenith/r-mqtt.recording.toml")).unwrap();
     let given = BTreeMap::from([("sn".to_owned(), "abc-1".to_owned())]);

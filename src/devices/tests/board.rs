@@ -74,6 +74,27 @@ async fn a_board_without_an_answer_is_lost_and_comes_back() {
     assert_eq!(site.committed().await, arrival(false), "the board is back, and its first levels are news");
 }
 
+/// Two faults are noise. After the third the board is down, is asked once at once and then every second, and its first
+/// answer, whenever it comes, has it up again.
+#[tokio::test]
+async fn a_board_is_down_from_its_third_fault_in_a_row_to_its_next_answer() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut board = Board::plug_in(directory.path());
+    let site = Site::start(settings(directory.path(), 0, SLOW_BOARD_MS));
+    let (good, bad) = (INPUTS_NONE, "01 02 01 04 61 8B");
+    let answers =
+        [(good, 1), (bad, 1), (bad, 1), (good, 1), (bad, 1), (bad, 1), (bad, 0), (good, 1), (bad, 1), (good, 1)];
+    let longer = [(bad, 1), (bad, 1), (bad, 0), (bad, 0), (good, 1), (good, 1)];
+    board.hears().await;
+    for (number, (answer, is_up)) in answers.into_iter().chain(longer).enumerate() {
+        board.sends(answer).await;
+        // The next question comes when the answer was taken up.
+        board.hears().await;
+        let told = format!("gatepost_device_up{{device=\"board\"}} {is_up}\n");
+        assert!(site.metrics.text().contains(&told), "after answer {number}: {}", site.metrics.text());
+    }
+}
+
 #[tokio::test]
 async fn a_port_that_is_pulled_out_is_opened_again() {
     let directory = tempfile::tempdir().expect("a directory");
