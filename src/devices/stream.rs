@@ -163,16 +163,14 @@ async fn follow(
                 passes_over = true;
                 found
             }
-            Err(_) if may_settle => {
-                is_new = false;
+            Err(_) => {
+                is_new &= !may_settle;
                 events.settled().into_iter().map(Ok).collect()
             }
             over => {
                 ended = Some(match over {
                     Ok(Err(error)) => error.to_string(),
-                    Ok(Ok(_)) => "the device ended it".to_owned(),
-                    Err(_) if passes_over => NO_PART.to_owned(),
-                    Err(_) => "the device says nothing any more".to_owned(),
+                    Ok(Ok(_)) | Err(_) => "the device ended it".to_owned(),
                 });
                 events.settled().into_iter().map(Ok).collect()
             }
@@ -180,9 +178,9 @@ async fn follow(
         if std::mem::replace(&mut marks, events.marks()) != marks {
             (heard, passes_over) = (Instant::now(), false);
         }
-        // Where bytes come without a pause, no wait is ever over.
-        if ended.is_none() && passes_over && heard.elapsed() >= silence {
-            ended = Some(NO_PART.to_owned());
+        // Looked at behind bytes as well: where they come without a pause, no wait is ever over.
+        if ended.is_none() && heard.elapsed() >= silence {
+            ended = Some(if passes_over { NO_PART } else { "the device says nothing any more" }.to_owned());
         }
         if ended.as_deref() == Some(NO_PART) {
             shared.metrics.rejected("devices", "no-part");
