@@ -1,6 +1,10 @@
-//! Pauses between attempts: longer each time, up to a longest one, and short again once an attempt has worked.
+//! Pauses between attempts: longer each time, up to a longest one, and short again once an attempt has worked; and which
+//! of a link's ups and downs are worth a line in the log.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// A link that breaks earlier has not worked: one that comes up and breaks at once is tried less and less often.
+const HELD: Duration = Duration::from_secs(5);
 
 /// The pauses of one line.
 #[derive(Clone, Copy, Debug)]
@@ -29,9 +33,82 @@ impl Backoff {
     }
 }
 
+/// The attempts at one link.
+#[derive(Debug)]
+pub struct Attempts {
+    backoff: Backoff,
+    up_since: Option<Instant>,
+    /// Since it last held.
+    is_outage_told: bool,
+    /// The last one came up and did not hold.
+    was_short: bool,
+}
+
+impl Attempts {
+    /// Pauses from the first to the longest.
+    pub fn new(pauses: (Duration, Duration)) -> Self {
+        Self { backoff: Backoff::new(pauses), up_since: None, is_outage_told: false, was_short: false }
+    }
+
+    /// The link is up. Whether that is worth a line.
+    pub fn comes(&mut self, now: Instant) -> bool {
+        self.up_since = Some(now);
+        !self.was_short
+    }
+
+    /// Asked now and then while it is up: true once, where it holds after ones that did not, whose coming was not told.
+    pub fn holds(&mut self, now: Instant) -> bool {
+        self.was_short && self.has_held(now) && std::mem::take(&mut self.was_short)
+    }
+
+    /// It broke, or did not come up. Whether that is worth a line, and the pause. What `works` not although it holds, such
+    /// as a connection behind which nothing answers, is taken for short.
+    pub fn goes(&mut self, works: bool, now: Instant) -> (bool, Duration) {
+        let has_held = works && self.has_held(now);
+        if has_held {
+            self.backoff.worked();
+        }
+        let is_short = self.up_since.take().is_some() && !has_held;
+        self.is_outage_told &= !has_held && (!is_short || self.was_short);
+        self.was_short = is_short;
+        (!std::mem::replace(&mut self.is_outage_told, true), self.backoff.pause())
+    }
+
+    fn has_held(&self, now: Instant) -> bool {
+        self.up_since.is_some_and(|since| now.saturating_duration_since(since) >= HELD)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_that_does_not_hold_is_tried_less_often_and_told_of_once() {
+        let ms = Duration::from_millis;
+        let mut now = Instant::now();
+        let mut attempts = Attempts::new((ms(200), ms(800)));
+        assert!(attempts.comes(now));
+        assert_eq!(attempts.goes(true, now), (true, ms(200)));
+        for pause in [400, 800, 800] {
+            assert!(!attempts.comes(now));
+            now += HELD - ms(1);
+            assert!(!attempts.holds(now));
+            assert_eq!(attempts.goes(true, now), (false, ms(pause)));
+        }
+        // It holds, but nothing behind it answers.
+        assert!(!attempts.comes(now));
+        now += HELD;
+        assert_eq!(attempts.goes(false, now), (false, ms(800)));
+        assert!(!attempts.comes(now));
+        now += HELD;
+        assert!(attempts.holds(now), "told now");
+        assert!(!attempts.holds(now), "and once");
+        assert_eq!(attempts.goes(true, now), (true, ms(200)));
+        // It is not there at all, for a while; then it is.
+        assert_eq!([400, 800, 800].map(|_| attempts.goes(true, now)), [400, 800, 800].map(|pause| (false, ms(pause))));
+        assert!(attempts.comes(now));
+    }
 
     #[test]
     fn pauses_grow_to_the_longest_and_begin_anew_once_it_worked() {

@@ -47,11 +47,11 @@ impl Bits {
     async fn listen_on(&mut self) {
         let mut reopening = Reopening::new(self.plan.id.clone(), self.plan.wire.clone(), Arc::clone(&self.metrics));
         while !self.deliveries.is_closed() {
-            let why = match reopening.open().await {
-                Ok(mut port) => self.listen(&mut port).await.to_string(),
-                Err(error) => error.to_string(),
+            let fault = match reopening.open().await {
+                Ok(mut port) => self.listen(&mut port).await,
+                Err(fault) => fault,
             };
-            sleep_until(reopening.closed(&why)).await;
+            sleep_until(reopening.closed(&fault)).await;
         }
     }
 

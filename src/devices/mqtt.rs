@@ -14,12 +14,13 @@ use rumqttc::NetworkOptions;
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnectProperties, Filter, Packet, PubAckReason, Publish, RetainForwardRule, SubscribeReasonCode,
+    ConnectProperties, DisconnectReasonCode, Filter, Packet, PubAckReason, Publish, RetainForwardRule,
+    SubscribeReasonCode,
 };
-use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
 use tokio::sync::mpsc;
 
-use super::backoff::Backoff;
+use super::backoff::Attempts;
 use super::kept::{self, Kept};
 use super::planning::{BrokerPlan, MqttDevice};
 use super::raising::{Awaited, News};
@@ -106,40 +107,39 @@ impl Broker {
 
     /// Connects, listens, and connects again, until the loop is gone.
     pub async fn run(mut self) {
-        let mut backoff = Backoff::new(PAUSE);
-        let mut was_up = true;
+        let mut attempts = Attempts::new(PAUSE);
         self.metrics.link_up(&self.id, false);
         loop {
             let (client, connection) = AsyncClient::new(self.options.clone(), REQUESTS_MAX);
-            let ended = self.converse(&client, connection).await;
+            let ended = self.converse(&client, connection, &mut attempts).await;
             self.metrics.link_up(&self.id, false);
             self.metrics.health.link_is_down(&self.id, &ended.why);
             if self.news.send(News::Lost).await.is_err() || self.deliveries.is_closed() {
                 return;
             }
-            if ended.came_up {
-                backoff.worked();
-                was_up = true;
-            }
-            // Once per outage; a broker that is away for an hour is one line, not a thousand.
-            if was_up {
+            // Once per outage; a broker that is away for an hour is one line, not a thousand. Two with one name that put each
+            // other out hold for as long as the other one waits, and would wait ever shorter if that counted.
+            let (is_news, pause) = attempts.goes(!ended.is_taken_over, Instant::now());
+            if is_news {
                 tracing::warn!(link = self.id, why = ended.why, "the broker is not reachable; trying again");
-                was_up = false;
             }
-            tokio::time::sleep(backoff.pause()).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
-    async fn converse(&mut self, client: &AsyncClient, mut connection: EventLoop) -> Ended {
+    async fn converse(&mut self, client: &AsyncClient, mut connection: EventLoop, attempts: &mut Attempts) -> Ended {
         self.kept.connecting();
         let mut to_confirm = VecDeque::new();
         let mut came_up = false;
         loop {
             let event = match connection.poll().await {
                 Ok(event) => event,
-                Err(error) => return Ended { came_up, why: error.to_string() },
+                Err(error) => return self.ended(&error),
             };
             let read_at = Instant::now();
+            if attempts.holds(read_at) {
+                self.log_up();
+            }
             self.kept.look(read_at);
             let going_on = if let Event::Incoming(Packet::Publish(publish)) = event {
                 self.hear(client, publish, read_at).await
@@ -156,20 +156,38 @@ impl Broker {
                 self.refused_subscriptions(&to_confirm.pop_front().unwrap_or_default(), &ack.return_codes);
                 let is_ready = to_confirm.is_empty() && !came_up;
                 came_up |= is_ready;
-                !is_ready || self.up(client).await
+                !is_ready || self.up(client, attempts).await
             } else {
                 true
             };
             if !going_on {
-                return Ended { came_up, why: "the box is stopping".to_owned() };
+                return Ended { is_taken_over: false, why: "the box is stopping".to_owned() };
             }
         }
     }
 
-    async fn up(&mut self, client: &AsyncClient) -> bool {
+    async fn up(&mut self, client: &AsyncClient, attempts: &mut Attempts) -> bool {
         self.metrics.link_up(&self.id, true);
-        tracing::info!(link = self.id, devices = self.devices.len(), "connected to the broker");
+        if attempts.comes(Instant::now()) {
+            self.log_up();
+        }
         self.tell(News::Up(client.clone())).await
+    }
+
+    fn log_up(&self) {
+        tracing::info!(link = self.id, devices = self.devices.len(), "connected to the broker");
+    }
+
+    fn ended(&self, error: &ConnectionError) -> Ended {
+        let taken_over = DisconnectReasonCode::SessionTakenOver;
+        let is_taken_over = matches!(error, ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) if *reason_code == taken_over);
+        let why = if is_taken_over {
+            let own = self.options.client_id();
+            format!("somebody else connects to the broker as {own}: each box needs a client_id of its own")
+        } else {
+            error.to_string()
+        };
+        Ended { is_taken_over, why }
     }
 
     async fn tell(&self, news: News) -> bool {
@@ -408,7 +426,8 @@ impl Broker {
 }
 
 struct Ended {
-    came_up: bool,
+    /// By somebody who has the same name.
+    is_taken_over: bool,
     why: String,
 }
 

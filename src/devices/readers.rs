@@ -88,14 +88,14 @@ impl Readers {
     /// Opens the port, asks the readers, and opens it again when it is lost, until the loop is gone.
     pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         loop {
-            let why = match self.reopening.open().await {
+            let fault = match self.reopening.open().await {
                 Ok(mut port) => match self.serve(&mut port, &mut orders).await {
-                    Some(fault) => fault.to_string(),
+                    Some(fault) => fault,
                     None => return,
                 },
-                Err(error) => error.to_string(),
+                Err(fault) => fault,
             };
-            let until = self.reopening.closed(&why);
+            let until = self.reopening.closed(&fault);
             tokio::select! {
                 asked = orders.recv() => match asked {
                     Some(order) => self.refuse(order),

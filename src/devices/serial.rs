@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_serial::{SerialPortBuilderExt, SerialStream};
 
-use super::backoff::Backoff;
+use super::backoff::Attempts;
 use super::settings::Parity;
 use super::tunnel::{self, Tunnel};
 use crate::domain::event::DeviceId;
@@ -69,8 +69,7 @@ pub enum Wire {
 pub struct Reopening {
     link: String,
     wire: Wire,
-    backoff: Backoff,
-    was_up: bool,
+    attempts: Attempts,
     metrics: Arc<Metrics>,
     tunnel: Option<Tunnel>,
 }
@@ -96,6 +95,9 @@ pub enum Fault {
     /// The port is gone.
     #[error("the port is lost: {0}")]
     Lost(io::Error),
+    /// It was not opened.
+    #[error(transparent)]
+    Closed(io::Error),
     /// Nothing came back in time.
     #[error("no answer in time")]
     Silent,
@@ -108,7 +110,7 @@ impl Reopening {
     /// Closed as yet.
     pub fn new(link: String, wire: Wire, metrics: Arc<Metrics>) -> Self {
         metrics.link_up(&link, false);
-        Self { link, wire, backoff: Backoff::new(PAUSE), was_up: true, metrics, tunnel: None }
+        Self { link, wire, attempts: Attempts::new(PAUSE), metrics, tunnel: None }
     }
 
     /// The same through another device.
@@ -117,24 +119,26 @@ impl Reopening {
     }
 
     /// Opens the line.
-    pub async fn open(&mut self) -> io::Result<Port> {
-        let port = Port::open(&self.wire, self.tunnel.as_ref()).await?;
-        tracing::info!(link = self.link, "the port is open");
+    pub async fn open(&mut self) -> Result<Port, Fault> {
+        let port = Port::open(&self.wire, self.tunnel.as_ref()).await.map_err(Fault::Closed)?;
+        if self.attempts.comes(std::time::Instant::now()) {
+            tracing::info!(link = self.link, "the port is open");
+        }
         self.metrics.link_up(&self.link, true);
-        self.backoff.worked();
-        self.was_up = true;
         Ok(port)
     }
 
     /// The line is closed, and why; until when it must rest. Once per outage it is a line in the log.
-    pub fn closed(&mut self, why: &str) -> Instant {
+    pub fn closed(&mut self, fault: &Fault) -> Instant {
+        let why = fault.to_string();
         self.metrics.link_up(&self.link, false);
-        self.metrics.health.link_is_down(&self.link, why);
-        if self.was_up {
+        self.metrics.health.link_is_down(&self.link, &why);
+        // A gateway behind which nothing answers is connected to again and again: it has not worked in between.
+        let (is_news, pause) = self.attempts.goes(!matches!(fault, Fault::Silent), std::time::Instant::now());
+        if is_news {
             tracing::warn!(link = self.link, why, "the port is not there; trying again");
-            self.was_up = false;
         }
-        Instant::now() + self.backoff.pause()
+        Instant::now() + pause
     }
 
     /// The link's name.
@@ -346,7 +350,7 @@ impl Fault {
     /// The name under which it is counted.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Lost(_) => "port-lost",
+            Self::Lost(_) | Self::Closed(_) => "port-lost",
             Self::Silent => "no-answer",
             Self::Bad(bad) => bad.name(),
         }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::asking;
-use super::backoff::Backoff;
+use super::backoff::Attempts;
 use super::calling::Caller;
 use super::order::Order;
 use super::planning::{HttpDevice, StreamPlan};
@@ -30,8 +30,6 @@ const OPEN_WITHIN: Duration = Duration::from_secs(5);
 const SETTLED: Duration = Duration::from_millis(20);
 /// The first pause before a stream is asked for again, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// A stream that breaks earlier has not worked: a device that ends each one at once is asked less and less often.
-const STREAM_TRUSTED: Duration = Duration::from_secs(5);
 
 /// Devices whose streams are read.
 pub struct Streams {
@@ -98,46 +96,38 @@ pub(super) fn line_of(link: &str, device: &DeviceId) -> String {
     format!("{link}/{device}")
 }
 
+/// Why a stream ends that brings bytes and nothing else.
+const NO_PART: &str = "bytes come, but no part: their boundary is not the one that the answer names or begins with";
+
 async fn read(shared: Arc<Shared>, device: Arc<Device>) {
     let (Some(caller), Some((path, silent_ms))) = (&device.caller, device.plan.codec.stream()) else { return };
     let name = &device.plan.wiring.device;
     let line = line_of(&shared.id, name);
-    let mut backoff = Backoff::new(PAUSE);
-    let mut was_up = true;
-    // One that breaks again and again is told of once.
-    let mut was_short = false;
+    let mut attempts = Attempts::new(PAUSE);
     let mut warned = Sparing::default();
     while !shared.deliveries.is_closed() {
         let why = match caller.open(&path, OPEN_WITHIN).await {
             Ok((content_type, answer)) => match Events::new(&content_type) {
                 Some(events) => {
-                    if !was_short {
+                    shared.comes(&line);
+                    if attempts.comes(Instant::now()) {
                         tracing::info!(link = shared.id, device = %name, "the stream of events is open");
                     }
-                    shared.comes(&line);
-                    let opened = Instant::now();
-                    let why = follow(&shared, &device, answer, events, silent_ms, &mut warned).await;
+                    let stream = (answer, events, Duration::from_millis(silent_ms));
+                    let why = follow(&shared, &device, stream, &mut attempts, &mut warned).await;
                     shared.goes(&line);
-                    let lasted = opened.elapsed() >= STREAM_TRUSTED;
-                    if lasted {
-                        backoff.worked();
-                    }
-                    (was_up, was_short) = (was_up || lasted || !was_short, !lasted);
                     why
                 }
                 None => format!("what it answers is no stream of parts: {}", crate::profile::shortened(&content_type)),
             },
-            Err(why) => {
-                was_short = false;
-                why
-            }
+            Err(why) => why,
         };
         shared.metrics.health.link_is_down(&line, &why);
-        if was_up {
+        let (is_news, pause) = attempts.goes(why != NO_PART, Instant::now());
+        if is_news {
             tracing::warn!(link = shared.id, device = %name, why, "there is no stream of events; asking again");
-            was_up = false;
         }
-        tokio::time::sleep(backoff.pause()).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -145,13 +135,14 @@ async fn read(shared: Arc<Shared>, device: Arc<Device>) {
 async fn follow(
     shared: &Shared,
     device: &Device,
-    mut answer: reqwest::Response,
-    mut events: Events,
-    silent_ms: u64,
+    (mut answer, mut events, silence): (reqwest::Response, Events, Duration),
+    attempts: &mut Attempts,
     warned: &mut Sparing,
 ) -> String {
-    let silence = Duration::from_millis(silent_ms);
-    let mut heard = tokio::time::Instant::now();
+    // Only parts are signs of life: behind another boundary than the one that is known all that comes is lost.
+    let mut heard = Instant::now();
+    let mut marks = events.marks();
+    let mut passes_over = false;
     let mut is_new = false;
     let mut last = None;
     loop {
@@ -164,22 +155,39 @@ async fn follow(
         let mut ended = None;
         let found: Vec<Result<Event, Fault>> = match timeout(wait, answer.chunk()).await {
             Ok(Ok(Some(bytes))) => {
-                (heard, is_new) = (tokio::time::Instant::now(), true);
-                events.take(&bytes)
+                is_new = true;
+                let found = events.take(&bytes);
+                if events.is_in_picture() || bytes.trim_ascii().is_empty() {
+                    heard = Instant::now();
+                }
+                passes_over = true;
+                found
             }
-            Err(_) if may_settle => {
-                is_new = false;
+            Err(_) => {
+                is_new &= !may_settle;
                 events.settled().into_iter().map(Ok).collect()
             }
             over => {
                 ended = Some(match over {
                     Ok(Err(error)) => error.to_string(),
-                    Ok(Ok(_)) => "the device ended it".to_owned(),
-                    Err(_) => "the device says nothing any more".to_owned(),
+                    Ok(Ok(_)) | Err(_) => "the device ended it".to_owned(),
                 });
                 events.settled().into_iter().map(Ok).collect()
             }
         };
+        if std::mem::replace(&mut marks, events.marks()) != marks {
+            (heard, passes_over) = (Instant::now(), false);
+        }
+        // Looked at behind bytes as well: where they come without a pause, no wait is ever over.
+        if ended.is_none() && heard.elapsed() >= silence {
+            ended = Some(if passes_over { NO_PART } else { "the device says nothing any more" }.to_owned());
+        }
+        if ended.as_deref() == Some(NO_PART) {
+            shared.metrics.rejected("devices", "no-part");
+        }
+        if attempts.holds(Instant::now()) {
+            tracing::info!(link = shared.id, device = %device.plan.wiring.device, "the stream of events holds again");
+        }
         let mut told = Vec::new();
         for event in found {
             match event {

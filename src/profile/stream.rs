@@ -10,6 +10,8 @@ use super::statement::PICTURE_BYTES_MAX;
 pub const PART_BYTES_MAX: usize = 256 * 1024;
 /// The longest run of headers before a part.
 const HEAD_BYTES_MAX: usize = 4 * 1024;
+/// The longest boundary that a standard allows.
+const BOUNDARY_BYTES_MAX: usize = 70;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,9 @@ impl Event {
 
 /// The bytes of one stream that have come and are not yet an event.
 ///
+/// Where the first line is a boundary other than the one that the header names, it is the boundary: there are cameras that
+/// write another one than they announce.
+///
 /// A claimed Content-Length is not believed: devices count characters for bytes, or claim nothing. A part ends where the
 /// next boundary begins, and a document besides where it is whole by its own syntax, so that an event need not wait for
 /// the next one.
@@ -47,6 +52,9 @@ pub struct Events {
     bytes: Vec<u8>,
     /// So many of them hold no boundary.
     searched: usize,
+    /// Nothing but the beginning of the first line has come.
+    is_first_line: bool,
+    marks: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -66,7 +74,8 @@ impl Events {
         // Some devices name the boundary with the dashes that precede it.
         let boundary = boundary?.trim_start_matches('-').as_bytes().to_vec();
         let is_stream = kind.starts_with("multipart/") && !boundary.is_empty();
-        is_stream.then_some(Self { boundary, state: State::Between, bytes: Vec::new(), searched: 0 })
+        let (state, bytes) = (State::Between, Vec::new());
+        is_stream.then_some(Self { boundary, state, bytes, searched: 0, is_first_line: true, marks: 0 })
     }
 
     /// Takes bytes as they come; gives every event whose end is known, and what was too long.
@@ -93,6 +102,7 @@ impl Events {
             return None;
         }
         let (content_type, name) = (content_type.clone(), name.clone());
+        self.marks += 1;
         self.enter(State::Between);
         Some(event(content_type, name, std::mem::take(&mut self.bytes)))
     }
@@ -100,6 +110,16 @@ impl Events {
     /// Whether something has come whose end is not known.
     pub fn is_waiting(&self) -> bool {
         matches!(self.state, State::Body { .. }) && !self.bytes.is_empty()
+    }
+
+    /// How many boundaries and ends of parts were found. Bytes that come while it stays the same may belong to nothing.
+    pub fn marks(&self) -> u64 {
+        self.marks
+    }
+
+    /// Whether a picture is coming, which may take its time.
+    pub fn is_in_picture(&self) -> bool {
+        matches!(&self.state, State::Body { content_type, .. } if is_picture(content_type))
     }
 
     /// One step further; false where more bytes are needed.
@@ -118,7 +138,18 @@ impl Events {
         match self.delimiter() {
             Some((_, end)) => {
                 self.bytes.drain(..end);
+                self.is_first_line = false;
+                self.marks += 1;
                 self.enter(State::Head);
+                true
+            }
+            None if self.is_first_line => {
+                let blank = self.bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+                self.bytes.drain(..blank);
+                self.searched = 0;
+                let Some(own) = own_boundary(&self.bytes) else { return false };
+                self.is_first_line = false;
+                self.boundary = own.map_or_else(|| std::mem::take(&mut self.boundary), <[u8]>::to_vec);
                 true
             }
             None => {
@@ -223,6 +254,20 @@ fn without_line_end(bytes: &[u8]) -> &[u8] {
 /// The end of a line and a handful of dashes, which stand before a boundary.
 const BEFORE_MAX: usize = 72;
 
+/// The boundary that a first line is, if it is one; `None` where more of the line must come.
+fn own_boundary(line: &[u8]) -> Option<Option<&[u8]>> {
+    let dashes = line.iter().take_while(|byte| **byte == b'-').count();
+    if dashes < 2 && dashes < line.len() {
+        return Some(None);
+    }
+    let Some(end) = memchr::memchr(b'\n', line) else {
+        return (line.len() > BEFORE_MAX + BOUNDARY_BYTES_MAX).then_some(None);
+    };
+    let name = line[..end].get(dashes..).unwrap_or_default().trim_ascii();
+    let is_boundary = (1..=BOUNDARY_BYTES_MAX).contains(&name.len()) && name.iter().all(u8::is_ascii_graphic);
+    Some(is_boundary.then_some(name))
+}
+
 /// Where the headers end: after an empty line.
 fn head_end(bytes: &[u8]) -> Option<usize> {
     let mut line = 0;
@@ -304,6 +349,33 @@ mod tests {
         assert_eq!(events.take(&long), [Err(Fault::TooLong)], "endless headers");
         let event = Event { content_type: "text/xml".to_owned(), name: String::new(), body: "<a/>".into() };
         assert_eq!(events.take(b"\r\n--b\r\nContent-type:text/xml\r\n\r\n<a/>\r\n--b--\r\n"), [Ok(event)]);
+    }
+
+    #[test]
+    fn a_first_line_that_is_another_boundary_than_the_header_s_is_the_boundary() {
+        let part = |boundary: &str| format!("{boundary}\r\nContent-Type: text/xml\r\n\r\n<a/>\r\n");
+        let own = format!("--{}", "x".repeat(BOUNDARY_BYTES_MAX));
+        for (first, boundary, expect) in [
+            ("\r\n", "--c", 2),
+            ("", "----c", 2),
+            ("\r\n\r\n", own.as_str(), 2),
+            ("", "--b", 2),
+            ("noise\r\n", "--b", 2),
+            ("-noise\r\n", "--b", 2),
+            ("", "-c", 0),
+            ("", "--c d", 0),
+            ("noise\r\n", "--c", 0),
+            ("", &format!("{own}y"), 0),
+        ] {
+            let stream = format!("{first}{}{}{boundary}--\r\n", part(boundary), part(boundary));
+            for size in [1, 3, stream.len()] {
+                let mut events = Events::new("multipart/mixed; boundary=b").expect("a stream");
+                let found: Vec<_> = stream.as_bytes().chunks(size).flat_map(|piece| events.take(piece)).collect();
+                assert_eq!(found.len(), expect, "{stream:?} in pieces of {size}: {found:?}");
+                assert_eq!(events.marks() > 0, expect > 0, "{stream:?}");
+                assert!(events.bytes.len() <= BEFORE_MAX + BOUNDARY_BYTES_MAX, "bounded");
+            }
+        }
     }
 
     #[test]

@@ -142,6 +142,40 @@ async fn a_raise_that_was_cut_off_is_never_sent_again() {
     assert_eq!(answer, CommandAnswer::Accepted, "the first raise that the camera hears is the new one");
 }
 
+/// Two boxes of one name put each other out: the longer each waits, the fewer vehicles are lost.
+#[tokio::test]
+async fn a_box_that_is_put_out_at_once_comes_back_less_and_less_often() {
+    const TAKEN_OVER: &[u8] = &[0xE0, 2, 0x8E, 0];
+    for (goodbye, why) in [(TAKEN_OVER, "as gatepost-mall-1: each box needs a client_id of its own"), (&[], "closed")] {
+        let broker = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let site = Site::start(settings(broker.local_addr().expect("its address").port(), None));
+        put_out(&site, &broker, goodbye).await;
+        let first = tokio::time::Instant::now();
+        for _ in 0..3 {
+            put_out(&site, &broker, goodbye).await;
+        }
+        // 200, 400 and 800 ms, but for the moment until the box has seen it.
+        assert!(first.elapsed() > Duration::from_millis(1300), "{why}: {:?}", first.elapsed());
+        let told = |metrics: &Metrics| metrics.health.why_down("broker").is_some_and(|told| told.contains(why));
+        assert!(told(&site.metrics), "{:?}", site.metrics.health.why_down("broker"));
+    }
+}
+
+/// Takes the next connection and its subscriptions, and ends it once it is up.
+async fn put_out(site: &Site, broker: &tokio::net::TcpListener, goodbye: &[u8]) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (mut line, _) = timeout(PATIENCE, broker.accept()).await.expect("in time").expect("connected");
+    for answer in [&[0x20, 3, 0, 0, 0][..], &[0x90, 4, 0, 1, 0, 1]] {
+        assert!(in_time(line.read(&mut [0; 4096])).await.expect("readable") > 0);
+        line.write_all(answer).await.expect("writable");
+    }
+    site.until(|metrics| metrics.is_link_up("broker")).await;
+    line.write_all(goodbye).await.expect("writable");
+    line.shutdown().await.expect("ended");
+    // Until the box hangs up, too.
+    in_time(async { while line.read(&mut [0; 4096]).await.is_ok_and(|count| count > 0) {} }).await;
+}
+
 #[tokio::test]
 async fn what_was_never_heard_is_asked_for_again_and_comes_as_stored() {
     let mut broker = Mosquitto::start().await;

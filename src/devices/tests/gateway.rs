@@ -79,6 +79,19 @@ async fn a_plug_that_is_pulled_or_falls_silent_is_connected_again() {
     assert_eq!(site.committed().await, arrival(false));
 }
 
+#[tokio::test]
+async fn a_gateway_that_hangs_up_at_once_is_called_less_and_less_often() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let _site = Site::start(settings(&listener, "waveshare/modbus-relay-8", SLOW_BOARD_MS));
+    drop(plugged_in(&listener).await);
+    let first = tokio::time::Instant::now();
+    for _ in 0..3 {
+        drop(plugged_in(&listener).await);
+    }
+    // 200, 400 and 800 ms, but for the moment until the box has seen it.
+    assert!(first.elapsed() > Duration::from_millis(1300), "{:?}", first.elapsed());
+}
+
 const SLOW_BOARD_MS: u64 = 10_000;
 const READ_INPUTS: [u8; 8] = [0x01, 0x02, 0x00, 0x00, 0x00, 0x08, 0x79, 0xCC];
 const INPUTS_0_AND_2: [u8; 6] = [0x01, 0x02, 0x01, 0x05, 0x61, 0x8B];

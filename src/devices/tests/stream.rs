@@ -183,6 +183,37 @@ async fn a_stream_that_falls_silent_is_opened_again() {
     assert_eq!(read(&mut site).await.0, "e");
 }
 
+/// Bytes without a part are no sign of life: whatever the camera sends behind another boundary is lost.
+#[tokio::test]
+async fn a_stream_of_bytes_that_are_no_part_is_opened_again() {
+    for begun in ["", "--boundary\r\nContent-Type: application/xml\r\n\r\n<Event"] {
+        let camera = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let mut site = Site::start(settings_with(&camera, "silent_ms = 30000", "silent_ms = 1000"));
+        let mut stream = opened(&camera).await;
+        send(&mut stream, &format!("--boundary\r\nContent-Type: application/xml\r\n\r\n{}\r\n", plate("a"))).await;
+        assert_eq!(read(&mut site).await.0, "a");
+        send(&mut stream, begun).await;
+        let lost = format!("--another\r\nContent-Type: application/xml\r\n\r\n{ALIVE}");
+        let flood = tokio::spawn(async move { while stream.write_all(lost.as_bytes()).await.is_ok() {} });
+        let mut stream = opened_with(&camera, "nc=00000002").await;
+        assert_eq!(site.metrics.rejections("devices", "no-part"), 1, "{begun:?}");
+        in_time(flood).await.expect("the box has closed the first");
+        send(&mut stream, &format!("--boundary\r\n\r\n{}", plate("b"))).await;
+        assert_eq!(read(&mut site).await.0, "b");
+    }
+}
+
+#[tokio::test]
+async fn a_camera_that_writes_another_boundary_than_it_names_is_heard() {
+    let camera = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut site = Site::start(settings(&camera));
+    let mut stream = opened(&camera).await;
+    for event in ["a", "b"] {
+        send(&mut stream, &format!("--own\r\nContent-Type: application/xml\r\n\r\n{}\r\n", plate(event))).await;
+        assert_eq!(read(&mut site).await.0, event);
+    }
+}
+
 #[tokio::test]
 async fn a_camera_that_ends_each_stream_at_once_is_asked_less_and_less_often() {
     let camera = TcpListener::bind("127.0.0.1:0").await.expect("a port");
