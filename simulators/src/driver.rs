@@ -26,8 +26,8 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 const PAYERS_PATIENCE: Duration = Duration::from_millis(250);
 /// Fresh reads before a guard is called: longer than a box needs to start again.
 const READS_BEFORE_HELP: usize = 8;
-/// How often a guard raises for one vehicle.
-const GUARD_TRIES: usize = 3;
+/// How often a guard raises for one vehicle, where every second order may be lost.
+const GUARD_TRIES: usize = 8;
 /// Things that driver, till and guard do at one exit before they give up.
 const STEPS_AT_EXIT: usize = 24;
 /// A driver who backed out comes again after this long, in world time.

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 /// A link that breaks earlier has not worked: one that comes up and breaks at once is tried less and less often.
 const HELD: Duration = Duration::from_secs(5);
+/// After so many of those in a row nothing is told until it holds; a cable that is torn out and put back is only one.
+const SHORT_TOLD: u32 = 2;
 
 /// The pauses of one line.
 #[derive(Clone, Copy, Debug)]
@@ -38,27 +40,31 @@ impl Backoff {
 pub struct Attempts {
     backoff: Backoff,
     up_since: Option<Instant>,
-    /// Since it last held.
+    /// Since it last came up and that was told.
     is_outage_told: bool,
-    /// The last one came up and did not hold.
-    was_short: bool,
+    /// So many in a row came up and did not hold.
+    short: u32,
 }
 
 impl Attempts {
     /// Pauses from the first to the longest.
     pub fn new(pauses: (Duration, Duration)) -> Self {
-        Self { backoff: Backoff::new(pauses), up_since: None, is_outage_told: false, was_short: false }
+        Self { backoff: Backoff::new(pauses), up_since: None, is_outage_told: false, short: 0 }
     }
 
     /// The link is up. Whether that is worth a line.
     pub fn comes(&mut self, now: Instant) -> bool {
         self.up_since = Some(now);
-        !self.was_short
+        !self.is_quiet()
     }
 
     /// Asked now and then while it is up: true once, where it holds after ones that did not, whose coming was not told.
     pub fn holds(&mut self, now: Instant) -> bool {
-        self.was_short && self.has_held(now) && std::mem::take(&mut self.was_short)
+        let is_news = self.is_quiet() && self.has_held(now);
+        if is_news {
+            self.short = 0;
+        }
+        is_news
     }
 
     /// It broke, or did not come up. Whether that is worth a line, and the pause. What `works` not although it holds, such
@@ -68,10 +74,15 @@ impl Attempts {
         if has_held {
             self.backoff.worked();
         }
+        let was_told = self.up_since.is_some() && !self.is_quiet();
+        self.is_outage_told &= !has_held && !was_told;
         let is_short = self.up_since.take().is_some() && !has_held;
-        self.is_outage_told &= !has_held && (!is_short || self.was_short);
-        self.was_short = is_short;
+        self.short = if is_short { self.short.saturating_add(1) } else { 0 };
         (!std::mem::replace(&mut self.is_outage_told, true), self.backoff.pause())
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.short >= SHORT_TOLD
     }
 
     fn has_held(&self, now: Instant) -> bool {
@@ -90,7 +101,9 @@ mod tests {
         let mut attempts = Attempts::new((ms(200), ms(800)));
         assert!(attempts.comes(now));
         assert_eq!(attempts.goes(true, now), (true, ms(200)));
-        for pause in [400, 800, 800] {
+        assert!(attempts.comes(now), "the first time, as after any outage");
+        assert_eq!(attempts.goes(true, now), (true, ms(400)));
+        for pause in [800, 800, 800] {
             assert!(!attempts.comes(now));
             now += HELD - ms(1);
             assert!(!attempts.holds(now));

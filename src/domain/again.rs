@@ -9,6 +9,8 @@ use super::plate::told::End;
 /// How long a raise of which nobody knows whether it worked counts as one that did, in milliseconds: a slow arm is up after
 /// six seconds, and until its driver has noticed, the camera reads the plate again and again.
 const UNCERTAIN_MS: u64 = 10_000;
+/// An arm that was told to go up has left its lower limit switch by then, however slow it is.
+const LEAVES_SWITCH_MS: u64 = 2_000;
 
 /// Whether the arm need not have gone up for a vehicle that still stands before it. A rear camera reads one that drives off,
 /// and a switch knows better than any answer.
@@ -22,10 +24,13 @@ pub(super) fn may_be_raised(work: &Work<'_>, read: &PlateRead, raised: &Raised) 
     if work.lane.limits.is_early {
         return true;
     }
-    let has_had_time = work.now.uptime_ms >= raised.since_ms + UNCERTAIN_MS;
+    let has_been = |ms: u64| work.now.uptime_ms >= raised.since_ms + ms;
+    let has_had_time = has_been(UNCERTAIN_MS);
     match raised.answer {
         Some(CommandAnswer::NotSent(_)) => true,
-        Some(CommandAnswer::Refused(_) | CommandAnswer::Silent(_)) => has_had_time,
+        Some(CommandAnswer::Refused(_) | CommandAnswer::Silent(_)) => {
+            has_had_time || arm == Some(ArmPosition::Down) && has_been(LEAVES_SWITCH_MS)
+        }
         Some(CommandAnswer::Unconfirmed(_)) => {
             let is_unseen = arm.is_none() && work.settings.gear.switches.is_empty();
             has_had_time && (is_unseen || arm == Some(ArmPosition::Down))

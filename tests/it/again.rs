@@ -57,6 +57,27 @@ fn a_raise_that_is_not_answered_or_refused_is_not_repeated_at_every_read() {
     }
 }
 
+/// Two seconds after an order that was carried out no arm is on its lower switch any more.
+#[test]
+fn an_arm_that_is_seen_down_still_is_raised_again_sooner() {
+    for (seen, after_s, again) in [
+        (Some(ArmPosition::Down), 1, 0),
+        (Some(ArmPosition::Down), 2, 1),
+        (Some(ArmPosition::Between), 2, 0),
+        (None, 2, 0),
+    ] {
+        let mut story = Story::new();
+        story.arrival("in", true);
+        if let Some(position) = seen {
+            story.feed(Input::BarrierMoved { lane: LaneId::from("in"), position });
+        }
+        assert_eq!(story.read("in", "粤B12345"), 1);
+        story.answer("in", CommandAnswer::Silent("no answer in time".to_owned()));
+        story.seconds(after_s);
+        assert_eq!(story.read("in", "粤B12345"), again, "{seen:?} after {after_s} s");
+    }
+}
+
 #[test]
 fn an_arm_that_is_seen_up_is_not_raised_again_and_neither_for_what_the_rear_camera_says() {
     for answer in [CommandAnswer::Silent("late".to_owned()), CommandAnswer::NotSent("no link".to_owned())] {
